@@ -1,0 +1,17 @@
+// Small text codecs: hex, base64, ASCII case.  Pure functions, used by signature, headers,
+// envelope.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace whisperer::engine {
+
+std::string to_hex(std::string_view bytes);
+std::string to_base64(std::string_view bytes);
+// The canonical alphabet with padding, nothing else; nullopt if it is not that.
+std::optional<std::string> from_base64(std::string_view text);
+// ASCII only: header names and host names, whatever the locale.
+std::string to_lower(std::string_view text);
+
+}  // namespace whisperer::engine

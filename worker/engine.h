@@ -1,0 +1,197 @@
+/*
+ * The door of the delivery engine: everything the PostgreSQL side may know of it.
+ *
+ * The engine POSTs deliveries with libcurl and says what came of them.  It knows no PostgreSQL, no
+ * SQL and no transaction; the host (src/worker_main.cpp) knows no libcurl.  Plain C structs and
+ * functions, so that no exception, template or destructor crosses.
+ *
+ * Conventions
+ *  1. No function throws, aborts, longjmps, logs or calls the host.  All are noexcept.
+ *  2. One thread: an engine is used by the thread that created it.  It starts no thread of its own
+ *     (libcurl starts resolver threads; signals are blocked around the calls that may).
+ *  3. It never waits.  The host sleeps on whisperer_engine_fd and whisperer_engine_wait_ms, then
+ *     calls whisperer_engine_pump.
+ *  4. What goes in is copied before the call returns.  What comes out (spans in an outcome) is
+ *     valid until the next call of whisperer_engine_outcomes or whisperer_engine_destroy.
+ *  5. Text is UTF-8.  A span may be empty (size 0, data NULL allowed); it needs no final NUL.
+ *  6. A function that can fail returns a WhispererCode and fills *error (if not NULL) with a
+ *     sentence for people: lower case start, no full stop, no secret in it.
+ *  7. Durations are milliseconds (_ms), moments are microseconds since the Unix epoch (_us).
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define WHISPERER_NOEXCEPT noexcept
+extern "C" {
+#else
+#define WHISPERER_NOEXCEPT
+#endif
+
+typedef struct WhispererEngine WhispererEngine;
+
+typedef struct WhispererSpan {
+    const char* data;
+    size_t size;
+} WhispererSpan;
+
+typedef enum WhispererCode {
+    WhispererOk = 0,
+    WhispererInvalid = 1,     /* the caller's input; error says what is wrong with it */
+    WhispererOutOfMemory = 2, /* nothing was changed */
+    WhispererInternal = 3     /* a broken invariant or a failing libcurl: restart the worker */
+} WhispererCode;
+
+typedef struct WhispererError {
+    char message[256]; /* what is wrong */
+    char hint[256];    /* what to do, or empty */
+} WhispererError;
+
+/* The settings of the same names (see the README); read at create and at every configure. */
+typedef struct WhispererSettings {
+    int32_t max_in_flight;          /* requests at once, over all hooks */
+    int32_t max_in_flight_per_hook; /* requests at once, one hook */
+    int32_t park_after_ms;          /* a delivery older than this is parked */
+    int32_t request_timeout_ms;
+    int32_t connect_timeout_ms;
+    int64_t queued_bytes_max;           /* bodies held in memory */
+    int32_t failure_response_bytes_max; /* kept of the answer to a failed attempt */
+    int32_t success_response_bytes_max; /* kept of a 2xx */
+    int32_t require_https;              /* boolean */
+    WhispererSpan allowed_networks;     /* "cidr[:port], ..."; wins over the denied ones */
+    WhispererSpan denied_networks;      /* "cidr[:port], ..."; added to the built-in list */
+    WhispererSpan divert_to;            /* send everything here; empty: off */
+    WhispererSpan proxy;                /* URL; empty: none (environment proxies are never used) */
+    WhispererSpan ca_file;              /* empty: the system's */
+    WhispererSpan version;              /* for User-Agent: whisperer/<version> */
+} WhispererSettings;
+
+/* A subscription as the engine needs it. */
+typedef struct WhispererHook {
+    int64_t id;
+    WhispererSpan target_url;
+    WhispererSpan secret_key;          /* empty: unsigned */
+    WhispererSpan previous_secret_key; /* empty: none; else both sign (rotation) */
+    WhispererSpan additional_headers;  /* JSON object of strings; empty: none */
+    WhispererSpan retry_config;        /* retry_countdown_config as JSON; empty: the default */
+} WhispererHook;
+
+typedef struct WhispererEvent {
+    uint8_t id[16];
+    WhispererSpan type;
+    WhispererSpan data; /* JSON text, sent as it is */
+} WhispererEvent;
+
+typedef struct WhispererDelivery {
+    uint64_t token; /* the host's name for it; comes back in outcomes */
+    int64_t hook_id;
+    int32_t retry_count; /* attempts made before this one */
+} WhispererDelivery;
+
+/* What came of a delivery.  Every submitted token gets exactly one final outcome (all but
+ * WhispererParked); at most one WhispererParked may come before it. */
+typedef enum WhispererOutcomeKind {
+    WhispererDelivered = 1, /* final: 2xx */
+    WhispererRetry = 2,     /* final: the attempt failed; the next is due after next_after_ms */
+    WhispererFailed = 3,  /* final: the attempt failed and was the last, or was refused for good */
+    WhispererParked = 4,  /* not final: in flight for longer than park_after_ms; its attempt ends
+                             within next_after_ms, so until then nobody else may start one */
+    WhispererReturned = 5 /* final: not started (queue older than park_after_ms, hook dropped, or
+                             our own fault such as no descriptor): no attempt was consumed; try
+                             again after next_after_ms */
+} WhispererOutcomeKind;
+
+typedef struct WhispererOutcome {
+    uint64_t token;
+    int64_t hook_id;
+    WhispererOutcomeKind kind;
+    int32_t http_status;      /* 0: no answer */
+    int32_t attempted;        /* boolean: a request was made; counts as an attempt */
+    int32_t hook_gone;        /* boolean: the receiver said 410: disable the hook */
+    int64_t started_at_us;    /* when the attempt began; 0 if none did */
+    int64_t response_time_us; /* 0 if no attempt */
+    int64_t next_after_ms;    /* see the kinds */
+    WhispererSpan response;   /* first bytes of the answer: valid UTF-8 without NUL */
+    WhispererSpan error;      /* plain text; empty on success */
+} WhispererOutcome;
+
+/* How much more the engine will take now.  The host stops reading when either is not positive; one
+ * event more than that is never refused. */
+typedef struct WhispererCredit {
+    int64_t deliveries;
+    int64_t bytes;
+} WhispererCredit;
+
+/* For the status view. */
+typedef struct WhispererCounts {
+    int64_t in_flight;
+    int64_t queued;
+    int64_t queued_bytes;
+    int64_t delivered_total;
+    int64_t failed_attempts_total;
+    int64_t connections_total;
+} WhispererCounts;
+
+/* Also initialises libcurl (once a process) and seeds randomness, so call it after the fork.
+ * NULL: *error says why. */
+WhispererEngine* whisperer_engine_create(const WhispererSettings* settings,
+                                         WhispererError* error) WHISPERER_NOEXCEPT;
+/* Drops everything in flight.  NULL is allowed. */
+void whisperer_engine_destroy(WhispererEngine* engine) WHISPERER_NOEXCEPT;
+/* Invalid: the old settings stay in force. */
+WhispererCode whisperer_engine_configure(WhispererEngine* engine, const WhispererSettings* settings,
+                                         WhispererError* error) WHISPERER_NOEXCEPT;
+
+/* Adds a hook or replaces it: queued deliveries stay and go out by the new definition. */
+WhispererCode whisperer_engine_put_hook(WhispererEngine* engine, const WhispererHook* hook,
+                                        WhispererError* error) WHISPERER_NOEXCEPT;
+/* Queued deliveries come back as WhispererReturned; those in flight end by themselves.
+ * An unknown id is not an error. */
+void whisperer_engine_drop_hook(WhispererEngine* engine, int64_t hook_id) WHISPERER_NOEXCEPT;
+
+/* One event to count hooks; the body is built once and shared.  A hook that was not put:
+ * WhispererInvalid, and none of the deliveries is taken. */
+WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEvent* event,
+                                      const WhispererDelivery* deliveries, size_t count,
+                                      WhispererError* error) WHISPERER_NOEXCEPT;
+void whisperer_engine_credit(const WhispererEngine* engine,
+                             WhispererCredit* credit) WHISPERER_NOEXCEPT;
+void whisperer_engine_counts(const WhispererEngine* engine,
+                             WhispererCounts* counts) WHISPERER_NOEXCEPT;
+
+/* Readable (POLLIN, level) when pump has something to do.  The same for the engine's life. */
+int whisperer_engine_fd(const WhispererEngine* engine) WHISPERER_NOEXCEPT;
+/* Until pump must be called even if the descriptor stays quiet; 0: now; -1: no deadline. */
+int64_t whisperer_engine_wait_ms(const WhispererEngine* engine) WHISPERER_NOEXCEPT;
+/* Starts what may start, moves bytes, ends what has ended.  Bounded work, never waits. */
+WhispererCode whisperer_engine_pump(WhispererEngine* engine,
+                                    WhispererError* error) WHISPERER_NOEXCEPT;
+/* Takes up to capacity outcomes, oldest first. */
+size_t whisperer_engine_outcomes(WhispererEngine* engine, WhispererOutcome* outcomes,
+                                 size_t capacity) WHISPERER_NOEXCEPT;
+
+/* Pure functions of the same rules, for the backends that validate what people write.  They need
+ * no engine, make no network call and may be called in any process. */
+WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
+                                  WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_check_secret(WhispererSpan secret,
+                                     WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_check_headers(WhispererSpan headers_json,
+                                      WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_check_retry_config(WhispererSpan config_json,
+                                           WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_check_networks(WhispererSpan networks,
+                                       WhispererError* error) WHISPERER_NOEXCEPT;
+/* The body as it is sent: {"event":{"type":...,"uuid":...},"data":...}.  Returns its size; writes
+ * it (no NUL) if it fits into capacity. */
+size_t whisperer_envelope(const WhispererEvent* event, char* body,
+                          size_t capacity) WHISPERER_NOEXCEPT;
+/* jsonb's  data @> filter  on JSON texts, in at most step_max steps.  Returns 1: contains, 0: does
+ * not, -1: not JSON, or the steps did not suffice. */
+int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,
+                            int64_t step_max) WHISPERER_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif

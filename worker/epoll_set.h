@@ -1,0 +1,63 @@
+// The one descriptor that the host sleeps on: an epoll set that mirrors what libcurl wants.
+//
+// libcurl says "remove" after each request, also when the connection stays open for the next.  For
+// sockets whose life we see from open to close the kernel is then left alone until an unwanted
+// event comes: a request on a kept-alive connection costs no epoll_ctl.  Owned by CurlTransport.
+#pragma once
+#include <sys/epoll.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace whisperer::engine {
+
+class EpollSet {
+  public:
+    EpollSet();  // throws std::system_error
+    ~EpollSet();
+    EpollSet(const EpollSet&) = delete;
+    EpollSet& operator=(const EpollSet&) = delete;
+
+    int fd() const { return fd_; }
+    // A socket that we opened (and will say closed of).
+    void opened(int socket);
+    void closed(int socket);
+    // events: EPOLLIN | EPOLLOUT, or 0: none.
+    void want(int socket, std::uint32_t events);
+
+    struct Event {
+        int socket;
+        std::uint32_t events;
+    };
+    // Calls on(event) for what is ready now, a bounded number; never waits.  Readiness is looked up
+    // before each call, because the call before may have closed the socket.
+    template <typename Callback>
+    void poll(Callback on) {
+        const int count = poll_kernel();
+        for (int i = 0; i < count; ++i) {
+            const Event event{ready_[static_cast<std::size_t>(i)].data.fd,
+                              ready_[static_cast<std::size_t>(i)].events};
+            if (is_wanted(event.socket))
+                on(event);
+        }
+    }
+
+  private:
+    struct Socket {
+        std::uint32_t wanted = 0;
+        std::uint32_t registered = 0;  // with the kernel
+        bool ours = false;
+    };
+
+    Socket& entry(int socket);
+    bool is_wanted(int socket);
+    int poll_kernel();
+    void tell_kernel(int socket, Socket& entry, std::uint32_t events);
+
+    int fd_;
+    std::vector<Socket> sockets_;  // by descriptor
+    std::array<epoll_event, 256> ready_;
+};
+
+}  // namespace whisperer::engine

@@ -1,0 +1,28 @@
+// Header lines that are the same for every request of a hook.
+//
+// Invariant: no line holds CR, LF, NUL or another control byte, and nobody's additional header can
+// replace one of ours.  Made by Hook; whisperer_check_headers runs the same rules in a backend.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace whisperer::engine {
+
+inline constexpr std::size_t additional_headers_max = 32;
+inline constexpr std::size_t additional_header_bytes_max = 8192;
+
+// "Name: value"; an empty value is written "Name;", which is how libcurl is told to send one.
+using HeaderLines = std::vector<std::string>;
+
+// A JSON object of strings to lines.  Names are RFC 9110 tokens.  Reserved, because the engine or
+// HTTP itself decides them: content-type, content-length, content-encoding, host, connection,
+// keep-alive, expect, te, trailer, transfer-encoding, upgrade, http2-settings, proxy-*, webhook-*
+// and x-whisperer-*.  User-Agent may be replaced.  Throws Invalid, naming the header.
+HeaderLines parse_additional_headers(std::string_view json);
+
+// All the constant lines of a hook: ours, then the additional ones.
+HeaderLines hook_header_lines(std::string_view additional_headers_json, std::string_view hook_id,
+                              std::string_view user_agent);
+
+}  // namespace whisperer::engine

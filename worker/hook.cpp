@@ -1,0 +1,37 @@
+// Builds a hook's definition once, so that a request has little left to compute.
+#include "hook.h"
+
+#include "settings.h"
+
+namespace whisperer::engine {
+namespace {
+
+// All that a definition is made from, in one text; lengths in between keep the parts apart.
+std::string source_of(const WhispererHook& door, std::string_view user_agent) {
+    std::string source;
+    for (std::string_view part :
+         {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
+          view_of(door.additional_headers), view_of(door.retry_config), user_agent}) {
+        source += std::to_string(part.size());
+        source += ':';
+        source += part;
+    }
+    return source;
+}
+
+}  // namespace
+
+Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_https)
+    : id_(door.id),
+      source_(source_of(door, user_agent)),
+      target_(std::make_shared<const Target>(parse_url(view_of(door.target_url), require_https))),
+      header_lines_(std::make_shared<const HeaderLines>(hook_header_lines(
+          view_of(door.additional_headers), std::to_string(door.id), user_agent))),
+      signer_(view_of(door.secret_key), view_of(door.previous_secret_key)),
+      retry_plan_(RetryPlan::parse(view_of(door.retry_config))) {}
+
+bool Hook::is_made_from(const WhispererHook& door, std::string_view user_agent) const {
+    return door.id == id_ && source_ == source_of(door, user_agent);
+}
+
+}  // namespace whisperer::engine

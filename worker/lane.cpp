@@ -1,0 +1,143 @@
+// The bookkeeping of a lane.
+#include "lane.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace whisperer::engine {
+namespace {
+
+constexpr int speed_memory = 8;
+constexpr int window_max = 1 << 20;
+// A little less than libcurl keeps a name (60 s).
+constexpr seconds resolved_for{50};
+
+}  // namespace
+
+Lane::Lane(std::shared_ptr<const Hook> hook, std::unique_ptr<WireLane> wire_lane)
+    : hook_(std::move(hook)), wire_lane_(std::move(wire_lane)) {}
+
+void Lane::replace_hook(std::shared_ptr<const Hook> hook) {
+    if (hook->target()->url != hook_->target()->url) {
+        window_ = 1;
+        failures_in_a_row_ = 0;
+        slow_bits_ = 0;
+        slow_bits_known_ = 0;
+        mean_response_ = microseconds(0);
+        resolved_until_ = microseconds(0);
+        reserved_until_ = microseconds(0);
+    }
+    hook_ = std::move(hook);
+}
+
+void Lane::push(Queued delivery) {
+    auto& queue = delivery.retry_count > 0 ? retries_ : fresh_;
+    queue.push_back(std::move(delivery));
+}
+
+void Lane::pop_newest(bool is_retry) {
+    (is_retry ? retries_ : fresh_).pop_back();
+}
+
+bool Lane::slow() const {
+    return 2 * std::popcount(slow_bits_) > slow_bits_known_;
+}
+
+int Lane::limit(int max_per_hook) const {
+    return std::min(window_,
+                    slow() ? std::min(slow_lane_in_flight_max, max_per_hook) : max_per_hook);
+}
+
+bool Lane::may_start(int max_per_hook) const {
+    if (queued() == 0 || parked_ >= max_per_hook)
+        return false;
+    return (slow() ? in_flight() : running_) < limit(max_per_hook);
+}
+
+Queued Lane::take(int max_per_hook) {
+    const bool retry_has_room = retries_in_flight_ < std::max(1, limit(max_per_hook) / 2);
+    const bool is_retry =
+        !retries_.empty() && (fresh_.empty() || (!last_was_retry_ && retry_has_room));
+    auto& queue = is_retry ? retries_ : fresh_;
+    Queued delivery = std::move(queue.front());
+    queue.pop_front();
+    last_was_retry_ = is_retry;
+    return delivery;
+}
+
+bool Lane::take_older_than(microseconds moment, Queued& delivery) {
+    for (auto* queue : {&fresh_, &retries_}) {
+        if (queue->empty() || queue->front().submitted_at > moment)
+            continue;
+        delivery = std::move(queue->front());
+        queue->pop_front();
+        return true;
+    }
+    return false;
+}
+
+bool Lane::take_surplus(Queued& delivery) {
+    if (!has_surplus())
+        return false;
+    auto& queue = fresh_.size() >= retries_.size() ? fresh_ : retries_;
+    const auto place = queue.begin() + struggling_lane_queue_max / 2;
+    delivery = std::move(*place);
+    queue.erase(place);
+    return true;
+}
+
+microseconds Lane::oldest() const {
+    if (fresh_.empty())
+        return retries_.front().submitted_at;
+    if (retries_.empty())
+        return fresh_.front().submitted_at;
+    return std::min(fresh_.front().submitted_at, retries_.front().submitted_at);
+}
+
+void Lane::started(bool is_retry) {
+    ++running_;
+    retries_in_flight_ += is_retry ? 1 : 0;
+}
+
+void Lane::remember_speed(bool slow_answer) {
+    slow_bits_ = (slow_bits_ << 1 | (slow_answer ? 1U : 0U)) & ((1U << speed_memory) - 1);
+    slow_bits_known_ = std::min(slow_bits_known_ + 1, speed_memory);
+}
+
+void Lane::parked() {
+    --running_;
+    ++parked_;
+    remember_speed(true);
+}
+
+void Lane::ended(const WireResult& result, bool delivered, bool was_retry, bool was_parked,
+                 microseconds now, microseconds park_after) {
+    --(was_parked ? parked_ : running_);
+    retries_in_flight_ -= was_retry ? 1 : 0;
+    if (result.end == WireEnd::OurFault)
+        return;
+    if (!was_parked)
+        remember_speed(result.elapsed > park_after);
+    mean_response_ =
+        mean_response_.count() == 0 ? result.elapsed : (7 * mean_response_ + result.elapsed) / 8;
+    resolved_until_ = result.resolved ? now + resolved_for : microseconds(0);
+    if (delivered) {
+        window_ = std::min(window_ + 1, window_max);
+        failures_in_a_row_ = 0;
+    } else {
+        window_ = result.end == WireEnd::Answered ? std::max(window_ / 2, 1) : 1;
+        failures_in_a_row_ = std::min(failures_in_a_row_ + 1, struggling_after_failures);
+    }
+}
+
+milliseconds Lane::reserve_return(microseconds now) {
+    reserved_until_ = std::max<microseconds>(reserved_until_, now + return_wait_min);
+    const auto wait = std::chrono::ceil<milliseconds>(reserved_until_ - now);
+    const int requests = slow() ? std::min(window_, slow_lane_in_flight_max) : window_;
+    const microseconds spacing =
+        mean_response_.count() == 0 ? return_spacing_max : mean_response_ / requests;
+    reserved_until_ += std::min(spacing, return_spacing_max);
+    return wait;
+}
+
+}  // namespace whisperer::engine

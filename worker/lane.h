@@ -1,0 +1,98 @@
+// A lane: one hook's queue and how much of the wire it may use.
+//
+// A lane starts with one request at a time.  Each success adds one (so it doubles per round trip),
+// each failure halves, a failure to connect goes back to one.  It is slow while most of its last
+// eight attempts took longer than park_after: then few requests in all, parked ones included, and a
+// short queue.  Owned and driven by the dispatcher; knows neither clock nor wire.
+#pragma once
+#include <deque>
+#include <memory>
+
+#include "clock.h"
+#include "envelope.h"
+#include "hook.h"
+#include "wire.h"
+
+namespace whisperer::engine {
+
+inline constexpr int slow_lane_in_flight_max = 4;
+// What a lane that is slow or keeps failing may have queued; the rest is returned at once.
+inline constexpr std::size_t struggling_lane_queue_max = 16;
+inline constexpr int struggling_after_failures = 8;
+inline constexpr milliseconds return_wait_min{1000};
+// Returned deliveries come back at the lane's own speed, but no slower than one in 10 ms: a lane
+// that has recovered is not kept waiting by what it was, and one that has not costs at most a
+// hundred re-readings a second.
+inline constexpr microseconds return_spacing_max{10000};
+
+struct Queued {
+    std::uint64_t token = 0;
+    int retry_count = 0;
+    microseconds submitted_at{0};
+    std::shared_ptr<const Event> event;
+};
+
+class Lane {
+  public:
+    Lane(std::shared_ptr<const Hook> hook, std::unique_ptr<WireLane> wire_lane);
+
+    const std::shared_ptr<const Hook>& hook() const { return hook_; }
+    WireLane& wire_lane() { return *wire_lane_; }
+    // A new address is a new endpoint: what was learned of the old one is forgotten.
+    void replace_hook(std::shared_ptr<const Hook> hook);
+
+    void push(Queued delivery);
+    void pop_newest(bool is_retry);  // undoes a push
+    bool may_start(int max_per_hook) const;
+    // The next in turn.  While first attempts wait, retries get every second turn and at most half
+    // of the requests.  Only if may_start.
+    Queued take(int max_per_hook);
+    // The oldest that was submitted at or before the moment, if any.
+    bool take_older_than(microseconds moment, Queued& delivery);
+    // The one that the lane's shortened queue has no place for, if any; the first such.
+    bool take_surplus(Queued& delivery);
+    bool has_surplus() const { return struggling() && queued() > struggling_lane_queue_max; }
+    std::size_t queued() const { return fresh_.size() + retries_.size(); }
+    microseconds oldest() const;  // when it was submitted; only if queued() > 0
+
+    void started(bool is_retry);
+    void parked();
+    void ended(const WireResult& result, bool delivered, bool was_retry, bool was_parked,
+               microseconds now, microseconds park_after);
+    int in_flight() const { return running_ + parked_; }
+
+    // How long a delivery that is handed back should stay away.
+    milliseconds reserve_return(microseconds now);
+    bool slow() const;
+    bool struggling() const { return slow() || failures_in_a_row_ >= struggling_after_failures; }
+    // Its name was found lately, so another request is not likely to need a look-up.
+    bool is_resolved(microseconds now) const { return now < resolved_until_; }
+
+    // The dispatcher's notes.
+    bool ready = false;             // is in the list of lanes that may start
+    bool expiry_scheduled = false;  // has an entry in the heap of queue ages
+    bool dropped = false;           // lives on until its requests have ended
+
+  private:
+    int limit(int max_per_hook) const;
+    void remember_speed(bool slow_answer);
+
+    std::shared_ptr<const Hook> hook_;
+    std::unique_ptr<WireLane> wire_lane_;
+    std::deque<Queued> fresh_;
+    std::deque<Queued> retries_;
+    bool last_was_retry_ = false;
+
+    int running_ = 0;
+    int parked_ = 0;
+    int retries_in_flight_ = 0;
+    int window_ = 1;
+    int failures_in_a_row_ = 0;
+    unsigned slow_bits_ = 0;  // the last attempts, newest in the lowest bit
+    int slow_bits_known_ = 0;
+    microseconds mean_response_{0};
+    microseconds resolved_until_{0};
+    microseconds reserved_until_{0};
+};
+
+}  // namespace whisperer::engine

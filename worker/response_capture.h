@@ -1,0 +1,40 @@
+// What is kept of an answer: the first bytes, within bounds, as text that a database takes.
+//
+// Invariant: memory is bounded whatever the receiver sends.  Filled by the transport's callbacks.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace whisperer::engine {
+
+// Reading stops here: header bytes (of all answers to one request, 1xx included) and body bytes.
+inline constexpr std::size_t response_header_bytes_max = 64 * 1024;
+inline constexpr std::size_t response_body_bytes_max = 64 * 1024;
+
+// Valid UTF-8 without NUL, at most bytes_max long: what is not becomes U+FFFD.  A character that
+// the limit cut in two is left out.
+std::string to_clean_text(std::string_view bytes, std::size_t bytes_max);
+
+// The same on one line, for error texts: control characters become spaces.
+std::string to_clean_line(std::string_view bytes, std::size_t bytes_max);
+
+class ResponseCapture {
+  public:
+    // Forgets the last answer; keeps memory for the next.
+    void restart(std::size_t keep_bytes_max);
+    // False: the limit is passed, stop reading.  Never throws: on a lack of memory it keeps less.
+    bool add_header(std::size_t bytes) noexcept;
+    bool add_body(std::string_view bytes) noexcept;
+
+    bool headers_too_long() const { return header_bytes_ > response_header_bytes_max; }
+    std::string text(std::size_t bytes_max) const { return to_clean_text(kept_, bytes_max); }
+
+  private:
+    std::string kept_;
+    std::size_t keep_bytes_max_ = 0;
+    std::size_t header_bytes_ = 0;
+    std::size_t body_bytes_ = 0;
+};
+
+}  // namespace whisperer::engine

@@ -1,0 +1,46 @@
+// The rules of HTTP statuses.
+#include "verdict.h"
+
+#include <algorithm>
+
+namespace whisperer::engine {
+namespace {
+
+std::string status_error(const WireResult& result) {
+    const std::string status = std::to_string(result.http_status);
+    if (result.http_status / 100 == 3 && !result.location.empty())
+        return "redirect refused: " + status + " to " + result.location;
+    return "HTTP status " + status;
+}
+
+}  // namespace
+
+Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock) {
+    const bool answered = result.end == WireEnd::Answered;
+    Outcome outcome;
+    outcome.attempted = true;
+    outcome.response_time = result.elapsed;
+    outcome.http_status = answered ? result.http_status : 0;
+    outcome.response = std::move(result.response);
+    if (answered && result.http_status / 100 == 2) {
+        outcome.kind = WhispererDelivered;
+        return outcome;
+    }
+    outcome.error = answered ? status_error(result) : std::move(result.error);
+    outcome.kind = WhispererFailed;
+    if (answered && result.http_status == 410) {
+        outcome.hook_gone = true;
+        return outcome;
+    }
+    if (const auto wait = plan.wait_after(retry_count + 1, clock)) {
+        outcome.kind = WhispererRetry;
+        outcome.next_after = *wait;
+        const bool asks = answered && (result.http_status == 429 || result.http_status == 503);
+        if (asks && result.retry_after)
+            outcome.next_after = std::max<milliseconds>(
+                outcome.next_after, std::min(*result.retry_after, retry_after_max));
+    }
+    return outcome;
+}
+
+}  // namespace whisperer::engine

@@ -1,0 +1,15 @@
+// From what came back to what it means: delivered, to be tried again, or failed for good.
+//
+// Pure apart from the clock's randomness; called by the dispatcher once per attempt that ended.
+#pragma once
+#include "outcome.h"
+#include "retry.h"
+#include "wire.h"
+
+namespace whisperer::engine {
+
+// Fills kind, status, next_after, hook_gone, response and error; the caller knows the rest.
+// retry_count: attempts made before this one.  Not for WireEnd::OurFault.
+Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock);
+
+}  // namespace whisperer::engine
