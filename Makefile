@@ -1,0 +1,65 @@
+# Builds and installs the extension (PGXS).  `make help` lists the other targets.
+EXTENSION = whisperer
+EXTVERSION = 1.0
+MODULE_big = whisperer
+
+SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard worker/*.cpp))
+OBJS = $(SOURCES:.cpp=.o)
+FRAGMENTS = $(sort $(wildcard src/install/schema/*.sql)) $(sort $(wildcard src/install/api/*.sql))
+DATA_built = whisperer--$(EXTVERSION).sql
+EXTRA_CLEAN = $(OBJS:.o=.d) build results regression.diffs regression.out
+
+# C++20 under PGXS: bitcode is compiled without these flags, and a shared object with a missing
+# libstdc++ links without a word.
+override with_llvm = no
+override COMPILER = $(CXX) $(CXXFLAGS)
+PG_CXXFLAGS = -MMD -MP -std=c++20 -Wno-register -Wextra -Wno-unused-parameter \
+	-fvisibility=hidden -fvisibility-inlines-hidden
+PG_CPPFLAGS = '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
+	-DWHISPERER_VERSION='"$(EXTVERSION)"'
+SHLIB_LINK = -lcurl -lcrypto -lstdc++ -Wl,--version-script=src/exports.map
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq ($(PGXS),)
+include $(PGXS)
+-include $(OBJS:.o=.d)
+whisperer.so: src/exports.map
+endif
+
+whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
+	cat src/install/header.sql $(FRAGMENTS) > $@.tmp && mv $@.tmp $@
+
+# The targets below do their own set-up: they install what is missing (as root) or say what to run.
+# Each calls make again, because PGXS may have come with the set-up.
+.PHONY: help setup build-all test demo tidy
+
+help:
+	@echo "make            build the extension"
+	@echo "make install    install it into the PostgreSQL of pg_config"
+	@echo "make demo       see it work, on a throw-away server"
+	@echo "make test       unit, regression, isolation and server tests, style"
+	@echo "make tidy       style only"
+	@echo "make clean      remove what was built"
+
+setup:
+	@tests/setup test
+
+build-all: setup
+	@echo "building the extension" >&2
+	@$(MAKE) --no-print-directory -s -j2 all
+
+test: build-all
+	@tests/run $(SUITES)
+
+demo: build-all
+	@tests/demo/demo
+
+tidy:
+	@perl tests/tidy/tidy.pl
+
+ifeq ($(PGXS),)
+all install:
+	@echo "pg_config is missing: run 'make setup' as root, or see README.md" >&2; exit 1
+.DEFAULT_GOAL = all
+endif

@@ -1,0 +1,35 @@
+// The stored bookmark: where the worker starts to read after a restart.
+//
+// It may lag behind what was delivered, for what the ledger has is skipped; it must never run ahead
+// of the ledger.  So it is written in the same transactions, at most once a second and at the end.
+#pragma once
+
+#include "pg.h"
+#include "tracker.h"
+
+namespace whisperer::pg {
+
+struct Bookmark {
+    int worker;
+    int workers;
+    ItemPointerData row;  // where its row was last written
+    Place written;        // what is stored; its window is retained
+    int64 rows_written;   // the tracker's rows_done then
+    TimestampTz written_at;
+};
+
+// In a writing transaction: finds the worker's row or makes it.  When the number of workers has
+// changed, every worker starts from the one that was furthest behind: the ledger knows the rest.
+// The window of the place is allocated in context.
+Bookmark load_bookmark(MemoryContext context, int worker, int workers);
+
+// Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
+bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, TimestampTz now);
+
+// Something of ours was done since the last write.
+bool bookmark_is_behind(const Bookmark* bookmark, const Tracker* tracker);
+
+// In a writing transaction.
+void write_bookmark(Bookmark* bookmark, const Tracker* tracker);
+
+}  // namespace whisperer::pg

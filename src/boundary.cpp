@@ -1,0 +1,35 @@
+// PG_TRY; see boundary.h.  No return, break or exception leaves a PG_TRY block.
+#include "boundary.h"
+
+#include "pg.h"
+
+namespace whisperer::pg {
+
+bool try_in_subtransaction(void (*action)(void*), void* argument, const char* what) {
+    MemoryContext context = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+    volatile bool succeeded = false;
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(context);
+    PG_TRY();
+    {
+        action(argument);
+        ReleaseCurrentSubTransaction();
+        succeeded = true;
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData* error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        ereport(LOG, errcode(error->sqlerrcode), errmsg("whisperer: %s: %s", what, error->message));
+        FreeErrorData(error);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
+    CurrentResourceOwner = owner;
+    return succeeded;
+}
+
+}  // namespace whisperer::pg

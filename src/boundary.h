@@ -1,0 +1,10 @@
+// The only place of the project that catches PostgreSQL errors (PG_TRY, tests/tidy checks), in the
+// one shape that it needs.  What is called is plain C in spirit: no object with a destructor.
+#pragma once
+
+namespace whisperer::pg {
+
+// Runs action in a subtransaction.  False: it raised an ERROR, which was logged as what and undone.
+bool try_in_subtransaction(void (*action)(void*), void* argument, const char* what);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,206 @@
+// Parsing of a capture trigger's arguments: event type first, then 'option=value'.  Kept in a hash
+// by trigger; an entry is made anew after its table changed.
+#include "capture_options.h"
+
+#include "record.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+HTAB* cache = nullptr;
+
+void on_relation_change(Datum, Oid relation) {
+    HASH_SEQ_STATUS scan;
+    hash_seq_init(&scan, cache);
+    while (CaptureOptions* entry = (CaptureOptions*)hash_seq_search(&scan))
+        if (relation == InvalidOid || relation == entry->relation)
+            entry->valid = false;
+}
+
+void on_function_change(Datum, int, uint32) {
+    on_relation_change(0, InvalidOid);
+}
+
+void create_cache() {
+    HASHCTL control = {};
+    control.keysize = sizeof(Oid);
+    control.entrysize = sizeof(CaptureOptions);
+    cache = hash_create("whisperer capture options", 32, &control, HASH_ELEM | HASH_BLOBS);
+    CacheRegisterRelcacheCallback(on_relation_change, 0);
+    CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
+}
+
+[[noreturn]] void bad_option(TriggerData* trigger, const char* option, const char* problem) {
+    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+            errmsg("trigger \"%s\" on table \"%s\": %s", trigger->tg_trigger->tgname,
+                   RelationGetRelationName(trigger->tg_relation), problem),
+            errdetail("The option is \"%s\".", option),
+            errhint("Options of whisperer.capture: serializer=function, columns=a,b, include=old, "
+                    "changed=a,b, key=a,b."));
+    pg_unreachable();
+}
+
+AttrNumber column_number(TriggerData* trigger, const char* name) {
+    AttrNumber number = get_attnum(RelationGetRelid(trigger->tg_relation), name);
+    if (number <= 0)
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
+                errmsg("trigger \"%s\": column \"%s\" of table \"%s\" does not exist",
+                       trigger->tg_trigger->tgname, name,
+                       RelationGetRelationName(trigger->tg_relation)),
+                errhint("Create the trigger anew with columns that the table has."));
+    return number;
+}
+
+// "a,b" as identifiers, quoted where SQL would quote them.
+int parse_columns(TriggerData* trigger, const char* option, const char* list,
+                  AttrNumber** columns) {
+    List* names;
+    if (!SplitIdentifierString(pstrdup(list), ',', &names) || names == NIL)
+        bad_option(trigger, option, "bad list of columns");
+    *columns = (AttrNumber*)palloc(sizeof(AttrNumber) * list_length(names));
+    int count = 0;
+    ListCell* cell;
+    foreach (cell, names)
+        (*columns)[count++] = column_number(trigger, (const char*)lfirst(cell));
+    return count;
+}
+
+void resolve_serializer(TriggerData* trigger, const char* option, const char* name,
+                        CaptureOptions* options) {
+#if PG_VERSION_NUM >= 160000
+    List* names = stringToQualifiedNameList(name, nullptr);
+#else
+    List* names = stringToQualifiedNameList(name);
+#endif
+    Oid row_type = RelationGetForm(trigger->tg_relation)->reltype;
+    options->serializer = LookupFuncName(names, 1, &row_type, true);
+    if (!OidIsValid(options->serializer))
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_FUNCTION),
+                errmsg("trigger \"%s\": serializer %s(%s) does not exist",
+                       trigger->tg_trigger->tgname, name, format_type_be(row_type)),
+                errhint("A serializer takes the row type of the table and returns json or jsonb; "
+                        "name it with its schema."));
+    Oid result = get_func_rettype(options->serializer);
+    if ((result != JSONOID && result != JSONBOID) || get_func_retset(options->serializer))
+        bad_option(trigger, option, "the serializer must return json or jsonb");
+    options->serializer_gives_jsonb = result == JSONBOID;
+    fmgr_info_cxt(options->serializer, &options->serializer_call, options->context);
+}
+
+void use_primary_key(TriggerData* trigger, CaptureOptions* options) {
+    Bitmapset* key =
+        RelationGetIndexAttrBitmap(trigger->tg_relation, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+    options->keys = (AttrNumber*)palloc(sizeof(AttrNumber) * Max(bms_num_members(key), 1));
+    int member = -1;
+    while ((member = bms_next_member(key, member)) >= 0)
+        options->keys[options->key_count++] = member + FirstLowInvalidHeapAttributeNumber;
+}
+
+void parse_option(TriggerData* trigger, const char* option, CaptureOptions* options) {
+    const char* equals = strchr(option, '=');
+    if (equals == nullptr)
+        bad_option(trigger, option, "an option must be written as name=value");
+    const char* value = equals + 1;
+    char* name = pnstrdup(option, equals - option);
+    if (strcmp(name, "serializer") == 0) {
+        resolve_serializer(trigger, option, value, options);
+    } else if (strcmp(name, "columns") == 0) {
+        options->column_count = parse_columns(trigger, option, value, &options->columns);
+    } else if (strcmp(name, "changed") == 0) {
+        options->changed_count = parse_columns(trigger, option, value, &options->changed);
+    } else if (strcmp(name, "key") == 0) {
+        options->key_count = parse_columns(trigger, option, value, &options->keys);
+    } else if (strcmp(name, "include") == 0) {
+        if (strcmp(value, "old") != 0)
+            bad_option(trigger, option, "include takes only the value old");
+        options->include_old = true;
+    } else {
+        bad_option(trigger, option, "unknown option");
+    }
+}
+
+// The row type of the chosen columns, in the order in which they were named.
+TupleDesc make_columns_desc(TupleDesc table, const CaptureOptions* options) {
+    TupleDesc chosen = CreateTemplateTupleDesc(options->column_count);
+    for (int i = 0; i < options->column_count; i++)
+        TupleDescCopyEntry(chosen, (AttrNumber)(i + 1), table, options->columns[i]);
+    return BlessTupleDesc(chosen);
+}
+
+void resolve_outputs(TupleDesc table, CaptureOptions* options) {
+    options->key_outputs = (FmgrInfo*)palloc0(sizeof(FmgrInfo) * Max(options->key_count, 1));
+    for (int i = 0; i < options->key_count; i++) {
+        Oid output;
+        bool is_varlena;
+        getTypeOutputInfo(TupleDescAttr(table, options->keys[i] - 1)->atttypid, &output,
+                          &is_varlena);
+        fmgr_info_cxt(output, &options->key_outputs[i], options->context);
+    }
+}
+
+void name_source(Relation relation, CaptureOptions* options) {
+    Oid root = RelationGetRelid(relation);
+    if (relation->rd_rel->relispartition)
+        root = llast_oid(get_partition_ancestors(root));
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(root));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for relation %u", root);
+    Form_pg_class form = (Form_pg_class)GETSTRUCT(tuple);
+    options->table_owner = form->relowner;
+    options->source = cstring_to_text(
+        quote_qualified_identifier(get_namespace_name(form->relnamespace), NameStr(form->relname)));
+    ReleaseSysCache(tuple);
+}
+
+void fill(TriggerData* trigger, CaptureOptions* options) {
+    Trigger* definition = trigger->tg_trigger;
+    if (definition->tgnargs < 1)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("trigger \"%s\" on table \"%s\" names no event type", definition->tgname,
+                       RelationGetRelationName(trigger->tg_relation)),
+                errhint("Write EXECUTE FUNCTION whisperer.capture('<event type>')."));
+    TupleDesc table = RelationGetDescr(trigger->tg_relation);
+    options->event_type = pstrdup(definition->tgargs[0]);
+    check_event_type_name(options->event_type);
+    name_source(trigger->tg_relation, options);
+    for (int i = 1; i < definition->tgnargs; i++)
+        parse_option(trigger, definition->tgargs[i], options);
+    if (options->column_count > 0 && OidIsValid(options->serializer))
+        bad_option(trigger, "columns", "columns and serializer exclude each other");
+    if (options->column_count > 0)
+        options->columns_desc = make_columns_desc(table, options);
+    if (options->key_count == 0)
+        use_primary_key(trigger, options);
+    resolve_outputs(table, options);
+}
+
+}  // namespace
+
+CaptureOptions capture_options(TriggerData* trigger) {
+    if (cache == nullptr)
+        create_cache();
+    Oid key = trigger->tg_trigger->tgoid;
+    bool found;
+    CaptureOptions* entry = (CaptureOptions*)hash_search(cache, &key, HASH_ENTER, &found);
+    if (found && entry->valid)
+        return *entry;
+    MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "whisperer capture trigger",
+                                                  ALLOCSET_SMALL_SIZES);
+    // A trigger further up the stack may still use what the old context holds.
+    if (found && entry->context)
+        MemoryContextSetParent(entry->context, TopTransactionContext);
+    *entry = {};
+    entry->trigger = key;
+    entry->relation = RelationGetRelid(trigger->tg_relation);
+    entry->context = context;
+    CaptureOptions filled = *entry;
+    MemoryContext caller = MemoryContextSwitchTo(context);
+    fill(trigger, &filled);
+    MemoryContextSwitchTo(caller);
+    filled.valid = true;
+    *entry = filled;
+    return filled;
+}
+
+}  // namespace whisperer::pg

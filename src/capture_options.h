@@ -1,0 +1,36 @@
+// What a capture trigger was told: its arguments, parsed and resolved against its table, once per
+// trigger and backend.
+#pragma once
+
+#include "pg.h"
+
+namespace whisperer::pg {
+
+struct CaptureOptions {
+    Oid trigger;  // key
+    Oid relation;
+    bool valid;
+    MemoryContext context;  // holds everything below
+    char* event_type;
+    text* source;     // name of the table, of the root where it is a partition
+    Oid table_owner;  // the trigger publishes with this role's rights
+    bool include_old;
+    int column_count;  // 0: the whole row
+    AttrNumber* columns;
+    TupleDesc columns_desc;  // row type of columns, blessed; null: the whole row
+    int changed_count;
+    AttrNumber* changed;
+    int key_count;
+    AttrNumber* keys;
+    FmgrInfo* key_outputs;
+    Oid serializer;  // InvalidOid: row_to_json
+    bool serializer_gives_jsonb;
+    FmgrInfo serializer_call;
+};
+
+// The options of the trigger that is firing; what they point to is valid until the end of the
+// transaction.  Errors name the trigger: 22023 a bad option, 42703 no such column, 42883 no such
+// serializer.
+CaptureOptions capture_options(TriggerData* trigger);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,158 @@
+// Retries that are due, read per hook as a range of the ledger's index.
+//
+// Each hook remembers when its next row is due and how far the range was read, so a hook with
+// nothing due costs nothing, a paused or failing hook's backlog is not looked at, and index entries
+// of rows that were updated since are not walked again, whether vacuum could remove them or not.
+#include "encoding.h"
+#include "settings.h"
+#include "transaction.h"
+#include "worker.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int due_rows_max = 64;
+constexpr int cancel_rows_max = 1000;
+
+enum DueColumn {
+    DueEventId = 1,
+    DueXid,
+    DueSlot,
+    DueRetryCount,
+    DueNextAttemptAt,
+    DueEventType,
+    DueData,
+};
+
+void query_due(const Hook* hook) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID};
+    pg_uuid_t low_id = hook->low_id;
+    Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->low_at),
+                      UUIDPGetDatum(&low_id), Int64GetDatum(due_rows_max)};
+    run_plan(
+        kept_plan(&plan,
+                  "SELECT d.event_id, d.xid, d.slot, d.retry_count, d.next_attempt_at, "
+                  "o.event_type, o.data FROM (SELECT * FROM whisperer.delivery WHERE hook_id = "
+                  "$1 AND state = 'pending' AND (next_attempt_at, event_id) > ($2, $3) ORDER BY "
+                  "hook_id, next_attempt_at, event_id LIMIT $4) AS d LEFT JOIN "
+                  "whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND "
+                  "o.slot = d.slot ORDER BY d.next_attempt_at, d.event_id",
+                  lengthof(types), types),
+        values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+Inflight due_delivery(const Hook* hook, int row) {
+    bool is_null;
+    Inflight delivery = {};
+    delivery.has_row = true;
+    delivery.event_id = *DatumGetUUIDP(column(row, DueEventId, &is_null));
+    delivery.hook_id = hook->id;
+    delivery.xid = DatumGetUInt64(column(row, DueXid, &is_null));
+    delivery.slot = DatumGetInt16(column(row, DueSlot, &is_null));
+    delivery.retry_count = DatumGetInt32(column(row, DueRetryCount, &is_null));
+    delivery.page = -1;
+    return delivery;
+}
+
+void hand_out(Worker* worker, const Hook* hook, int row) {
+    Inflight delivery = due_delivery(hook, row);
+    // Past the deadline of its attempt, but the attempt's result is just about to be entered.
+    if (row_is_in_flight(worker->tracker, delivery.event_id, hook->id))
+        return;
+    bool is_null;
+    Datum data = column(row, DueData, &is_null);
+    const char* error = nullptr;
+    WhispererEvent event = {};
+    if (is_null) {
+        error = "the event is no longer in the outbox";
+    } else if (toast_raw_datum_size(data) - VARHDRSZ > (Size)settings.max_payload_bytes) {
+        error = "payload is larger than whisperer.max_payload";
+    } else {
+        text* json = DatumGetTextPP(data);
+        if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &event.data))
+            error = "payload cannot be converted to UTF-8";
+    }
+    if (error) {
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
+        return;
+    }
+    char* event_type = text_column(row, DueEventType);
+    memcpy(event.id, delivery.event_id.data, sizeof event.id);
+    event.type = {event_type, strlen(event_type)};
+    WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
+                                   delivery.retry_count};
+    submit(worker, event, &submitted, 1);
+}
+
+bool has_credit(const Worker* worker) {
+    WhispererCredit credit;
+    whisperer_engine_credit(worker->engine, &credit);
+    return credit.deliveries > 0 && credit.bytes > 0;
+}
+
+// Reads on until something is not due yet, the page is full, or the engine has no credit.
+void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
+    query_due(hook);
+    // A full page, or no credit: look again at once.
+    hook->next_due_at = SPI_processed < due_rows_max ? DT_NOEND : now;
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        bool is_null;
+        TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
+        if (at > now || !has_credit(worker)) {
+            hook->next_due_at = Max(at, now);
+            return;
+        }
+        hand_out(worker, hook, (int)row);
+        hook->low_at = at;
+        hook->low_id = *DatumGetUUIDP(column((int)row, DueEventId, &is_null));
+    }
+}
+
+void update_next_due(HookSet* hooks) {
+    hooks->next_due_at = DT_NOEND;
+    for (int i = 0; i < hooks->count; i++)
+        if (hooks->hooks[i].runnable || hooks->hooks[i].is_deleted)
+            hooks->next_due_at = Min(hooks->next_due_at, hooks->hooks[i].next_due_at);
+}
+
+bool is_due(const Hook* hook, TimestampTz now) {
+    return hook->runnable && hook->next_due_at <= now;
+}
+
+void cancel_deleted(HookSet* hooks, TimestampTz now) {
+    begin_transaction("cancelling deliveries of deleted hooks");
+    for (int i = 0; i < hooks->count; i++) {
+        Hook* hook = &hooks->hooks[i];
+        if (!hook->is_deleted || hook->next_due_at > now)
+            continue;
+        int64 cancelled = cancel_pending(hook->id, cancel_rows_max);
+        hook->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
+    }
+    commit_transaction();
+}
+
+}  // namespace
+
+void read_due(Worker* worker) {
+    HookSet* hooks = worker->hooks;
+    TimestampTz now = GetCurrentTimestamp();
+    bool any_deleted = false, any_due = false;
+    for (int i = 0; i < hooks->count; i++) {
+        any_deleted |= hooks->hooks[i].is_deleted && hooks->hooks[i].next_due_at <= now;
+        any_due |= is_due(&hooks->hooks[i], now);
+    }
+    if (any_deleted)
+        cancel_deleted(hooks, now);
+    if (any_due) {
+        begin_transaction("reading due retries");
+        for (int i = 0; i < hooks->count && has_credit(worker); i++)
+            if (is_due(&hooks->hooks[i], now))
+                read_hook(worker, &hooks->hooks[i], now);
+        commit_transaction();
+    }
+    update_next_due(hooks);
+}
+
+}  // namespace whisperer::pg

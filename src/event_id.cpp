@@ -1,0 +1,44 @@
+// Event ids and slots: the two things about an event that come from the clock.
+#include "event_id.h"
+
+#include <time.h>
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int slot_count = 8;
+constexpr int64 slot_seconds = 5 * 86400;
+
+// Milliseconds since the Unix epoch, with 12 bits of fraction.
+uint64 clock_ticks() {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64 milliseconds = (uint64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    uint64 fraction = ((uint64)(now.tv_nsec % 1000000) << 12) / 1000000;
+    return milliseconds << 12 | fraction;
+}
+
+}  // namespace
+
+pg_uuid_t make_event_id() {
+    static uint64 last_ticks = 0;
+    uint64 ticks = Max(clock_ticks(), last_ticks + 1);
+    last_ticks = ticks;
+
+    pg_uuid_t id;
+    if (!pg_strong_random(id.data + 8, 8))
+        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
+    for (int i = 0; i < 6; i++)
+        id.data[i] = (uint8)(ticks >> (52 - 8 * i));
+    id.data[6] = (uint8)(0x70 | ((ticks >> 8) & 0x0f));
+    id.data[7] = (uint8)ticks;
+    id.data[8] = (uint8)(0x80 | (id.data[8] & 0x3f));
+    return id;
+}
+
+int16 current_slot() {
+    return (int16)(time(nullptr) / slot_seconds % slot_count);
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,317 @@
+// Loading the hook set and keeping the engine's copy of it; see hook_set.h.
+#include "hook_set.h"
+
+#include "encoding.h"
+#include "record.h"
+#include "transaction.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+HookSet* watched_set = nullptr;
+
+void on_membership_change(Datum, int, uint32) {
+    watched_set->stale = true;
+}
+
+bool is_owned(const HookSet* set, int64 hook_id) {
+    uint64 hash =
+        DatumGetUInt64(hash_any_extended((const unsigned char*)&hook_id, sizeof hook_id, 0));
+    return hash % (uint64)set->workers == (uint64)set->worker;
+}
+
+// Whether the request log has something new under the transaction's snapshot.
+bool requests_arrived(HookSet* set, XidSnapshot* now) {
+    static SPIPlanPtr plan;
+    const XidSnapshot* seen = set->requests_seen;
+    const Oid types[] = {XID8ARRAYOID, XID8OID, XID8OID, PG_SNAPSHOTOID};
+    Datum* finished = (Datum*)palloc(sizeof(Datum) * Max(seen->running_count, 1));
+    int count = 0;
+    for (int i = 0; i < seen->running_count; i++)
+        if (visible_in(seen->running[i], now))
+            finished[count++] = UInt64GetDatum(seen->running[i]);
+    Datum values[] = {make_array(finished, nullptr, count, XID8OID), UInt64GetDatum(seen->xmax),
+                      UInt64GetDatum(now->xmax), now->datum};
+    run_plan(kept_plan(&plan,
+                       "(SELECT 1 FROM whisperer.request WHERE xid = ANY ($1) LIMIT 1) UNION ALL "
+                       "(SELECT 1 FROM whisperer.request WHERE xid >= $2 AND xid < $3 "
+                       "AND pg_visible_in_snapshot(xid, $4) LIMIT 1)",
+                       lengthof(types), types),
+             values, nullptr, true, 1, SPI_OK_SELECT);
+    return SPI_processed > 0;
+}
+
+WhispererSpan utf8_column(int row, int number) {
+    char* value = text_column(row, number);
+    WhispererSpan utf8 = {nullptr, 0};
+    if (value && !utf8_from_server(value, strlen(value), &utf8))
+        utf8 = {nullptr, 0};
+    return utf8;
+}
+
+constexpr const char* load_query =
+    "SELECT h.id, h.owner_name, h.target_url, h.config::text, h.filter::text, h.since::text, "
+    "h.retry_countdown_config::text, coalesce(s.secret_key, ''), "
+    "CASE WHEN s.previous_expires_at > now() THEN s.previous_secret_key END, "
+    "nullif(s.additional_headers::text, '{}'), "
+    "CASE WHEN s.previous_expires_at > now() THEN s.previous_expires_at END, "
+    "h.incarnation = $1 AS is_native, h.is_active, "
+    "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
+    "AND r.disabled_resumes IS DISTINCT FROM h.resumes AS is_runnable "
+    "FROM whisperer.hook_definition h "
+    "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
+    "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
+
+enum LoadColumn {
+    LoadId = 1,
+    LoadOwner,
+    LoadUrl,
+    LoadConfig,
+    LoadFilter,
+    LoadSince,
+    LoadRetry,
+    LoadSecret,
+    LoadPreviousSecret,
+    LoadHeaders,
+    LoadPreviousExpires,
+    LoadNative,
+    LoadActive,
+    LoadRunnable,
+};
+
+uint64 fingerprint(const WhispererHook& hook) {
+    const WhispererSpan parts[] = {hook.target_url, hook.secret_key, hook.previous_secret_key,
+                                   hook.additional_headers, hook.retry_config};
+    uint64 hash = 1;
+    for (const WhispererSpan& part : parts)
+        hash =
+            hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
+                                                                  (int)part.size, part.size + 1)));
+    return hash;
+}
+
+// Tells the engine of a runnable hook, unless it knows this definition already.
+void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) {
+    WhispererHook definition = {};
+    definition.id = hook->id;
+    definition.target_url = utf8_column(row, LoadUrl);
+    definition.secret_key = utf8_column(row, LoadSecret);
+    definition.previous_secret_key = utf8_column(row, LoadPreviousSecret);
+    definition.additional_headers = utf8_column(row, LoadHeaders);
+    definition.retry_config = utf8_column(row, LoadRetry);
+    hook->fingerprint = fingerprint(definition);
+    if (before && before->runnable && before->fingerprint == hook->fingerprint)
+        return;
+    WhispererError error = {};
+    WhispererCode code = whisperer_engine_put_hook(engine, &definition, &error);
+    if (code == WhispererOk)
+        return;
+    if (code != WhispererInvalid)
+        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
+                errmsg("whisperer: hook " INT64_FORMAT ": %s", hook->id, error.message));
+    hook->runnable = false;
+    if (before == nullptr || before->runnable)
+        ereport(LOG,
+                errmsg("whisperer: hook " INT64_FORMAT " cannot be served: %s", hook->id,
+                       error.message),
+                errhint("Correct it with whisperer.update_hook; its deliveries wait."));
+}
+
+void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
+    hook->id = int64_column(row, LoadId);
+    hook->owner_name = text_column(row, LoadOwner);
+    hook->config = utf8_column(row, LoadConfig);
+    hook->filter = utf8_column(row, LoadFilter);
+    if (bool_column(row, LoadNative))
+        hook->since = parse_snapshot(text_column(row, LoadSince), CurrentMemoryContext);
+    hook->is_deleted = !bool_column(row, LoadActive);
+    hook->runnable = bool_column(row, LoadRunnable);
+    // Unknown to this process: look for what is pending at once.
+    hook->next_due_at = hook->low_at = DT_NOBEGIN;
+    if (before) {
+        hook->next_due_at = before->next_due_at;
+        hook->low_at = before->low_at;
+        hook->low_id = before->low_id;
+    }
+    if (hook->is_deleted && before && !before->is_deleted)
+        hook->next_due_at = DT_NOBEGIN;
+    if (hook->runnable)
+        put_hook(engine, hook, row, before);
+    if (!hook->runnable && before && before->runnable)
+        whisperer_engine_drop_hook(engine, hook->id);
+    bool is_null;
+    Datum expires = column(row, LoadPreviousExpires, &is_null);
+    if (!is_null)
+        set->reload_at = Min(set->reload_at, DatumGetTimestampTz(expires));
+}
+
+HTAB* create_index(MemoryContext context, const char* name, Size key, Size entry, int flags) {
+    HASHCTL control = {};
+    control.keysize = key;
+    control.entrysize = entry;
+    control.hcxt = context;
+    return hash_create(name, 256, &control, HASH_ELEM | HASH_CONTEXT | flags);
+}
+
+struct HookIndex {
+    int64 id;
+    int index;
+};
+
+void load_control(HookSet* set) {
+    if (SPI_execute("SELECT is_paused FROM whisperer.control", true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not read whisperer.control");
+    set->delivery_paused = SPI_processed == 1 && bool_column(0, 1);
+}
+
+void drop_vanished(HookSet* before, HookSet* set, WhispererEngine* engine) {
+    for (int i = 0; i < before->count; i++)
+        if (before->hooks[i].runnable && find_hook(set, before->hooks[i].id) == nullptr)
+            whisperer_engine_drop_hook(engine, before->hooks[i].id);
+}
+
+void load_hooks(HookSet* set, WhispererEngine* engine) {
+    static SPIPlanPtr plan;
+    HookSet before = *set;
+    set->context = AllocSetContextCreate(MemoryContextGetParent(before.context), "whisperer hooks",
+                                         ALLOCSET_DEFAULT_SIZES);
+    set->by_id =
+        create_index(set->context, "whisperer hooks", sizeof(int64), sizeof(HookIndex), HASH_BLOBS);
+    set->by_type = create_index(set->context, "whisperer event types", sizeof(TypeEntry::name),
+                                sizeof(TypeEntry), HASH_STRINGS);
+    set->stale = false;
+    set->reload_at = DT_NOEND;
+    load_control(set);
+
+    const Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(my_incarnation())};
+    run_plan(kept_plan(&plan, load_query, lengthof(types), types), values, nullptr, true, 0,
+             SPI_OK_SELECT);
+    MemoryContext caller = MemoryContextSwitchTo(set->context);
+    set->hooks = (Hook*)palloc0_array(Hook, Max(SPI_processed, 1));
+    set->count = 0;
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        int64 id = int64_column((int)row, LoadId);
+        if (!is_owned(set, id))
+            continue;
+        HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
+        index->index = set->count++;
+        load_hook(set, &set->hooks[index->index], (int)row, engine, find_hook(&before, id));
+    }
+    MemoryContextSwitchTo(caller);
+    drop_vanished(&before, set, engine);
+    set->next_due_at = DT_NOEND;
+    for (int i = 0; i < set->count; i++)
+        if (set->hooks[i].runnable || set->hooks[i].is_deleted)
+            set->next_due_at = Min(set->next_due_at, set->hooks[i].next_due_at);
+    MemoryContextDelete(before.context);
+}
+
+void find_matching(HookSet* set, TypeEntry* entry, const char* source) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {TEXTOID, TEXTOID, INT8OID};
+    Datum values[] = {CStringGetTextDatum(entry->name),
+                      source ? CStringGetTextDatum(source) : (Datum)0,
+                      Int64GetDatum(my_incarnation())};
+    // A type that nobody registered belongs to the owner of the table that recorded it.
+    run_plan(kept_plan(&plan,
+                       "SELECT h.id FROM whisperer.hook_definition h "
+                       "LEFT JOIN whisperer.event_type t ON t.name = $1 "
+                       "CROSS JOIN LATERAL (SELECT CASE WHEN h.incarnation = $3 THEN h.owner "
+                       "ELSE to_regrole(quote_ident(h.owner_name)) END AS owner) AS r "
+                       "WHERE h.is_active AND (h.event_type = $1 OR (right(h.event_type, 1) = '*' "
+                       "AND starts_with($1, left(h.event_type, -1)))) "
+                       "AND CASE WHEN t.name IS NULL THEN pg_has_role(r.owner, (SELECT c.relowner "
+                       "FROM pg_class c WHERE c.oid = to_regclass($2)), 'MEMBER') "
+                       "ELSE whisperer.may(r.owner, $1, 'subscribe') END ORDER BY h.id",
+                       lengthof(types), types),
+             values, source ? nullptr : " n ", true, 0, SPI_OK_SELECT);
+    entry->count = 0;
+    entry->hooks = (int*)MemoryContextAlloc(set->context, sizeof(int) * Max(SPI_processed, 1));
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        Hook* hook = find_hook(set, int64_column((int)row, 1));
+        if (hook)
+            entry->hooks[entry->count++] = (int)(hook - set->hooks);
+    }
+}
+
+bool is_registered(const char* event_type) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {TEXTOID};
+    Datum values[] = {CStringGetTextDatum(event_type)};
+    run_plan(kept_plan(&plan, "SELECT 1 FROM whisperer.event_type WHERE name = $1", lengthof(types),
+                       types),
+             values, nullptr, true, 1, SPI_OK_SELECT);
+    return SPI_processed > 0;
+}
+
+}  // namespace
+
+HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
+    HookSet* set = (HookSet*)MemoryContextAllocZero(context, sizeof(HookSet));
+    set->context = AllocSetContextCreate(context, "whisperer hooks", ALLOCSET_DEFAULT_SIZES);
+    set->by_id =
+        create_index(set->context, "whisperer hooks", sizeof(int64), sizeof(HookIndex), HASH_BLOBS);
+    set->worker = worker;
+    set->workers = workers;
+    watched_set = set;
+    CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_membership_change, 0);
+    CacheRegisterSyscacheCallback(AUTHOID, on_membership_change, 0);
+    return set;
+}
+
+void refresh_hooks(HookSet* set, WhispererEngine* engine) {
+    XidSnapshot* now = current_snapshot(CurrentMemoryContext);
+    if (set->requests_seen == nullptr || set->stale ||
+        set->reload_at <= GetCurrentTransactionStartTimestamp() || requests_arrived(set, now))
+        load_hooks(set, engine);
+    MemoryContext parent = MemoryContextGetParent(set->context);
+    if (set->requests_seen)
+        free_snapshot(set->requests_seen);
+    set->requests_seen = parse_snapshot(now->text, parent);
+    free_snapshot(now);
+}
+
+TypeEntry* hooks_for(HookSet* set, const char* event_type, const char* source) {
+    char key[sizeof(TypeEntry::name)] = {};
+    strlcpy(key, event_type, sizeof key);
+    bool found;
+    TypeEntry* entry = (TypeEntry*)hash_search(set->by_type, key, HASH_ENTER, &found);
+    if (!found) {
+        find_matching(set, entry, source);
+        entry->registered = is_registered(entry->name);
+    }
+    return entry;
+}
+
+Hook* find_hook(HookSet* set, int64 id) {
+    HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_FIND, nullptr);
+    return index ? &set->hooks[index->index] : nullptr;
+}
+
+void note_due(HookSet* set, Hook* hook, TimestampTz at) {
+    hook->next_due_at = Min(hook->next_due_at, at);
+    if (hook->runnable || hook->is_deleted)
+        set->next_due_at = Min(set->next_due_at, at);
+    // Due before what was already read: the clock went back, or it waits for nothing.
+    if (at <= hook->low_at) {
+        hook->low_at = at - 1;
+        memset(&hook->low_id, 0, sizeof hook->low_id);
+    }
+}
+
+void empty_requests(HookSet* set, uint64 read_by_all) {
+    static SPIPlanPtr plan;
+    static uint64 emptied_up_to = 0;
+    if (read_by_all <= emptied_up_to)
+        return;
+    const Oid types[] = {XID8OID, XID8OID};
+    Datum values[] = {UInt64GetDatum(emptied_up_to), UInt64GetDatum(read_by_all)};
+    run_plan(kept_plan(&plan, "DELETE FROM whisperer.request WHERE xid >= $1 AND xid < $2",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_DELETE);
+    emptied_up_to = read_by_all;
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,72 @@
+// The hooks that this worker serves, as of the snapshot of the page at hand.
+//
+// Invariant: refresh_hooks, called under a page's snapshot before the page is matched, leaves
+// exactly the hooks visible in that snapshot.  It learns of a change from the request log, read by
+// the same snapshot rule as the outbox; a counter bumped after commit would leave a gap in which an
+// event is read and its hook is not yet known.
+#pragma once
+
+#include "../worker/engine.h"
+#include "pg.h"
+#include "snapshot.h"
+
+namespace whisperer::pg {
+
+struct Hook {
+    int64 id;
+    bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
+    bool is_deleted;     // its pending deliveries are to be cancelled
+    uint64 fingerprint;  // of everything the engine was told
+    XidSnapshot* since;  // what is visible in it is not for this hook; null: everything is
+    char* owner_name;
+    WhispererSpan config;  // UTF-8 JSON
+    WhispererSpan filter;  // UTF-8 JSON, empty: none
+    // Due retries: nothing is due before next_due_at, and everything up to (low_at, low_id) has
+    // been read by this process.  DT_NOEND: nothing is pending.
+    TimestampTz next_due_at;
+    TimestampTz low_at;
+    pg_uuid_t low_id;
+};
+
+struct HookSet {
+    MemoryContext context;  // holds the hooks; a new one at every reload
+    Hook* hooks;
+    int count;
+    HTAB* by_id;
+    HTAB* by_type;
+    XidSnapshot* requests_seen;  // null: nothing was loaded yet
+    bool stale;                  // a role membership changed
+    bool delivery_paused;        // whisperer.pause()
+    TimestampTz reload_at;       // a rotated secret runs out
+    TimestampTz next_due_at;     // the earliest of the hooks that may be served
+    int worker;
+    int workers;
+};
+
+// Which hooks want an event type, by index.
+struct TypeEntry {
+    char name[132];  // key
+    bool registered;
+    int count;
+    int* hooks;
+};
+
+HookSet* create_hook_set(MemoryContext context, int worker, int workers);
+
+// In a read-only transaction: loads the hooks if they changed and tells the engine.
+void refresh_hooks(HookSet* set, WhispererEngine* engine);
+
+// Under the same snapshot.  source names the table that recorded an unregistered type.
+TypeEntry* hooks_for(HookSet* set, const char* event_type, const char* source);
+
+// Null: deleted long ago, or another worker's.
+Hook* find_hook(HookSet* set, int64 id);
+
+// A pending row of the hook is due then.
+void note_due(HookSet* set, Hook* hook, TimestampTz at);
+
+// In a writing transaction, now and then, by the first worker: deletes requests that every worker
+// has read.  read_by_all: no worker needs a request with a smaller xid.
+void empty_requests(HookSet* set, uint64 read_by_all);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,28 @@
+-- The engine's rules for what people write, as SQL.  Each raises 22023 (invalid_parameter_value)
+-- with the reason, or returns nothing.
+CREATE FUNCTION whisperer.check_url(url text) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_url_sql';
+CREATE FUNCTION whisperer.check_secret(secret text) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_secret_sql';
+CREATE FUNCTION whisperer.check_headers(headers jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_headers_sql';
+CREATE FUNCTION whisperer.check_retry_config(config jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_retry_config_sql';
+CREATE FUNCTION whisperer.make_secret() RETURNS text
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_secret';
+CREATE FUNCTION whisperer.envelope(event_id uuid, event_type text, data json) RETURNS text
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_envelope_sql';
+CREATE FUNCTION whisperer.in_transaction_block() RETURNS boolean
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_in_transaction_block';
+
+COMMENT ON FUNCTION whisperer.check_url(text) IS 'raises 22023 unless this may be a target_url';
+COMMENT ON FUNCTION whisperer.check_secret(text) IS 'raises 22023 unless this may be a secret_key';
+COMMENT ON FUNCTION whisperer.check_headers(jsonb) IS
+    'raises 22023 unless these may be additional_headers';
+COMMENT ON FUNCTION whisperer.check_retry_config(jsonb) IS
+    'raises 22023, naming the key, unless this may be a retry_countdown_config';
+COMMENT ON FUNCTION whisperer.make_secret() IS 'a new whsec_ secret of 32 random bytes';
+COMMENT ON FUNCTION whisperer.envelope(uuid, text, json) IS
+    'the body of a request as it is sent for this event';
+COMMENT ON FUNCTION whisperer.in_transaction_block() IS
+    'whether BEGIN was said; procedures that commit refuse to run then';

@@ -1,0 +1,36 @@
+-- Event types are made here, or by the worker when a trigger recorded one that nobody had made.
+
+CREATE FUNCTION whisperer.register_event_as(caller oid, event_type text, description text)
+    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF register_event_as.event_type IS NULL
+       OR register_event_as.event_type !~ '^[A-Za-z0-9._:/-]{1,128}$' THEN
+        RAISE EXCEPTION 'invalid event type name "%"', register_event_as.event_type
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 1 to 128 of A-Z a-z 0-9 . _ - : /';
+    END IF;
+    IF starts_with(register_event_as.event_type, 'whisperer-') THEN
+        RAISE EXCEPTION 'event type "%" is reserved for operator events', register_event_as.event_type
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Choose a name that does not start with "whisperer-".';
+    END IF;
+    INSERT INTO whisperer.event_type AS t (name, owner, owner_name, description)
+    SELECT register_event_as.event_type, r.oid, r.rolname, register_event_as.description
+    FROM pg_roles r WHERE r.oid = caller;
+EXCEPTION WHEN unique_violation THEN
+    RAISE EXCEPTION 'event type "%" is already registered', register_event_as.event_type
+        USING ERRCODE = 'duplicate_object',
+              DETAIL = (SELECT format('It belongs to role "%s".', t.owner_name)
+                        FROM whisperer.event_type t WHERE t.name = register_event_as.event_type),
+              HINT = 'Use it, or choose another name.';
+END;
+$$;
+
+CREATE FUNCTION whisperer.register_event(event_type text, description text DEFAULT NULL)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.register_event(text, text) IS
+    'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one';
+
+COMMENT ON TABLE whisperer.event_type IS
+    'what may be recorded and subscribed to; owner_name is the owner''s name when it was registered';
+GRANT SELECT ON whisperer.event_type TO PUBLIC;

@@ -1,0 +1,53 @@
+-- Tables whose capture triggers name the event type.
+CREATE FUNCTION whisperer.capture_triggers(event_type text)
+    RETURNS TABLE (relation regclass, trigger_name name)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT t.tgrelid::regclass, t.tgname
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE p.pronamespace = 'whisperer'::regnamespace AND p.proname = 'capture'
+      AND t.tgparentid = 0
+      AND t.tgnargs > 0
+      AND starts_with(encode(t.tgargs, 'hex'),
+                      encode(convert_to(capture_triggers.event_type, getdatabaseencoding()), 'hex') || '00');
+END;
+COMMENT ON FUNCTION whisperer.capture_triggers(text) IS
+    'the triggers that record events of this type';
+
+CREATE FUNCTION whisperer.unregister_event_as(caller oid, event_type text)
+    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner oid;
+    used_by text;
+BEGIN
+    SELECT t.owner INTO owner FROM whisperer.event_type t
+    WHERE t.name = unregister_event_as.event_type FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'event type "%" is not registered', unregister_event_as.event_type
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT name FROM whisperer.event_type shows what is.';
+    END IF;
+    IF NOT pg_has_role(caller, owner, 'MEMBER') THEN
+        RAISE EXCEPTION 'must be owner of event type "%"', unregister_event_as.event_type
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    SELECT string_agg(u, ', ') INTO used_by FROM (
+        SELECT format('hook %s', h.id) FROM whisperer.hook_definition h
+        WHERE h.is_active AND h.event_type = unregister_event_as.event_type
+        UNION ALL
+        SELECT format('trigger %I on %s', c.trigger_name, c.relation)
+        FROM whisperer.capture_triggers(unregister_event_as.event_type) c) AS users(u);
+    IF used_by IS NOT NULL THEN
+        RAISE EXCEPTION 'event type "%" is in use', unregister_event_as.event_type
+            USING ERRCODE = 'object_in_use', DETAIL = format('Used by %s.', used_by),
+                  HINT = 'Delete the hooks and drop the triggers first.';
+    END IF;
+    DELETE FROM whisperer.event_type t WHERE t.name = unregister_event_as.event_type;
+END;
+$$;
+
+CREATE FUNCTION whisperer.unregister_event(event_type text)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.unregister_event(text) IS
+    'removes an event type; 55006 while an active hook or a capture trigger names it, 42704 if unknown, 42501 if it is another''s';

@@ -1,0 +1,107 @@
+-- What of a hook only its owner may know.  The table has row-level security and no policy; these
+-- functions run as the extension's owner and decide by the caller.
+
+CREATE FUNCTION whisperer.require_hook(caller oid, hook_id bigint) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM whisperer.hook_definition h
+    WHERE h.id = require_hook.hook_id AND h.incarnation = whisperer.my_incarnation()
+      AND pg_has_role(caller, h.owner, 'MEMBER');
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'hook % does not exist', coalesce(require_hook.hook_id::text, 'null')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
+    END IF;
+END;
+$$;
+
+-- null leaves a value as it is; in a hook that has none yet a null secret becomes a new one.
+CREATE FUNCTION whisperer.set_secret_as(caller oid, hook_id bigint, secret_key text,
+                                        additional_headers jsonb)
+    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM whisperer.require_hook(caller, set_secret_as.hook_id);
+    IF set_secret_as.secret_key <> '' THEN
+        PERFORM whisperer.check_secret(set_secret_as.secret_key);
+    END IF;
+    PERFORM whisperer.check_headers(set_secret_as.additional_headers);
+    INSERT INTO whisperer.secret AS s (hook_id, secret_key, additional_headers)
+    VALUES (set_secret_as.hook_id, coalesce(set_secret_as.secret_key, whisperer.make_secret()),
+            coalesce(set_secret_as.additional_headers, '{}'))
+    ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE
+    SET secret_key = coalesce(set_secret_as.secret_key, s.secret_key),
+        previous_secret_key = CASE WHEN set_secret_as.secret_key IS NULL THEN s.previous_secret_key END,
+        previous_expires_at = CASE WHEN set_secret_as.secret_key IS NULL THEN s.previous_expires_at END,
+        additional_headers = coalesce(set_secret_as.additional_headers, s.additional_headers);
+END;
+$$;
+CREATE FUNCTION whisperer.set_secret(hook_id bigint, secret_key text, additional_headers jsonb)
+    RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.set_secret(bigint, text, jsonb) IS
+    'secret and header values of a hook of yours; null leaves them as they are; 42704, 22023';
+
+CREATE FUNCTION whisperer.rotate_secret_as(caller oid, hook_id bigint, new_secret text,
+                                           overlap interval)
+    RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    secret text := coalesce(new_secret, whisperer.make_secret());
+BEGIN
+    PERFORM whisperer.require_hook(caller, rotate_secret_as.hook_id);
+    PERFORM whisperer.check_secret(secret);
+    IF overlap IS NULL OR overlap < interval '0' THEN
+        RAISE EXCEPTION 'overlap must be a positive interval'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    UPDATE whisperer.secret s
+    SET secret_key = secret, previous_secret_key = nullif(s.secret_key, ''),
+        previous_expires_at = now() + overlap
+    WHERE s.hook_id = rotate_secret_as.hook_id;
+    RETURN secret;
+END;
+$$;
+CREATE FUNCTION whisperer.rotate_secret(hook_id bigint, new_secret text DEFAULT NULL,
+                                        overlap interval DEFAULT '24 hours')
+    RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.rotate_secret(bigint, text, interval) IS
+    'gives a hook a new secret (made if null) and returns it; both sign until the overlap ends; 42704, 22023';
+
+CREATE FUNCTION whisperer.hook_secret_as(caller oid, hook_id bigint)
+    RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    secret text;
+BEGIN
+    PERFORM whisperer.require_hook(caller, hook_secret_as.hook_id);
+    SELECT s.secret_key INTO secret FROM whisperer.secret s WHERE s.hook_id = hook_secret_as.hook_id;
+    IF secret IS NULL OR secret = '' THEN
+        RETURN NULL;
+    ELSIF starts_with(secret, 'whsec_') THEN
+        RETURN secret;
+    END IF;
+    RETURN 'whsec_' || translate(encode(convert_to(secret, 'UTF8'), 'base64'), E'\n', '');
+END;
+$$;
+CREATE FUNCTION whisperer.hook_secret(hook_id bigint)
+    RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.hook_secret(bigint) IS
+    'the secret of a hook of yours in the form that Standard Webhooks libraries take (whsec_ and base64); null: unsigned; 42704';
+
+-- For preview: which headers, not what they say.
+CREATE FUNCTION whisperer.masked_headers_as(caller oid, hook_id bigint)
+    RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM whisperer.require_hook(caller, masked_headers_as.hook_id);
+    RETURN (SELECT coalesce((SELECT jsonb_object_agg(name, '***')
+                             FROM jsonb_object_keys(s.additional_headers) AS name), '{}')
+                   || CASE WHEN s.secret_key = '' THEN '{}'::jsonb
+                           ELSE '{"webhook-signature": "v1,***", "X-Whisperer-Signature": "sha256=***"}' END
+            FROM whisperer.secret s WHERE s.hook_id = masked_headers_as.hook_id);
+END;
+$$;
+CREATE FUNCTION whisperer.masked_headers(hook_id bigint)
+    RETURNS jsonb LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.masked_headers(bigint) IS
+    'names of a hook''s additional headers and signatures, values masked; 42704';

@@ -1,0 +1,36 @@
+-- A subscription: the row, checked by its trigger, and its secrets.
+
+CREATE FUNCTION whisperer.create_hook(
+    event_type text, target_url text, secret_key text DEFAULT NULL,
+    additional_headers jsonb DEFAULT '{}', config jsonb DEFAULT '{}',
+    retry_countdown_config jsonb DEFAULT NULL, callback text DEFAULT NULL,
+    filter jsonb DEFAULT NULL, transform text DEFAULT NULL, description text DEFAULT NULL)
+    RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hook_id bigint;
+BEGIN
+    IF create_hook.event_type IS NULL OR create_hook.target_url IS NULL THEN
+        RAISE EXCEPTION 'event_type and target_url must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    BEGIN
+        INSERT INTO whisperer.hook_definition AS h
+            (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
+             description)
+        VALUES (create_hook.event_type, create_hook.target_url, coalesce(create_hook.config, '{}'),
+                create_hook.retry_countdown_config, create_hook.callback, create_hook.filter,
+                create_hook.transform, create_hook.description)
+        RETURNING h.id INTO hook_id;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'you have a hook for "%" at this URL already', create_hook.event_type
+            USING ERRCODE = 'unique_violation',
+                  HINT = 'Change it with whisperer.update_hook, or delete it first.';
+    END;
+    PERFORM whisperer.set_secret(hook_id, create_hook.secret_key,
+                                 coalesce(create_hook.additional_headers, '{}'));
+    RETURN hook_id;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text) IS
+    'subscribes a URL to an event type ("name", "prefix*" or "*") and returns the hook''s id; secret_key null: one is made, '''': unsigned; 42704, 42501, 23505, 22023';

@@ -1,0 +1,50 @@
+-- Changes by name, so that a column left out stays as it is and null can mean null.
+
+CREATE FUNCTION whisperer.update_hook(hook_id bigint, changes jsonb)
+    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,description}';
+    bad_key text;
+BEGIN
+    IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
+        RAISE EXCEPTION 'changes must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT k INTO bad_key FROM jsonb_object_keys(changes) AS k WHERE k <> ALL (known) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'unknown key "%" in changes', bad_key
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('Known are %s.', array_to_string(known, ', '));
+    END IF;
+    IF changes->'event_type' = 'null' OR changes->'target_url' = 'null' THEN
+        RAISE EXCEPTION 'event_type and target_url must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    BEGIN
+        UPDATE whisperer.hook_definition h
+        SET event_type = coalesce(changes->>'event_type', h.event_type),
+            target_url = coalesce(changes->>'target_url', h.target_url),
+            config = CASE WHEN changes ? 'config' THEN coalesce(nullif(changes->'config', 'null'), '{}') ELSE h.config END,
+            retry_countdown_config = CASE WHEN changes ? 'retry_countdown_config' THEN nullif(changes->'retry_countdown_config', 'null') ELSE h.retry_countdown_config END,
+            callback = CASE WHEN changes ? 'callback' THEN changes->>'callback' ELSE h.callback END,
+            filter = CASE WHEN changes ? 'filter' THEN nullif(changes->'filter', 'null') ELSE h.filter END,
+            transform = CASE WHEN changes ? 'transform' THEN changes->>'transform' ELSE h.transform END,
+            description = CASE WHEN changes ? 'description' THEN changes->>'description' ELSE h.description END
+        WHERE h.id = update_hook.hook_id;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'hook % does not exist', coalesce(update_hook.hook_id::text, 'null')
+                USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
+        END IF;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'you have another hook for this event type at this URL'
+            USING ERRCODE = 'unique_violation', HINT = 'Delete one of them.';
+    END;
+    IF changes ?| '{secret_key,additional_headers}' THEN
+        PERFORM whisperer.set_secret(update_hook.hook_id,
+            CASE WHEN changes ? 'secret_key' THEN coalesce(changes->>'secret_key', whisperer.make_secret()) END,
+            CASE WHEN changes ? 'additional_headers' THEN coalesce(nullif(changes->'additional_headers', 'null'), '{}') END);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.update_hook(bigint, jsonb) IS
+    'changes columns of a hook of yours, given as {"column": value}; null clears (a null secret_key makes a new one); 42704, 22023, 23505';

@@ -1,0 +1,48 @@
+-- delete, pause and resume are one UPDATE each.
+CREATE FUNCTION whisperer.change_hook(hook_id bigint, active boolean, paused boolean)
+    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE whisperer.hook_definition h
+    SET is_active = h.is_active AND active, is_paused = paused,
+        resumes = h.resumes + CASE WHEN active AND NOT paused THEN 1 ELSE 0 END
+    WHERE h.id = change_hook.hook_id AND (h.is_active OR NOT active);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'hook % does not exist', coalesce(change_hook.hook_id::text, 'null')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.change_hook(bigint, boolean, boolean) IS
+    'what delete_hook, pause_hook and resume_hook have in common; 42704';
+
+CREATE FUNCTION whisperer.delete_hook(hook_id bigint) RETURNS void LANGUAGE sql
+BEGIN ATOMIC
+    SELECT whisperer.change_hook(hook_id, false, false);
+END;
+COMMENT ON FUNCTION whisperer.delete_hook(bigint) IS
+    'ends a subscription; what is pending becomes cancelled, its history stays; 42704';
+
+CREATE FUNCTION whisperer.pause_hook(hook_id bigint) RETURNS void LANGUAGE sql
+BEGIN ATOMIC
+    SELECT whisperer.change_hook(hook_id, true, true);
+END;
+COMMENT ON FUNCTION whisperer.pause_hook(bigint) IS
+    'lets a hook''s deliveries wait until resume_hook; none is lost; 42704';
+
+CREATE FUNCTION whisperer.resume_hook(hook_id bigint) RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM whisperer.hook_definition h
+    WHERE h.id = resume_hook.hook_id AND h.incarnation <> whisperer.my_incarnation();
+    IF FOUND THEN
+        RAISE EXCEPTION 'hook % was carried here by a restore or copy of another database', hook_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Create it anew with whisperer.create_hook.';
+    END IF;
+    PERFORM whisperer.change_hook(resume_hook.hook_id, true, false);
+END;
+$$;
+COMMENT ON FUNCTION whisperer.resume_hook(bigint) IS
+    'ends pause_hook, or that the hook was disabled; what waited is delivered; 42704, 55000 for a carried hook';

@@ -1,0 +1,74 @@
+-- The caller makes the triggers with his own rights: TRIGGER on the table, or its ownership.
+CREATE FUNCTION whisperer.watch(relation regclass, prefix text DEFAULT NULL,
+                                operations text[] DEFAULT '{insert,update,delete}',
+                                options text[] DEFAULT '{}')
+    RETURNS SETOF text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    past constant jsonb := '{"insert": "created", "update": "updated", "delete": "deleted"}';
+    is_partitioned boolean;
+    operation text;
+    event_type text;
+    trigger_name text;
+    firing text;
+    arguments text;
+BEGIN
+    SELECT c.relkind = 'p', coalesce(watch.prefix, c.relname) INTO is_partitioned, prefix
+    FROM pg_class c WHERE c.oid = watch.relation;
+    FOREACH operation IN ARRAY operations LOOP
+        IF operation IS NULL OR NOT past ? lower(operation) THEN
+            RAISE EXCEPTION 'unknown operation "%"', operation
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Use insert, update and delete.';
+        END IF;
+        operation := lower(operation);
+        event_type := prefix || '-' || (past->>operation);
+        PERFORM FROM whisperer.event_type t WHERE t.name = event_type;
+        IF NOT FOUND THEN
+            PERFORM whisperer.register_event(event_type);
+        END IF;
+        trigger_name := 'whisperer_' || (past->>operation);
+        firing := CASE
+            WHEN is_partitioned THEN 'FOR EACH ROW'
+            WHEN operation = 'insert' THEN 'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT'
+            WHEN operation = 'delete' THEN 'REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'
+            ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT' END;
+        SELECT string_agg(quote_literal(a), ', ') INTO arguments
+        FROM unnest(event_type || options) AS a;
+        PERFORM FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
+        IF NOT FOUND THEN
+            EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s EXECUTE FUNCTION whisperer.capture(%s)',
+                           trigger_name, operation, relation, firing, arguments);
+        END IF;
+        RETURN NEXT event_type;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.watch(regclass, text, text[], text[]) IS
+    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table; returns the event types; twice is once; 22023, 42501';
+
+CREATE FUNCTION whisperer.unwatch(relation regclass)
+    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT t.tgname,
+               (SELECT e.name FROM whisperer.event_type e, whisperer.capture_triggers(e.name) c
+                WHERE c.relation = unwatch.relation AND c.trigger_name = t.tgname LIMIT 1) AS event_type
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = unwatch.relation AND p.proname = 'capture'
+          AND p.pronamespace = 'whisperer'::regnamespace
+          AND t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted')
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', made.tgname, relation);
+        BEGIN
+            PERFORM whisperer.unregister_event(made.event_type);
+        EXCEPTION WHEN object_in_use OR insufficient_privilege OR undefined_object THEN
+            NULL;  -- others use it still
+        END;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.unwatch(regclass) IS
+    'drops the triggers that watch() made, and their event types where nothing else uses them';

@@ -1,0 +1,27 @@
+-- For trying things out: the rules that match a page, in SQL, with the rights of the caller.
+
+CREATE FUNCTION whisperer.preview(event_id uuid DEFAULT NULL)
+    RETURNS TABLE (hook_id bigint, target_url text, headers jsonb, body text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT h.id, h.target_url,
+           jsonb_build_object('Content-Type', 'application/json',
+                              'X-Whisperer-Event', o.event_type,
+                              'X-Whisperer-Hook', h.id::text,
+                              'webhook-id', replace(o.id::text, '-', ''))
+               || whisperer.masked_headers(h.id),
+           whisperer.envelope(o.id, o.event_type, o.data)
+    FROM whisperer.outbox o
+    JOIN whisperer.hook_definition h
+      ON h.is_active AND h.incarnation = whisperer.my_incarnation()
+     AND (h.event_type = o.event_type
+          OR (right(h.event_type, 1) = '*' AND starts_with(o.event_type, left(h.event_type, -1))))
+     AND whisperer.may(h.owner, o.event_type, 'subscribe')
+     AND NOT pg_visible_in_snapshot(o.xid, h.since)
+     AND (o.config_filter IS NULL OR h.config @> o.config_filter)
+     AND (h.filter IS NULL OR o.data::jsonb @> h.filter)
+    WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
+    ORDER BY o.id, h.id
+$$;
+COMMENT ON FUNCTION whisperer.preview(uuid) IS
+    'what would be sent to your hooks for one event, or for those of this transaction; sends nothing, secrets are masked';

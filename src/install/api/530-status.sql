@@ -1,0 +1,38 @@
+-- At least one row, so that "nothing runs" has a reason.
+CREATE FUNCTION whisperer.status_rows(
+    OUT worker integer, OUT state text, OUT reason text, OUT pid integer, OUT since timestamptz,
+    OUT lag_events bigint, OUT lag_seconds double precision, OUT in_flight bigint,
+    OUT queued bigint, OUT delivered bigint, OUT failed bigint, OUT rate double precision)
+    RETURNS SETOF record LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH behind AS (
+        SELECT count(*) AS events FROM (
+            SELECT FROM whisperer.outbox o, (
+                SELECT b.* FROM whisperer.bookmark b WHERE b.incarnation = whisperer.my_incarnation()
+                ORDER BY pg_snapshot_xmax(b.seen), b.place_xid, b.place_id LIMIT 1) b
+            WHERE o.incarnation = b.incarnation AND o.xid >= pg_snapshot_xmin(b.seen)
+              AND NOT pg_visible_in_snapshot(o.xid, b.seen)
+              AND ((o.xid, o.id) > (b.place_xid, b.place_id)
+                   OR NOT pg_visible_in_snapshot(o.xid, b.reading))
+            LIMIT 100000) AS unread),
+    paused AS (SELECT EXISTS (SELECT FROM whisperer.control c WHERE c.is_paused) AS is_paused)
+    SELECT w.worker, CASE WHEN w.state = 'running' AND p.is_paused THEN 'paused' ELSE w.state END,
+           CASE WHEN p.is_paused THEN 'paused by whisperer.pause()' ELSE w.reason END,
+           w.pid, w.since, b.events, w.lag_seconds, w.in_flight, w.queued, w.delivered, w.failed,
+           w.rate
+    FROM whisperer.worker_state() w, behind b, paused p
+    UNION ALL
+    SELECT 0, 'down',
+           CASE WHEN current_setting('whisperer.enabled', true) = 'off' THEN 'whisperer.enabled is off'
+                WHEN current_setting('shared_preload_libraries') !~ '\mwhisperer\M'
+                THEN 'the library is not in shared_preload_libraries'
+                ELSE 'no worker has started yet; see the server log' END,
+           NULL, NULL, b.events, NULL, 0, 0, 0, 0, 0
+    FROM behind b WHERE NOT EXISTS (SELECT FROM whisperer.worker_state())
+$$;
+COMMENT ON FUNCTION whisperer.status_rows() IS 'the rows of the view status';
+
+CREATE VIEW whisperer.status AS SELECT * FROM whisperer.status_rows();
+COMMENT ON VIEW whisperer.status IS
+    'one row per worker: running, paused, idle or down, with the reason; lag_events counts what is recorded and not yet done, to 100000 at most; rate in deliveries per second';
+GRANT SELECT ON whisperer.status TO PUBLIC;

@@ -1,0 +1,65 @@
+-- Waiting until what is committed has been tried: for tests and for maintenance.
+
+CREATE FUNCTION whisperer.idle_ticket() RETURNS bigint
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_idle_ticket';
+COMMENT ON FUNCTION whisperer.idle_ticket() IS
+    'asks the workers to say when all that is committed by now is handed out; 0: there is no worker';
+CREATE FUNCTION whisperer.idle_ticket_done(ticket bigint) RETURNS boolean
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_idle_ticket_done';
+COMMENT ON FUNCTION whisperer.idle_ticket_done(bigint) IS
+    'whether the ticket''s events are all in the ledger';
+
+-- Deliveries that have had no attempt and do not wait for a person.
+CREATE FUNCTION whisperer.unattempted() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*)
+    FROM whisperer.hook_definition h
+    LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
+    JOIN whisperer.delivery d
+      ON d.hook_id = h.id AND d.state = 'pending' AND d.retry_count = 0
+    WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer.my_incarnation()
+      AND r.disabled_resumes IS DISTINCT FROM h.resumes;
+END;
+COMMENT ON FUNCTION whisperer.unattempted() IS
+    'pending deliveries of active hooks that wait for their first attempt to end';
+
+-- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
+CREATE PROCEDURE whisperer.wait_idle(timeout interval DEFAULT '30 s')
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    deadline timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
+    ticket bigint := 0;
+BEGIN
+    IF whisperer.in_transaction_block() THEN
+        RAISE EXCEPTION 'whisperer.wait_idle cannot run inside a transaction block'
+            USING ERRCODE = 'active_sql_transaction',
+                  HINT = 'What this transaction did is delivered only after it committed.';
+    END IF;
+    LOOP
+        -- Each look is a transaction of its own, or the wait would hold back vacuum.
+        COMMIT;
+        IF ticket OPERATOR(pg_catalog.=) 0 THEN
+            ticket := whisperer.idle_ticket();
+        ELSIF whisperer.idle_ticket_done(ticket)
+              AND whisperer.unattempted() OPERATOR(pg_catalog.=) 0 THEN
+            RETURN;
+        END IF;
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
+            RAISE EXCEPTION 'whisperer is not idle after %', timeout
+                USING ERRCODE = 'query_canceled',
+                      DETAIL = (SELECT pg_catalog.string_agg(pg_catalog.format(
+                                           'Worker %s is %s%s, %s in flight, %s queued, %s events behind.',
+                                           s.worker, s.state,
+                                           pg_catalog.concat(' (' OPERATOR(pg_catalog.||) s.reason OPERATOR(pg_catalog.||) ')'),
+                                           s.in_flight, s.queued, s.lag_events), ' ')
+                                FROM whisperer.status s),
+                      HINT = 'SELECT * FROM whisperer.status and whisperer.delivery show what it waits for.';
+        END IF;
+        PERFORM pg_catalog.pg_sleep(0.01);
+    END LOOP;
+END;
+$$;
+COMMENT ON PROCEDURE whisperer.wait_idle(interval) IS
+    'returns when everything committed before the call has had its first result, paused and disabled hooks aside; 57014 after the timeout, 25001 in a transaction block';

@@ -1,0 +1,16 @@
+-- Access: USAGE on the schema opens the door, and is granted to nobody.  Behind it PUBLIC may call
+-- what checks its caller, and nothing else.
+DO $do$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN
+        SELECT p.oid FROM pg_catalog.pg_proc p
+        WHERE p.pronamespace = 'whisperer'::regnamespace
+          AND (p.proname ~ '_as$'
+               OR p.proname IN ('set_privilege', 'set_paused', 'require_hook', 'worker_state'))
+    LOOP
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);
+    END LOOP;
+END
+$do$;

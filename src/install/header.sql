@@ -1,0 +1,2 @@
+\echo Use "CREATE EXTENSION whisperer" to load this file. \quit
+

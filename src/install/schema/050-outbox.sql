@@ -1,0 +1,26 @@
+-- The log: one row per event, inserted by the application's transaction, never updated.  It is read
+-- by (xid, id), so that key is its only index.  The slot is the place in the ring that retention
+-- empties with TRUNCATE.
+CREATE TABLE whisperer.outbox (
+    id            uuid NOT NULL,
+    event_type    text NOT NULL,
+    data          json NOT NULL,
+    source        text,
+    object_id     text,
+    config_filter jsonb,
+    xid           xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    incarnation   bigint NOT NULL DEFAULT whisperer.my_incarnation(),
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    slot          smallint NOT NULL,
+    PRIMARY KEY (xid, id, slot)
+) PARTITION BY LIST (slot);
+
+DO $do$
+BEGIN
+    FOR slot IN 0..7 LOOP
+        EXECUTE format('CREATE TABLE whisperer.outbox_%s PARTITION OF whisperer.outbox '
+                       'FOR VALUES IN (%s)', slot, slot);
+        PERFORM pg_catalog.pg_extension_config_dump(format('whisperer.outbox_%s', slot)::regclass, '');
+    END LOOP;
+END
+$do$;

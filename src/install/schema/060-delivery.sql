@@ -1,0 +1,36 @@
+-- The ledger: one row per delivery, written by the worker alone when a first result is known or the
+-- delivery is parked.  xid and slot are its event's, so the payload is found by the outbox's key.
+CREATE TABLE whisperer.delivery (
+    event_id      uuid NOT NULL,
+    hook_id       bigint NOT NULL,
+    xid           xid8 NOT NULL,
+    incarnation   bigint NOT NULL,
+    state         text NOT NULL
+        CONSTRAINT delivery_state_check CHECK (state IN ('pending', 'delivered', 'failed', 'cancelled')),
+    retry_count   integer NOT NULL DEFAULT 0,
+    next_attempt_at      timestamptz,
+    request_datetimes    timestamptz[] NOT NULL DEFAULT '{}',
+    response_http_status integer,
+    response_content     text,
+    response_time        interval,
+    error         text,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    modified_at   timestamptz NOT NULL DEFAULT now(),
+    slot          smallint NOT NULL,
+    PRIMARY KEY (event_id, hook_id, slot)
+) PARTITION BY LIST (slot);
+
+DO $do$
+BEGIN
+    FOR slot IN 0..7 LOOP
+        EXECUTE format('CREATE TABLE whisperer.delivery_%s PARTITION OF whisperer.delivery '
+                       'FOR VALUES IN (%s)', slot, slot);
+        PERFORM pg_catalog.pg_extension_config_dump(format('whisperer.delivery_%s', slot)::regclass, '');
+    END LOOP;
+END
+$do$;
+
+-- Due retries are read per hook as a range; (next_attempt_at, event_id), because rows parked in one
+-- batch share a time.
+CREATE INDEX delivery_due ON whisperer.delivery (hook_id, next_attempt_at, event_id)
+    WHERE state = 'pending';

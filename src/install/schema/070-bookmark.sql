@@ -1,0 +1,18 @@
+-- How far each worker has read the log.  Everything visible in seen has been delivered or is in the
+-- ledger; of the window (seen, reading], everything up to (place_xid, place_id) too.  One row per
+-- worker and incarnation; a missing row means seen = 1:1:.  Written by the worker alone.
+CREATE TABLE whisperer.bookmark (
+    worker       smallint NOT NULL,
+    incarnation  bigint NOT NULL,
+    workers      smallint NOT NULL,
+    seen         pg_snapshot NOT NULL,
+    reading      pg_snapshot NOT NULL,
+    place_xid    xid8 NOT NULL DEFAULT '0',
+    place_id     uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    modified_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (worker, incarnation)
+);
+COMMENT ON COLUMN whisperer.bookmark.workers IS
+    'how many workers shared the hooks when this was written';
+
+SELECT pg_catalog.pg_extension_config_dump('whisperer.bookmark', '');

@@ -1,0 +1,131 @@
+// Gathering results; the statements that write them are in ledger_write.cpp.
+#include "ledger.h"
+
+#include "encoding.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+text* kept_text(Ledger* ledger, WhispererSpan span) {
+    if (span.size == 0)
+        return nullptr;
+    MemoryContext caller = MemoryContextSwitchTo(ledger->context);
+    text* kept = server_from_utf8(span);
+    MemoryContextSwitchTo(caller);
+    return kept;
+}
+
+LedgerEntry entry_for(const Inflight& delivery) {
+    LedgerEntry entry = {};
+    entry.is_update = delivery.has_row;
+    entry.event_id = delivery.event_id;
+    entry.hook_id = delivery.hook_id;
+    entry.xid = delivery.xid;
+    entry.slot = delivery.slot;
+    entry.page = delivery.page;
+    entry.retry_count = delivery.retry_count;
+    return entry;
+}
+
+DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook) {
+    switch (kind) {
+        case WhispererDelivered:
+            return DeliveryState::Delivered;
+        case WhispererFailed:
+            return DeliveryState::Failed;
+        case WhispererRetry:
+        case WhispererReturned:
+        case WhispererParked:
+            break;
+    }
+    return hook && !hook->is_deleted ? DeliveryState::Pending : DeliveryState::Cancelled;
+}
+
+TimestampTz timestamp_from_unix(int64 microseconds) {
+    return microseconds - (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+void disable(Ledger* ledger, int64 hook_id, const char* reason) {
+    for (int i = 0; i < ledger->disabled_count; i++)
+        if (ledger->disabled[i].hook_id == hook_id)
+            return;
+    // More than that in one batch: the next 410 of the hook says it again.
+    if (ledger->disabled_count < (int)lengthof(ledger->disabled))
+        ledger->disabled[ledger->disabled_count++] = {hook_id, reason};
+}
+
+}  // namespace
+
+Ledger* create_ledger(MemoryContext context) {
+    Ledger* ledger = (Ledger*)MemoryContextAllocZero(context, sizeof(Ledger));
+    ledger->context =
+        AllocSetContextCreate(context, "whisperer ledger batch", ALLOCSET_DEFAULT_SIZES);
+    ledger->capacity = 1024;
+    ledger->entries =
+        (LedgerEntry*)MemoryContextAlloc(context, sizeof(LedgerEntry) * ledger->capacity);
+    return ledger;
+}
+
+void add_entry(Ledger* ledger, const LedgerEntry& entry) {
+    if (ledger->count == ledger->capacity) {
+        ledger->capacity *= 2;
+        ledger->entries =
+            (LedgerEntry*)repalloc_huge(ledger->entries, sizeof(LedgerEntry) * ledger->capacity);
+    }
+    if (ledger->count == 0)
+        ledger->oldest_at = GetCurrentTimestamp();
+    ledger->entries[ledger->count++] = entry;
+}
+
+void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
+                const char* error) {
+    LedgerEntry entry = entry_for(delivery);
+    entry.state = state;
+    if (state == DeliveryState::Pending) {
+        entry.next_attempt_at = GetCurrentTimestamp();
+        note_due(hooks, find_hook(hooks, delivery.hook_id), entry.next_attempt_at);
+    }
+    if (error)
+        entry.error = kept_text(ledger, {error, strlen(error)});
+    add_entry(ledger, entry);
+}
+
+void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
+                 const WhispererOutcome& outcome) {
+    Inflight* delivery = tracked(tracker, outcome.token);
+    Hook* hook = find_hook(hooks, outcome.hook_id);
+    LedgerEntry entry = entry_for(*delivery);
+    entry.state = state_after(outcome.kind, hook);
+    entry.retry_count += outcome.attempted ? 1 : 0;
+    if (entry.state == DeliveryState::Pending) {
+        entry.next_attempt_at = GetCurrentTimestamp() + outcome.next_after_ms * 1000;
+        note_due(hooks, hook, entry.next_attempt_at);
+    }
+    if (outcome.attempted && outcome.kind != WhispererParked) {
+        entry.requested_at = timestamp_from_unix(outcome.started_at_us);
+        entry.response_time_us = outcome.response_time_us;
+        entry.http_status = outcome.http_status;
+        entry.response = kept_text(ledger, outcome.response);
+    }
+    entry.error = kept_text(ledger, outcome.error);
+    if (outcome.hook_gone)
+        disable(ledger, outcome.hook_id, "the receiver answered 410 Gone");
+    add_entry(ledger, entry);
+
+    delivery->page = -1;
+    if (outcome.kind == WhispererParked)
+        mark_row(tracker, delivery);
+    else
+        untrack(tracker, outcome.token);
+}
+
+void forget_batch(Ledger* ledger, Tracker* tracker) {
+    for (int i = 0; i < ledger->count; i++)
+        settle(tracker, ledger->entries[i].page);
+    ledger->count = 0;
+    ledger->disabled_count = 0;
+    MemoryContextReset(ledger->context);
+}
+
+}  // namespace whisperer::pg

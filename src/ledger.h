@@ -1,0 +1,78 @@
+// The ledger (whisperer.delivery): results, gathered and written in batches by two statements.
+//
+// The worker is its only writer.  A delivery that ends at its first attempt costs one insert; one
+// that was parked or failed is inserted as pending and updated when it goes on.
+#pragma once
+
+#include "../worker/engine.h"
+#include "hook_set.h"
+#include "pg.h"
+#include "tracker.h"
+
+namespace whisperer::pg {
+
+enum class DeliveryState : int {
+    Pending,    // waits for an attempt, or is in flight -> any
+    Delivered,  // 2xx
+    Failed,     // no attempt left, or refused for good -> Pending by retry
+    Cancelled,  // its hook was deleted -> Pending by retry
+};
+
+struct LedgerEntry {
+    bool is_update;  // a row is there already
+    DeliveryState state;
+    pg_uuid_t event_id;
+    int64 hook_id;
+    uint64 xid;
+    int16 slot;
+    int64 page;  // settled when the entry is committed; -1: none
+    int32 retry_count;
+    TimestampTz next_attempt_at;  // 0: none
+    TimestampTz requested_at;     // 0: no attempt was made
+    int32 http_status;            // 0: none
+    int64 response_time_us;
+    text* response;  // null: none
+    text* error;     // null: none
+};
+
+struct DisabledHook {
+    int64 hook_id;
+    const char* reason;
+};
+
+struct Ledger {
+    MemoryContext context;  // texts of the batch; emptied when it is written
+    LedgerEntry* entries;
+    int count;
+    int capacity;
+    int disabled_count;
+    DisabledHook disabled[16];
+    TimestampTz oldest_at;  // when the first entry of the batch came
+};
+
+Ledger* create_ledger(MemoryContext context);
+
+// Adds an entry; texts must be in ledger->context.
+void add_entry(Ledger* ledger, const LedgerEntry& entry);
+
+// An entry for a delivery that never reached the engine: pending now, or failed for a reason.
+void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
+                const char* error);
+
+// Turns what the engine says of a delivery into an entry, and lets go of it if that was the end.
+// hook: as it is now; null or deleted: nothing goes on.
+void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks, const WhispererOutcome& outcome);
+
+// In a writing transaction.  The batch stays until forget_batch, which the caller calls after
+// commit.
+void write_batch(const Ledger* ledger);
+void forget_batch(Ledger* ledger, Tracker* tracker);
+
+// In a writing transaction: cancels up to limit pending deliveries of a deleted hook.  Returns how
+// many there were.
+int64 cancel_pending(int64 hook_id, int limit);
+
+// The deliveries of these events that the ledger has already; see delivery_key.h.
+HTAB* rows_of_events(const Datum* event_ids, int count);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,192 @@
+// The statements of the ledger; see ledger.h.  One statement a batch, with array parameters.
+#include "ledger.h"
+#include "delivery_key.h"
+#include "record.h"
+#include "transaction.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+const char* state_name(DeliveryState state) {
+    switch (state) {
+        case DeliveryState::Pending:
+            return "pending";
+        case DeliveryState::Delivered:
+            return "delivered";
+        case DeliveryState::Failed:
+            return "failed";
+        case DeliveryState::Cancelled:
+            return "cancelled";
+    }
+    pg_unreachable();
+}
+
+enum EntryColumn {
+    EventId,
+    HookId,
+    Xid,
+    Slot,
+    State,
+    RetryCount,
+    NextAttemptAt,
+    RequestedAt,
+    HttpStatus,
+    ResponseTime,
+    Response,
+    Error,
+    ColumnCount
+};
+
+// Element and array types of the columns, in the order of EntryColumn.
+constexpr Oid element_types[ColumnCount] = {UUIDOID, INT8OID, XID8OID,        INT2OID,
+                                            TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+                                            INT4OID, INT8OID, TEXTOID,        TEXTOID};
+constexpr Oid array_types[ColumnCount] = {UUIDARRAYOID,        INT8ARRAYOID,        XID8ARRAYOID,
+                                          INT2ARRAYOID,        TEXTARRAYOID,        INT4ARRAYOID,
+                                          TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+                                          INT8ARRAYOID,        TEXTARRAYOID,        TEXTARRAYOID};
+
+#define ENTRY_COLUMNS                                                                          \
+    "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS u (event_id, hook_id, xid, " \
+    "slot, state, retry_count, next_attempt_at, requested_at, http_status, response_us, "      \
+    "response, error)"
+
+constexpr const char* insert_query =
+    "INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, state, retry_count, "
+    "next_attempt_at, request_datetimes, response_http_status, response_content, response_time, "
+    "error, slot) SELECT u.event_id, u.hook_id, u.xid, $13, u.state, u.retry_count, "
+    "u.next_attempt_at, CASE WHEN u.requested_at IS NULL THEN '{}' ELSE ARRAY[u.requested_at] END, "
+    "u.http_status, u.response, u.response_us * interval '1 microsecond', u.error, u.slot "
+    "FROM " ENTRY_COLUMNS;
+
+constexpr const char* update_query =
+    "UPDATE whisperer.delivery d SET state = u.state, retry_count = u.retry_count, "
+    "next_attempt_at = u.next_attempt_at, request_datetimes = CASE WHEN u.requested_at IS NULL "
+    "THEN d.request_datetimes ELSE d.request_datetimes || u.requested_at END, "
+    "response_http_status = coalesce(u.http_status, d.response_http_status), "
+    "response_content = coalesce(u.response, d.response_content), "
+    "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
+    "error = u.error, modified_at = now() FROM " ENTRY_COLUMNS
+    " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
+    "AND $13 IS NOT NULL";
+
+struct Columns {
+    Datum* values[ColumnCount];
+    bool* nulls[ColumnCount];
+};
+
+void put(Columns* columns, EntryColumn column, int row, Datum value, bool is_null) {
+    columns->values[column][row] = value;
+    columns->nulls[column][row] = is_null;
+}
+
+void put_row(Columns* columns, int row, const LedgerEntry& entry) {
+    bool attempted = entry.requested_at != 0;
+    put(columns, EventId, row, UUIDPGetDatum(&entry.event_id), false);
+    put(columns, HookId, row, Int64GetDatum(entry.hook_id), false);
+    put(columns, Xid, row, UInt64GetDatum(entry.xid), false);
+    put(columns, Slot, row, Int16GetDatum(entry.slot), false);
+    put(columns, State, row, CStringGetTextDatum(state_name(entry.state)), false);
+    put(columns, RetryCount, row, Int32GetDatum(entry.retry_count), false);
+    put(columns, NextAttemptAt, row, TimestampTzGetDatum(entry.next_attempt_at),
+        entry.next_attempt_at == 0);
+    put(columns, RequestedAt, row, TimestampTzGetDatum(entry.requested_at), !attempted);
+    put(columns, HttpStatus, row, Int32GetDatum(entry.http_status), entry.http_status == 0);
+    put(columns, ResponseTime, row, Int64GetDatum(entry.response_time_us), !attempted);
+    put(columns, Response, row, PointerGetDatum(entry.response), entry.response == nullptr);
+    put(columns, Error, row, PointerGetDatum(entry.error), entry.error == nullptr);
+}
+
+// Writes the entries that are updates, or those that are not.
+void write_entries(const Ledger* ledger, bool updates, SPIPlanPtr* plan, const char* query,
+                   int expected) {
+    Columns columns;
+    for (int c = 0; c < ColumnCount; c++) {
+        columns.values[c] = (Datum*)palloc(sizeof(Datum) * ledger->count);
+        columns.nulls[c] = (bool*)palloc(sizeof(bool) * ledger->count);
+    }
+    int rows = 0;
+    for (int i = 0; i < ledger->count; i++)
+        if (ledger->entries[i].is_update == updates)
+            put_row(&columns, rows++, ledger->entries[i]);
+    if (rows == 0)
+        return;
+    Oid types[ColumnCount + 1];
+    Datum values[ColumnCount + 1];
+    for (int c = 0; c < ColumnCount; c++) {
+        types[c] = array_types[c];
+        values[c] = make_array(columns.values[c], columns.nulls[c], rows, element_types[c]);
+    }
+    types[ColumnCount] = INT8OID;
+    values[ColumnCount] = Int64GetDatum(my_incarnation());
+    run_plan(kept_plan(plan, query, ColumnCount + 1, types), values, nullptr, false, 0, expected);
+}
+
+void write_disabled(const Ledger* ledger) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, TEXTOID};
+    for (int i = 0; i < ledger->disabled_count; i++) {
+        Datum values[] = {Int64GetDatum(ledger->disabled[i].hook_id),
+                          CStringGetTextDatum(ledger->disabled[i].reason)};
+        run_plan(
+            kept_plan(&plan,
+                      "INSERT INTO whisperer.hook_run AS r (hook_id, disabled_at, "
+                      "disabled_reason, disabled_resumes) SELECT h.id, now(), $2, h.resumes "
+                      "FROM whisperer.hook_definition h WHERE h.id = $1 "
+                      "ON CONFLICT (hook_id) DO UPDATE SET disabled_at = excluded.disabled_at, "
+                      "disabled_reason = excluded.disabled_reason, "
+                      "disabled_resumes = excluded.disabled_resumes",
+                      lengthof(types), types),
+            values, nullptr, false, 0, SPI_OK_INSERT);
+        ereport(LOG, errmsg("whisperer: hook " INT64_FORMAT " disabled: %s",
+                            ledger->disabled[i].hook_id, ledger->disabled[i].reason));
+    }
+}
+
+}  // namespace
+
+void write_batch(const Ledger* ledger) {
+    static SPIPlanPtr insert_plan, update_plan;
+    if (ledger->count > 0) {
+        // A delivery that was parked and ended within one batch has an insert and an update.
+        write_entries(ledger, false, &insert_plan, insert_query, SPI_OK_INSERT);
+        write_entries(ledger, true, &update_plan, update_query, SPI_OK_UPDATE);
+    }
+    write_disabled(ledger);
+}
+
+int64 cancel_pending(int64 hook_id, int limit) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id), Int64GetDatum(limit)};
+    run_plan(
+        kept_plan(&plan,
+                  "UPDATE whisperer.delivery d SET state = 'cancelled', next_attempt_at = NULL, "
+                  "error = 'hook deleted', modified_at = now() FROM (SELECT event_id, hook_id, "
+                  "slot FROM whisperer.delivery WHERE hook_id = $1 AND state = 'pending' ORDER "
+                  "BY hook_id, next_attempt_at, event_id LIMIT $2) AS p WHERE d.event_id = "
+                  "p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot",
+                  lengthof(types), types),
+        values, nullptr, false, 0, SPI_OK_UPDATE);
+    return (int64)SPI_processed;
+}
+
+HTAB* rows_of_events(const Datum* event_ids, int count) {
+    static SPIPlanPtr plan;
+    HTAB* rows = create_delivery_keys(CurrentMemoryContext, "whisperer ledger rows");
+    const Oid types[] = {UUIDARRAYOID};
+    Datum values[] = {make_array(event_ids, nullptr, count, UUIDOID)};
+    run_plan(kept_plan(&plan,
+                       "SELECT event_id, hook_id FROM whisperer.delivery WHERE event_id = ANY ($1)",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        bool is_null;
+        find_delivery_key(rows, *DatumGetUUIDP(column((int)row, 1, &is_null)),
+                          int64_column((int)row, 2), HASH_ENTER);
+    }
+    return rows;
+}
+
+}  // namespace whisperer::pg

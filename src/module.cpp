@@ -1,0 +1,25 @@
+// What PostgreSQL calls when it loads the library.  Nothing here connects, allocates or starts
+// anything by itself: it only says what is to be there.
+#include "launcher.h"
+#include "pg.h"
+#include "settings.h"
+#include "shared_state.h"
+#include "utility_hook.h"
+
+extern "C" {
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void _PG_init(void) {
+    whisperer::pg::define_settings();
+    if (!process_shared_preload_libraries_in_progress)
+        return;
+    whisperer::pg::request_shared_state();
+    whisperer::pg::install_utility_hook();
+    // pg_upgrade's servers must not deliver: their rows are still being moved.
+    if (!IsBinaryUpgrade)
+        whisperer::pg::register_launcher();
+}
+}

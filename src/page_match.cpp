@@ -1,0 +1,179 @@
+// From rows of the outbox to deliveries.  Nothing here may raise an ERROR because of what is in an
+// event: one bad row must not stop the page.
+#include "page_match.h"
+
+#include "delivery_key.h"
+#include "encoding.h"
+#include "settings.h"
+#include "transaction.h"
+#include "worker.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// Containment of a filter in an event, in steps of the engine's evaluation.
+constexpr int64 filter_steps_max = 1000000;
+
+struct Row {
+    HeapTuple tuple;
+    TupleDesc desc;
+    pg_uuid_t id;
+    uint64 xid;
+    int16 slot;
+    char* event_type;
+    char* source;
+    bool too_large;
+    bool unconvertible;
+    WhispererSpan data;
+    WhispererSpan config_filter;
+};
+
+Datum row_column(const Row& row, int number, bool* is_null) {
+    return SPI_getbinval(row.tuple, row.desc, number, is_null);
+}
+
+// The columns that say whose event it is; cheap, for every row.
+void read_key(Row* row) {
+    bool is_null;
+    row->id = *DatumGetUUIDP(row_column(*row, PageId, &is_null));
+    row->xid = DatumGetUInt64(row_column(*row, PageXid, &is_null));
+    row->slot = DatumGetInt16(row_column(*row, PageSlot, &is_null));
+    row->event_type = TextDatumGetCString(row_column(*row, PageEventType, &is_null));
+    Datum source = row_column(*row, PageSource, &is_null);
+    row->source = is_null ? nullptr : TextDatumGetCString(source);
+    Datum filter = row_column(*row, PageConfigFilter, &is_null);
+    if (!is_null) {
+        char* json = DatumGetCString(DirectFunctionCall1(jsonb_out, filter));
+        if (!utf8_from_server(json, strlen(json), &row->config_filter))
+            row->unconvertible = true;
+    }
+}
+
+// The payload, once somebody wants it.
+void read_data(Row* row) {
+    bool is_null;
+    Datum data = row_column(*row, PageData, &is_null);
+    row->too_large = toast_raw_datum_size(data) - VARHDRSZ > (Size)settings.max_payload_bytes;
+    if (row->too_large)
+        return;
+    text* json = DatumGetTextPP(data);
+    if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &row->data))
+        row->unconvertible = true;
+}
+
+enum class Match { No, Yes, Undecided };
+
+Match matches(const Hook& hook, const Row& row) {
+    if (hook.since && visible_in(row.xid, hook.since))
+        return Match::No;
+    if (row.config_filter.size > 0 &&
+        whisperer_json_contains(hook.config, row.config_filter, filter_steps_max) != 1)
+        return Match::No;
+    if (hook.filter.size == 0 || row.too_large)
+        return Match::Yes;
+    int contains = whisperer_json_contains(row.data, hook.filter, filter_steps_max);
+    return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
+}
+
+// Why a delivery ends before its first attempt; null: it does not.
+const char* refusal(const Row& row, Match match) {
+    if (row.too_large)
+        return "payload is larger than whisperer.max_payload";
+    if (row.unconvertible)
+        return "payload cannot be converted to UTF-8";
+    if (match == Match::Undecided)
+        return "filter could not be evaluated within its limits";
+    return nullptr;
+}
+
+Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
+    Inflight delivery = {};
+    delivery.event_id = row.id;
+    delivery.hook_id = hook.id;
+    delivery.xid = row.xid;
+    delivery.slot = row.slot;
+    delivery.page = page;
+    return delivery;
+}
+
+// known: deliveries of the page that the ledger has already; null: it has none.
+int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTAB* known) {
+    WhispererDelivery* deliveries =
+        (WhispererDelivery*)palloc(sizeof(WhispererDelivery) * wanted->count);
+    int submitted = 0, matched = 0;
+    read_data(row);
+    for (int i = 0; i < wanted->count; i++) {
+        Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
+        Match match = matches(hook, *row);
+        if (match == Match::No || (known && find_delivery_key(known, row->id, hook.id)))
+            continue;
+        matched++;
+        Inflight delivery = delivery_of(*row, hook, page);
+        add_to_page(worker->tracker, page);
+        const char* error = refusal(*row, match);
+        if (error)
+            add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
+        else if (!hook.runnable)
+            add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
+        else
+            deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0};
+    }
+    if (submitted > 0) {
+        WhispererEvent event = {};
+        memcpy(event.id, row->id.data, sizeof event.id);
+        event.type = {row->event_type, strlen(row->event_type)};
+        event.data = row->data;
+        submit(worker, event, deliveries, submitted);
+    }
+    return matched;
+}
+
+bool has_credit(const Worker* worker) {
+    WhispererCredit credit;
+    whisperer_engine_credit(worker->engine, &credit);
+    return credit.deliveries > 0 && credit.bytes > 0;
+}
+
+// Deliveries that an earlier process of this worker has entered already.
+HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) {
+    Datum* ids = (Datum*)palloc(sizeof(Datum) * count);
+    int asked = 0;
+    for (uint64 i = 0; i < count; i++) {
+        bool is_null;
+        Datum xid = SPI_getbinval(rows->vals[i], rows->tupdesc, PageXid, &is_null);
+        if (DatumGetUInt64(xid) < worker->reader.ledger_may_have)
+            ids[asked++] = SPI_getbinval(rows->vals[i], rows->tupdesc, PageId, &is_null);
+    }
+    return asked > 0 ? rows_of_events(ids, asked) : nullptr;
+}
+
+}  // namespace
+
+uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count) {
+    Reader* reader = &worker->reader;
+    HTAB* known = known_deliveries(worker, rows, count);
+    MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
+    uint64 handled = 0;
+    while (handled < count && (handled == 0 || has_credit(worker))) {
+        Row row = {};
+        row.tuple = rows->vals[handled];
+        row.desc = rows->tupdesc;
+        read_key(&row);
+        const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+        if (!wanted->registered)
+            note_unregistered(worker, row.event_type, row.source);
+        int matched = wanted->count > 0 ? match_row(worker, page, &row, wanted, known) : 0;
+        reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
+        reader->xid = row.xid;
+        reader->id = row.id;
+        handled++;
+        bool is_null;
+        reader->last_row_at = DatumGetTimestampTz(row_column(row, PageCreatedAt, &is_null));
+        MemoryContextReset(reader->row_context);
+    }
+    MemoryContextSwitchTo(caller);
+    return handled;
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,28 @@
+// What becomes of a page's rows: each event goes to the hooks that want it.
+#pragma once
+
+#include "pg.h"
+
+namespace whisperer::pg {
+
+struct Worker;
+
+#define PAGE_COLUMNS "id, xid, event_type, data, source, config_filter, created_at, slot"
+
+enum PageColumn {
+    PageId = 1,
+    PageXid,
+    PageEventType,
+    PageData,
+    PageSource,
+    PageConfigFilter,
+    PageCreatedAt,
+    PageSlot,
+};
+
+// Hands out the rows in order until the engine has no credit left; moves the reader's place to the
+// last row handled.  Returns how many were.  Called with the transaction open that read the rows:
+// payloads are fetched one at a time.
+uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,142 @@
+// The only file of the project that includes PostgreSQL headers (tests/tidy checks), so that what
+// differs between PostgreSQL 15, 17 and 18 is settled here and nowhere else.
+//
+// postgres.h redefines snprintf and friends and has macros named ERROR, LOG, INFO: include std and
+// third-party headers before this one.
+#pragma once
+
+extern "C" {
+#include "postgres.h"
+// clang-format off
+#include "access/clog.h"
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/dependency.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "common/base64.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "libpq/pqsignal.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
+#include "pgstat.h"
+#include "pgtime.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/datum.h"
+#include "utils/float.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/pg_lsn.h"
+#include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+#include "utils/varlena.h"
+#include "utils/xid8.h"
+// clang-format on
+}
+
+namespace whisperer::pg {
+
+#if PG_VERSION_NUM >= 160000
+inline AclResult pg_function_execute_check(Oid function, Oid role) {
+    return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
+}
+inline bool pg_owns_database(Oid database, Oid role) {
+    return object_ownercheck(DatabaseRelationId, database, role);
+}
+inline bool pg_owns_extension(Oid extension, Oid role) {
+    return object_ownercheck(ExtensionRelationId, extension, role);
+}
+#else
+inline AclResult pg_function_execute_check(Oid function, Oid role) {
+    return pg_proc_aclcheck(function, role, ACL_EXECUTE);
+}
+inline bool pg_owns_database(Oid database, Oid role) {
+    return pg_database_ownercheck(database, role);
+}
+inline bool pg_owns_extension(Oid extension, Oid role) {
+    return pg_extension_ownercheck(extension, role);
+}
+#endif
+
+#if PG_VERSION_NUM >= 170000
+inline int pg_proc_number(PGPROC* proc) {
+    return GetNumberFromPGProc(proc);
+}
+inline WaitEventSet* pg_create_wait_event_set(int events) {
+    return CreateWaitEventSet(nullptr, events);
+}
+inline TransactionId pg_oldest_clog_xid() {
+    return TransamVariables->oldestClogXid;
+}
+inline uint64 pg_transactions_completed() {
+    return TransamVariables->xactCompletionCount;
+}
+#else
+inline int pg_proc_number(PGPROC* proc) {
+    return proc->pgprocno;
+}
+inline WaitEventSet* pg_create_wait_event_set(int events) {
+    return CreateWaitEventSet(TopMemoryContext, events);
+}
+inline TransactionId pg_oldest_clog_xid() {
+    return ShmemVariableCache->oldestClogXid;
+}
+inline uint64 pg_transactions_completed() {
+    return ShmemVariableCache->xactCompletionCount;
+}
+#endif
+
+}  // namespace whisperer::pg

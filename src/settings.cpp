@@ -1,0 +1,112 @@
+// The whisperer.* settings: name, unit, bounds, description and validation of each.  Called once
+// per process, by _PG_init.
+#include "settings.h"
+
+#include "../worker/engine.h"
+#include "pg.h"
+
+namespace whisperer::pg {
+
+Settings settings;
+
+namespace {
+
+// A check hook must not ereport; it leaves the reason for PostgreSQL to show.
+bool accept(WhispererCode code, const WhispererError& error) {
+    if (code == WhispererOk)
+        return true;
+    GUC_check_errdetail("%s", error.message);
+    if (error.hint[0] != '\0')
+        GUC_check_errhint("%s", error.hint);
+    return false;
+}
+
+bool check_networks(char** value, void**, GucSource) {
+    WhispererError error = {};
+    return accept(whisperer_check_networks({*value, strlen(*value)}, &error), error);
+}
+
+bool check_optional_url(char** value, void**, GucSource) {
+    if (**value == '\0')
+        return true;
+    WhispererError error = {};
+    return accept(whisperer_check_url({*value, strlen(*value)}, 0, &error), error);
+}
+
+void define_bool(const char* name, const char* description, bool* value, bool initial) {
+    DefineCustomBoolVariable(name, description, nullptr, value, initial, PGC_SIGHUP, 0, nullptr,
+                             nullptr, nullptr);
+}
+
+void define_int(const char* name, const char* description, int* value, int initial, int low,
+                int high, int unit) {
+    DefineCustomIntVariable(name, description, nullptr, value, initial, low, high, PGC_SIGHUP, unit,
+                            nullptr, nullptr, nullptr);
+}
+
+void define_string(const char* name, const char* description, char** value,
+                   GucStringCheckHook check) {
+    DefineCustomStringVariable(name, description, nullptr, value, "", PGC_SIGHUP,
+                               GUC_SUPERUSER_ONLY, check, nullptr, nullptr);
+}
+
+void define_limits() {
+    Settings& s = settings;
+    define_int("whisperer.workers", "Number of delivery workers per database.", &s.workers, 1, 1,
+               64, 0);
+    define_int("whisperer.poll_interval",
+               "How often an idle worker looks for commits that set no latch.", &s.poll_interval_ms,
+               1000, 10, 60000, GUC_UNIT_MS);
+    define_int("whisperer.max_in_flight", "Requests in flight at once, per worker.",
+               &s.max_in_flight, 256, 1, 10000, 0);
+    define_int("whisperer.max_in_flight_per_hook", "Requests in flight at once, per hook.",
+               &s.max_in_flight_per_hook, 64, 1, 10000, 0);
+    define_int("whisperer.park_after",
+               "A delivery that takes longer is parked in the ledger so that it holds up nobody.",
+               &s.park_after_ms, 1000, 10, 60000, GUC_UNIT_MS);
+    define_int("whisperer.request_timeout", "Longest time for one attempt.", &s.request_timeout_ms,
+               10000, 100, 600000, GUC_UNIT_MS);
+    define_int("whisperer.connect_timeout", "Longest time to connect, name resolution included.",
+               &s.connect_timeout_ms, 5000, 100, 600000, GUC_UNIT_MS);
+    define_int("whisperer.max_queued_bytes", "Bodies that a worker holds in memory at once.",
+               &s.max_queued_bytes, 64 * 1024 * 1024, 1024 * 1024, 2000 * 1024 * 1024,
+               GUC_UNIT_BYTE);
+    define_int("whisperer.max_response_bytes", "Bytes kept of the answer to a failed attempt.",
+               &s.max_response_bytes, 8 * 1024, 0, 64 * 1024, GUC_UNIT_BYTE);
+    define_int("whisperer.max_payload",
+               "A larger event is recorded, but its deliveries end as failed.",
+               &s.max_payload_bytes, 1024 * 1024, 1024, 256 * 1024 * 1024, GUC_UNIT_BYTE);
+}
+
+}  // namespace
+
+void define_settings() {
+    Settings& s = settings;
+    define_bool("whisperer.enabled", "Delivers events; recording goes on either way.", &s.enabled,
+                true);
+    define_limits();
+    define_bool("whisperer.require_https", "Accepts only https in target_url.", &s.require_https,
+                false);
+    define_string("whisperer.allowed_networks",
+                  "Networks that may be reached although they are private: cidr[:port], ...",
+                  &s.allowed_networks, check_networks);
+    define_string("whisperer.denied_networks",
+                  "Networks that may not be reached, beside the built-in list: cidr[:port], ...",
+                  &s.denied_networks, check_networks);
+    define_string("whisperer.divert_to", "Sends every request to this URL instead of its hook's.",
+                  &s.divert_to, check_optional_url);
+    define_string("whisperer.proxy", "URL of the HTTP proxy; empty for none.", &s.proxy, nullptr);
+    define_string("whisperer.ca_file",
+                  "File of certificate authorities that receivers are verified with; empty for the "
+                  "system's.",
+                  &s.ca_file, nullptr);
+    DefineCustomStringVariable("whisperer.hold_at",
+                               "Developer option: the worker waits at the injection point of this "
+                               "name.",
+                               nullptr, &s.hold_at, "", PGC_SIGHUP,
+                               GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, nullptr,
+                               nullptr, nullptr);
+    MarkGUCPrefixReserved("whisperer");
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,36 @@
+// The whisperer.* settings as this process sees them now.  Set by PostgreSQL's GUC machinery; read
+// by everybody; never written by us.
+#pragma once
+
+namespace whisperer::pg {
+
+struct Settings {
+    bool enabled;
+    int workers;
+    int poll_interval_ms;
+    int max_in_flight;
+    int max_in_flight_per_hook;
+    int park_after_ms;
+    int request_timeout_ms;
+    int connect_timeout_ms;
+    int max_queued_bytes;
+    int max_response_bytes;
+    int max_payload_bytes;
+    bool require_https;
+    char* allowed_networks;
+    char* denied_networks;
+    char* divert_to;
+    char* proxy;
+    char* ca_file;
+    char* hold_at;
+};
+
+extern Settings settings;
+
+// Bytes kept of a 2xx answer: a success is read by nobody, and a large row costs the ledger dearly.
+constexpr int success_response_bytes_max = 1024;
+
+// Defines the settings.  _PG_init only.
+void define_settings();
+
+}  // namespace whisperer::pg

@@ -1,0 +1,50 @@
+// One delivery worker: a process that reads the log of one database, hands deliveries to the engine
+// and writes what came of them.  This is all that it holds; the steps are in worker_main.cpp.
+#pragma once
+
+#include "../worker/engine.h"
+#include "bookmark.h"
+#include "hook_set.h"
+#include "ledger.h"
+#include "outbox_reader.h"
+#include "pg.h"
+#include "shared_state.h"
+#include "tracker.h"
+
+namespace whisperer::pg {
+
+// Event types that were recorded without being registered; the worker registers them.
+struct UnregisteredType {
+    char name[132];
+    char* source;
+};
+
+struct Worker {
+    MemoryContext context;  // for the life of the process
+    MemoryContext step;     // emptied at every turn of the loop
+    WorkerSlot* slot;
+    WhispererEngine* engine;
+    HookSet* hooks;
+    Tracker* tracker;
+    Ledger* ledger;
+    Reader reader;
+    Bookmark bookmark;
+    int unregistered_count;
+    UnregisteredType unregistered[16];
+    TimestampTz register_at;  // not before, after a failure
+    int64 failed_deliveries;
+};
+
+// Hands one event to the given hooks.  The engine copies everything.  What it refuses for good ends
+// as a failed delivery, with its reason: an event that can never be sent must not stop the log.
+void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,
+            int count);
+
+// Hands out what is due again, or cancels what waits for a deleted hook.
+void read_due(Worker* worker);
+
+// In a writing transaction.
+void register_types(Worker* worker);
+void note_unregistered(Worker* worker, const char* event_type, const char* source);
+
+}  // namespace whisperer::pg

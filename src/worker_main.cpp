@@ -1,0 +1,302 @@
+// The delivery worker's process: start, loop, end.
+//
+// One turn of the loop reads, lets the engine work, writes what came of it, and waits.  No
+// transaction is open while it waits or while the engine works.  An ERROR anywhere ends the
+// process; the launcher starts another, which goes on at the bookmark and skips what the ledger
+// has.
+#include "worker.h"
+#include "injection.h"
+#include "record.h"
+#include "settings.h"
+#include "transaction.h"
+#include "worker_setup.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int outcomes_max = 256;
+// Results are gathered for this long or this many, whichever is first, unless nothing else is to
+// do.
+constexpr int64 batch_age_max_us = 5000;
+constexpr int batch_entries_max = 256;
+constexpr int held_retry_ms = 5;
+// A wait as long as this is a rest: what pg_stat shows of us is brought up to date.
+constexpr long idle_wait_ms = 100;
+constexpr int64 status_interval_us = 100000;
+
+// Null until the process has found its database and its extension.
+Worker* worker = nullptr;
+volatile sig_atomic_t stop_pending = false;
+volatile sig_atomic_t in_transaction = false;
+
+// Between transactions the loop ends in order; inside one PostgreSQL's own way gets us out of a
+// lock that is waited for.
+void on_sigterm(SIGNAL_ARGS) {
+    stop_pending = true;
+    if (in_transaction)
+        die(postgres_signal_arg);
+    else
+        SetLatch(MyLatch);
+}
+
+struct Turn {
+    PageEnd page_end = PageEnd::Caught;
+    bool look;                // something may have been committed
+    uint64 completed_before;  // transactions completed when the last look began
+    TimestampTz tick_at;
+    TimestampTz status_at;
+    uint64 ticket_looked;
+};
+Turn turn;
+
+bool has_credit() {
+    WhispererCredit credit;
+    whisperer_engine_credit(worker->engine, &credit);
+    return credit.deliveries > 0 && credit.bytes > 0;
+}
+
+// A commit woke us, or the tick found that some transaction has ended, or wait_idle asks.
+void notice_commits(TimestampTz now) {
+    if (pg_atomic_exchange_u32(&worker->slot->wake, 0) != 0 ||
+        pg_atomic_read_u64(&worker->slot->ticket) != turn.ticket_looked)
+        turn.look = true;
+    if (now < turn.tick_at)
+        return;
+    turn.tick_at = now + settings.poll_interval_ms * (int64)1000;
+    if (pg_transactions_completed() != turn.completed_before || worker->hooks->stale ||
+        worker->hooks->reload_at <= now)
+        turn.look = true;
+}
+
+void read() {
+    bool more = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
+    if (!(turn.look || more) || !has_credit())
+        return;
+    if (turn.look) {
+        turn.look = false;
+        // Both are read before the snapshot: what comes later is found by the next look.
+        turn.completed_before = pg_transactions_completed();
+        turn.ticket_looked = pg_atomic_read_u64(&worker->slot->ticket);
+    }
+    in_transaction = true;
+    bool was_open = worker->reader.is_open;
+    turn.page_end = read_page(worker);
+    in_transaction = false;
+    if (turn.page_end == PageEnd::Gone)
+        stop_pending = true;
+    // The window was opened before this look, so its end does not reach what was just committed.
+    if (was_open && turn.page_end != PageEnd::Paused)
+        turn.look = true;
+}
+
+void read_retries(TimestampTz now) {
+    if (worker->hooks->next_due_at > now || worker->hooks->delivery_paused || !has_credit())
+        return;
+    in_transaction = true;
+    read_due(worker);
+    in_transaction = false;
+}
+
+void run_engine() {
+    WhispererError error = {};
+    if (whisperer_engine_pump(worker->engine, &error) != WhispererOk)
+        ereport(FATAL, errmsg("whisperer: the delivery engine failed: %s", error.message));
+    WhispererOutcome outcomes[outcomes_max];
+    size_t count;
+    do {
+        count = whisperer_engine_outcomes(worker->engine, outcomes, lengthof(outcomes));
+        for (size_t i = 0; i < count; i++) {
+            add_outcome(worker->ledger, worker->tracker, worker->hooks, outcomes[i]);
+            if (outcomes[i].kind == WhispererFailed)
+                worker->failed_deliveries++;
+        }
+    } while (count == lengthof(outcomes));
+    if (worker->ledger->count > 0)
+        hold_at("after-post");
+}
+
+bool batch_is_due(TimestampTz now) {
+    const Ledger* ledger = worker->ledger;
+    if (ledger->count == 0)
+        return false;
+    WhispererCounts counts;
+    whisperer_engine_counts(worker->engine, &counts);
+    return ledger->count >= batch_entries_max || now - ledger->oldest_at >= batch_age_max_us ||
+           counts.in_flight + counts.queued == 0;
+}
+
+uint64 requests_read_by_all() {
+    SharedState* shared = shared_state();
+    uint64 read = PG_UINT64_MAX;
+    for (int i = 0; i < shared->slot_count; i++)
+        if (shared->slots[i].database == MyDatabaseId && shared->slots[i].worker >= 0)
+            read = Min(read, pg_atomic_read_u64(&shared->slots[i].requests_read));
+    return read;
+}
+
+void write(bool batch, bool bookmark, bool types) {
+    in_transaction = true;
+    begin_transaction("writing the ledger");
+    if (batch)
+        write_batch(worker->ledger);
+    if (bookmark) {
+        write_bookmark(&worker->bookmark, worker->tracker);
+        if (worker->bookmark.worker == 0)
+            empty_requests(worker->hooks, requests_read_by_all());
+    }
+    if (types)
+        register_types(worker);
+    commit_transaction();
+    in_transaction = false;
+    if (!batch)
+        return;
+    hold_at("after-ledger");
+    if (worker->ledger->disabled_count > 0)
+        worker->hooks->stale = turn.look = true;
+    forget_batch(worker->ledger, worker->tracker);
+}
+
+void write_results(TimestampTz now) {
+    bool batch = batch_is_due(now);
+    bool bookmark = bookmark_is_due(&worker->bookmark, worker->tracker, now);
+    bool types = worker->unregistered_count > 0 && worker->register_at <= now;
+    if (batch || bookmark || types)
+        write(batch, bookmark, types);
+}
+
+void publish_counts(WorkerSlot* slot, TimestampTz now) {
+    WhispererCounts counts;
+    whisperer_engine_counts(worker->engine, &counts);
+    double seconds = (double)(now - turn.status_at) / USECS_PER_SEC;
+    double rate = (double)(counts.delivered_total - slot->delivered) / seconds;
+    slot->rate = turn.status_at == 0 ? 0.0 : 0.8 * slot->rate + 0.2 * rate;
+    slot->in_flight = counts.in_flight;
+    slot->queued = counts.queued;
+    slot->delivered = counts.delivered_total;
+    slot->failed = worker->failed_deliveries;
+}
+
+// What others may know: for status, wait_idle and the emptying of the request log.
+void publish(TimestampTz now) {
+    WorkerSlot* slot = worker->slot;
+    pg_atomic_write_u64(&slot->ticket_done, worker->tracker->ticket_done);
+    if (worker->hooks->requests_seen)
+        pg_atomic_write_u64(&slot->requests_read, worker->hooks->requests_seen->xmin);
+    if (now - turn.status_at < status_interval_us)
+        return;
+    publish_counts(slot, now);
+    turn.status_at = now;
+    bool behind = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
+    slot->lag_seconds = behind ? (double)(now - worker->reader.last_row_at) / USECS_PER_SEC : 0.0;
+    slot->state = worker->hooks->delivery_paused ? WorkerState::Paused : WorkerState::Running;
+}
+
+// Milliseconds until something is to be done without anybody waking us.
+long wait_ms(TimestampTz now) {
+    if (turn.look && has_credit())
+        return 0;
+    if (turn.page_end == PageEnd::More && has_credit())
+        return 0;
+    int64 wait = whisperer_engine_wait_ms(worker->engine);
+    if (wait < 0)
+        wait = settings.poll_interval_ms;
+    wait = Min(wait, Max((turn.tick_at - now) / 1000, 0) + 1);
+    if (turn.page_end == PageEnd::Held)
+        wait = Min(wait, held_retry_ms);
+    if (worker->ledger->count > 0)
+        wait = Min(wait, batch_age_max_us / 1000);
+    if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND && has_credit())
+        wait = Min(wait, Max(worker->hooks->next_due_at - now, 0) / 1000 + 1);
+    return (long)wait;
+}
+
+void reload_settings() {
+    ConfigReloadPending = false;
+    ProcessConfigFile(PGC_SIGHUP);
+    configure_engine(worker->engine);
+}
+
+void wait_for_work(WaitEventSet* events) {
+    long timeout = wait_ms(GetCurrentTimestamp());
+    if (timeout >= idle_wait_ms)
+        pgstat_report_stat(true);
+    WaitEvent happened[3];
+    int count = WaitEventSetWait(events, timeout, happened, lengthof(happened), PG_WAIT_EXTENSION);
+    for (int i = 0; i < count; i++)
+        if (happened[i].events & WL_LATCH_SET)
+            ResetLatch(MyLatch);
+}
+
+void loop() {
+    WaitEventSet* events = create_wait_events(worker->engine);
+    turn.look = true;
+    while (!stop_pending && !worker->slot->stop_requested) {
+        CHECK_FOR_INTERRUPTS();
+        if (ConfigReloadPending)
+            reload_settings();
+        TimestampTz now = GetCurrentTimestamp();
+        notice_commits(now);
+        read();
+        read_retries(now);
+        run_engine();
+        now = GetCurrentTimestamp();
+        write_results(now);
+        publish(now);
+        MemoryContextReset(worker->step);
+        wait_for_work(events);
+    }
+}
+
+// What is known by now need not be done again.  Nobody's lock may hold up a shutdown.
+void finish() {
+    SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+    if (worker->ledger->count > 0)
+        write(true, false, false);
+    if (bookmark_is_behind(&worker->bookmark, worker->tracker))
+        write(false, true, false);
+}
+
+}  // namespace
+
+void submit(Worker* self, const WhispererEvent& event, const WhispererDelivery* deliveries,
+            int count) {
+    WhispererError error = {};
+    WhispererCode code =
+        whisperer_engine_submit(self->engine, &event, deliveries, (size_t)count, &error);
+    if (code == WhispererOk)
+        return;
+    if (code != WhispererInvalid)
+        ereport(ERROR, errmsg("whisperer: the delivery engine took no event: %s", error.message));
+    for (int i = 0; i < count; i++) {
+        Inflight refused = *tracked(self->tracker, deliveries[i].token);
+        untrack(self->tracker, deliveries[i].token);
+        add_unsent(self->ledger, self->hooks, refused, DeliveryState::Failed, error.message);
+    }
+}
+
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PGDLLEXPORT void whisperer_worker_main(Datum slot_number);
+
+void whisperer_worker_main(Datum slot_number) {
+    using namespace whisperer::pg;
+    pqsignal(SIGTERM, on_sigterm);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    in_transaction = true;
+    worker = set_up_worker(DatumGetInt32(slot_number));
+    in_transaction = false;
+    if (worker) {
+        MemoryContextSwitchTo(worker->step);
+        loop();
+        if (turn.page_end != PageEnd::Gone)
+            finish();
+        else
+            report_absent(worker);
+    }
+    proc_exit(0);
+}
+}
