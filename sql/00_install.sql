@@ -1,0 +1,54 @@
+-- The extension installs, and every later test can show an error with its SQLSTATE.
+CREATE EXTENSION whisperer;
+SELECT extversion, nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace
+WHERE extname = 'whisperer';
+
+-- Runs a statement that should fail: SQLSTATE, message, hint.
+CREATE FUNCTION failure(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said text; hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS said = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    RETURN concat_ws(' | ', SQLSTATE, said, nullif(hint, ''));
+END;
+$$;
+
+-- Nobody gets at the schema without being let in, and PUBLIC calls nothing internal.
+SELECT nspacl FROM pg_namespace WHERE nspname = 'whisperer';
+SELECT proname FROM pg_proc
+WHERE pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
+  AND (proname ~ '_as$' OR proname ~ '^set_p' OR proname IN ('announce', 'worker_state', 'require_hook'));
+
+-- Every function that anybody may call says what it does.
+SELECT p.oid::regprocedure FROM pg_proc p
+WHERE pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
+  AND obj_description(oid, 'pg_proc') IS NULL;
+
+-- Every function has its search_path pinned, is C, has a parsed body, or may not (it commits).
+SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+WHERE pronamespace = 'whisperer'::regnamespace AND lanname <> 'c' AND prosqlbody IS NULL
+  AND NOT coalesce(proconfig::text ~ 'search_path', false);
+
+-- Every table that is not of this database alone is dumped.
+SELECT c.relname FROM pg_class c
+WHERE relnamespace = 'whisperer'::regnamespace AND relkind IN ('r', 'S')
+  AND c.oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'whisperer')
+ORDER BY 1;
+-- And has a primary key.
+SELECT c.relname FROM pg_class c
+WHERE relnamespace = 'whisperer'::regnamespace AND relkind IN ('r', 'p')
+  AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary);
+
+-- A schema of somebody else's is refused, a superuser's is used.
+CREATE ROLE regress_stranger;
+DROP EXTENSION whisperer;
+DROP SCHEMA IF EXISTS whisperer;
+CREATE SCHEMA whisperer AUTHORIZATION regress_stranger;
+SELECT failure('CREATE EXTENSION whisperer');
+DROP SCHEMA whisperer;
+CREATE SCHEMA whisperer;
+CREATE EXTENSION whisperer;
+DROP ROLE regress_stranger;

@@ -1,0 +1,95 @@
+-- Hooks: validation, changes, secrets, and that each sees only his own.
+SELECT whisperer.pause();
+CREATE ROLE regress_ann; CREATE ROLE regress_bob;
+GRANT USAGE ON SCHEMA whisperer TO regress_ann, regress_bob;
+SELECT whisperer.register_event('order-paid');
+SELECT whisperer.register_event('order-sent');
+SELECT whisperer.allow('order-paid', 'regress_ann', 'subscribe');
+SET ROLE regress_ann;
+SELECT whisperer.create_hook('order-paid', 'https://example.com/a', secret_key => 'secret', description => 'mine') AS ann \gset
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/a')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-sent', 'https://example.com/a')$$);
+SELECT failure($$SELECT whisperer.create_hook('unknown', 'https://example.com/a')$$);
+SELECT failure($$SELECT whisperer.create_hook('unknown*', 'https://example.com/a')$$);
+SELECT failure($$SELECT whisperer.create_hook(NULL, 'https://example.com/a')$$);
+SELECT whisperer.create_hook('order-*', 'https://example.com/a') AS wild \gset
+
+-- URLs.
+SELECT failure(format('SELECT whisperer.create_hook(''order-paid'', %L)', url)) FROM (VALUES
+    ('example.com'), ('ftp://example.com/'), ('http://'), ('http://user:pass@example.com/'), ('http://example.com/#top'),
+    ('http://example.com/a b'), (E'http://example.com/\r\nX: y'), ('http://example.com:99999/'), ('http://' || repeat('a', 2050) || '/'), ('')) AS bad(url);
+
+-- Secrets, headers, config, filter, countdown.
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', secret_key => 'whsec_!!!')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', additional_headers => '{"X-A": "1\r\nX-B: 2"}')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', additional_headers => '{"Host": "x"}')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', additional_headers => '{"webhook-id": "x"}')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', config => '[]')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', config => '{"auth": {}}')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', filter => to_jsonb(repeat('x', 9000)))$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', transform => 'f')$$);
+SELECT failure(format('SELECT whisperer.create_hook(''order-paid'', ''https://example.com/b'', retry_countdown_config => %L)', config)) FROM (VALUES
+    ('{}'), ('{"choice": "never"}'), ('{"choice": "fixed"}'), ('{"choice": "fixed", "kwargs": {"seconds": -1}}'),
+    ('{"choice": "fixed", "kwargs": {"seconds": 1, "second": 1}}'), ('{"choice": "schedule", "kwargs": {"seconds": []}}'),
+    ('{"choice": "random", "kwargs": {"min_value": 2, "max_value": 1}}'), ('{"choice": "fixed", "kwargs": {"seconds": 1}, "jitter": 2}'),
+    ('{"choice": "custom", "kwargs": {"function": "f"}}')) AS bad(config);
+SELECT count(*) AS hooks FROM whisperer.hook;
+
+-- Secrets are for the owner alone.
+SELECT whisperer.hook_secret(:ann);
+SELECT whisperer.hook_secret(:wild) ~ '^whsec_[A-Za-z0-9+/]{43}=$' AS made;
+SELECT failure('SELECT * FROM whisperer.secret');
+SELECT whisperer.rotate_secret(:ann, 'newer') AS rotated;
+SELECT whisperer.hook_secret(:ann);
+SELECT failure(format($$SELECT whisperer.rotate_secret(%s, 'whsec_?')$$, :ann));
+SELECT failure(format($$SELECT whisperer.rotate_secret(%s, overlap => '-1 s')$$, :ann));
+
+-- Changes.
+SELECT whisperer.update_hook(:ann, '{"description": null, "filter": {"a": 1}, "target_url": "https://example.com/c"}');
+SELECT description, filter, target_url, state FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"owner": 10}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "nope"}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"event_type": null}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '[]')$$, :ann));
+SELECT failure($$SELECT whisperer.update_hook(0, '{}')$$);
+
+-- Plain DML obeys the same checks.
+SELECT failure($$INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-paid', 'nope')$$);
+SELECT failure($$INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-sent', 'https://example.com/d')$$);
+SELECT failure($$INSERT INTO whisperer.hook_definition (owner, owner_name, event_type, target_url, since) VALUES (10, 'x', 'order-paid', 'https://example.com/d', '1:1:')$$);
+SELECT failure($$UPDATE whisperer.hook_definition SET owner = 10$$);
+SELECT failure($$UPDATE whisperer.hook_definition SET since = '1:1:'$$);
+
+-- State.
+SELECT whisperer.pause_hook(:ann);
+SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
+SELECT whisperer.resume_hook(:ann);
+SELECT whisperer.delete_hook(:wild);
+SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
+SELECT failure(format('SELECT whisperer.resume_hook(%s)', :wild));
+SELECT whisperer.create_hook('order-*', 'https://example.com/a') IS NOT NULL AS made_anew;
+
+-- Another role sees and changes nothing of it.
+SET ROLE regress_bob;
+SELECT count(*) AS hooks FROM whisperer.hook;
+SELECT failure(format('SELECT whisperer.hook_secret(%s)', :ann));
+SELECT failure(format('SELECT whisperer.rotate_secret(%s)', :ann));
+SELECT failure(format('SELECT whisperer.pause_hook(%s)', :ann));
+SELECT failure(format('SELECT whisperer.delete_hook(%s)', :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"description": "x"}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.set_secret(%s, 'x', NULL)$$, :ann));
+SELECT failure(format($$SELECT whisperer.set_secret_as(10, %s, 'x', NULL)$$, :ann));
+UPDATE whisperer.hook SET description = 'mine now';
+SELECT failure('SELECT whisperer.pause()');
+SELECT failure('DELETE FROM whisperer.hook_definition');
+SELECT failure('INSERT INTO whisperer.outbox (id, event_type, data, slot) VALUES (gen_random_uuid(), ''order-paid'', ''{}'', 0)');
+SELECT failure('DELETE FROM whisperer.delivery');
+SELECT failure('SELECT * FROM whisperer.outbox_0');
+RESET ROLE;
+SELECT owner, description FROM whisperer.hook WHERE id = :ann;
+UPDATE whisperer.hook_definition SET is_active = false;
+DELETE FROM whisperer.hook_definition;
+REVOKE USAGE ON SCHEMA whisperer FROM regress_ann, regress_bob;
+SELECT whisperer.unregister_event(name) FROM whisperer.event_type WHERE name ~ '^order-';
+DROP ROLE regress_ann, regress_bob;
+SELECT whisperer.resume();

@@ -1,0 +1,153 @@
+# A server with the extension, a receiver, and what tests ask of them.
+#
+# Built on PostgreSQL::Test::Cluster.  Nothing here sleeps for a guess: wait_for polls a condition and
+# dies, with what it saw last, when its time is up.
+package Whisperer;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use IPC::Run ();
+use JSON::PP ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(new_node new_receiver wait_for wait_idle hold wait_held release_hold worker_pid);
+
+our $wait_s = $ENV{WHISPERER_TEST_WAIT_S} // 60;
+my @receivers;
+
+# A running server with the extension in database postgres.  extra: lines for postgresql.conf.
+sub new_node {
+    my ($name, %options) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+    $node->init;
+    $node->append_conf('postgresql.conf', <<"CONF");
+shared_preload_libraries = 'whisperer'
+whisperer.allowed_networks = '127.0.0.0/8'
+max_prepared_transactions = 10
+log_min_messages = 'info'
+CONF
+    $node->append_conf('postgresql.conf', $options{extra}) if $options{extra};
+    $node->start;
+    $node->safe_psql('postgres', 'CREATE EXTENSION whisperer') unless $options{bare};
+    return $node;
+}
+
+# Polls until the block returns something true, and returns that.
+sub wait_for {
+    my ($what, $condition) = @_;
+    my $deadline = time + $wait_s;
+    while (1) {
+        my $result = $condition->();
+        return $result if $result;
+        die "timed out waiting for $what" if time > $deadline;
+        sleep 0.02;
+    }
+}
+
+sub wait_idle {
+    my ($node, $database) = @_;
+    $node->safe_psql($database // 'postgres', "CALL whisperer.wait_idle('${wait_s} s')");
+}
+
+sub worker_pid {
+    my ($node, $database) = @_;
+    return wait_for('a worker', sub {
+        my $pid = $node->safe_psql($database // 'postgres',
+            "SELECT pid FROM whisperer.status WHERE state = 'running' AND pid IS NOT NULL");
+        return $pid;
+    });
+}
+
+# Makes the worker wait at an injection point.
+sub hold {
+    my ($node, $point) = @_;
+    $node->safe_psql('postgres', "ALTER SYSTEM SET whisperer.hold_at = '$point'");
+    $node->reload;
+}
+
+# Waits until it does.
+sub wait_held {
+    my ($node, $point) = @_;
+    return wait_for("the worker at $point", sub {
+        $node->safe_psql('postgres',
+            "SELECT count(*) FROM pg_stat_activity WHERE query = 'held at $point'") > 0;
+    });
+}
+
+sub release_hold {
+    my ($node) = @_;
+    $node->safe_psql('postgres', 'ALTER SYSTEM RESET whisperer.hold_at');
+    $node->reload;
+}
+
+# --- the receiver -------------------------------------------------------------------------------
+
+sub new_receiver {
+    my ($name) = @_;
+    my $folder = PostgreSQL::Test::Utils::tempdir("receiver_$name");
+    my $self = bless { ready => "$folder/ready", log => "$folder/log" }, 'Whisperer::Receiver';
+    my $program = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/receiver.mjs}r;
+    $self->{process} = IPC::Run::start(
+        [ 'node', $program, '--ready', $self->{ready}, '--log', $self->{log} ],
+        '<', \undef, '>', "$folder/out", '2>', "$folder/err");
+    wait_for('the receiver', sub { -e $self->{ready} });
+    $self->{port} = PostgreSQL::Test::Utils::slurp_file($self->{ready});
+    push @receivers, $self;
+    return $self;
+}
+
+END {
+    my $status = $?;
+    $_->stop for @receivers;
+    $? = $status;
+}
+
+package Whisperer::Receiver;
+
+use strict;
+use warnings;
+
+sub url {
+    my ($self, $path) = @_;
+    return "http://127.0.0.1:$self->{port}$path";
+}
+
+# Every request so far, oldest first; path: only those.
+sub requests {
+    my ($self, $path) = @_;
+    return () unless -e $self->{log};
+    open my $file, '<:raw', $self->{log} or die "cannot read $self->{log}: $!";
+    my @requests = map { JSON::PP::decode_json($_) } grep { /\n\z/ } <$file>;
+    close $file;
+    return grep { !defined $path || $_->{path} eq $path } @requests;
+}
+
+sub header {
+    my ($request, $name) = @_;
+    my @pairs = @{ $request->{headers} };
+    while (my ($key, $value) = splice @pairs, 0, 2) {
+        return $value if lc $key eq lc $name;
+    }
+    return undef;
+}
+
+# {"path": ..., "steps": [...]} or {"release": true}; see receiver.mjs.
+sub control {
+    my ($self, $command) = @_;
+    require HTTP::Tiny;
+    my $answer = HTTP::Tiny->new->post($self->url('/control'), { content => JSON::PP::encode_json($command) });
+    die "the receiver refused: $answer->{status}" unless $answer->{success};
+}
+
+sub stop {
+    my ($self) = @_;
+    return unless $self->{process};
+    $self->{process}->kill_kill;
+    delete $self->{process};
+}
+
+1;

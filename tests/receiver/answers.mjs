@@ -1,0 +1,62 @@
+// What the receiver answers: by the path, or by a script for the path.
+//
+// A step of a script is what a path can say too: 'ok', 'status/500', 'delay/1500', 'hang', 'reset',
+// 'redirect', 'huge', 'drip'.  Steps are used one after the other; the last one stays.
+
+const scripts = new Map();
+const failures = new Map();
+const hung = new Set();
+
+export function setScript(path, steps) {
+    if (steps && steps.length > 0) scripts.set(path, [...steps]);
+    else scripts.delete(path);
+}
+
+export function releaseHung() {
+    for (const response of hung) end(response, 200);
+    hung.clear();
+}
+
+function end(response, status, headers = {}, body = '') {
+    if (response.destroyed || response.writableEnded) return;
+    response.writeHead(status, headers);
+    response.end(body);
+}
+
+const kinds = {
+    ok: (response) => end(response, 200, {}, 'ok'),
+    status: (response, [status, seconds]) =>
+        end(response, Number(status), seconds ? { 'Retry-After': seconds } : {}, `status ${status}`),
+    delay: (response, [milliseconds]) => setTimeout(() => end(response, 200, {}, 'late'), Number(milliseconds)),
+    hang: (response) => hung.add(response),
+    reset: (response) => (response.socket ?? response.stream.session).destroy(),
+    redirect: (response) => end(response, 302, { Location: '/ok' }),
+    huge: (response) => end(response, 200, {}, 'x'.repeat(10 * 1024 * 1024)),
+    drip: (response) => {
+        response.writeHead(200);
+        const timer = setInterval(() => response.write('.'), 50);
+        response.on('close', () => clearInterval(timer));
+    },
+};
+
+function perform(response, step) {
+    const [kind, ...rest] = step.split('/');
+    (kinds[kind] ?? kinds.ok)(response, rest);
+}
+
+// fail-first/<times>/<status>/<anything>: per path and event, as attempts of one delivery count.
+function failFirst(request, response, [times, status]) {
+    const key = `${request.url} ${request.headers['webhook-id']}`;
+    const failed = failures.get(key) ?? 0;
+    failures.set(key, failed + 1);
+    perform(response, failed < Number(times) ? `status/${status}` : 'ok');
+}
+
+export function answer(request, response) {
+    const path = request.url.split('?')[0];
+    const script = scripts.get(path);
+    if (script) return perform(response, script.length > 1 ? script.shift() : script[0]);
+    const [kind, ...rest] = path.slice(1).split('/');
+    if (kind === 'fail-first') return failFirst(request, response, rest);
+    perform(response, [kind, ...rest].join('/'));
+}

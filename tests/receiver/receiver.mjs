@@ -1,0 +1,93 @@
+// The receiver of tests and demo: a real HTTP server that records every request and answers as told.
+//
+//   node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE]
+//
+// It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
+// the log: {n, at_us, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
+// byte of the body has arrived.  The log is written before the answer is sent, so whoever saw an
+// answer finds the line.
+//
+// What it answers is in the path; a script set by POST /control {"path": ..., "steps": [...]} wins.
+//   /ok /status/500 /delay/1500 /hang /reset /fail-first/2/500/<any> /redirect /huge /drip
+import { closeSync, openSync, renameSync, writeFileSync, writeSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createSecureServer } from 'node:http2';
+import { parseArgs } from 'node:util';
+
+import { answer, releaseHung, setScript } from './answers.mjs';
+
+const { values: options } = parseArgs({
+    options: {
+        ready: { type: 'string' },
+        log: { type: 'string' },
+        key: { type: 'string' },
+        cert: { type: 'string' },
+        help: { type: 'boolean' },
+    },
+});
+if (options.help || !options.ready || !options.log) {
+    console.log('usage: node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE]');
+    process.exit(options.help ? 0 : 2);
+}
+
+const log = openSync(options.log, 'a');
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+let count = 0;
+let pending = [];
+
+function text(body) {
+    try {
+        return { body: utf8.decode(body) };
+    } catch {
+        return { body_base64: body.toString('base64') };
+    }
+}
+
+// One write for all requests of a turn of the event loop; then their answers.
+function flush() {
+    const batch = pending;
+    pending = [];
+    writeSync(log, batch.map((entry) => entry.line).join(''));
+    for (const entry of batch) entry.respond();
+}
+
+function record(request, body, respond) {
+    const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
+    const headers = request.rawHeaders ?? Object.entries(request.headers).flat();
+    const line = JSON.stringify({ n: ++count, at_us, method: request.method, path: request.url, headers, ...text(body) });
+    pending.push({ line: line + '\n', respond });
+    if (pending.length === 1) setImmediate(flush);
+}
+
+function control(body, response) {
+    const command = JSON.parse(body.toString() || '{}');
+    if (command.release) releaseHung();
+    if (command.path) setScript(command.path, command.steps);
+    response.writeHead(200);
+    response.end(JSON.stringify({ count }));
+}
+
+function handle(request, response) {
+    const chunks = [];
+    request.on('data', (chunk) => chunks.push(chunk));
+    request.on('error', () => {});
+    request.on('end', () => {
+        const body = Buffer.concat(chunks);
+        if (request.url === '/control') control(body, response);
+        else record(request, body, () => answer(request, response));
+    });
+}
+
+const server = options.key
+    ? createSecureServer({ allowHTTP1: true, key: readFileSync(options.key), cert: readFileSync(options.cert) }, handle)
+    : createServer({ keepAliveTimeout: 60000 }, handle);
+server.on('clientError', (error, socket) => socket.destroy());
+server.listen(0, '127.0.0.1', () => {
+    // Renamed into place, so that who sees the file can read all of it.
+    writeFileSync(options.ready + '.new', String(server.address().port));
+    renameSync(options.ready + '.new', options.ready);
+});
+process.on('SIGTERM', () => {
+    closeSync(log);
+    process.exit(0);
+});

@@ -1,0 +1,68 @@
+# What is received is what was signed, byte for byte, on every attempt.
+use strict;
+use warnings;
+use Encode qw(decode_utf8 encode_utf8);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('body');
+my $receiver = new_receiver('body');
+my $url = $receiver->url('/fail-first/2/500/a');
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE package (zeta int PRIMARY KEY, alpha numeric, "Mixed" text, at timestamptz, data json);
+SELECT whisperer.register_event('package-created');
+CREATE TRIGGER package_created AFTER INSERT ON package
+    FOR EACH ROW EXECUTE FUNCTION whisperer.capture('package-created');
+SELECT whisperer.create_hook('package-created', '$url', secret_key => 'secret',
+    additional_headers => '{"X-Tenant": "acme"}',
+    retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.1}}');
+SQL
+# Settings of the writer's session must not show.
+$node->safe_psql('postgres', <<'SQL');
+SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German, DMY'; SET extra_float_digits = -5;
+INSERT INTO package VALUES (1, 12345678901234567890.123456789012345678901, E'\u00fc\U0001F4E6"\\', '2026-01-02 03:04:05+00',
+    '{"b":  1,"a":1e400, "nul": "\u0000"}');
+SQL
+my $id = $node->safe_psql('postgres', 'SELECT id FROM whisperer.outbox') =~ s/-//gr;
+wait_for('the third attempt', sub {
+    $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered' AND retry_count = 3") == 1;
+});
+
+my @requests = $receiver->requests;
+is(scalar @requests, 3, 'two failed attempts and one that was taken');
+my $expected = '{"event":{"type":"package-created","uuid":"' . $id . '"},"data":'
+    . '{"zeta":1,"alpha":12345678901234567890.123456789012345678901,"Mixed":"'
+    . decode_utf8("\xc3\xbc\xf0\x9f\x93\xa6") . '\"\\\\","at":"2026-01-02T03:04:05+00:00",'
+    . '"data":{"b":  1,"a":1e400, "nul": "\u0000"}}}';
+is($_->{body}, $expected, "attempt $_->{n}: column order, numbers, unicode and white space are kept") for @requests;
+is(Whisperer::Receiver::header($_, 'webhook-id'), $id, "attempt $_->{n}: the same webhook-id") for @requests;
+is(Whisperer::Receiver::header($requests[0], 'content-type'), 'application/json', 'content type');
+is(Whisperer::Receiver::header($requests[0], 'user-agent'), 'whisperer/1.0', 'user agent');
+is(Whisperer::Receiver::header($requests[0], 'x-whisperer-event'), 'package-created', 'event type');
+is(Whisperer::Receiver::header($requests[0], 'x-whisperer-hook'), 1, 'hook id');
+is(Whisperer::Receiver::header($requests[0], 'x-tenant'), 'acme', 'an additional header');
+is(Whisperer::Receiver::header($requests[0], 'expect'), undef, 'no Expect');
+
+my $verify = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/verify.mjs}r;
+command_ok([ 'node', $verify, $receiver->{log}, 'secret' ], 'an independent verifier accepts both signatures');
+command_fails([ 'node', $verify, $receiver->{log}, 'another' ], 'and refuses them with another secret');
+my $whsec = $node->safe_psql('postgres', 'SELECT whisperer.hook_secret(1)');
+is($whsec, 'whsec_c2VjcmV0', 'hook_secret gives the form of Standard Webhooks');
+
+my $row = $node->safe_psql('postgres', <<'SQL');
+SELECT state, retry_count, array_length(request_datetimes, 1), response_http_status, response_content,
+       response_time > '0', error IS NULL, next_attempt_at IS NULL
+FROM whisperer.delivery
+SQL
+is($row, 'delivered|3|3|200|ok|t|t|t', 'the ledger says how it went');
+
+# While a secret rotates both sign; X-Whisperer-Signature goes with the old one.
+my $new = $node->safe_psql('postgres', 'SELECT whisperer.rotate_secret(1)');
+$node->safe_psql('postgres', 'INSERT INTO package (zeta) VALUES (2)');
+wait_for('an event after the rotation', sub { (() = $receiver->requests) == 6 });
+my $signatures = Whisperer::Receiver::header(($receiver->requests)[5], 'webhook-signature');
+is(scalar(split / /, $signatures), 2, 'two signatures during the overlap');
+like($new, qr/^whsec_/, 'the new secret is made');
+
+done_testing();

@@ -1,0 +1,66 @@
+# Crashes: of the worker in the middle of a delivery, and of the server right after a POST of a
+# transaction that was committed asynchronously.
+use strict;
+use warnings;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('crash', extra => "restart_after_crash = on\nwal_writer_delay = 10s\n");
+my $receiver = new_receiver('crash');
+my $base = $receiver->url('');
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE item (id int PRIMARY KEY);
+SELECT whisperer.register_event('item-created');
+CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created');
+SELECT whisperer.create_hook('item-created', '$base/delay/30');
+SQL
+
+# Received ids with how often each came.
+sub received {
+    my %times;
+    $times{ JSON::PP::decode_json($_->{body})->{data}{id} }++ for $receiver->requests;
+    return \%times;
+}
+
+sub server_is_up {
+    return eval { $node->safe_psql('postgres', 'SELECT 1'); 1 };
+}
+
+$node->safe_psql('postgres', 'INSERT INTO item SELECT generate_series(1, 2000)');
+wait_for('some deliveries', sub { (() = $receiver->requests) > 200 });
+kill 'KILL', worker_pid($node);
+wait_for('the server', \&server_is_up);
+wait_for('all deliveries', sub {
+    eval { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") } // '' eq '2000';
+});
+wait_idle($node);
+my $times = received();
+is(scalar keys %$times, 2000, 'kill -9 of the worker: nothing committed is missing');
+my $repeated = grep { $_ > 1 } values %$times;
+cmp_ok($repeated, '<=', 1000, "repeated are only those whose result was not yet durable ($repeated)");
+is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery"), 2000, 'the ledger has one row each');
+
+# Held between POST and ledger: that one is repeated, with the same id.
+hold($node, 'after-post');
+$node->safe_psql('postgres', 'INSERT INTO item VALUES (3000)');
+Whisperer::wait_held($node, 'after-post');
+kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'held at after-post'");
+wait_for('the server', \&server_is_up);
+release_hold($node);
+wait_for('the repetition', sub { received()->{3000} == 2 });
+my @ids = map { Whisperer::Receiver::header($_, 'webhook-id') } grep { $_->{body} =~ /"id":3000}/ } $receiver->requests;
+is($ids[0], $ids[1], 'a crash between POST and ledger: sent again with the same webhook-id');
+wait_idle($node);
+
+# synchronous_commit = off: visible before it is durable.  What was posted must survive.
+for my $round (1 .. 3) {
+    my $id = 4000 + $round;
+    $node->safe_psql('postgres', "SET synchronous_commit = off; INSERT INTO item VALUES ($id)");
+    wait_for("the POST of $id", sub { received()->{$id} });
+    $node->stop('immediate');
+    $node->start;
+    is($node->safe_psql('postgres', "SELECT count(*) FROM item WHERE id = $id"), 1,
+        "round $round: an event posted before an immediate shutdown is in the restarted server");
+}
+
+done_testing();

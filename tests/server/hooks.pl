@@ -1,0 +1,101 @@
+# Which hook gets which event: fan-out, since, pause, delete, the transaction that makes the hook, and
+# every order of a hook's commit and the worker's page.
+use strict;
+use warnings;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('hooks');
+my $receiver = new_receiver('hooks');
+my $base = $receiver->url('');
+$node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
+
+sub record {
+    my ($note) = @_;
+    $node->safe_psql('postgres', qq(SELECT whisperer.deliver_event('e', '{"note": "$note"}')));
+}
+
+sub received {
+    my ($path) = @_;
+    return join ' ', map { JSON::PP::decode_json($_->{body})->{data}{note} } $receiver->requests($path);
+}
+
+record('before-any-hook');
+wait_idle($node);
+$node->safe_psql('postgres', "SELECT whisperer.create_hook('e', '$base/ok/' || g) FROM generate_series(1, 10) g");
+record('first');
+wait_idle($node);
+is(received("/ok/$_"), 'first', "hook $_ of 10 gets the event once, and not the one before it") for 1 .. 10;
+
+$node->safe_psql('postgres', 'SELECT whisperer.pause_hook(2); SELECT whisperer.delete_hook(3)');
+record('second');
+wait_idle($node);
+is(received('/ok/1'), 'first second', 'an active hook goes on');
+is(received('/ok/2'), 'first', 'a paused hook waits');
+is(received('/ok/3'), 'first', 'a deleted hook is silent');
+is($node->safe_psql('postgres', 'SELECT state FROM whisperer.delivery WHERE hook_id = 2 ORDER BY created_at DESC LIMIT 1'),
+    'pending', 'the paused hook keeps its event');
+$node->safe_psql('postgres', 'SELECT whisperer.resume_hook(2)');
+wait_for('the kept event', sub { received('/ok/2') eq 'first second' });
+pass('and delivers it on resume');
+
+# What waits for a hook that is deleted is cancelled.
+$node->safe_psql('postgres', 'SELECT whisperer.pause_hook(2)');
+record('third');
+wait_idle($node);
+$node->safe_psql('postgres', 'SELECT whisperer.delete_hook(2)');
+wait_for('the cancellation', sub {
+    $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE hook_id = 2 AND state = 'cancelled'") == 1;
+});
+is(received('/ok/2'), 'first second', 'what waited for a deleted hook is cancelled');
+
+# The whole database.
+$node->safe_psql('postgres', 'SELECT whisperer.pause()');
+wait_for('the pause', sub { $node->safe_psql('postgres', 'SELECT state FROM whisperer.status') eq 'paused' });
+record('fourth');
+$node->restart;
+is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.outbox o JOIN whisperer.delivery d ON d.event_id = o.id WHERE o.data->>'note' = 'fourth'"),
+    0, 'a paused database delivers nothing, after a restart neither');
+$node->safe_psql('postgres', 'SELECT whisperer.resume()');
+wait_idle($node);
+is(received('/ok/1'), 'first second third fourth', 'resume delivers what waited');
+
+# An event in the transaction that makes its hook, while other transactions come and go.
+my $session = $node->background_psql('postgres');
+$session->query_safe("BEGIN; SELECT whisperer.create_hook('e', '$base/ok/same')");
+record("other-$_") for 1 .. 3;
+$session->query_safe(q(SELECT whisperer.deliver_event('e', '{"note": "same"}')));
+record("other-$_") for 4 .. 6;
+$session->query_safe('COMMIT');
+wait_idle($node);
+like(received('/ok/same'), qr/\bsame\b/, 'the hook gets the event of its own transaction');
+$session->quit;
+
+# A hook is committed, then an event; the worker is stopped at each point in turn.
+for my $point ('before-page-snapshot', 'after-page-snapshot', 'after-hooks-loaded') {
+    my $path = "/ok/$point";
+    hold($node, $point);
+    record("at-$point");
+    wait_held($node, $point);
+    $node->safe_psql('postgres', "SELECT whisperer.create_hook('e', '$base$path')");
+    record("after-$point");
+    release_hold($node);
+    wait_idle($node);
+    like(received($path), qr/after-$point$/, "hook made while the worker is held $point gets the event after it");
+}
+
+# And an event that is committed while the worker sits between its snapshot and the hooks.
+my ($hook_first, $event_second) = map { $node->background_psql('postgres') } 1 .. 2;
+$hook_first->query_safe("BEGIN; SELECT whisperer.create_hook('e', '$base/ok/crossed')");
+$event_second->query_safe('BEGIN; SELECT pg_current_xact_id()');
+hold($node, 'after-page-snapshot');
+record('crossing');
+wait_held($node, 'after-page-snapshot');
+$hook_first->query_safe('COMMIT');
+$event_second->query_safe(q(SELECT whisperer.deliver_event('e', '{"note": "crossed"}'); COMMIT));
+release_hold($node);
+wait_idle($node);
+like(received('/ok/crossed'), qr/\bcrossed$/, 'a transaction older than the hook that commits after it is delivered');
+$_->quit for $hook_first, $event_second;
+
+done_testing();

@@ -1,0 +1,109 @@
+# The worker as a neighbour: no transaction while it waits, none at all when idle; where it starts and
+# where it does not; and that writers need no rights.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Whisperer;
+
+my $node = new_node('worker', bare => 1);
+my $receiver = new_receiver('worker');
+my $base = $receiver->url('');
+
+# CREATE EXTENSION starts a worker, in several databases at once.
+$node->safe_psql('postgres', "CREATE DATABASE db$_") for 1 .. 3;
+my $begun = time;
+for my $database (map { "db$_" } 1 .. 3) {
+    $node->safe_psql($database, <<"SQL");
+CREATE EXTENSION whisperer;
+CREATE TABLE item (id int);
+SELECT whisperer.register_event('item-created');
+CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created');
+SELECT whisperer.create_hook('item-created', '$base/ok/$database');
+INSERT INTO item VALUES (1);
+SQL
+}
+for my $database (map { "db$_" } 1 .. 3) {
+    wait_idle($node, $database);
+    is(scalar(() = $receiver->requests("/ok/$database")), 1, "$database has a worker of its own");
+}
+note sprintf 'three databases served after %.1f s', time - $begun;
+
+# Without a right on schema whisperer.
+$node->safe_psql('db1', 'CREATE ROLE writer; GRANT INSERT ON item TO writer');
+$node->safe_psql('db1', 'SET ROLE writer; INSERT INTO item VALUES (2)');
+wait_idle($node, 'db1');
+is(scalar(() = $receiver->requests('/ok/db1')), 2, 'a writer needs no right on schema whisperer');
+my ($status, $out, $error) = $node->psql('db1', "SET ROLE writer; SELECT whisperer.deliver_event('item-created', '{}')");
+like($error, qr/permission denied for schema whisperer/, 'and gets none');
+
+# No transaction is open while a receiver hangs.
+$node->safe_psql('db1', "SELECT whisperer.update_hook(1, '{\"target_url\": \"$base/hang\"}'); INSERT INTO item VALUES (3)");
+wait_for('the hanging request', sub { () = $receiver->requests('/hang') });
+my $open = 0;
+for (1 .. 100) {
+    $open += $node->safe_psql('postgres', <<'SQL');
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_type = 'whisperer worker' AND (backend_xmin IS NOT NULL OR clock_timestamp() - xact_start > '50 ms')
+SQL
+    sleep 0.01;
+}
+is($open, 0, 'no transaction and no xmin is held while a receiver hangs');
+is($node->safe_psql('db1', "SELECT state FROM whisperer.delivery ORDER BY created_at DESC LIMIT 1"), 'pending',
+    'a delivery that takes longer than park_after is parked');
+$receiver->control({ release => JSON::PP::true() });
+wait_for('the released delivery', sub {
+    $node->safe_psql('db1', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") == 3;
+});
+pass('and is entered when it ends');
+
+# An idle worker starts no transaction.
+my $transactions = sub {
+    return $node->safe_psql('postgres', "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'db2'");
+};
+my $last = -1;
+wait_for('db2 to be quiet', sub {
+    my $now = $transactions->();
+    my $quiet = $now == $last;
+    $last = $now;
+    sleep 1.2;
+    return $quiet;
+});
+sleep 10;
+is($transactions->(), $last, 'an idle worker starts no transaction in 10 s');
+
+# Statements that want the database for themselves.
+$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE db2');
+is($node->safe_psql('copy', 'SELECT state, state_reason FROM whisperer.hook'),
+    'paused|carried here by a restore or copy of another database', 'a copied hook is paused');
+$node->safe_psql('copy', 'INSERT INTO item VALUES (9)');
+wait_idle($node, 'copy');
+is(scalar(() = $receiver->requests('/ok/db2')), 1, 'a copy sends nothing by itself');
+$node->safe_psql('postgres', 'ALTER DATABASE copy RENAME TO renamed');
+worker_pid($node, 'renamed');
+$node->safe_psql('postgres', 'DROP DATABASE renamed');
+pass('CREATE DATABASE TEMPLATE, RENAME and DROP DATABASE work beside a worker');
+worker_pid($node, 'db2');
+$node->safe_psql('db2', 'DROP EXTENSION whisperer CASCADE');
+wait_for('the worker to leave', sub {
+    $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'whisperer worker' AND datname = 'db2'") == 0;
+});
+pass('the worker leaves a database whose extension was dropped');
+
+# Without preload: a warning with a hint, recording works, and it is delivered later.
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
+($status, $out, $error) = $node->psql('db2', 'CREATE EXTENSION whisperer');
+like($error, qr/WARNING:.*does not deliver/, 'CREATE EXTENSION without preload warns');
+like($error, qr/HINT:.*shared_preload_libraries/, 'with a hint');
+$node->safe_psql('db2', "SELECT whisperer.register_event('late'); SELECT whisperer.create_hook('late', '$base/ok/late')");
+$node->safe_psql('db2', "SELECT whisperer.deliver_event('late', '{}')");
+is($node->safe_psql('db2', 'SELECT state FROM whisperer.status'), 'down', 'status says that nothing runs');
+($status, $out, $error) = $node->psql('db2', 'CALL whisperer.wait_idle()');
+like($error, qr/not preloaded/, 'wait_idle says why it cannot wait');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'whisperer'");
+$node->restart;
+wait_idle($node, 'db2');
+is(scalar(() = $receiver->requests('/ok/late')), 1, 'what was recorded then is delivered after the preload');
+
+done_testing();

@@ -1,0 +1,137 @@
+# The house style as a failing test.  Each check prints "ok" or "not ok" and, if not, where and what to
+# do.  Run it from the top of the checkout.
+use strict;
+use warnings;
+use File::Find ();
+
+my $failed = 0;
+
+sub check {
+    my ($what, $advice, @places) = @_;
+    print @places ? 'not ok' : 'ok', " - $what\n";
+    return unless @places;
+    $failed++;
+    print "    $_\n" for @places;
+    print "    => $advice\n";
+}
+
+sub files {
+    my ($pattern, @folders) = @_;
+    my @found;
+    File::Find::find({ no_chdir => 1, wanted => sub { push @found, $_ if -f && /$pattern/ } }, grep { -d } @folders);
+    return sort @found;
+}
+
+sub slurp {
+    my ($file) = @_;
+    open my $in, '<', $file or die "cannot read $file: $!";
+    local $/;
+    return <$in>;
+}
+
+# file:line of each line that matches; comments are left out unless asked for.
+sub grep_lines {
+    my ($pattern, $with_comments, @files) = @_;
+    my @places;
+    for my $file (@files) {
+        my $number = 0;
+        for my $line (split /\n/, slurp($file)) {
+            $number++;
+            (my $code = $line) =~ s{//.*}{} unless $with_comments;
+            push @places, "$file:$number: $line" if ($with_comments ? $line : $code) =~ $pattern;
+        }
+    }
+    return @places;
+}
+
+my @src = files(qr/\.(cpp|h)$/, 'src');
+my @engine = files(qr/\.(cpp|h)$/, 'worker');
+my @unit = files(qr/\.(cpp|h)$/, 'tests/unit', 'tests/bench');
+my @cpp = (@src, @engine, @unit);
+my @sql = files(qr/\.sql$/, 'src/install');
+my @scripts = files(qr/(\.(pl|pm|mjs|spec)$|\/(run|setup|tree|demo)$)/, 'tests');
+
+# --- layers -------------------------------------------------------------------------------------
+check('src knows of worker only the door', 'Include ../worker/engine.h, nothing else of worker.',
+    grep { !m{worker/engine\.h} } grep_lines(qr{#include ".*worker/}, 1, @src));
+check('worker knows nothing of src', 'The engine is called and calls nobody: pass values through engine.h.',
+    grep_lines(qr{#include ".*src/|#include "pg\.h"}, 1, @engine));
+check('worker includes no PostgreSQL header', 'The engine knows no PostgreSQL.',
+    grep_lines(qr{#include ["<](postgres|c\.h|fmgr|miscadmin|access/|utils/|storage/|executor/)}, 1, @engine));
+check('PostgreSQL headers come through pg.h alone', 'Add the header to src/pg.h.',
+    grep { !m{^src/pg\.h:|worker/engine\.h"} }
+        grep_lines(qr{#include "(postgres\.h|\w+/\w+\.h|fmgr\.h|funcapi\.h|miscadmin\.h|pgstat\.h)"}, 1, @src));
+check('json.hpp is included in few files', 'It costs seconds per file; parse in one place.',
+    do { my @users = grep { slurp($_) =~ /nlohmann\/json/ } @engine; @users > 4 ? @users : () });
+
+# --- size ---------------------------------------------------------------------------------------
+check('no file is longer than 500 lines', 'Split it by what it is for.',
+    grep { defined } map { my $lines = () = slurp($_) =~ /\n/g; $lines > 500 ? "$_: $lines lines" : undef } @cpp, @sql, @scripts);
+
+# A function body: from a line that ends in "{" and does not start with white space or a keyword of
+# another block, to the next "}" in the first column.
+my @long;
+for my $file (@cpp) {
+    my ($number, $begin, $name) = (0);
+    for my $line (split /\n/, slurp($file)) {
+        $number++;
+        if ($line =~ /^[^\s\/#}].*\)[^;]*\{$/ && $line !~ /^(namespace|struct|class|enum|extern)\b/) {
+            ($begin, $name) = ($number, $line);
+        } elsif ($line =~ /^\}/ && $begin) {
+            push @long, "$file:$begin: " . ($number - $begin) . " lines: $name" if $number - $begin > 70;
+            $begin = undef;
+        }
+    }
+}
+check('no function is longer than 70 lines', 'Name its parts and call them.', @long);
+check('no line of C++ is longer than 100 columns', 'Run clang-format.',
+    grep { defined } map { my $file = $_; my $n = 0; map { $n++; length > 100 ? "$file:$n" : () } split /\n/, slurp($file) } @cpp);
+
+# --- words --------------------------------------------------------------------------------------
+check('no thread of our own, nothing aborts', 'The engine never waits and never kills its host.',
+    grep_lines(qr/std::thread|std::async|\babort\s*\(|std::terminate\s*\(|\bassert\s*\(/, 0, @src, @engine));
+check('nothing is left to do', 'Do it, or say in the documentation that it is not done.',
+    grep_lines(qr/\b(TO)DO\b|\b(FIX)ME\b|\b(XX)X\b/, 1, @cpp, @sql, @scripts));
+check('PG_TRY stands in one file', 'Use src/boundary.h.',
+    grep { !m{^src/boundary\.cpp:} } grep_lines(qr/PG_(TRY|CATCH|ENSURE_ERROR)/, 0, @src));
+check('no object with a constructor at namespace scope', 'Make it in the worker, free it at exit.',
+    grep_lines(qr/^(static )?(const )?std::(string|vector|map|unordered_map|deque|mutex|unique_ptr|shared_ptr)\b[^()]*[;{=]/, 0, @src, @engine));
+check('every file opens with what it is for', 'Begin with a comment of 1 to 10 lines.',
+    grep { slurp($_) !~ m{\A(//|/\*|--|#|\\echo)} } @cpp, @sql, grep { !/\.spec$/ } @scripts);
+
+# --- what is built ------------------------------------------------------------------------------
+if (-e 'whisperer.so') {
+    my @exported = map { (split)[2] } split /\n/, `nm -D --defined-only whisperer.so`;
+    check('the library exports only what PostgreSQL calls', 'Hidden visibility; PGDLLEXPORT on entry points only.',
+        grep { !/^(Pg_magic_func|_PG_init|pg_finfo_whisperer_\w+|whisperer_(\w+))$/ } @exported);
+    my %entry = map { $_ => 1 } map { slurp($_) =~ /'MODULE_PATHNAME', '(\w+)'/g } @sql;
+    my %code = map { $_ => 1 } map { /^pg_finfo_(\w+)$/ ? $1 : () } @exported;
+    check('every C function of the install script is there', 'A released symbol is never removed.', grep { !$code{$_} } sort keys %entry);
+}
+
+# --- agreement ----------------------------------------------------------------------------------
+my ($version) = slurp('Makefile') =~ /^EXTVERSION = (\S+)/m;
+check("control file, META.json and CHANGELOG.md say $version", 'One version everywhere.',
+    (slurp('whisperer.control') =~ /default_version = '\Q$version\E'/ ? () : 'whisperer.control'),
+    (slurp('META.json') =~ /"version": "\Q$version\E\.0"/ ? () : 'META.json'),
+    (slurp('CHANGELOG.md') =~ /^## \Q$version\E\b/m ? () : 'CHANGELOG.md'));
+
+my $api = join "\n", map { slurp($_) } @sql;
+my @silent;
+while ($api =~ /CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) whisperer\.(\w+)/g) {
+    my ($kind, $name) = ($1, $2);
+    next if $name =~ /_as$/ || $name =~ /^(set_privilege|set_paused|require_hook|my_incarnation)$/;
+    push @silent, "$kind $name" unless $api =~ /COMMENT ON $kind whisperer\.$name\b/;
+}
+check('every public function and view has a COMMENT', '\df+ shows it: what it does, units, errors.', @silent);
+check('an install script adopts nothing', 'No IF NOT EXISTS, no OR REPLACE: somebody may have planted the object.',
+    grep_lines(qr/IF NOT EXISTS|OR REPLACE/, 0, @sql));
+check('released scripts are frozen', 'Change the schema by a delta in src/install/updates.',
+    -e 'src/install/released/SHA256SUMS' ? grep { !/: OK$/ } split /\n/, `cd src/install/released && sha256sum -c SHA256SUMS 2>&1` : ());
+
+if (`clang-format --version 2>/dev/null` =~ /version (\d+)/) {
+    check('clang-format changes nothing', "Run clang-format -i (made with version 14; this is $1).",
+        $1 == 14 ? grep { system("clang-format --dry-run -Werror '$_' 2>/dev/null") != 0 } @cpp : ());
+}
+
+exit($failed > 0 ? 1 : 0);
