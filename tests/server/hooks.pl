@@ -62,7 +62,9 @@ is(received('/ok/1'), 'first second third fourth', 'resume delivers what waited'
 
 # An event in the transaction that makes its hook, while other transactions come and go.
 my $session = $node->background_psql('postgres');
-$session->query_safe("BEGIN; SELECT whisperer.create_hook('e', '$base/ok/same')");
+$session->query_safe('BEGIN; SELECT pg_current_xact_id()');
+record("earlier-$_") for 1 .. 3;
+$session->query_safe("SELECT whisperer.create_hook('e', '$base/ok/same')");
 record("other-$_") for 1 .. 3;
 $session->query_safe(q(SELECT whisperer.deliver_event('e', '{"note": "same"}')));
 record("other-$_") for 4 .. 6;
