@@ -23,12 +23,15 @@ constexpr int batch_entries_max = 256;
 constexpr int held_retry_ms = 5;
 // A wait as long as this is a rest: what pg_stat shows of us is brought up to date.
 constexpr long idle_wait_ms = 100;
+constexpr int drain_margin_ms = 100;
+constexpr int64 drain_step_ms = 50;
 constexpr int64 status_interval_us = 100000;
 
 // Null until the process has found its database and its extension.
 Worker* worker = nullptr;
 volatile sig_atomic_t stop_pending = false;
 volatile sig_atomic_t in_transaction = false;
+bool stopping = false;
 
 // Between transactions the loop ends in order; inside one PostgreSQL's own way gets us out of a
 // lock that is waited for.
@@ -107,6 +110,10 @@ void run_engine() {
     do {
         count = whisperer_engine_outcomes(worker->engine, outcomes, lengthof(outcomes));
         for (size_t i = 0; i < count; i++) {
+            if (stopping && outcomes[i].kind == WhispererReturned) {
+                untrack(worker->tracker, outcomes[i].token);
+                continue;
+            }
             add_outcome(worker->ledger, worker->tracker, worker->hooks, outcomes[i]);
             if (outcomes[i].kind == WhispererFailed)
                 worker->failed_deliveries++;
@@ -248,8 +255,33 @@ void loop() {
     }
 }
 
+// Requests in flight end in the ledger, as a result or parked, and are not repeated by whoever
+// comes next.  What was not started comes back and is forgotten: it is still in the log, or
+// pending.
+void drain() {
+    for (int i = 0; i < worker->hooks->count; i++)
+        whisperer_engine_drop_hook(worker->engine, worker->hooks->hooks[i].id);
+    TimestampTz deadline =
+        GetCurrentTimestamp() + (settings.park_after_ms + drain_margin_ms) * (int64)1000;
+    WaitEventSet* events = create_wait_events(worker->engine);
+    stopping = true;
+    for (;;) {
+        run_engine();
+        WhispererCounts counts;
+        whisperer_engine_counts(worker->engine, &counts);
+        if (counts.in_flight == 0 || GetCurrentTimestamp() >= deadline)
+            break;
+        int64 wait = whisperer_engine_wait_ms(worker->engine);
+        WaitEvent happened[3];
+        WaitEventSetWait(events, wait < 0 ? drain_step_ms : (long)Min(wait, drain_step_ms),
+                         happened, lengthof(happened), PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+    }
+}
+
 // What is known by now need not be done again.  Nobody's lock may hold up a shutdown.
 void finish() {
+    drain();
     SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
     if (worker->ledger->count > 0)
         write(true, false, false);

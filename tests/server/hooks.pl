@@ -15,6 +15,7 @@ sub record {
     $node->safe_psql('postgres', qq(SELECT whisperer.deliver_event('e', '{"note": "$note"}')));
 }
 
+# In the order of arrival, which is that of the commits here: each is waited for.
 sub received {
     my ($path) = @_;
     return join ' ', map { JSON::PP::decode_json($_->{body})->{data}{note} } $receiver->requests($path);

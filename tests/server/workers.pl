@@ -1,0 +1,64 @@
+# Several workers share the hooks; a change of their number under load loses and repeats nothing.  And
+# nothing is sent that a synchronous standby does not have.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep);
+use Whisperer;
+
+my $node = new_node('workers', extra => "wal_level = replica\nmax_wal_senders = 2\n");
+my $receiver = new_receiver('workers');
+my $base = $receiver->url('');
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE item (id bigserial PRIMARY KEY);
+SELECT whisperer.register_event('item-created');
+CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created');
+SELECT whisperer.create_hook('item-created', '$base/ok/' || g) FROM generate_series(1, 5) g;
+SQL
+
+sub set_workers {
+    my ($count) = @_;
+    $node->safe_psql('postgres', "ALTER SYSTEM SET whisperer.workers = $count");
+    $node->reload;
+    wait_for("$count workers", sub {
+        $node->safe_psql('postgres', "SELECT string_agg(state, ' ') FROM whisperer.status")
+            eq join ' ', ('running') x $count;
+    });
+}
+
+my $load = $node->background_psql('postgres');
+$load->query_until(qr/begun/, <<'SQL');
+\echo begun
+DO $$ BEGIN FOR i IN 1..1500 LOOP INSERT INTO item DEFAULT VALUES; COMMIT; PERFORM pg_sleep(0.002); END LOOP; END $$;
+\echo ended
+SQL
+set_workers($_) for 4, 2, 3, 1;
+$load->query_until(qr/ended/, '');
+$load->quit;
+wait_idle($node);
+for my $hook (1 .. 5) {
+    my %times;
+    $times{ JSON::PP::decode_json($_->{body})->{data}{id} }++ for $receiver->requests("/ok/$hook");
+    is(scalar keys %times, 1500, "hook $hook: nothing is lost while the number of workers changes");
+    is(scalar(grep { $_ > 1 } values %times), 0, "hook $hook: and nothing is repeated");
+}
+is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT workers) FROM whisperer.bookmark'), '1|1',
+    'one bookmark per worker is left');
+
+# A synchronous standby that is not there: commits with synchronous_commit = local are visible at once,
+# but a failover would undo them.
+my $before = () = $receiver->requests('/ok/1');
+$node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = 'absent'");
+$node->reload;
+$node->poll_query_until('postgres', "SELECT current_setting('synchronous_standby_names') = 'absent'");
+sleep 0.2;    # the worker reads its configuration when its latch wakes it
+$node->safe_psql('postgres', 'SET synchronous_commit = local; INSERT INTO item DEFAULT VALUES');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM item'), 1501, 'the row is visible');
+sleep 1;      # nothing happens: there is no condition to wait for
+is(scalar(() = $receiver->requests('/ok/1')), $before, 'but what no synchronous standby has is not sent');
+$node->safe_psql('postgres', 'SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+wait_for('the event', sub { (() = $receiver->requests('/ok/1')) == $before + 1 });
+pass('it is sent once that is settled');
+
+done_testing();
