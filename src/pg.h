@@ -89,6 +89,15 @@ extern "C" {
 
 namespace whisperer::pg {
 
+// The source is bytes since 18, was char before.
+inline int pg_base64(const char* source, int bytes, char* destination, int capacity) {
+#if PG_VERSION_NUM >= 180000
+    return pg_b64_encode((const uint8*)source, bytes, destination, capacity);
+#else
+    return pg_b64_encode(source, bytes, destination, capacity);
+#endif
+}
+
 #if PG_VERSION_NUM >= 160000
 inline AclResult pg_function_execute_check(Oid function, Oid role) {
     return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);

@@ -90,7 +90,7 @@ PGDLLEXPORT Datum whisperer_make_secret(PG_FUNCTION_ARGS) {
         ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
     char secret[6 + 4 * sizeof random];
     strlcpy(secret, "whsec_", sizeof secret);
-    int length = pg_b64_encode(random, sizeof random, secret + 6, sizeof secret - 6);
+    int length = whisperer::pg::pg_base64(random, sizeof random, secret + 6, sizeof secret - 6);
     PG_RETURN_TEXT_P(cstring_to_text_with_len(secret, 6 + length));
 }
 
