@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <new>
 
 #include "epoll_set.h"
@@ -157,10 +159,7 @@ WireResult CurlRequest::end(CURLcode code) {
         const bool success = status / 100 == 2;
         result.response = capture_.text(success ? shared_.settings->success_response_bytes_max
                                                 : shared_.settings->failure_response_bytes_max);
-        curl_off_t retry_after_s = 0;
-        curl_easy_getinfo(easy_, CURLINFO_RETRY_AFTER, &retry_after_s);
-        if (retry_after_s > 0)
-            result.retry_after = std::min(seconds(retry_after_s), seconds(1LL << 32));
+        result.retry_after = retry_after();
         char* location = nullptr;
         curl_easy_getinfo(easy_, CURLINFO_REDIRECT_URL, &location);
         if (location != nullptr)
@@ -177,6 +176,24 @@ WireResult CurlRequest::end(CURLcode code) {
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, static_cast<curl_slist*>(nullptr));
     request_ = WireRequest{};
     return result;
+}
+
+// RFC 9110, 10.2.3: seconds or a date.  CURLINFO_RETRY_AFTER says the same, but newer libcurls cut
+// it at six hours.
+std::optional<seconds> CurlRequest::retry_after() const {
+    curl_header* header = nullptr;
+    if (curl_easy_header(easy_, "Retry-After", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return std::nullopt;
+    const std::string_view value(header->value);
+    long long number = -1;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc() || end != value.data() + value.size()) {
+        const std::time_t date = curl_getdate(header->value, nullptr);
+        number = date < 0 ? -1 : static_cast<long long>(date - std::time(nullptr));
+    }
+    if (number <= 0)
+        return std::nullopt;
+    return seconds(std::min(number, 1LL << 32));
 }
 
 void CurlRequest::set_resolved() noexcept {
