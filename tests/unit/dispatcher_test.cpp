@@ -1,0 +1,270 @@
+// When deliveries start, park, come back and end: with a clock that stands still and a wire that
+// answers when told, so that a day of a failing endpoint takes a millisecond.
+#include "dispatcher.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "fakes.h"
+#include "invalid.h"
+
+namespace whisperer::engine {
+namespace {
+
+WhispererSpan span(const char* text) {
+    return {text, std::char_traits<char>::length(text)};
+}
+
+WhispererSettings settings() {
+    WhispererSettings settings{};
+    settings.max_in_flight = 8;
+    settings.max_in_flight_per_hook = 4;
+    settings.park_after_ms = 1000;
+    settings.request_timeout_ms = 10000;
+    settings.connect_timeout_ms = 5000;
+    settings.queued_bytes_max = 1 << 20;
+    settings.failure_response_bytes_max = 8192;
+    settings.success_response_bytes_max = 1024;
+    settings.version = span("1.0");
+    return settings;
+}
+
+class DispatcherTest : public testing::Test {
+  protected:
+    void put(std::int64_t id, const char* retry = "") {
+        WhispererHook hook{};
+        hook.id = id;
+        hook.target_url = span("http://192.0.2.1/");
+        hook.secret_key = span("secret");
+        hook.retry_config = span(retry);
+        dispatcher.put_hook(std::make_shared<const Hook>(hook, "whisperer/1.0", false));
+    }
+
+    void submit(std::int64_t hook_id, std::uint64_t token, int retry_count = 0) {
+        WhispererEvent event{};
+        event.id[15] = static_cast<std::uint8_t>(token);
+        event.type = span("e");
+        event.data = span("{}");
+        const WhispererDelivery delivery{token, hook_id, retry_count};
+        dispatcher.submit(event, &delivery, 1);
+    }
+
+    std::vector<Outcome> outcomes() {
+        std::vector<Outcome> taken;
+        Outcome outcome;
+        while (dispatcher.take_outcome(outcome))
+            taken.push_back(std::move(outcome));
+        return taken;
+    }
+
+    std::vector<Outcome> pump() {
+        dispatcher.pump();
+        return outcomes();
+    }
+
+    FakeClock clock;
+    FakeWire wire;
+    Dispatcher dispatcher{clock, wire, std::make_shared<const Settings>(settings()), 1000};
+};
+
+TEST_F(DispatcherTest, ALaneStartsWithOneAndGrowsToItsLimit) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 12; ++token)
+        submit(1, token);
+    pump();
+    EXPECT_EQ(wire.running.size(), 1U);
+    for (std::size_t expected : {2U, 3U, 4U, 4U}) {
+        wire.answer(200);
+        EXPECT_EQ(pump().at(0).kind, WhispererDelivered);
+        EXPECT_EQ(wire.running.size(), expected);
+    }
+}
+
+TEST_F(DispatcherTest, LanesTakeTurnsWithinTheWhole) {
+    for (std::int64_t hook = 1; hook <= 12; ++hook)
+        put(hook);
+    for (std::uint64_t token = 1; token <= 12; ++token)
+        submit(static_cast<std::int64_t>(token), token);
+    pump();
+    EXPECT_EQ(wire.running.size(), 8U) << "max_in_flight";
+    wire.answer(200);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 9U);
+}
+
+TEST_F(DispatcherTest, AHangingRequestIsParkedOnceAndEndsOnce) {
+    put(1);
+    submit(1, 7);
+    pump();
+    clock.now += milliseconds(999);
+    EXPECT_TRUE(pump().empty());
+    EXPECT_LE(dispatcher.wait_ms(), 1);
+    clock.now += milliseconds(1);
+    const auto parked = pump();
+    ASSERT_EQ(parked.size(), 1U);
+    EXPECT_EQ(parked[0].kind, WhispererParked);
+    EXPECT_EQ(parked[0].next_after, milliseconds(9000) + parked_grace);
+    EXPECT_TRUE(pump().empty());
+    clock.now += seconds(5);
+    wire.answer(200, seconds(6));
+    const auto ended = pump();
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].kind, WhispererDelivered);
+    EXPECT_EQ(ended[0].token, 7U);
+}
+
+TEST_F(DispatcherTest, ParkedRequestsLeaveRoomForOthers) {
+    for (std::int64_t hook = 1; hook <= 9; ++hook)
+        put(hook);
+    for (std::uint64_t token = 1; token <= 8; ++token)
+        submit(static_cast<std::int64_t>(token), token);
+    pump();
+    submit(9, 9);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 8U);
+    clock.now += seconds(1);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 9U);
+}
+
+TEST_F(DispatcherTest, WhatWaitsTooLongComesBackWithoutAnAttempt) {
+    put(1);
+    submit(1, 1);
+    submit(1, 2);
+    pump();
+    clock.now += seconds(1);
+    std::map<std::uint64_t, Outcome> got;
+    for (Outcome& outcome : pump())
+        got[outcome.token] = outcome;
+    EXPECT_EQ(got.at(1).kind, WhispererParked);
+    EXPECT_EQ(got.at(2).kind, WhispererReturned);
+    EXPECT_FALSE(got.at(2).attempted);
+    EXPECT_GE(got.at(2).next_after, return_wait_min);
+}
+
+TEST_F(DispatcherTest, AFailureSaysWhenToTryAgainUntilNoneIsLeft) {
+    put(1, R"({"choice": "schedule", "kwargs": {"seconds": [5, 60]}})");
+    const std::vector<std::pair<WhispererOutcomeKind, seconds>> expected = {
+        {WhispererRetry, seconds(5)}, {WhispererRetry, seconds(60)}, {WhispererFailed, seconds(0)}};
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        submit(1, 1, attempt);
+        pump();
+        wire.answer(500);
+        const auto got = pump();
+        ASSERT_EQ(got.size(), 1U);
+        EXPECT_EQ(got[0].kind, expected[static_cast<std::size_t>(attempt)].first);
+        EXPECT_EQ(got[0].next_after, expected[static_cast<std::size_t>(attempt)].second);
+        EXPECT_TRUE(got[0].attempted);
+    }
+}
+
+TEST_F(DispatcherTest, GoneIsForGood) {
+    put(1);
+    submit(1, 1);
+    pump();
+    wire.answer(410);
+    const auto got = pump();
+    EXPECT_EQ(got.at(0).kind, WhispererFailed);
+    EXPECT_TRUE(got.at(0).hook_gone);
+}
+
+TEST_F(DispatcherTest, RetriesDoNotStarveFirstAttempts) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 10; ++token)
+        submit(1, token, 1);
+    for (std::uint64_t token = 11; token <= 14; ++token)
+        submit(1, token);
+    std::set<std::uint64_t> done;
+    for (int i = 0; i < 9; ++i) {
+        pump();
+        wire.answer(200);
+        for (const Outcome& outcome : pump())
+            done.insert(outcome.token);
+    }
+    for (std::uint64_t token = 11; token <= 14; ++token)
+        EXPECT_TRUE(done.contains(token)) << token;
+}
+
+TEST_F(DispatcherTest, ADroppedHookGivesBackItsQueueAndEndsWhatRuns) {
+    put(1);
+    submit(1, 1);
+    submit(1, 2);
+    pump();
+    dispatcher.drop_hook(1);
+    auto got = outcomes();
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].token, 2U);
+    EXPECT_EQ(got[0].kind, WhispererReturned);
+    EXPECT_THROW(submit(1, 3), Invalid);
+    wire.answer(200);
+    got = pump();
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].kind, WhispererDelivered);
+}
+
+TEST_F(DispatcherTest, TheSameBytesOnEveryAttempt) {
+    put(1);
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        submit(1, 1, attempt);
+        pump();
+        wire.answer(500);
+        pump();
+        clock.now += seconds(10);
+    }
+    ASSERT_EQ(wire.sent.size(), 3U);
+    EXPECT_EQ(wire.sent[0].body, wire.sent[2].body);
+    EXPECT_EQ(wire.sent[0].headers.at(1), wire.sent[2].headers.at(1)) << "signature of the body";
+    EXPECT_EQ(wire.sent[0].headers.at(2), wire.sent[2].headers.at(2)) << "webhook-id";
+    EXPECT_NE(wire.sent[0].headers.at(3), wire.sent[2].headers.at(3)) << "webhook-timestamp";
+}
+
+TEST_F(DispatcherTest, CreditIsBoundedAndADeadEndpointGivesItBack) {
+    put(1);
+    std::uint64_t token = 0;
+    while (dispatcher.credit().deliveries > 0)
+        submit(1, ++token);
+    EXPECT_EQ(token, static_cast<std::uint64_t>(credit_factor) * 8);
+    pump();
+    clock.now += seconds(1);
+    EXPECT_EQ(pump().size(), token);
+    EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8);
+}
+
+// Ten hooks for a day, an event a minute, one of which fails always: the nine get everything, and
+// every delivery of the tenth ends after its four attempts.
+TEST_F(DispatcherTest, ADayOfOneFailingHook) {
+    constexpr std::int64_t failing = 10;
+    for (std::int64_t hook = 1; hook <= 10; ++hook)
+        put(hook, R"({"choice": "fixed", "kwargs": {"seconds": 600}, "max_retries": 3})");
+    std::map<std::int64_t, std::map<WhispererOutcomeKind, int>> ended;
+    std::multimap<microseconds, std::pair<std::uint64_t, int>> due;
+    std::map<std::uint64_t, int> attempts;
+    constexpr int minutes = 24 * 60;
+    for (int minute = 0; minute < minutes + 31; ++minute, clock.now += seconds(60)) {
+        for (std::int64_t hook = 1; hook <= 10 && minute < minutes; ++hook)
+            submit(hook, static_cast<std::uint64_t>(minute * 16 + hook));
+        for (; !due.empty() && due.begin()->first <= clock.now; due.erase(due.begin()))
+            submit(failing, due.begin()->second.first, due.begin()->second.second);
+        do {
+            dispatcher.pump();
+            wire.answer_all([](const std::string& hook) { return hook == "10" ? 500 : 200; });
+            dispatcher.pump();
+            for (const Outcome& outcome : outcomes()) {
+                ++ended[outcome.hook_id][outcome.kind];
+                if (outcome.kind == WhispererRetry)
+                    due.emplace(clock.now + outcome.next_after,
+                                std::pair{outcome.token, ++attempts[outcome.token]});
+            }
+        } while (!wire.running.empty() || dispatcher.counts().queued > 0);
+    }
+    for (std::int64_t hook = 1; hook < failing; ++hook)
+        EXPECT_EQ(ended[hook],
+                  (std::map<WhispererOutcomeKind, int>{{WhispererDelivered, minutes}}));
+    EXPECT_EQ(ended[failing], (std::map<WhispererOutcomeKind, int>{{WhispererRetry, 3 * minutes},
+                                                                   {WhispererFailed, minutes}}));
+}
+
+}  // namespace
+}  // namespace whisperer::engine

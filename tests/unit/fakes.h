@@ -1,0 +1,82 @@
+// A clock that stands still until it is told, and a wire that answers when it is told.
+#pragma once
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "clock.h"
+#include "wire.h"
+
+namespace whisperer::engine {
+
+class FakeClock final : public Clock {
+  public:
+    microseconds steady() const override { return now; }
+    microseconds unix_time() const override { return now + std::chrono::hours(24 * 365 * 50); }
+    double random() override { return 0.5; }
+
+    microseconds now = seconds(1000);
+};
+
+class FakeWire final : public Wire {
+  public:
+    struct Lane final : WireLane {};
+    struct Sent {
+        void* cookie;
+        std::string body;
+        HeaderLines headers;
+        std::string hook;  // what X-Whisperer-Hook says
+    };
+
+    void configure(std::shared_ptr<const Settings>) override {}
+    std::unique_ptr<WireLane> open_lane() override { return std::make_unique<Lane>(); }
+    void start(WireLane&, WireRequest request) override {
+        std::string hook;
+        for (const std::string& line : *request.hook_headers)
+            if (line.starts_with("X-Whisperer-Hook: "))
+                hook = line.substr(18);
+        sent.push_back({request.cookie, request.event->body(), request.attempt_headers, hook});
+        running.push_back(request.cookie);
+    }
+    void cancel(WireLane&, const void* cookie) override { std::erase(running, cookie); }
+    void step() override {}
+    void push_started() override {}
+    void take_results(std::vector<WireResult>& taken) override {
+        for (WireResult& result : results)
+            taken.push_back(std::move(result));
+        results.clear();
+    }
+    int lookups() const override { return 0; }
+    microseconds next_step() const override { return microseconds::max(); }
+    int fd() const override { return -1; }
+    std::int64_t connections_total() const override { return 0; }
+
+    // Ends the oldest running request.
+    void answer(int status, microseconds elapsed = milliseconds(1)) {
+        WireResult result;
+        result.cookie = running.front();
+        result.end = status > 0 ? WireEnd::Answered : WireEnd::Failed;
+        result.http_status = status;
+        result.resolved = true;
+        result.elapsed = elapsed;
+        running.erase(running.begin());
+        results.push_back(std::move(result));
+    }
+
+    // Ends everything that runs, by the status for its hook.
+    template <typename StatusOf>
+    void answer_all(StatusOf status_of) {
+        while (!running.empty()) {
+            const void* cookie = running.front();
+            const auto request = std::find_if(
+                sent.rbegin(), sent.rend(), [&](const Sent& one) { return one.cookie == cookie; });
+            answer(status_of(request->hook));
+        }
+    }
+
+    std::vector<Sent> sent;
+    std::vector<void*> running;
+    std::vector<WireResult> results;
+};
+
+}  // namespace whisperer::engine

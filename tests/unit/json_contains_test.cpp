@@ -1,0 +1,82 @@
+// Containment of JSON texts, as jsonb's @> has it.
+#include "json_contains.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace whisperer::engine {
+namespace {
+
+constexpr std::int64_t plenty = 1'000'000;
+
+int contains(std::string_view data, std::string_view filter, std::int64_t steps = plenty) {
+    return json_contains(data, filter, steps);
+}
+
+TEST(JsonContains, ObjectsByKeyAndValue) {
+    EXPECT_EQ(contains(R"({"a": 1, "b": {"c": 2, "d": 3}})", R"({"b": {"c": 2}})"), 1);
+    EXPECT_EQ(contains(R"({"a": 1})", "{}"), 1);
+    EXPECT_EQ(contains(R"({"a": 1})", R"({"a": 2})"), 0);
+    EXPECT_EQ(contains(R"({"a": 1})", R"({"b": 1})"), 0);
+    EXPECT_EQ(contains(R"({"a": {"b": 1}})", R"({"b": 1})"), 0);
+    EXPECT_EQ(contains(R"({"a": [1]})", R"({"a": {}})"), 0);
+    EXPECT_EQ(contains(R"({"a": null})", R"({"a": null})"), 1);
+    EXPECT_EQ(contains(R"({"a": null})", R"({"a": false})"), 0);
+}
+
+TEST(JsonContains, TheLastOfEqualKeysCounts) {
+    EXPECT_EQ(contains(R"({"a": 1, "a": 2})", R"({"a": 2})"), 1);
+    EXPECT_EQ(contains(R"({"a": 1, "a": 2})", R"({"a": 1})"), 0);
+}
+
+TEST(JsonContains, ArraysAsSets) {
+    EXPECT_EQ(contains("[1, 2, 3]", "[3, 1, 1]"), 1);
+    EXPECT_EQ(contains("[1, 2, 3]", "[4]"), 0);
+    EXPECT_EQ(contains(R"([{"a": 1}, {"b": 2}])", R"([{"b": 2}])"), 1);
+    EXPECT_EQ(contains("[1, [2, 3]]", "[[3]]"), 1);
+    EXPECT_EQ(contains("[1, [2, 3]]", "[3]"), 0);
+    EXPECT_EQ(contains("[]", "[]"), 1);
+}
+
+TEST(JsonContains, AnArrayContainsAPrimitiveAtTheTopOnly) {
+    EXPECT_EQ(contains(R"(["foo", "bar"])", R"("bar")"), 1);
+    EXPECT_EQ(contains(R"("bar")", R"(["bar"])"), 0);
+    EXPECT_EQ(contains(R"({"a": ["bar"]})", R"({"a": "bar"})"), 0);
+}
+
+TEST(JsonContains, NumbersByValueStringsByMeaning) {
+    EXPECT_EQ(contains("1.0", "1"), 1);
+    EXPECT_EQ(contains("100", "1e2"), 1);
+    EXPECT_EQ(contains("0.1e1", "1"), 1);
+    EXPECT_EQ(contains("-0", "0"), 1);
+    EXPECT_EQ(contains("12345678901234567890123", "12345678901234567890124"), 0);
+    EXPECT_EQ(contains("1e200000", "1e200000"), 1);
+    EXPECT_EQ(contains(R"("\u00e9")", "\"\xc3\xa9\""), 1);
+    EXPECT_EQ(contains(R"("a\/b")", R"("a/b")"), 1);
+    EXPECT_EQ(contains("1", R"("1")"), 0);
+}
+
+TEST(JsonContains, LegalJsonThatJsonbRefuses) {
+    EXPECT_EQ(contains(R"({"nul": "\u0000", "a": 1})", R"({"a": 1})"), 1);
+    EXPECT_EQ(contains(R"({"big": 1e200000, "a": 1})", R"({"a": 1})"), 1);
+}
+
+TEST(JsonContains, WhatIsNotJsonIsUndecided) {
+    for (const char* bad : {"", "{", "{]", "[1,]", "nul", R"({"a" 1})", R"("\x")", "01", "1 2"})
+        EXPECT_EQ(contains(bad, "{}"), -1) << bad;
+    EXPECT_EQ(contains("{}", "{"), -1);
+}
+
+TEST(JsonContains, StopsAtItsLimits) {
+    std::string wide = "[0";
+    for (int i = 1; i < 5000; ++i)
+        wide += "," + std::to_string(i);
+    EXPECT_EQ(contains(wide + "]", "[4999, 5000, 5001]", 1000), -1);
+    const std::string deep = std::string(10'000, '[') + std::string(10'000, ']');
+    EXPECT_EQ(contains(R"({"deep": )" + deep + R"(, "a": 1})", R"({"a": 1})"), 1);
+    EXPECT_EQ(contains("[]", deep), -1);
+}
+
+}  // namespace
+}  // namespace whisperer::engine
