@@ -20,7 +20,7 @@ $$;
 SELECT nspacl FROM pg_namespace WHERE nspname = 'whisperer';
 SELECT proname FROM pg_proc
 WHERE pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
-  AND (proname ~ '_as$' OR proname ~ '^set_p' OR proname IN ('announce', 'worker_state', 'require_hook'));
+  AND (proname ~ '_as$' OR proname ~ '^set_p' OR proname IN ('announce', 'worker_state', 'require_hook', 'note_change'));
 
 -- Every function that anybody may call says what it does.
 SELECT p.oid::regprocedure FROM pg_proc p
