@@ -40,17 +40,17 @@ void note_unregistered(Worker* worker, const char* event_type, const char* sourc
     type->source = MemoryContextStrdup(worker->context, source);
 }
 
+// What failed is forgotten, not kept: the type's next event brings it here again.
 void register_types(Worker* worker) {
-    int kept = 0;
+    bool failed = false;
     for (int i = 0; i < worker->unregistered_count; i++) {
-        UnregisteredType type = worker->unregistered[i];
-        if (try_in_subtransaction(insert_type, &type, "could not register an event type"))
-            pfree(type.source);
-        else
-            worker->unregistered[kept++] = type;
+        UnregisteredType* type = &worker->unregistered[i];
+        if (!try_in_subtransaction(insert_type, type, "could not register an event type"))
+            failed = true;
+        pfree(type->source);
     }
-    worker->unregistered_count = kept;
-    if (kept > 0)
+    worker->unregistered_count = 0;
+    if (failed)
         worker->register_at = GetCurrentTimestamp() + retry_us;
 }
 

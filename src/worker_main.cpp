@@ -266,6 +266,7 @@ void drain() {
     WaitEventSet* events = create_wait_events(worker->engine);
     stopping = true;
     for (;;) {
+        CHECK_FOR_INTERRUPTS();
         run_engine();
         WhispererCounts counts;
         whisperer_engine_counts(worker->engine, &counts);
