@@ -3,8 +3,7 @@
 // Each hook remembers when its next row is due and how far the range was read, so a hook with
 // nothing due costs nothing, a paused or failing hook's backlog is not looked at, and index entries
 // of rows that were updated since are not walked again, whether vacuum could remove them or not.
-#include "encoding.h"
-#include "settings.h"
+#include "page_match.h"
 #include "transaction.h"
 #include "worker.h"
 
@@ -63,17 +62,9 @@ void hand_out(Worker* worker, const Hook* hook, int row) {
         return;
     bool is_null;
     Datum data = column(row, DueData, &is_null);
-    const char* error = nullptr;
     WhispererEvent event = {};
-    if (is_null) {
-        error = "the event is no longer in the outbox";
-    } else if (toast_raw_datum_size(data) - VARHDRSZ > (Size)settings.max_payload_bytes) {
-        error = "payload is larger than whisperer.max_payload";
-    } else {
-        text* json = DatumGetTextPP(data);
-        if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &event.data))
-            error = "payload cannot be converted to UTF-8";
-    }
+    const char* error =
+        is_null ? "the event is no longer in the outbox" : read_payload(data, &event.data);
     if (error) {
         add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         return;
@@ -84,12 +75,6 @@ void hand_out(Worker* worker, const Hook* hook, int row) {
     WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
                                    delivery.retry_count};
     submit(worker, event, &submitted, 1);
-}
-
-bool has_credit(const Worker* worker) {
-    WhispererCredit credit;
-    whisperer_engine_credit(worker->engine, &credit);
-    return credit.deliveries > 0 && credit.bytes > 0;
 }
 
 // Reads on until something is not due yet, the page is full, or the engine has no credit.
@@ -108,13 +93,6 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
         hook->low_at = at;
         hook->low_id = *DatumGetUUIDP(column((int)row, DueEventId, &is_null));
     }
-}
-
-void update_next_due(HookSet* hooks) {
-    hooks->next_due_at = DT_NOEND;
-    for (int i = 0; i < hooks->count; i++)
-        if (hooks->hooks[i].runnable || hooks->hooks[i].is_deleted)
-            hooks->next_due_at = Min(hooks->next_due_at, hooks->hooks[i].next_due_at);
 }
 
 bool is_due(const Hook* hook, TimestampTz now) {

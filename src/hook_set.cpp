@@ -201,10 +201,7 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     }
     MemoryContextSwitchTo(caller);
     drop_vanished(&before, set, engine);
-    set->next_due_at = DT_NOEND;
-    for (int i = 0; i < set->count; i++)
-        if (set->hooks[i].runnable || set->hooks[i].is_deleted)
-            set->next_due_at = Min(set->next_due_at, set->hooks[i].next_due_at);
+    update_next_due(set);
     MemoryContextDelete(before.context);
 }
 
@@ -299,6 +296,13 @@ void note_due(HookSet* set, Hook* hook, TimestampTz at) {
         hook->low_at = at - 1;
         memset(&hook->low_id, 0, sizeof hook->low_id);
     }
+}
+
+void update_next_due(HookSet* set) {
+    set->next_due_at = DT_NOEND;
+    for (int i = 0; i < set->count; i++)
+        if (set->hooks[i].runnable || set->hooks[i].is_deleted)
+            set->next_due_at = Min(set->next_due_at, set->hooks[i].next_due_at);
 }
 
 void empty_requests(HookSet* set, uint64 read_by_all) {

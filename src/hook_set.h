@@ -65,6 +65,9 @@ Hook* find_hook(HookSet* set, int64 id);
 // A pending row of the hook is due then.
 void note_due(HookSet* set, Hook* hook, TimestampTz at);
 
+// Looks at all hooks again, after some were read or changed.
+void update_next_due(HookSet* set);
+
 // In a writing transaction, now and then, by the first worker: deletes requests that every worker
 // has read.  read_by_all: no worker needs a request with a smaller xid.
 void empty_requests(HookSet* set, uint64 read_by_all);

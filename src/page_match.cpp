@@ -23,8 +23,7 @@ struct Row {
     int16 slot;
     char* event_type;
     char* source;
-    bool too_large;
-    bool unconvertible;
+    const char* refusal;  // why it can be sent to nobody; null: it can
     WhispererSpan data;
     WhispererSpan config_filter;
 };
@@ -46,20 +45,15 @@ void read_key(Row* row) {
     if (!is_null) {
         char* json = DatumGetCString(DirectFunctionCall1(jsonb_out, filter));
         if (!utf8_from_server(json, strlen(json), &row->config_filter))
-            row->unconvertible = true;
+            row->refusal = "config_filter cannot be converted to UTF-8";
     }
 }
 
 // The payload, once somebody wants it.
 void read_data(Row* row) {
     bool is_null;
-    Datum data = row_column(*row, PageData, &is_null);
-    row->too_large = toast_raw_datum_size(data) - VARHDRSZ > (Size)settings.max_payload_bytes;
-    if (row->too_large)
-        return;
-    text* json = DatumGetTextPP(data);
-    if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &row->data))
-        row->unconvertible = true;
+    if (row->refusal == nullptr)
+        row->refusal = read_payload(row_column(*row, PageData, &is_null), &row->data);
 }
 
 enum class Match { No, Yes, Undecided };
@@ -70,7 +64,7 @@ Match matches(const Hook& hook, const Row& row) {
     if (row.config_filter.size > 0 &&
         whisperer_json_contains(hook.config, row.config_filter, filter_steps_max) != 1)
         return Match::No;
-    if (hook.filter.size == 0 || row.too_large)
+    if (hook.filter.size == 0 || row.refusal)
         return Match::Yes;
     int contains = whisperer_json_contains(row.data, hook.filter, filter_steps_max);
     return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
@@ -78,13 +72,9 @@ Match matches(const Hook& hook, const Row& row) {
 
 // Why a delivery ends before its first attempt; null: it does not.
 const char* refusal(const Row& row, Match match) {
-    if (row.too_large)
-        return "payload is larger than whisperer.max_payload";
-    if (row.unconvertible)
-        return "payload cannot be converted to UTF-8";
-    if (match == Match::Undecided)
+    if (row.refusal == nullptr && match == Match::Undecided)
         return "filter could not be evaluated within its limits";
-    return nullptr;
+    return row.refusal;
 }
 
 Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
@@ -129,12 +119,6 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
     return matched;
 }
 
-bool has_credit(const Worker* worker) {
-    WhispererCredit credit;
-    whisperer_engine_credit(worker->engine, &credit);
-    return credit.deliveries > 0 && credit.bytes > 0;
-}
-
 // Deliveries that an earlier process of this worker has entered already.
 HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) {
     Datum* ids = (Datum*)palloc(sizeof(Datum) * count);
@@ -149,6 +133,15 @@ HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) 
 }
 
 }  // namespace
+
+const char* read_payload(Datum data, WhispererSpan* utf8) {
+    if (toast_raw_datum_size(data) - VARHDRSZ > (Size)settings.max_payload_bytes)
+        return "payload is larger than whisperer.max_payload";
+    text* json = DatumGetTextPP(data);
+    if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), utf8))
+        return "payload cannot be converted to UTF-8";
+    return nullptr;
+}
 
 uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count) {
     Reader* reader = &worker->reader;

@@ -1,6 +1,7 @@
 // What becomes of a page's rows: each event goes to the hooks that want it.
 #pragma once
 
+#include "../worker/engine.h"
 #include "pg.h"
 
 namespace whisperer::pg {
@@ -19,6 +20,10 @@ enum PageColumn {
     PageCreatedAt,
     PageSlot,
 };
+
+// The payload of an event as it is sent.  Returns why it cannot be sent; null: it can.  The span
+// points into memory of the current context.
+const char* read_payload(Datum data, WhispererSpan* utf8);
 
 // Hands out the rows in order until the engine has no credit left; moves the reader's place to the
 // last row handled.  Returns how many were.  Called with the transaction open that read the rows:

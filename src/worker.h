@@ -35,6 +35,9 @@ struct Worker {
     int64 failed_deliveries;
 };
 
+// Whether the engine takes more.
+bool has_credit(const Worker* worker);
+
 // Hands one event to the given hooks.  The engine copies everything.  What it refuses for good ends
 // as a failed delivery, with its reason: an event that can never be sent must not stop the log.
 void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,

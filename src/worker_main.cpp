@@ -53,12 +53,6 @@ struct Turn {
 };
 Turn turn;
 
-bool has_credit() {
-    WhispererCredit credit;
-    whisperer_engine_credit(worker->engine, &credit);
-    return credit.deliveries > 0 && credit.bytes > 0;
-}
-
 // A commit woke us, or the tick found that some transaction has ended, or wait_idle asks.
 void notice_commits(TimestampTz now) {
     if (pg_atomic_exchange_u32(&worker->slot->wake, 0) != 0 ||
@@ -74,7 +68,7 @@ void notice_commits(TimestampTz now) {
 
 void read() {
     bool more = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
-    if (!(turn.look || more) || !has_credit())
+    if (!(turn.look || more) || !has_credit(worker))
         return;
     if (turn.look) {
         turn.look = false;
@@ -94,7 +88,7 @@ void read() {
 }
 
 void read_retries(TimestampTz now) {
-    if (worker->hooks->next_due_at > now || worker->hooks->delivery_paused || !has_credit())
+    if (worker->hooks->next_due_at > now || worker->hooks->delivery_paused || !has_credit(worker))
         return;
     in_transaction = true;
     read_due(worker);
@@ -201,9 +195,9 @@ void publish(TimestampTz now) {
 
 // Milliseconds until something is to be done without anybody waking us.
 long wait_ms(TimestampTz now) {
-    if (turn.look && has_credit())
+    if (turn.look && has_credit(worker))
         return 0;
-    if (turn.page_end == PageEnd::More && has_credit())
+    if (turn.page_end == PageEnd::More && has_credit(worker))
         return 0;
     int64 wait = whisperer_engine_wait_ms(worker->engine);
     if (wait < 0)
@@ -213,7 +207,8 @@ long wait_ms(TimestampTz now) {
         wait = Min(wait, held_retry_ms);
     if (worker->ledger->count > 0)
         wait = Min(wait, batch_age_max_us / 1000);
-    if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND && has_credit())
+    if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND &&
+        has_credit(worker))
         wait = Min(wait, Max(worker->hooks->next_due_at - now, 0) / 1000 + 1);
     return (long)wait;
 }
@@ -291,6 +286,12 @@ void finish() {
 }
 
 }  // namespace
+
+bool has_credit(const Worker* self) {
+    WhispererCredit credit;
+    whisperer_engine_credit(self->engine, &credit);
+    return credit.deliveries > 0 && credit.bytes > 0;
+}
 
 void submit(Worker* self, const WhispererEvent& event, const WhispererDelivery* deliveries,
             int count) {
