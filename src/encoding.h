@@ -1,5 +1,6 @@
 // Between the database's encoding and UTF-8, which the wire and the engine speak.  Never an ERROR:
-// one text that cannot be converted must not stop a page.
+// one text that cannot be converted must not stop a page.  In a transaction only: conversions are
+// functions of the catalog.
 #pragma once
 
 #include "../worker/engine.h"

@@ -1,19 +1,18 @@
 // Gathering results; the statements that write them are in ledger_write.cpp.
 #include "ledger.h"
 
-#include "encoding.h"
-
 namespace whisperer::pg {
 
 namespace {
 
-text* kept_text(Ledger* ledger, WhispererSpan span) {
+// Outcomes arrive outside of a transaction, where no conversion can be looked up: they stay UTF-8
+// until they are written.
+WhispererSpan kept_text(Ledger* ledger, WhispererSpan span) {
     if (span.size == 0)
-        return nullptr;
-    MemoryContext caller = MemoryContextSwitchTo(ledger->context);
-    text* kept = server_from_utf8(span);
-    MemoryContextSwitchTo(caller);
-    return kept;
+        return {};
+    char* copy = (char*)MemoryContextAlloc(ledger->context, span.size);
+    memcpy(copy, span.data, span.size);
+    return {copy, span.size};
 }
 
 LedgerEntry entry_for(const Inflight& delivery) {

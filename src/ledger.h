@@ -31,8 +31,8 @@ struct LedgerEntry {
     TimestampTz requested_at;     // 0: no attempt was made
     int32 http_status;            // 0: none
     int64 response_time_us;
-    text* response;  // null: none
-    text* error;     // null: none
+    WhispererSpan response;  // UTF-8; empty: none
+    WhispererSpan error;     // UTF-8; empty: none
 };
 
 struct DisabledHook {

@@ -1,6 +1,7 @@
 // The statements of the ledger; see ledger.h.  One statement a batch, with array parameters.
 #include "ledger.h"
 #include "delivery_key.h"
+#include "encoding.h"
 #include "record.h"
 #include "transaction.h"
 
@@ -81,6 +82,11 @@ void put(Columns* columns, EntryColumn column, int row, Datum value, bool is_nul
     columns->nulls[column][row] = is_null;
 }
 
+void put_text(Columns* columns, EntryColumn column, int row, WhispererSpan utf8) {
+    Datum value = utf8.size > 0 ? PointerGetDatum(server_from_utf8(utf8)) : (Datum)0;
+    put(columns, column, row, value, utf8.size == 0);
+}
+
 void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     bool attempted = entry.requested_at != 0;
     put(columns, EventId, row, UUIDPGetDatum(&entry.event_id), false);
@@ -94,8 +100,8 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     put(columns, RequestedAt, row, TimestampTzGetDatum(entry.requested_at), !attempted);
     put(columns, HttpStatus, row, Int32GetDatum(entry.http_status), entry.http_status == 0);
     put(columns, ResponseTime, row, Int64GetDatum(entry.response_time_us), !attempted);
-    put(columns, Response, row, PointerGetDatum(entry.response), entry.response == nullptr);
-    put(columns, Error, row, PointerGetDatum(entry.error), entry.error == nullptr);
+    put_text(columns, Response, row, entry.response);
+    put_text(columns, Error, row, entry.error);
 }
 
 // Writes the entries that are updates, or those that are not.

@@ -65,4 +65,17 @@ my $signatures = Whisperer::Receiver::header(($receiver->requests)[5], 'webhook-
 is(scalar(split / /, $signatures), 2, 'two signatures during the overlap');
 like($new, qr/^whsec_/, 'the new secret is made');
 
+# The wire is UTF-8 whatever the database's encoding is.
+$node->safe_psql('postgres', "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+my $latin = $receiver->url('/ok/latin');
+$node->safe_psql('latin', <<"SQL");
+CREATE EXTENSION whisperer;
+SELECT whisperer.register_event('e');
+SELECT whisperer.create_hook('e', '$latin', secret_key => 'secret');
+SELECT whisperer.deliver_event('e', json_build_object('name', chr(252)));
+SQL
+wait_idle($node, 'latin');
+my ($converted) = $receiver->requests('/ok/latin');
+is(JSON::PP::decode_json(encode_utf8($converted->{body}))->{data}{name}, "\x{fc}", 'a LATIN1 database sends UTF-8');
+
 done_testing();
