@@ -42,3 +42,12 @@ int16 current_slot() {
 }
 
 }  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_current_slot);
+
+PGDLLEXPORT Datum whisperer_current_slot(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT16(whisperer::pg::current_slot());
+}
+}

@@ -86,16 +86,19 @@ sub release_hold {
 
 # --- the receiver -------------------------------------------------------------------------------
 
+# tls: [key file, certificate file].
 sub new_receiver {
-    my ($name) = @_;
+    my ($name, %options) = @_;
     my $folder = PostgreSQL::Test::Utils::tempdir("receiver_$name");
     my $self = bless { ready => "$folder/ready", log => "$folder/log" }, 'Whisperer::Receiver';
     my $program = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/receiver.mjs}r;
     $self->{process} = IPC::Run::start(
-        [ 'node', $program, '--ready', $self->{ready}, '--log', $self->{log} ],
+        [ 'node', $program, '--ready', $self->{ready}, '--log', $self->{log},
+            $options{tls} ? ('--key', $options{tls}[0], '--cert', $options{tls}[1]) : () ],
         '<', \undef, '>', "$folder/out", '2>', "$folder/err");
     wait_for('the receiver', sub { -e $self->{ready} });
     $self->{port} = PostgreSQL::Test::Utils::slurp_file($self->{ready});
+    $self->{scheme} = $options{tls} ? 'https' : 'http';
     push @receivers, $self;
     return $self;
 }
@@ -113,7 +116,7 @@ use warnings;
 
 sub url {
     my ($self, $path) = @_;
-    return "http://127.0.0.1:$self->{port}$path";
+    return "$self->{scheme}://127.0.0.1:$self->{port}$path";
 }
 
 # Every request so far, oldest first; path: only those.

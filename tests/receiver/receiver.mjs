@@ -3,7 +3,7 @@
 //   node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
-// the log: {n, at_us, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
+// the log: {n, at_us, version, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
 // byte of the body has arrived.  The log is written before the answer is sent, so whoever saw an
 // answer finds the line.
 //
@@ -54,7 +54,7 @@ function flush() {
 function record(request, body, respond) {
     const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
     const headers = request.rawHeaders ?? Object.entries(request.headers).flat();
-    const line = JSON.stringify({ n: ++count, at_us, method: request.method, path: request.url, headers, ...text(body) });
+    const line = JSON.stringify({ n: ++count, at_us, version: request.httpVersion, method: request.method, path: request.url, headers, ...text(body) });
     pending.push({ line: line + '\n', respond });
     if (pending.length === 1) setImmediate(flush);
 }

@@ -31,7 +31,7 @@ wait_for('some deliveries', sub { (() = $receiver->requests) > 200 });
 kill 'KILL', worker_pid($node);
 wait_for('the server', \&server_is_up);
 wait_for('all deliveries', sub {
-    eval { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") } // '' eq '2000';
+    (eval { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") } // '') eq '2000';
 });
 wait_idle($node);
 my $times = received();

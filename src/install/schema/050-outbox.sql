@@ -1,6 +1,11 @@
 -- The log: one row per event, inserted by the application's transaction, never updated.  It is read
 -- by (xid, id), so that key is its only index.  The slot is the place in the ring that retention
--- empties with TRUNCATE.
+-- empties with TRUNCATE.  xid, incarnation and slot have defaults, so that a row that logical replication
+-- brings without them becomes an event of the database that it arrives in.
+CREATE FUNCTION whisperer.current_slot() RETURNS smallint
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_current_slot';
+COMMENT ON FUNCTION whisperer.current_slot() IS 'the partition that events are recorded in now';
+
 CREATE TABLE whisperer.outbox (
     id            uuid NOT NULL,
     event_type    text NOT NULL,
@@ -11,7 +16,7 @@ CREATE TABLE whisperer.outbox (
     xid           xid8 NOT NULL DEFAULT pg_current_xact_id(),
     incarnation   bigint NOT NULL DEFAULT whisperer.my_incarnation(),
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    slot          smallint NOT NULL,
+    slot          smallint NOT NULL DEFAULT whisperer.current_slot(),
     PRIMARY KEY (xid, id, slot)
 ) PARTITION BY LIST (slot);
 
