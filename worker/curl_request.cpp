@@ -187,7 +187,9 @@ std::optional<seconds> CurlRequest::retry_after() const {
     const std::string_view value(header->value);
     long long number = -1;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc() || end != value.data() + value.size()) {
+    if (error == std::errc::result_out_of_range) {
+        number = 1LL << 32;
+    } else if (error != std::errc() || end != value.data() + value.size()) {
         const std::time_t date = curl_getdate(header->value, nullptr);
         number = date < 0 ? -1 : static_cast<long long>(date - std::time(nullptr));
     }
