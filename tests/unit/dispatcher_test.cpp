@@ -33,10 +33,10 @@ WhispererSettings settings() {
 
 class DispatcherTest : public testing::Test {
   protected:
-    void put(std::int64_t id, const char* retry = "") {
+    void put(std::int64_t id, const char* retry = "", const char* url = "http://192.0.2.1/") {
         WhispererHook hook{};
         hook.id = id;
-        hook.target_url = span("http://192.0.2.1/");
+        hook.target_url = span(url);
         hook.secret_key = span("secret");
         hook.retry_config = span(retry);
         dispatcher.put_hook(std::make_shared<const Hook>(hook, "whisperer/1.0", false));
@@ -230,6 +230,201 @@ TEST_F(DispatcherTest, CreditIsBoundedAndADeadEndpointGivesItBack) {
     clock.now += seconds(1);
     EXPECT_EQ(pump().size(), token);
     EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8);
+}
+
+TEST_F(DispatcherTest, ASlowLaneGetsFewRequestsAndAShortQueue) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 5; ++token) {
+        submit(1, token);
+        pump();
+        wire.answer(200, seconds(2));
+        pump();
+    }
+    for (std::uint64_t token = 10; token < 40; ++token)
+        submit(1, token);
+    const auto returned = outcomes();
+    EXPECT_EQ(returned.size(), 30 - struggling_lane_queue_max);
+    for (const Outcome& outcome : returned)
+        EXPECT_EQ(outcome.kind, WhispererReturned);
+    pump();
+    EXPECT_EQ(wire.running.size(), 4U);
+    clock.now += milliseconds(1000);
+    pump();
+    EXPECT_EQ(wire.running.size(), 4U) << "parked ones count in a slow lane";
+}
+
+TEST_F(DispatcherTest, ASlowLaneThatAnswersFastAgainIsALaneLikeOthers) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 13; ++token) {
+        submit(1, token);
+        pump();
+        wire.answer(200, token <= 8 ? seconds(2) : seconds(0));
+        pump();
+    }
+    for (std::uint64_t token = 20; token < 20 + 2 * struggling_lane_queue_max; ++token)
+        submit(1, token);
+    EXPECT_TRUE(outcomes().empty());
+}
+
+TEST_F(DispatcherTest, ReturnedDeliveriesComeBackSpread) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 30; ++token)
+        submit(1, token);
+    pump();
+    clock.now += seconds(1);
+    int returned = 0;
+    milliseconds last = return_wait_min - milliseconds(1);
+    for (const Outcome& outcome : pump()) {
+        if (outcome.kind != WhispererReturned)
+            continue;
+        EXPECT_GT(outcome.next_after, last);
+        EXPECT_LE(outcome.next_after, milliseconds(1300));
+        last = outcome.next_after;
+        ++returned;
+    }
+    EXPECT_EQ(returned, 29);
+}
+
+TEST_F(DispatcherTest, AFailedConnectionStartsTheLaneAnew) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 20; ++token)
+        submit(1, token);
+    for (int i = 0; i < 5; ++i) {
+        pump();
+        wire.answer(200);
+    }
+    pump();
+    ASSERT_EQ(wire.running.size(), 4U);
+    for (int i = 0; i < 4; ++i)
+        wire.answer(0);
+    pump();
+    EXPECT_EQ(wire.running.size(), 1U);
+}
+
+// The wire watches deadlines; when it does not, the dispatcher keeps the promise of Parked.
+TEST_F(DispatcherTest, AnAttemptThatNeverEndsIsCutOffBeforeItsParkedPromise) {
+    put(1);
+    submit(1, 1);
+    pump();
+    clock.now += seconds(1);
+    const milliseconds promised = pump().at(0).next_after;
+    const microseconds parked_at = clock.now;
+    std::vector<Outcome> ended;
+    while (ended.empty() && clock.now < parked_at + seconds(60)) {
+        const std::int64_t wait_ms = dispatcher.wait_ms();
+        ASSERT_GT(wait_ms, 0);
+        clock.now += milliseconds(wait_ms);
+        ended = pump();
+    }
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].kind, WhispererRetry);
+    EXPECT_LE(clock.now, parked_at + promised);
+    EXPECT_TRUE(wire.running.empty()) << "cancelled";
+}
+
+TEST_F(DispatcherTest, LookUpsAreBoundedButHoldUpOnlyWhoNeedsOne) {
+    put(1, "", "http://one.example/");
+    put(2, "", "http://two.example/");
+    put(3, "", "http://192.0.2.1/");
+    submit(1, 1);
+    pump();
+    wire.answer(200);
+    pump();
+    wire.lookups_now = lookups_max;
+    for (std::int64_t hook = 1; hook <= 3; ++hook)
+        submit(hook, static_cast<std::uint64_t>(10 + hook));
+    pump();
+    ASSERT_EQ(wire.sent.size(), 3U);
+    EXPECT_EQ(wire.sent[1].hook, "1") << "resolved lately";
+    EXPECT_EQ(wire.sent[2].hook, "3") << "an address";
+    wire.lookups_now = 0;
+    pump();
+    EXPECT_EQ(wire.sent.back().hook, "2");
+}
+
+TEST_F(DispatcherTest, OurOwnFaultConsumesNoAttempt) {
+    put(1);
+    submit(1, 1);
+    pump();
+    WireResult result;
+    result.cookie = wire.running.front();
+    result.end = WireEnd::OurFault;
+    result.error = "could not make a socket: too many open files";
+    wire.running.clear();
+    wire.results.push_back(result);
+    const auto got = pump();
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].kind, WhispererReturned);
+    EXPECT_FALSE(got[0].attempted);
+    EXPECT_EQ(got[0].started_at.count(), 0);
+}
+
+TEST_F(DispatcherTest, SubmitTakesAllOrNothing) {
+    put(1);
+    WhispererEvent event{};
+    event.type = span("e");
+    event.data = span("{}");
+    const WhispererDelivery deliveries[] = {{1, 1, 0}, {2, 99, 0}};
+    EXPECT_THROW(dispatcher.submit(event, deliveries, 2), Invalid);
+    event.type = span("bad\ntype");
+    EXPECT_THROW(dispatcher.submit(event, deliveries, 1), Invalid);
+    EXPECT_EQ(dispatcher.counts().queued, 0);
+    EXPECT_EQ(dispatcher.counts().queued_bytes, 0);
+    EXPECT_TRUE(pump().empty());
+    EXPECT_TRUE(wire.sent.empty());
+}
+
+TEST_F(DispatcherTest, BytesAreHeldOncePerEventAndUntilItsLastDeliveryEnds) {
+    put(1);
+    put(2);
+    WhispererEvent event{};
+    event.type = span("e");
+    event.data = span("{}");
+    const WhispererDelivery deliveries[] = {{1, 1, 0}, {2, 2, 0}};
+    dispatcher.submit(event, deliveries, 2);
+    const std::int64_t bytes = dispatcher.counts().queued_bytes;
+    EXPECT_GT(bytes, 0);
+    EXPECT_LT(bytes, 100);
+    pump();
+    wire.answer(200);
+    pump();
+    EXPECT_EQ(dispatcher.counts().queued_bytes, bytes);
+    wire.sent.clear();
+    wire.answer(200);
+    pump();
+    EXPECT_EQ(dispatcher.counts().queued_bytes, 0);
+}
+
+// Slow endpoints that fill the engine leave every other lane a place for its first request.
+TEST_F(DispatcherTest, FullOfSlowOnesThereIsRoomForAFirst) {
+    Dispatcher small(clock, wire, std::make_shared<const Settings>(settings()), 8);
+    const auto put_small = [&](std::int64_t id) {
+        WhispererHook hook{};
+        hook.id = id;
+        hook.target_url = span("http://192.0.2.1/");
+        small.put_hook(std::make_shared<const Hook>(hook, "whisperer/1.0", false));
+    };
+    const auto submit_small = [&](std::int64_t id, std::uint64_t token) {
+        WhispererEvent event{};
+        event.type = span("e");
+        event.data = span("{}");
+        const WhispererDelivery delivery{token, id, 0};
+        small.submit(event, &delivery, 1);
+    };
+    for (std::int64_t hook = 1; hook <= 3; ++hook)
+        put_small(hook);
+    // Hooks 1 and 2 prove fast, then take all they can get and hang.
+    for (std::uint64_t token = 0; token < 40; ++token)
+        submit_small(1 + static_cast<std::int64_t>(token % 2), token);
+    for (int i = 0; i < 12; ++i) {
+        small.pump();
+        wire.answer(200);
+    }
+    small.pump();
+    EXPECT_LT(wire.running.size(), 8U);
+    submit_small(3, 99);
+    small.pump();
+    EXPECT_EQ(wire.sent.back().hook, "3");
 }
 
 // Ten hooks for a day, an event a minute, one of which fails always: the nine get everything, and

@@ -46,7 +46,7 @@ class FakeWire final : public Wire {
             taken.push_back(std::move(result));
         results.clear();
     }
-    int lookups() const override { return 0; }
+    int lookups() const override { return lookups_now; }
     microseconds next_step() const override { return microseconds::max(); }
     int fd() const override { return -1; }
     std::int64_t connections_total() const override { return 0; }
@@ -74,6 +74,7 @@ class FakeWire final : public Wire {
         }
     }
 
+    int lookups_now = 0;
     std::vector<Sent> sent;
     std::vector<void*> running;
     std::vector<WireResult> results;

@@ -1,0 +1,150 @@
+// What people may write: URLs and headers; and what goes out: the envelope; through the door where
+// the door has a function for it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "engine.h"
+#include "engine_driver.h"
+#include "headers.h"
+#include "invalid.h"
+#include "url.h"
+
+namespace whisperer::engine {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+std::string url_error(const std::string& url, bool require_https = false) {
+    WhispererError error{};
+    const auto code = whisperer_check_url(span_of(url), require_https ? 1 : 0, &error);
+    EXPECT_EQ(code == WhispererOk, error.message[0] == '\0');
+    return error.message;
+}
+
+TEST(Url, GoodOnes) {
+    for (const char* url :
+         {"http://example.com", "https://example.com/", "HTTPS://EXAMPLE.com:8443/a/b?c=d&e=%20",
+          "http://127.0.0.1:1/", "http://[::1]:8080/x", "http://example.com?x=@:y",
+          "http://xn--bcher-kva.example/"})
+        EXPECT_EQ(url_error(url), "") << url;
+    EXPECT_EQ(url_error("https://example.com/" + std::string(2048 - 20, 'x')), "");
+}
+
+TEST(Url, BadOnesSayWhy) {
+    EXPECT_THAT(url_error(""), HasSubstr("empty"));
+    EXPECT_THAT(url_error("https://example.com/" + std::string(2048 - 19, 'x')), HasSubstr("2048"));
+    for (const char* url : {"example.com", "/path", "ftp://example.com/", "file:///etc/passwd",
+                            "http:/example.com", "http:example.com", "httpx://example.com"})
+        EXPECT_THAT(url_error(url), HasSubstr("http://")) << url;
+    for (const char* url : {"http://", "http:///path", "http://:80/", "http://?q"})
+        EXPECT_THAT(url_error(url), HasSubstr("host")) << url;
+    for (const char* url : {"http://user@example.com/", "http://user:secret@example.com/",
+                            "http://@example.com/", "http://a@b@example.com/"})
+        EXPECT_THAT(url_error(url), HasSubstr("user name")) << url;
+    EXPECT_THAT(url_error("http://example.com/#top"), HasSubstr("fragment"));
+    EXPECT_THAT(url_error("http://example.com/a b"), HasSubstr("space"));
+    EXPECT_THAT(url_error("http://example.com/a\r\nX: y"), HasSubstr("control"));
+    EXPECT_THAT(url_error(std::string("http://example.com/\0x", 21)), HasSubstr("control"));
+    EXPECT_THAT(url_error("http://good.example\\@evil.example/"), HasSubstr("backslash"));
+    EXPECT_THAT(url_error("http://example.com:0/"), HasSubstr("port"));
+    EXPECT_NE(url_error("http://example.com:65536/"), "");
+    EXPECT_NE(url_error("http://example.com:port/"), "");
+    EXPECT_NE(url_error("http://[::1/"), "");
+    EXPECT_THAT(url_error("http://example.com/", true), HasSubstr("https"));
+    EXPECT_EQ(url_error("https://example.com/", true), "");
+}
+
+TEST(Url, TellsAddressesFromNames) {
+    EXPECT_TRUE(parse_url("http://10.0.0.1/", false).host_is_address);
+    EXPECT_TRUE(parse_url("http://[fd00::1]/", false).host_is_address);
+    EXPECT_EQ(parse_url("http://[fd00::1]/", false).host, "fd00::1");
+    EXPECT_FALSE(parse_url("http://example.com/", false).host_is_address);
+    EXPECT_EQ(parse_url("https://Example.COM/", false).port, 443);
+    // Other ways to write 127.0.0.1; the guard decides on what it becomes.
+    EXPECT_EQ(parse_url("http://0x7f.1/", false).host, "127.0.0.1");
+    EXPECT_EQ(parse_url("http://2130706433/", false).host, "127.0.0.1");
+}
+
+std::string header_error(const std::string& json) {
+    WhispererError error{};
+    whisperer_check_headers(span_of(json), &error);
+    return error.message;
+}
+
+TEST(Headers, GoodOnes) {
+    EXPECT_EQ(header_error(""), "");
+    EXPECT_EQ(header_error("{}"), "");
+    EXPECT_EQ(header_error(R"({"Authorization":"Bearer x","X-A":"tab\there","X-B":"","Cookie":"a=b",
+                               "User-Agent":"mine","X-C":"\u00fc"})"),
+              "");
+}
+
+TEST(Headers, BadOnesNameTheHeader) {
+    EXPECT_THAT(header_error("{"), HasSubstr("JSON object"));
+    EXPECT_THAT(header_error("[]"), HasSubstr("JSON object"));
+    for (const char* name : {"", "a b", "a:b", "a\\r\\nb", "\\u00fc", "(x)", "a\\u0000"})
+        EXPECT_THAT(header_error(R"({")" + std::string(name) + R"(":"x"})"),
+                    HasSubstr("header name"))
+            << name;
+    for (const char* name :
+         {"Content-Type", "CONTENT-LENGTH", "Content-Encoding", "Host", "Connection", "Keep-Alive",
+          "Expect", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings",
+          "Proxy-Authorization", "Webhook-Id", "webhook-signature", "X-Whisperer-Hook"})
+        EXPECT_THAT(header_error(R"({")" + std::string(name) + R"(":"x"})"), HasSubstr("reserved"))
+            << name;
+    for (const char* value : {"a\\r\\nX-Evil: 1", "a\\nb", "\\u0000", "\\u007f", "\\u001b"})
+        EXPECT_THAT(header_error(R"({"X-A":")" + std::string(value) + R"("})"),
+                    HasSubstr("control character"))
+            << value;
+    EXPECT_THAT(header_error(R"({"X-A":1})"), HasSubstr("\"X-A\" is not a string"));
+    EXPECT_THAT(header_error(R"({"X-A":"1","x-a":"2"})"), HasSubstr("twice"));
+    EXPECT_THAT(header_error(R"({"X-A":")" + std::string(8200, 'x') + R"("})"), HasSubstr("8192"));
+    std::string many = "{";
+    for (int i = 0; i < 33; ++i)
+        many += (i > 0 ? ",\"X-" : "\"X-") + std::to_string(i) + "\":\"\"";
+    EXPECT_THAT(header_error(many + "}"), HasSubstr("32"));
+}
+
+TEST(Headers, LinesOfAHook) {
+    const HeaderLines lines =
+        hook_header_lines(R"({"X-A":"  spaced ","X-Empty":""})", "42", "whisperer/1.0");
+    for (const char* line : {"X-A: spaced", "X-Empty;", "Content-Type: application/json",
+                             "Expect:", "User-Agent: whisperer/1.0", "X-Whisperer-Hook: 42"})
+        EXPECT_THAT(lines, Contains(line));
+    const HeaderLines mine = hook_header_lines(R"({"user-agent":"mine"})", "42", "whisperer/1.0");
+    EXPECT_THAT(mine, Contains("user-agent: mine"));
+    EXPECT_THAT(mine, testing::Not(Contains("User-Agent: whisperer/1.0")));
+}
+
+TEST(Envelope, IsByteForByte) {
+    WhispererEvent event{};
+    for (std::size_t i = 0; i < 16; ++i)
+        event.id[i] = static_cast<std::uint8_t>(0xda - 13 * i);
+    const std::string type = "a\"b\\c\x01";
+    const std::string data = R"({ "n": 1.00 })";
+    event.type = span_of(type);
+    event.data = span_of(data);
+    const std::size_t size = whisperer_envelope(&event, nullptr, 0);
+    std::string body(size, '?');
+    EXPECT_EQ(whisperer_envelope(&event, body.data(), size - 1), size);
+    EXPECT_EQ(body, std::string(size, '?')) << "written though it did not fit";
+    EXPECT_EQ(whisperer_envelope(&event, body.data(), size), size);
+    EXPECT_EQ(body,
+              "{\"event\":{\"type\":\"a\\\"b\\\\c\\u0001\","
+              "\"uuid\":\"dacdc0b3a6998c7f7265584b3e312417\"},\"data\":{ \"n\": 1.00 }}");
+}
+
+TEST(Door, LongMessagesAreCutNotOverrun) {
+    const std::string networks(5000, 'x');
+    WhispererError error{};
+    EXPECT_EQ(whisperer_check_networks(span_of(networks), &error), WhispererInvalid);
+    EXPECT_LT(strlen(error.message), sizeof error.message);
+    EXPECT_EQ(whisperer_check_networks({nullptr, 0}, nullptr), WhispererOk);
+    EXPECT_EQ(whisperer_check_secret({nullptr, 0}, nullptr), WhispererInvalid);
+}
+
+}  // namespace
+}  // namespace whisperer::engine

@@ -1,0 +1,51 @@
+// Whatever a receiver sends becomes bounded, valid text.
+#include <gtest/gtest.h>
+
+#include "response_capture.h"
+
+namespace whisperer::engine {
+namespace {
+
+const std::string bad = "\xEF\xBF\xBD";
+
+TEST(CleanText, KeepsWhatIsValid) {
+    const std::string text = "plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80 \n\t\x7f";
+    EXPECT_EQ(to_clean_text(text, 100), text);
+}
+
+TEST(CleanText, ReplacesWhatIsNot) {
+    EXPECT_EQ(to_clean_text(std::string_view("a\0b", 3), 100), "a" + bad + "b");
+    EXPECT_EQ(to_clean_text("\x80x", 100), bad + "x");
+    EXPECT_EQ(to_clean_text("\xC0\x80x", 100), bad + bad + "x") << "overlong";
+    EXPECT_EQ(to_clean_text("\xE0\x80\x80x", 100), bad + bad + bad + "x") << "overlong";
+    EXPECT_EQ(to_clean_text("\xED\xA0\x80x", 100), bad + bad + bad + "x") << "surrogate";
+    EXPECT_EQ(to_clean_text("\xF5\x80x", 100), bad + bad + "x") << "beyond Unicode";
+    EXPECT_EQ(to_clean_text("\xE2\x82x", 100), bad + "x") << "cut short by another";
+}
+
+TEST(CleanText, StaysWithinItsLimitAndCutsNoCharacter) {
+    EXPECT_EQ(to_clean_text("abcdef", 3), "abc");
+    EXPECT_EQ(to_clean_text("ab\xC3\xA9", 3), "ab");
+    EXPECT_EQ(to_clean_text("ab\xC3", 10), "ab") << "what the limit cut off is left out";
+    EXPECT_LE(to_clean_text(std::string(1000, '\xFF'), 1000).size(), 1000U);
+    EXPECT_EQ(to_clean_line("a\r\nb\n", 10), "a  b");
+}
+
+TEST(ResponseCapture, StopsReadingAtItsLimits) {
+    ResponseCapture capture;
+    capture.restart(10);
+    EXPECT_TRUE(capture.add_body(std::string(response_body_bytes_max, 'x')));
+    EXPECT_FALSE(capture.add_body("y"));
+    EXPECT_EQ(capture.text(100), "xxxxxxxxxx");
+    EXPECT_TRUE(capture.add_header(response_header_bytes_max));
+    EXPECT_FALSE(capture.headers_too_long());
+    EXPECT_FALSE(capture.add_header(1));
+    EXPECT_TRUE(capture.headers_too_long());
+    capture.restart(5);
+    EXPECT_TRUE(capture.add_body("again"));
+    EXPECT_EQ(capture.text(100), "again");
+    EXPECT_FALSE(capture.headers_too_long());
+}
+
+}  // namespace
+}  // namespace whisperer::engine

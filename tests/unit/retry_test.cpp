@@ -1,0 +1,156 @@
+// Every choice of retry_countdown_config, its limits, and the errors that name the key.
+#include "retry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fakes.h"
+#include "invalid.h"
+#include "verdict.h"
+
+namespace whisperer::engine {
+namespace {
+
+using testing::HasSubstr;
+
+class ScriptedClock final : public Clock {
+  public:
+    explicit ScriptedClock(double value) : value_(value) {}
+    microseconds steady() const override { return microseconds(0); }
+    microseconds unix_time() const override { return microseconds(0); }
+    double random() override { return value_; }
+
+  private:
+    double value_;
+};
+
+// Waits in seconds until there is none.
+std::vector<double> waits(std::string_view config, double random = 0.5, int max = 12) {
+    const RetryPlan plan = RetryPlan::parse(config);
+    ScriptedClock clock(random);
+    std::vector<double> list;
+    for (int attempts = 1; attempts <= max; ++attempts) {
+        const auto wait = plan.wait_after(attempts, clock);
+        if (!wait)
+            break;
+        list.push_back(static_cast<double>(wait->count()) / 1000);
+    }
+    return list;
+}
+
+TEST(Retry, TheDefaultIsTenAttemptsWithJitter) {
+    const std::vector<double> plain = {5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400};
+    EXPECT_EQ(waits(""), plain);
+    EXPECT_EQ(waits("null"), plain);
+    EXPECT_DOUBLE_EQ(waits("", 0.0)[0], 4);
+    EXPECT_DOUBLE_EQ(waits("", 1.0)[0], 6);
+}
+
+TEST(Retry, EveryChoice) {
+    using List = std::vector<double>;
+    EXPECT_EQ(waits(R"({"choice":"fixed","kwargs":{"seconds":0.5},"max_retries":3})"),
+              (List{0.5, 0.5, 0.5}));
+    EXPECT_EQ(waits(R"({"choice":"fixed","kwargs":{"seconds":7}})").size(), 9U);
+    EXPECT_EQ(waits(R"({"choice":"linear","kwargs":{"base":10,"limit":25},"max_retries":4})"),
+              (List{10, 20, 25, 25}));
+    EXPECT_EQ(waits(R"({"choice":"exponential","kwargs":{"base":2},"max_retries":4})"),
+              (List{2, 4, 8, 16}));
+    EXPECT_EQ(waits(R"({"choice":"exponential","kwargs":{"base":2,"factor":3,"limit":20},)"
+                    R"("max_retries":4})"),
+              (List{6, 12, 20, 20}));
+    EXPECT_EQ(waits(R"({"choice":"random","kwargs":{"min_value":10,"max_value":20}})", 0.25)[0],
+              12.5);
+    EXPECT_EQ(waits(R"({"choice":"schedule","kwargs":{"seconds":[1,2]}})"), (List{1, 2}));
+    EXPECT_EQ(waits(R"({"choice":"schedule","kwargs":{"seconds":[1,2]},"max_retries":4})"),
+              (List{1, 2, 2, 2}));
+    EXPECT_EQ(
+        waits(R"({"choice":"fixed","kwargs":{"seconds":10},"jitter":0.5,"max_retries":1})", 0),
+        (List{5}));
+    EXPECT_EQ(waits(R"({"choice":"fixed","kwargs":{"seconds":10},"max_retries":0})"), List{});
+    EXPECT_EQ(waits(R"({"choice":"custom","kwargs":{"function":"app.wait","any":[1]}})").size(),
+              9U);
+}
+
+TEST(Retry, NoNumberOverflows) {
+    const RetryPlan plan =
+        RetryPlan::parse(R"({"choice":"exponential","kwargs":{"base":2592000,"factor":2592000},)"
+                         R"("max_retries":1000})");
+    ScriptedClock clock(1.0);
+    EXPECT_EQ(plan.wait_after(1000, clock), milliseconds(retry_wait_max));
+    EXPECT_FALSE(plan.wait_after(2147483647, clock).has_value());
+    const RetryPlan zero = RetryPlan::parse(
+        R"({"choice":"exponential","kwargs":{"base":2592000,"factor":0},"max_retries":1000})");
+    EXPECT_GE(zero.wait_after(1000, clock).value().count(), 0);
+}
+
+std::string error_of(std::string_view config) {
+    try {
+        RetryPlan::parse(config);
+    } catch (const Invalid& invalid) {
+        return invalid.what();
+    }
+    return "";
+}
+
+TEST(Retry, ErrorsNameTheKey) {
+    EXPECT_THAT(error_of("{"), HasSubstr("not JSON"));
+    EXPECT_THAT(error_of("[]"), HasSubstr("object"));
+    EXPECT_THAT(error_of("{}"), HasSubstr("\"choice\""));
+    EXPECT_THAT(error_of(R"({"choice":"sometimes"})"), HasSubstr("\"choice\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":1},"retries":3})"),
+                HasSubstr("\"retries\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed"})"), HasSubstr("\"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":[]})"), HasSubstr("\"kwargs\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":"1"}})"),
+                HasSubstr("\"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":-1}})"),
+                HasSubstr("\"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":1e99}})"),
+                HasSubstr("\"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":"linear","kwargs":{"base":1,"max":2}})"),
+                HasSubstr("\"kwargs.max\""));
+    EXPECT_THAT(error_of(R"({"choice":"random","kwargs":{"min_value":2,"max_value":1}})"),
+                HasSubstr("\"kwargs.min_value\""));
+    EXPECT_THAT(error_of(R"({"choice":"schedule","kwargs":{"seconds":[]}})"),
+                HasSubstr("\"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":"schedule","kwargs":{"seconds":[1,"x"]}})"),
+                HasSubstr("\"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":"custom","kwargs":{}})"), HasSubstr("\"kwargs.function\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":1},"jitter":1.5})"),
+                HasSubstr("\"jitter\""));
+    for (const char* bad : {"-1", "1.5", "1001", "\"3\"", "99999999999999999999"})
+        EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":1},"max_retries":)" +
+                             std::string(bad) + "}"),
+                    HasSubstr("\"max_retries\""));
+}
+
+Outcome judged(int status, std::optional<seconds> retry_after = std::nullopt, int retry_count = 0) {
+    ScriptedClock clock(0.5);
+    WireResult result;
+    result.end = WireEnd::Answered;
+    result.http_status = status;
+    result.retry_after = retry_after;
+    return judge(std::move(result), RetryPlan(), retry_count, clock);
+}
+
+TEST(Verdict, StatusesMeanWhatTheySay) {
+    for (int status : {200, 201, 202, 204, 299})
+        EXPECT_EQ(judged(status).kind, WhispererDelivered) << status;
+    for (int status : {301, 304, 400, 401, 404, 429, 500, 503, 999})
+        EXPECT_EQ(judged(status).kind, WhispererRetry) << status;
+    EXPECT_EQ(judged(500, {}, 8).kind, WhispererRetry);
+    EXPECT_EQ(judged(500, {}, 9).kind, WhispererFailed);
+    EXPECT_TRUE(judged(410).hook_gone);
+    EXPECT_EQ(judged(410).kind, WhispererFailed);
+}
+
+TEST(Verdict, RetryAfterRaisesButNeverShortens) {
+    EXPECT_EQ(judged(429, seconds(60)).next_after, seconds(60));
+    EXPECT_EQ(judged(503, seconds(1)).next_after, seconds(5));
+    EXPECT_EQ(judged(503, seconds(1LL << 32)).next_after, std::chrono::hours(24));
+    EXPECT_EQ(judged(500, seconds(60)).next_after, seconds(5));
+    EXPECT_EQ(judged(429, seconds(60), 9).kind, WhispererFailed);
+}
+
+}  // namespace
+}  // namespace whisperer::engine
