@@ -32,13 +32,14 @@ whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run.
 # Each calls make again, because PGXS may have come with the set-up.
-.PHONY: help setup build-all test demo tidy
+.PHONY: help setup build-all test demo bench tidy
 
 help:
 	@echo "make            build the extension"
 	@echo "make install    install it into the PostgreSQL of pg_config"
 	@echo "make demo       see it work, on a throw-away server"
 	@echo "make test       unit, regression, isolation and server tests, style"
+	@echo "make bench      how fast a backlog drains on this machine"
 	@echo "make tidy       style only"
 	@echo "make clean      remove what was built"
 
@@ -54,6 +55,9 @@ test: build-all
 
 demo: build-all
 	@tests/demo/demo
+
+bench: build-all
+	@tests/bench/drain $(EVENTS)
 
 tidy:
 	@perl tests/tidy/tidy.pl

@@ -1,26 +1,23 @@
-// node verify.mjs LOG SECRET: says of each recorded request whether both signatures verify.
-// Exit status 1 if one does not.  Where npm's standardwebhooks is installed it is asked as well.
+// node verify.mjs LOG SECRET [FOLDER]: says of each recorded request whether both signatures verify.
+// With FOLDER, npm's standardwebhooks that was installed there is asked as well.
+// Exit status 1 if one does not verify, or if there is no request.
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
-import { header, verifyBody, verifyWebhook } from './signatures.mjs';
+import { bytes, header, verifyBody, verifyWebhook } from './signatures.mjs';
 
-const [, , log, secret] = process.argv;
+const [, , log, secret, folder] = process.argv;
 const requests = readFileSync(log, 'utf8').trim().split('\n').filter(Boolean).map((line) => JSON.parse(line));
-
-let library;
-try {
-    library = (await import('standardwebhooks')).Webhook;
-} catch {
-    library = undefined;
-}
+const library = folder && createRequire(`${folder}/`)('standardwebhooks').Webhook;
 
 function byLibrary(request) {
     const whsec = secret.startsWith('whsec_') ? secret : 'whsec_' + Buffer.from(secret).toString('base64');
     const headers = Object.fromEntries(['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => [name, header(request, name)]));
     try {
-        new library(whsec).verify(request.body, headers);
+        new library(whsec).verify(bytes(request), headers);
         return true;
-    } catch {
+    } catch (error) {
+        console.log(`standardwebhooks: ${error.message}`);
         return false;
     }
 }

@@ -47,6 +47,17 @@ is(Whisperer::Receiver::header($requests[0], 'expect'), undef, 'no Expect');
 my $verify = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/verify.mjs}r;
 command_ok([ 'node', $verify, $receiver->{log}, 'secret' ], 'an independent verifier accepts both signatures');
 command_fails([ 'node', $verify, $receiver->{log}, 'another' ], 'and refuses them with another secret');
+
+# The receivers' own library, where it is asked for and npm can fetch it.
+SKIP: {
+    skip "standardwebhooks of npm: not asked for (STANDARDWEBHOOKS=1)", 2 unless $ENV{STANDARDWEBHOOKS};
+    my $folder = PostgreSQL::Test::Utils::tempdir('npm');
+    skip "standardwebhooks of npm: cannot be fetched", 2
+        unless run_log([ 'npm', 'install', '--no-save', '--ignore-scripts', '--prefix', $folder, 'standardwebhooks' ]);
+    command_ok([ 'node', $verify, $receiver->{log}, 'secret', $folder ], 'standardwebhooks accepts the signatures');
+    command_like([ 'sh', '-c', 'node "$@" || true', 'sh', $verify, $receiver->{log}, 'another', $folder ],
+        qr/standardwebhooks WRONG/, 'and refuses them with another secret');
+}
 my $whsec = $node->safe_psql('postgres', 'SELECT whisperer.hook_secret(1)');
 is($whsec, 'whsec_c2VjcmV0', 'hook_secret gives the form of Standard Webhooks');
 

@@ -49,10 +49,11 @@ is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT workers) FROM w
 # but a failover would undo them.
 my $before = () = $receiver->requests('/ok/1');
 $node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = 'absent'");
-$node->reload;
-$node->poll_query_until('postgres', "SELECT current_setting('synchronous_standby_names') = 'absent'");
-sleep 0.2;    # the worker reads its configuration when its latch wakes it
+# Held by a setting of the same reload, the worker has read the other one too.
+hold($node, 'before-page-snapshot');
 $node->safe_psql('postgres', 'SET synchronous_commit = local; INSERT INTO item DEFAULT VALUES');
+wait_held($node, 'before-page-snapshot');
+release_hold($node);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM item'), 1501, 'the row is visible');
 sleep 1;      # nothing happens: there is no condition to wait for
 is(scalar(() = $receiver->requests('/ok/1')), $before, 'but what no synchronous standby has is not sent');

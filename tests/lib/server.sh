@@ -1,0 +1,77 @@
+# Sourced by demo and bench, after folder.sh: a server with the extension, receivers, and psql on it.
+say() { printf '\n\033[1m%s\033[0m\n\n' "$*"; }
+sql() { psql -X -q -v ON_ERROR_STOP=1 -d demo "$@"; }
+
+wait_for_file() { # file, what
+    for _ in $(seq 500); do [ -s "$1" ] && return; sleep 0.02; done
+    echo "timed out waiting for $2" >&2; exit 1
+}
+
+# With an empty database demo; psql then finds it by the environment.
+start_server() {
+    local bin
+    bin=$(tests/lib/tree "$work/pg")
+    export PATH=$bin:$PATH PGHOST=$work/socket PGPORT PGUSER=postgres
+    PGPORT=$(free_port)
+    mkdir "$work/data" "$work/socket"
+    [ "$(id -u)" != 0 ] || chown postgres "$work/data" "$work/socket"
+    as_user initdb -D "$work/data" -U postgres -A trust -N --locale=C --encoding=UTF8 >/dev/null
+    cat >>"$work/data/postgresql.conf" <<C
+shared_preload_libraries = 'whisperer'
+whisperer.allowed_networks = '127.0.0.0/8'
+listen_addresses = ''
+unix_socket_directories = '$work/socket'
+port = $PGPORT
+track_commit_timestamp = on
+shared_buffers = 256MB
+max_wal_size = 4GB
+C
+    as_user pg_ctl -D "$work/data" -l "$work/data/log" -w start >/dev/null || { tail -20 "$work/data/log"; exit 1; }
+    psql -X -q -d postgres -c 'CREATE DATABASE demo'
+}
+
+start_receiver() { # name: sets $port, log in $work/$name.log
+    node tests/receiver/receiver.mjs --ready "$work/$1.port" --log "$work/$1.log" &
+    pids+=($!)
+    wait_for_file "$work/$1.port" 'the receiver'
+    port=$(cat "$work/$1.port")
+}
+
+# A receiver that answers 204 and costs next to nothing: sets $port.
+start_nginx() {
+    port=$(free_port)
+    mkdir "$work/nginx"
+    cat >"$work/nginx.conf" <<C
+worker_processes 1; daemon off; pid $work/nginx/pid; error_log $work/nginx/error.log;
+events { worker_connections 1024; }
+http {
+    access_log off; keepalive_requests 1000000; client_body_temp_path $work/nginx; proxy_temp_path $work/nginx;
+    fastcgi_temp_path $work/nginx; uwsgi_temp_path $work/nginx; scgi_temp_path $work/nginx;
+    server { listen 127.0.0.1:$port; location / { return 204; } }
+}
+C
+    "$(command -v nginx || echo /usr/sbin/nginx)" -c "$work/nginx.conf" -p "$work/nginx" 2>/dev/null &
+    pids+=($!)
+    wait_for_file "$work/nginx/pid" nginx
+}
+
+# Records events while delivery is paused, resumes, and prints how fast the ledger had them all.
+drain() { # number of events; sets $drained
+    start_nginx
+    sql <<SQL
+SELECT whisperer.register_event('drain') \\g /dev/null
+SELECT whisperer.create_hook('drain', 'http://127.0.0.1:$port/') AS hook \\gset
+SELECT whisperer.pause() \\g /dev/null
+SELECT count(whisperer.deliver_event('drain', json_build_object('id', g, 'transfer_id', 49, 'order_number', '248398923123')))
+FROM generate_series(1, $1) g \\g /dev/null
+CHECKPOINT;
+SELECT clock_timestamp() AS begun \\gset
+SELECT whisperer.resume() \\g /dev/null
+CALL whisperer.wait_idle('300 s');
+SELECT count(*) AS delivered, round(extract(epoch FROM clock_timestamp() - :'begun')::numeric, 2) AS seconds,
+       round(count(*) / extract(epoch FROM clock_timestamp() - :'begun')) AS "deliveries/s"
+FROM whisperer.delivery WHERE hook_id = :hook AND state = 'delivered';
+SQL
+    drained=$(sql -At -c "SELECT count(*) FROM whisperer.delivery d JOIN whisperer.outbox o ON o.id = d.event_id
+                          WHERE o.event_type = 'drain' AND d.state = 'delivered'")
+}
