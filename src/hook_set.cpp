@@ -15,6 +15,10 @@ void on_membership_change(Datum, int, uint32) {
     watched_set->stale = true;
 }
 
+void on_role_change(Datum, int, uint32) {
+    watched_set->stale = watched_set->names_stale = true;
+}
+
 bool is_owned(const HookSet* set, int64 hook_id) {
     uint64 hash =
         DatumGetUInt64(hash_any_extended((const unsigned char*)&hook_id, sizeof hook_id, 0));
@@ -58,7 +62,9 @@ constexpr const char* load_query =
     "CASE WHEN s.previous_expires_at > now() THEN s.previous_expires_at END, "
     "h.incarnation = $1 AS is_native, h.is_active, "
     "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
-    "AND r.disabled_resumes IS DISTINCT FROM h.resumes AS is_runnable "
+    "AND r.disabled_resumes IS DISTINCT FROM h.resumes AS is_runnable, "
+    "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
+    "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried "
     "FROM whisperer.hook_definition h "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
     "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
@@ -78,6 +84,9 @@ enum LoadColumn {
     LoadNative,
     LoadActive,
     LoadRunnable,
+    LoadSinceIncarnation,
+    LoadCreatedAt,
+    LoadCarried,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -118,13 +127,28 @@ void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) 
                 errhint("Correct it with whisperer.update_hook; its deliveries wait."));
 }
 
+void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
+    XidSnapshot* since = parse_snapshot(text_column(row, LoadSince), CurrentMemoryContext);
+    int64 incarnation = int64_column(row, LoadSinceIncarnation);
+    if (incarnation == my_incarnation())
+        hook->since = since;
+    if (!bool_column(row, LoadCarried))
+        return;
+    bool is_null;
+    hook->carried = (CarriedHook*)palloc0(sizeof(CarriedHook));
+    hook->carried->in_scan = before && before->carried && before->carried->in_scan;
+    hook->carried->incarnation = incarnation;
+    hook->carried->since = since;
+    hook->carried->created_at = DatumGetTimestampTz(column(row, LoadCreatedAt, &is_null));
+    set->carried_count++;
+}
+
 void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
     hook->id = int64_column(row, LoadId);
     hook->owner_name = text_column(row, LoadOwner);
     hook->config = utf8_column(row, LoadConfig);
     hook->filter = utf8_column(row, LoadFilter);
-    if (bool_column(row, LoadNative))
-        hook->since = parse_snapshot(text_column(row, LoadSince), CurrentMemoryContext);
+    load_since(set, hook, row, before);
     hook->is_deleted = !bool_column(row, LoadActive);
     hook->runnable = bool_column(row, LoadRunnable);
     // Unknown to this process: look for what is pending at once.
@@ -171,6 +195,16 @@ void drop_vanished(HookSet* before, HookSet* set, WhispererEngine* engine) {
             whisperer_engine_drop_hook(engine, before->hooks[i].id);
 }
 
+void tell_of_unadopted(const HookSet* set, int64 before) {
+    if (set->unadopted == before || set->unadopted == 0 || set->worker != 0)
+        return;
+    ereport(LOG,
+            errmsg("whisperer: hooks carried here by a restore or copy of another database are "
+                   "paused: " INT64_FORMAT,
+                   set->unadopted),
+            errhint("SELECT whisperer.resume() adopts them and delivers what they had not got."));
+}
+
 void load_hooks(HookSet* set, WhispererEngine* engine) {
     static SPIPlanPtr plan;
     HookSet before = *set;
@@ -181,6 +215,7 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     set->by_type = create_index(set->context, "whisperer event types", sizeof(TypeEntry::name),
                                 sizeof(TypeEntry), HASH_STRINGS);
     set->stale = false;
+    set->unadopted = set->carried_count = 0;
     set->reload_at = DT_NOEND;
     load_control(set);
 
@@ -195,6 +230,7 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
         int64 id = int64_column((int)row, LoadId);
         if (!is_owned(set, id))
             continue;
+        set->unadopted += bool_column((int)row, LoadActive) && !bool_column((int)row, LoadNative);
         HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
         index->index = set->count++;
         load_hook(set, &set->hooks[index->index], (int)row, engine, find_hook(&before, id));
@@ -202,28 +238,28 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     MemoryContextSwitchTo(caller);
     drop_vanished(&before, set, engine);
     update_next_due(set);
+    tell_of_unadopted(set, before.unadopted);
     MemoryContextDelete(before.context);
 }
 
 void find_matching(HookSet* set, TypeEntry* entry, const char* source) {
     static SPIPlanPtr plan;
-    const Oid types[] = {TEXTOID, TEXTOID, INT8OID};
+    const Oid types[] = {TEXTOID, TEXTOID};
     Datum values[] = {CStringGetTextDatum(entry->name),
-                      source ? CStringGetTextDatum(source) : (Datum)0,
-                      Int64GetDatum(my_incarnation())};
+                      source ? CStringGetTextDatum(source) : (Datum)0};
     // A type that nobody registered belongs to the owner of the table that recorded it.
     run_plan(kept_plan(&plan,
                        "SELECT h.id FROM whisperer.hook_definition h "
                        "LEFT JOIN whisperer.event_type t ON t.name = $1 "
-                       "CROSS JOIN LATERAL (SELECT CASE WHEN h.incarnation = $3 THEN h.owner "
-                       "ELSE to_regrole(quote_ident(h.owner_name)) END AS owner) AS r "
+                       "CROSS JOIN LATERAL (SELECT whisperer.living_role(h.owner, h.owner_name, "
+                       "h.incarnation) AS owner) AS r "
                        "WHERE h.is_active AND (h.event_type = $1 OR (right(h.event_type, 1) = '*' "
                        "AND starts_with($1, left(h.event_type, -1)))) "
                        "AND CASE WHEN t.name IS NULL THEN pg_has_role(r.owner, (SELECT c.relowner "
                        "FROM pg_class c WHERE c.oid = to_regclass($2)), 'MEMBER') "
                        "ELSE whisperer.may(r.owner, $1, 'subscribe') END ORDER BY h.id",
                        lengthof(types), types),
-             values, source ? nullptr : " n ", true, 0, SPI_OK_SELECT);
+             values, source ? nullptr : " n", true, 0, SPI_OK_SELECT);
     entry->count = 0;
     entry->hooks = (int*)MemoryContextAlloc(set->context, sizeof(int) * Max(SPI_processed, 1));
     for (uint64 row = 0; row < SPI_processed; row++) {
@@ -254,7 +290,8 @@ HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
     set->workers = workers;
     watched_set = set;
     CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_membership_change, 0);
-    CacheRegisterSyscacheCallback(AUTHOID, on_membership_change, 0);
+    CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
+    set->names_stale = true;
     return set;
 }
 

@@ -12,12 +12,22 @@
 
 namespace whisperer::pg {
 
+// Of a hook that was adopted here and whose backlog is not in the ledger yet; see take_over.h.
+struct CarriedHook {
+    bool in_scan;       // since before the scan that is under way began
+    int64 incarnation;  // that since was taken in
+    XidSnapshot* since;
+    TimestampTz created_at;
+};
+
 struct Hook {
     int64 id;
-    bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
-    bool is_deleted;     // its pending deliveries are to be cancelled
-    uint64 fingerprint;  // of everything the engine was told
-    XidSnapshot* since;  // what is visible in it is not for this hook; null: everything is
+    bool runnable;         // the engine has it; otherwise its deliveries wait in the ledger
+    bool is_deleted;       // its pending deliveries are to be cancelled
+    uint64 fingerprint;    // of everything the engine was told
+    XidSnapshot* since;    // what is visible in it is not for this hook; null: made elsewhere, and
+                           // all that is recorded here is
+    CarriedHook* carried;  // null: there is nothing to take over
     char* owner_name;
     WhispererSpan config;  // UTF-8 JSON
     WhispererSpan filter;  // UTF-8 JSON, empty: none
@@ -36,6 +46,9 @@ struct HookSet {
     HTAB* by_type;
     XidSnapshot* requests_seen;  // null: nothing was loaded yet
     bool stale;                  // a role membership changed
+    bool names_stale;            // a role may have been renamed
+    int64 unadopted;             // hooks that wait for whisperer.resume()
+    int carried_count;           // hooks with something to take over
     bool delivery_paused;        // whisperer.pause()
     TimestampTz reload_at;       // a rotated secret runs out
     TimestampTz next_due_at;     // the earliest of the hooks that may be served

@@ -58,9 +58,8 @@ void read_data(Row* row) {
 
 enum class Match { No, Yes, Undecided };
 
+// What the hook says of the event itself.
 Match matches(const Hook& hook, const Row& row) {
-    if (hook.since && visible_in(row.xid, hook.since))
-        return Match::No;
     if (row.config_filter.size > 0 &&
         whisperer_json_contains(hook.config, row.config_filter, filter_steps_max) != 1)
         return Match::No;
@@ -95,6 +94,8 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
     read_data(row);
     for (int i = 0; i < wanted->count; i++) {
         Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
+        if (hook.since && visible_in(row->xid, hook.since))
+            continue;
         Match match = matches(hook, *row);
         if (match == Match::No || (known && find_delivery_key(known, row->id, hook.id)))
             continue;
@@ -117,6 +118,16 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         submit(worker, event, deliveries, submitted);
     }
     return matched;
+}
+
+// Whether the event had been committed when the hook was made.  Snapshots of two databases cannot
+// be compared: an event of a later one is new to the hook, one of an earlier one is old, and which
+// is which the clock says.
+bool is_older(const Row& row, int64 incarnation, const CarriedHook& hook) {
+    if (incarnation == hook.incarnation)
+        return visible_in(row.xid, hook.since);
+    bool is_null;
+    return DatumGetTimestampTz(row_column(row, PageCreatedAt, &is_null)) <= hook.created_at;
 }
 
 // Deliveries that an earlier process of this worker has entered already.
@@ -167,6 +178,33 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
     }
     MemoryContextSwitchTo(caller);
     return handled;
+}
+
+void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
+                   HTAB* known) {
+    MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
+    Row row = {};
+    row.tuple = rows->vals[number];
+    row.desc = rows->tupdesc;
+    read_key(&row);
+    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+    if (wanted->count > 0)
+        read_data(&row);
+    for (int i = 0; i < wanted->count; i++) {
+        const Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
+        if (hook.carried == nullptr || !hook.carried->in_scan ||
+            is_older(row, incarnation, *hook.carried) ||
+            (known && find_delivery_key(known, row.id, hook.id)))
+            continue;
+        Match match = matches(hook, row);
+        if (match == Match::No)
+            continue;
+        const char* error = refusal(row, match);
+        add_unsent(worker->ledger, worker->hooks, delivery_of(row, hook, -1),
+                   error ? DeliveryState::Failed : DeliveryState::Pending, error);
+    }
+    MemoryContextReset(worker->reader.row_context);
+    MemoryContextSwitchTo(caller);
 }
 
 }  // namespace whisperer::pg

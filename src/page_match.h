@@ -30,4 +30,9 @@ const char* read_payload(Datum data, WhispererSpan* utf8);
 // payloads are fetched one at a time.
 uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count);
 
+// Enters an event of another incarnation as pending for every hook that is being taken over and
+// should have got it.  known: deliveries that the ledger has already; null: it has none.
+void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
+                   HTAB* known);
+
 }  // namespace whisperer::pg

@@ -9,6 +9,7 @@
 #include "outbox_reader.h"
 #include "pg.h"
 #include "shared_state.h"
+#include "take_over.h"
 #include "tracker.h"
 
 namespace whisperer::pg {
@@ -32,6 +33,8 @@ struct Worker {
     int unregistered_count;
     UnregisteredType unregistered[16];
     TimestampTz register_at;  // not before, after a failure
+    TimestampTz names_at;     // the same, for the names of roles
+    TakeOver take_over;
     int64 failed_deliveries;
 };
 
@@ -49,5 +52,9 @@ void read_due(Worker* worker);
 // In a writing transaction.
 void register_types(Worker* worker);
 void note_unregistered(Worker* worker, const char* event_type, const char* source);
+
+// In a writing transaction: owner_name and role_name follow a rename.
+bool names_are_due(const Worker* worker, TimestampTz now);
+void refresh_role_names(Worker* worker);
 
 }  // namespace whisperer::pg

@@ -136,21 +136,34 @@ uint64 requests_read_by_all() {
     return read;
 }
 
-void write(bool batch, bool bookmark, bool types) {
+struct Writes {
+    bool batch;
+    bool bookmark;
+    bool types;
+    bool names;
+};
+
+void write(const Writes& what) {
     in_transaction = true;
     begin_transaction("writing the ledger");
-    if (batch)
+    if (what.batch)
         write_batch(worker->ledger);
-    if (bookmark) {
+    if (worker->take_over.at_end)
+        mark_taken_over(worker);
+    if (what.bookmark) {
         write_bookmark(&worker->bookmark, worker->tracker);
         if (worker->bookmark.worker == 0)
             empty_requests(worker->hooks, requests_read_by_all());
     }
-    if (types)
+    if (what.types)
         register_types(worker);
+    if (what.names)
+        refresh_role_names(worker);
     commit_transaction();
     in_transaction = false;
-    if (!batch)
+    if (worker->take_over.at_end)
+        end_take_over(worker);
+    if (!what.batch)
         return;
     hold_at("after-ledger");
     if (worker->ledger->disabled_count > 0)
@@ -159,11 +172,30 @@ void write(bool batch, bool bookmark, bool types) {
 }
 
 void write_results(TimestampTz now) {
-    bool batch = batch_is_due(now);
-    bool bookmark = bookmark_is_due(&worker->bookmark, worker->tracker, now);
-    bool types = worker->unregistered_count > 0 && worker->register_at <= now;
-    if (batch || bookmark || types)
-        write(batch, bookmark, types);
+    Writes what = {};
+    what.batch = batch_is_due(now);
+    what.bookmark = bookmark_is_due(&worker->bookmark, worker->tracker, now);
+    what.types = worker->unregistered_count > 0 && worker->register_at <= now;
+    what.names = names_are_due(worker, now);
+    if (what.batch || what.bookmark || what.types || what.names)
+        write(what);
+}
+
+// A page of what a restore or copy carried here.  The ledger's batch goes first: what it holds is
+// not yet known as done.
+void take_over() {
+    if (!has_to_take_over(worker))
+        return;
+    Writes batch = {};
+    batch.batch = true;
+    if (worker->ledger->count > 0)
+        write(batch);
+    in_transaction = true;
+    read_carried(worker);
+    in_transaction = false;
+    batch.batch = worker->ledger->count > 0;
+    if (batch.batch || worker->take_over.at_end)
+        write(batch);
 }
 
 void publish_counts(WorkerSlot* slot, TimestampTz now) {
@@ -195,7 +227,7 @@ void publish(TimestampTz now) {
 
 // Milliseconds until something is to be done without anybody waking us.
 long wait_ms(TimestampTz now) {
-    if (turn.look && has_credit(worker))
+    if ((turn.look && has_credit(worker)) || has_to_take_over(worker))
         return 0;
     if (turn.page_end == PageEnd::More && has_credit(worker))
         return 0;
@@ -244,6 +276,7 @@ void loop() {
         run_engine();
         now = GetCurrentTimestamp();
         write_results(now);
+        take_over();
         publish(now);
         MemoryContextReset(worker->step);
         wait_for_work(events);
@@ -279,10 +312,12 @@ void drain() {
 void finish() {
     drain();
     SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+    Writes batch = {}, bookmark = {};
+    batch.batch = bookmark.bookmark = true;
     if (worker->ledger->count > 0)
-        write(true, false, false);
+        write(batch);
     if (bookmark_is_behind(&worker->bookmark, worker->tracker))
-        write(false, true, false);
+        write(bookmark);
 }
 
 }  // namespace

@@ -32,5 +32,5 @@ COMMENT ON FUNCTION whisperer.register_event(text, text) IS
     'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one';
 
 COMMENT ON TABLE whisperer.event_type IS
-    'what may be recorded and subscribed to; owner_name is the owner''s name when it was registered';
+    'what may be recorded and subscribed to; owner_name is for a dump, where oids mean nothing';
 GRANT SELECT ON whisperer.event_type TO PUBLIC;

@@ -21,7 +21,8 @@ DECLARE
     owner oid;
     used_by text;
 BEGIN
-    SELECT t.owner INTO owner FROM whisperer.event_type t
+    SELECT coalesce(whisperer.living_role(t.owner, t.owner_name, t.incarnation), current_user::regrole::oid)
+    INTO owner FROM whisperer.event_type t
     WHERE t.name = unregister_event_as.event_type FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', unregister_event_as.event_type
@@ -43,6 +44,7 @@ BEGIN
             USING ERRCODE = 'object_in_use', DETAIL = format('Used by %s.', used_by),
                   HINT = 'Delete the hooks and drop the triggers first.';
     END IF;
+    DELETE FROM whisperer.event_type_privilege p WHERE p.event_type = unregister_event_as.event_type;
     DELETE FROM whisperer.event_type t WHERE t.name = unregister_event_as.event_type;
 END;
 $$;

@@ -11,7 +11,8 @@ BEGIN
         RAISE EXCEPTION 'unknown privilege "%"', set_privilege.privilege
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use publish or subscribe.';
     END IF;
-    SELECT t.owner INTO owner FROM whisperer.event_type t WHERE t.name = set_privilege.event_type;
+    SELECT coalesce(whisperer.living_role(t.owner, t.owner_name, t.incarnation), current_user::regrole::oid)
+    INTO owner FROM whisperer.event_type t WHERE t.name = set_privilege.event_type;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', set_privilege.event_type
             USING ERRCODE = 'undefined_object';
@@ -27,7 +28,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     ELSE
         DELETE FROM whisperer.event_type_privilege p
-        WHERE p.event_type = set_privilege.event_type AND p.role = set_privilege.role_name
+        WHERE p.event_type = set_privilege.event_type AND whisperer.living_role(p.role, p.role_name, p.incarnation) = set_privilege.role_name
           AND p.privilege = set_privilege.privilege;
     END IF;
 END;

@@ -53,8 +53,8 @@ CREATE FUNCTION whisperer.check_hook() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Carried here by a restore: its event types may come later, its owner may not exist.
-    IF NEW.incarnation <> whisperer.my_incarnation() THEN
+    -- Being restored: its event types may come later, its owner may not exist.
+    IF TG_OP = 'INSERT' AND NEW.incarnation <> whisperer.my_incarnation() THEN
         RETURN NEW;
     END IF;
     IF TG_OP = 'INSERT' THEN
@@ -63,7 +63,8 @@ BEGIN
         NEW.since := whisperer.hook_since();
     END IF;
     IF NEW.is_active THEN
-        PERFORM whisperer.check_event_pattern(NEW.owner, NEW.event_type);
+        PERFORM whisperer.check_event_pattern(
+            whisperer.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
     END IF;
     PERFORM whisperer.check_url(NEW.target_url);
     PERFORM whisperer.check_retry_config(NEW.retry_countdown_config);
@@ -102,14 +103,16 @@ $$;
 COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb, jsonb) IS
     'raises 22023 or 0A000 for what a hook''s JSON columns must not hold';
 
-CREATE TRIGGER check_hook BEFORE INSERT OR UPDATE ON whisperer.hook_definition
+-- On what people may write; adoption and the refreshing of names change nothing of it.
+CREATE TRIGGER check_hook
+    BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
+                               transform, description, is_active, is_paused, resumes
+    ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer.check_hook();
 
 ALTER TABLE whisperer.hook_definition ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_hooks ON whisperer.hook_definition
-    USING (pg_has_role(CASE WHEN incarnation = whisperer.my_incarnation() THEN owner
-                            ELSE to_regrole(quote_ident(owner_name))::oid END, 'MEMBER'))
-    WITH CHECK (pg_has_role(owner, 'MEMBER'));
+    USING (pg_has_role(whisperer.living_role(owner, owner_name, incarnation), 'MEMBER'));
 
 GRANT SELECT ON whisperer.hook_definition TO PUBLIC;
 GRANT INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform,

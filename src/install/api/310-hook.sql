@@ -1,8 +1,7 @@
 -- The face of hook_definition, with the state that follows from it and from what the worker found.
 CREATE VIEW whisperer.hook WITH (security_invoker = true) AS
 SELECT h.id,
-       CASE WHEN h.incarnation = whisperer.my_incarnation() THEN h.owner
-            ELSE to_regrole(quote_ident(h.owner_name)) END::regrole AS owner,
+       whisperer.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner,
        h.event_type, h.target_url, h.config, h.retry_countdown_config, h.callback, h.filter,
        h.transform, h.description, h.is_active, h.is_paused,
        CASE WHEN NOT h.is_active THEN 'deleted'

@@ -6,8 +6,8 @@ CREATE FUNCTION whisperer.require_hook(caller oid, hook_id bigint) RETURNS void
 AS $$
 BEGIN
     PERFORM FROM whisperer.hook_definition h
-    WHERE h.id = require_hook.hook_id AND h.incarnation = whisperer.my_incarnation()
-      AND pg_has_role(caller, h.owner, 'MEMBER');
+    WHERE h.id = require_hook.hook_id
+      AND pg_has_role(caller, whisperer.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'hook % does not exist', coalesce(require_hook.hook_id::text, 'null')
             USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';

@@ -39,7 +39,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'hook % was carried here by a restore or copy of another database', hook_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Create it anew with whisperer.create_hook.';
+                  HINT = 'SELECT whisperer.resume() adopts all that was carried here.';
     END IF;
     PERFORM whisperer.change_hook(resume_hook.hook_id, true, false);
 END;

@@ -15,9 +15,15 @@ AS $$
               AND ((o.xid, o.id) > (b.place_xid, b.place_id)
                    OR NOT pg_visible_in_snapshot(o.xid, b.reading))
             LIMIT 100000) AS unread),
-    paused AS (SELECT EXISTS (SELECT FROM whisperer.control c WHERE c.is_paused) AS is_paused)
+    paused AS (
+        SELECT EXISTS (SELECT FROM whisperer.control c WHERE c.is_paused) AS is_paused,
+               (SELECT count(*) FROM whisperer.hook_definition h
+                WHERE h.is_active AND h.incarnation <> whisperer.my_incarnation()) AS carried)
     SELECT w.worker, CASE WHEN w.state = 'running' AND p.is_paused THEN 'paused' ELSE w.state END,
-           CASE WHEN p.is_paused THEN 'paused by whisperer.pause()' ELSE w.reason END,
+           CASE WHEN p.is_paused THEN 'paused by whisperer.pause()'
+                WHEN w.reason IS NULL AND p.carried > 0
+                THEN format('hooks carried here by a restore or copy wait for whisperer.resume(): %s', p.carried)
+                ELSE w.reason END,
            w.pid, w.since, b.events, w.lag_seconds, w.in_flight, w.queued, w.delivered, w.failed,
            w.rate
     FROM whisperer.worker_state() w, behind b, paused p

@@ -23,10 +23,11 @@ END;
 CREATE FUNCTION whisperer.resume_as(caller oid) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
     SELECT whisperer.set_paused(caller, false);
+    SELECT whisperer.adopt();
 END;
 
 CREATE FUNCTION whisperer.pause() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.pause() IS
     'stops all delivery in this database until resume(), across restarts; recording goes on; 42501';
 CREATE FUNCTION whisperer.resume() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.resume() IS 'ends pause(); what waited is delivered; 42501';
+COMMENT ON FUNCTION whisperer.resume() IS 'ends pause() and adopts what a restore or copy of another database carried here; what waited is delivered; 42501';

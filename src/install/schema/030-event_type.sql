@@ -12,12 +12,13 @@ CREATE TABLE whisperer.event_type (
 
 -- Who, besides the members of its owner, may publish or subscribe to an event type.
 CREATE TABLE whisperer.event_type_privilege (
-    event_type  text NOT NULL REFERENCES whisperer.event_type ON DELETE CASCADE,
+    event_type  text NOT NULL,
     role        oid NOT NULL,
     role_name   text NOT NULL,
     privilege   text NOT NULL
         CONSTRAINT event_type_privilege_check CHECK (privilege IN ('publish', 'subscribe')),
-    PRIMARY KEY (event_type, role, privilege)
+    incarnation bigint NOT NULL DEFAULT whisperer.my_incarnation(),
+    PRIMARY KEY (event_type, role, privilege, incarnation)
 );
 
 SELECT pg_catalog.pg_extension_config_dump('whisperer.event_type', '');

@@ -16,6 +16,7 @@ CREATE TABLE whisperer.hook_definition (
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
     since        pg_snapshot NOT NULL,
+    since_incarnation bigint NOT NULL DEFAULT whisperer.my_incarnation(),
     incarnation  bigint NOT NULL DEFAULT whisperer.my_incarnation(),
     created_at   timestamptz NOT NULL DEFAULT now(),
     modified_at  timestamptz NOT NULL DEFAULT now()
@@ -24,14 +25,19 @@ COMMENT ON COLUMN whisperer.hook_definition.resumes IS
     'counts resume_hook(); what hook_run says of an earlier count is over';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
+COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS
+    'which database since was taken in; it says nothing of the events of another';
+COMMENT ON COLUMN whisperer.hook_definition.incarnation IS
+    'the database that serves the hook; another than this one: it was carried here and waits for resume()';
 
 CREATE UNIQUE INDEX hook_definition_once
     ON whisperer.hook_definition (owner, target_url, event_type, incarnation) WHERE is_active;
 
 -- Secrets, header values and config.auth.  Row-level security without a policy: not even
--- pg_read_all_data sees a row.
+-- pg_read_all_data sees a row.  No foreign key, here and elsewhere: a parallel pg_restore loads the
+-- tables of an extension in any order.
 CREATE TABLE whisperer.secret (
-    hook_id      bigint PRIMARY KEY REFERENCES whisperer.hook_definition ON DELETE CASCADE,
+    hook_id      bigint PRIMARY KEY,
     secret_key   text NOT NULL DEFAULT '',
     previous_secret_key   text,
     previous_expires_at   timestamptz,
@@ -45,10 +51,13 @@ CREATE TABLE whisperer.hook_run (
     hook_id      bigint PRIMARY KEY,
     disabled_at  timestamptz,
     disabled_reason  text,
-    disabled_resumes integer
+    disabled_resumes integer,
+    taken_over   bigint
 );
 COMMENT ON TABLE whisperer.hook_run IS
     'a hook is disabled while disabled_resumes equals its resumes';
+COMMENT ON COLUMN whisperer.hook_run.taken_over IS
+    'the incarnation whose worker has entered into the ledger what a hook carried there still had to get';
 
 SELECT pg_catalog.pg_extension_config_dump('whisperer.hook_definition', '');
 SELECT pg_catalog.pg_extension_config_dump('whisperer.hook_definition_id_seq', '');

@@ -1,0 +1,36 @@
+-- Who an owner or grantee is.  Kept by oid and by name: the oid follows a rename, but means nothing in a
+-- database that a dump was restored into; there the name counts, and null says that nobody has it.
+CREATE FUNCTION whisperer.living_role(role oid, role_name text, incarnation bigint) RETURNS oid
+    LANGUAGE sql STABLE
+RETURN CASE WHEN incarnation = whisperer.my_incarnation() THEN role
+            ELSE to_regrole(quote_ident(role_name))::oid END;
+COMMENT ON FUNCTION whisperer.living_role(oid, text, bigint) IS
+    'the role that a row of this incarnation names, here and now';
+
+-- Called by the worker when a role changed: a dump takes the names along.
+CREATE FUNCTION whisperer.refresh_role_names() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine constant bigint := whisperer.my_incarnation();
+BEGIN
+    -- Looked at first: an UPDATE of nothing would still say that the hooks changed.
+    IF EXISTS (SELECT FROM whisperer.hook_definition h JOIN pg_authid r ON r.oid = h.owner
+               WHERE h.incarnation = mine AND h.owner_name <> r.rolname) THEN
+        UPDATE whisperer.hook_definition h SET owner_name = r.rolname
+        FROM pg_authid r WHERE r.oid = h.owner AND h.incarnation = mine AND h.owner_name <> r.rolname;
+    END IF;
+    IF EXISTS (SELECT FROM whisperer.event_type t JOIN pg_authid r ON r.oid = t.owner
+               WHERE t.incarnation = mine AND t.owner_name <> r.rolname) THEN
+        UPDATE whisperer.event_type t SET owner_name = r.rolname
+        FROM pg_authid r WHERE r.oid = t.owner AND t.incarnation = mine AND t.owner_name <> r.rolname;
+    END IF;
+    IF EXISTS (SELECT FROM whisperer.event_type_privilege p JOIN pg_authid r ON r.oid = p.role
+               WHERE p.incarnation = mine AND p.role_name <> r.rolname) THEN
+        UPDATE whisperer.event_type_privilege p SET role_name = r.rolname
+        FROM pg_authid r WHERE r.oid = p.role AND p.incarnation = mine AND p.role_name <> r.rolname;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.refresh_role_names() IS
+    'brings the names of roles that are kept for a dump up to date after a rename';

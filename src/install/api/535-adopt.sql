@@ -1,0 +1,58 @@
+-- A restored or copied database has the other one's hooks, event types and privileges.  They rest until
+-- resume() makes them this database's own.  What the hooks still had to get the worker then finds in
+-- the outbox and the ledger that came along.
+CREATE FUNCTION whisperer.adopt() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine constant bigint := whisperer.my_incarnation();
+    carried record;
+    adopted integer := 0;
+BEGIN
+    PERFORM whisperer.adopt_event_types();
+    FOR carried IN
+        SELECT h.id, h.owner_name, whisperer.living_role(h.owner, h.owner_name, h.incarnation) AS owner
+        FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY h.id
+    LOOP
+        IF carried.owner IS NULL THEN
+            RAISE WARNING 'hook % stays paused: its owner, role "%", does not exist here', carried.id, carried.owner_name
+                USING HINT = 'Create the role and call whisperer.resume() again.';
+            CONTINUE;
+        END IF;
+        BEGIN
+            UPDATE whisperer.hook_definition h SET owner = carried.owner, incarnation = mine
+            WHERE h.id = carried.id;
+            adopted := adopted + 1;
+        EXCEPTION WHEN unique_violation THEN
+            RAISE WARNING 'hook % stays paused: its owner has another for the same event type at the same URL', carried.id
+                USING HINT = 'Delete one of the two and call whisperer.resume() again.';
+        END;
+    END LOOP;
+    IF adopted > 0 THEN
+        RAISE NOTICE 'adopted hooks that a restore or copy carried here: %', adopted
+            USING HINT = 'What they had not got yet is delivered now.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.adopt() IS
+    'makes the hooks that a restore or copy carried here this database''s own';
+
+CREATE FUNCTION whisperer.adopt_event_types() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine constant bigint := whisperer.my_incarnation();
+BEGIN
+    UPDATE whisperer.event_type t SET owner = r.oid, incarnation = mine
+    FROM pg_authid r WHERE r.rolname = t.owner_name AND t.incarnation <> mine;
+    WITH carried AS (
+        DELETE FROM whisperer.event_type_privilege p USING pg_authid r
+        WHERE r.rolname = p.role_name AND p.incarnation <> mine
+        RETURNING p.event_type, r.oid AS role, p.role_name, p.privilege)
+    INSERT INTO whisperer.event_type_privilege (event_type, role, role_name, privilege)
+    SELECT c.event_type, c.role, c.role_name, c.privilege FROM carried c
+    ON CONFLICT DO NOTHING;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.adopt_event_types() IS
+    'the same for event types and privileges; those of roles that do not exist here wait';
