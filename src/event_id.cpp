@@ -1,4 +1,4 @@
-// Event ids and slots: the two things about an event that come from the clock.
+// Making event ids; see event_id.h.
 #include "event_id.h"
 
 #include <time.h>
@@ -6,9 +6,6 @@
 namespace whisperer::pg {
 
 namespace {
-
-constexpr int slot_count = 8;
-constexpr int64 slot_seconds = 5 * 86400;
 
 // Milliseconds since the Unix epoch, with 12 bits of fraction.
 uint64 clock_ticks() {
@@ -37,17 +34,14 @@ pg_uuid_t make_event_id() {
     return id;
 }
 
-int16 current_slot() {
-    return (int16)(time(nullptr) / slot_seconds % slot_count);
+pg_uuid_t event_id_bound(TimestampTz moment) {
+    constexpr int64 epoch_shift_us =
+        (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+    uint64 milliseconds = (uint64)Max((moment + epoch_shift_us) / 1000, 0);
+    pg_uuid_t id = {};
+    for (int i = 0; i < 6; i++)
+        id.data[i] = (uint8)(milliseconds >> (40 - 8 * i));
+    return id;
 }
 
 }  // namespace whisperer::pg
-
-extern "C" {
-
-PG_FUNCTION_INFO_V1(whisperer_current_slot);
-
-PGDLLEXPORT Datum whisperer_current_slot(PG_FUNCTION_ARGS) {
-    PG_RETURN_INT16(whisperer::pg::current_slot());
-}
-}

@@ -11,7 +11,7 @@ namespace whisperer::pg {
 // ordered hooks rely on it.
 pg_uuid_t make_event_id();
 
-// Today's place in the ring of partitions; see src/install/schema/050-outbox.sql.
-int16 current_slot();
+// An id that every event recorded before that moment is below.
+pg_uuid_t event_id_bound(TimestampTz moment);
 
 }  // namespace whisperer::pg

@@ -19,12 +19,6 @@ void on_role_change(Datum, int, uint32) {
     watched_set->stale = watched_set->names_stale = true;
 }
 
-bool is_owned(const HookSet* set, int64 hook_id) {
-    uint64 hash =
-        DatumGetUInt64(hash_any_extended((const unsigned char*)&hook_id, sizeof hook_id, 0));
-    return hash % (uint64)set->workers == (uint64)set->worker;
-}
-
 // Whether the request log has something new under the transaction's snapshot.
 bool requests_arrived(HookSet* set, XidSnapshot* now) {
     static SPIPlanPtr plan;
@@ -228,7 +222,7 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     set->count = 0;
     for (uint64 row = 0; row < SPI_processed; row++) {
         int64 id = int64_column((int)row, LoadId);
-        if (!is_owned(set, id))
+        if (!serves(set, id))
             continue;
         set->unadopted += bool_column((int)row, LoadActive) && !bool_column((int)row, LoadNative);
         HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
@@ -333,6 +327,12 @@ void note_due(HookSet* set, Hook* hook, TimestampTz at) {
         hook->low_at = at - 1;
         memset(&hook->low_id, 0, sizeof hook->low_id);
     }
+}
+
+bool serves(const HookSet* set, int64 hook_id) {
+    uint64 hash =
+        DatumGetUInt64(hash_any_extended((const unsigned char*)&hook_id, sizeof hook_id, 0));
+    return hash % (uint64)set->workers == (uint64)set->worker;
 }
 
 void update_next_due(HookSet* set) {

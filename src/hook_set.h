@@ -75,6 +75,9 @@ TypeEntry* hooks_for(HookSet* set, const char* event_type, const char* source);
 // Null: deleted long ago, or another worker's.
 Hook* find_hook(HookSet* set, int64 id);
 
+// Whether this worker, of several, serves the hook.
+bool serves(const HookSet* set, int64 hook_id);
+
 // A pending row of the hook is due then.
 void note_due(HookSet* set, Hook* hook, TimestampTz at);
 

@@ -4,6 +4,7 @@
 
 #include "event_id.h"
 #include "owner_context.h"
+#include "slot.h"
 #include "transaction.h"
 #include "wakeup.h"
 

@@ -16,6 +16,7 @@ struct Settings {
     int max_queued_bytes;
     int max_response_bytes;
     int max_payload_bytes;
+    int retention_s;
     bool require_https;
     char* allowed_networks;
     char* denied_networks;

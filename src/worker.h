@@ -8,6 +8,7 @@
 #include "ledger.h"
 #include "outbox_reader.h"
 #include "pg.h"
+#include "retention.h"
 #include "shared_state.h"
 #include "take_over.h"
 #include "tracker.h"
@@ -35,6 +36,7 @@ struct Worker {
     TimestampTz register_at;  // not before, after a failure
     TimestampTz names_at;     // the same, for the names of roles
     TakeOver take_over;
+    Retention retention;
     int64 failed_deliveries;
 };
 

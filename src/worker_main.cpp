@@ -181,21 +181,28 @@ void write_results(TimestampTz now) {
         write(what);
 }
 
-// A page of what a restore or copy carried here.  The ledger's batch goes first: what it holds is
-// not yet known as done.
-void take_over() {
-    if (!has_to_take_over(worker))
+void write_whole_batch() {
+    Writes what = {};
+    what.batch = worker->ledger->count > 0;
+    if (what.batch || worker->take_over.at_end)
+        write(what);
+}
+
+// Steps that look into the ledger and add to it.  The batch goes first: the ledger does not show
+// yet what it holds.
+void look_back(TimestampTz now) {
+    bool carried = has_to_take_over(worker);
+    bool retention = retention_is_due(worker, now);
+    if (!carried && !retention)
         return;
-    Writes batch = {};
-    batch.batch = true;
-    if (worker->ledger->count > 0)
-        write(batch);
+    write_whole_batch();
     in_transaction = true;
-    read_carried(worker);
+    if (carried)
+        read_carried(worker);
+    else
+        look_after_retention(worker);
     in_transaction = false;
-    batch.batch = worker->ledger->count > 0;
-    if (batch.batch || worker->take_over.at_end)
-        write(batch);
+    write_whole_batch();
 }
 
 void publish_counts(WorkerSlot* slot, TimestampTz now) {
@@ -227,7 +234,8 @@ void publish(TimestampTz now) {
 
 // Milliseconds until something is to be done without anybody waking us.
 long wait_ms(TimestampTz now) {
-    if ((turn.look && has_credit(worker)) || has_to_take_over(worker))
+    if ((turn.look && has_credit(worker)) || has_to_take_over(worker) ||
+        retention_is_due(worker, now))
         return 0;
     if (turn.page_end == PageEnd::More && has_credit(worker))
         return 0;
@@ -276,7 +284,7 @@ void loop() {
         run_engine();
         now = GetCurrentTimestamp();
         write_results(now);
-        take_over();
+        look_back(now);
         publish(now);
         MemoryContextReset(worker->step);
         wait_for_work(events);
@@ -310,12 +318,12 @@ void drain() {
 
 // What is known by now need not be done again.  Nobody's lock may hold up a shutdown.
 void finish() {
+    stop_retention(worker);
     drain();
     SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
-    Writes batch = {}, bookmark = {};
-    batch.batch = bookmark.bookmark = true;
-    if (worker->ledger->count > 0)
-        write(batch);
+    Writes bookmark = {};
+    bookmark.bookmark = true;
+    write_whole_batch();
     if (bookmark_is_behind(&worker->bookmark, worker->tracker))
         write(bookmark);
 }

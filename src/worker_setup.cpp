@@ -1,6 +1,7 @@
 // Making a worker; see worker_setup.h.
 #include "worker_setup.h"
 
+#include "session.h"
 #include "settings.h"
 #include "transaction.h"
 
@@ -55,45 +56,6 @@ void set_state(WorkerState state, const char* reason) {
     own_slot->state = state;
     strlcpy(own_slot->reason, reason, sizeof own_slot->reason);
     LWLockRelease(shared_state()->lock);
-}
-
-struct SessionSetting {
-    const char* name;
-    const char* value;
-};
-
-// What postgresql.conf, the database or a superuser's role set for people must not change the
-// worker. The planner switches: every statement of ours is a walk along an index, whatever the
-// statistics of a table that was empty a minute ago say.
-constexpr SessionSetting session_settings[] = {
-    {"search_path", "pg_catalog, pg_temp"},
-    {"default_transaction_read_only", "off"},
-    {"default_transaction_isolation", "read committed"},
-    {"default_transaction_deferrable", "off"},
-    {"statement_timeout", "0"},
-    {"lock_timeout", "0"},
-    {"idle_in_transaction_session_timeout", "0"},
-    // In a deadlock with somebody's statement the worker notices first, and starts again.
-    {"deadlock_timeout", "10ms"},
-#if PG_VERSION_NUM >= 170000
-    {"transaction_timeout", "0"},
-#endif
-    // Losing the last transactions of the ledger costs duplicates, never events.
-    {"synchronous_commit", "off"},
-    {"enable_seqscan", "off"},
-    {"enable_bitmapscan", "off"},
-    {"enable_hashjoin", "off"},
-    {"enable_mergejoin", "off"},
-    {"plan_cache_mode", "force_generic_plan"},
-    {"jit", "off"},
-    {"TimeZone", "UTC"},
-    {"DateStyle", "ISO"},
-    {"IntervalStyle", "postgres"},
-};
-
-void pin_session() {
-    for (const SessionSetting& setting : session_settings)
-        SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 enum class Extension { Absent, OtherVersion, Present };
@@ -195,6 +157,7 @@ Worker* create_worker() {
     made->bookmark = load_bookmark(context, own_slot->worker, own_slot->workers);
     commit_transaction();
     made->tracker = create_tracker(context, made->bookmark.written);
+    made->retention = start_retention();
     made->reader = start_reader(context, made->bookmark.written);
     return made;
 }
