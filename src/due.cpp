@@ -19,6 +19,7 @@ enum DueColumn {
     DueXid,
     DueSlot,
     DueRetryCount,
+    DueRoundStart,
     DueNextAttemptAt,
     DueEventType,
     DueData,
@@ -31,14 +32,15 @@ void query_due(const Hook* hook) {
     Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->low_at),
                       UUIDPGetDatum(&low_id), Int64GetDatum(due_rows_max)};
     run_plan(
-        kept_plan(&plan,
-                  "SELECT d.event_id, d.xid, d.slot, d.retry_count, d.next_attempt_at, "
-                  "o.event_type, o.data FROM (SELECT * FROM whisperer.delivery WHERE hook_id = "
-                  "$1 AND state = 'pending' AND (next_attempt_at, event_id) > ($2, $3) ORDER BY "
-                  "hook_id, next_attempt_at, event_id LIMIT $4) AS d LEFT JOIN "
-                  "whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND "
-                  "o.slot = d.slot ORDER BY d.next_attempt_at, d.event_id",
-                  lengthof(types), types),
+        kept_plan(
+            &plan,
+            "SELECT d.event_id, d.xid, d.slot, d.retry_count, d.round_start, d.next_attempt_at, "
+            "o.event_type, o.data FROM (SELECT * FROM whisperer.delivery WHERE hook_id = "
+            "$1 AND state = 'pending' AND (next_attempt_at, event_id) > ($2, $3) ORDER BY "
+            "hook_id, next_attempt_at, event_id LIMIT $4) AS d LEFT JOIN "
+            "whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND "
+            "o.slot = d.slot ORDER BY d.next_attempt_at, d.event_id",
+            lengthof(types), types),
         values, nullptr, true, 0, SPI_OK_SELECT);
 }
 
@@ -70,10 +72,12 @@ void hand_out(Worker* worker, const Hook* hook, int row) {
         return;
     }
     char* event_type = text_column(row, DueEventType);
+    delivery.once = strcmp(event_type, ping_event_type) == 0;
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
     event.type = {event_type, strlen(event_type)};
+    int32 round_start = DatumGetInt32(column(row, DueRoundStart, &is_null));
     WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
-                                   delivery.retry_count};
+                                   delivery.retry_count - round_start};
     submit(worker, event, &submitted, 1);
 }
 

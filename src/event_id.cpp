@@ -45,3 +45,21 @@ pg_uuid_t event_id_bound(TimestampTz moment) {
 }
 
 }  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_new_event_id);
+PG_FUNCTION_INFO_V1(whisperer_event_id_bound);
+
+PGDLLEXPORT Datum whisperer_new_event_id(PG_FUNCTION_ARGS) {
+    pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));
+    *id = whisperer::pg::make_event_id();
+    PG_RETURN_UUID_P(id);
+}
+
+PGDLLEXPORT Datum whisperer_event_id_bound(PG_FUNCTION_ARGS) {
+    pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));
+    *id = whisperer::pg::event_id_bound(PG_GETARG_TIMESTAMPTZ(0));
+    PG_RETURN_UUID_P(id);
+}
+}

@@ -19,8 +19,9 @@ void on_role_change(Datum, int, uint32) {
     watched_set->stale = watched_set->names_stale = true;
 }
 
-// Whether the request log has something new under the transaction's snapshot.
-bool requests_arrived(HookSet* set, XidSnapshot* now) {
+// Whether the request log has something new under the transaction's snapshot that changes the
+// hooks. Notes whether it has anything else.
+bool hooks_changed(HookSet* set, XidSnapshot* now) {
     static SPIPlanPtr plan;
     const XidSnapshot* seen = set->requests_seen;
     const Oid types[] = {XID8ARRAYOID, XID8OID, XID8OID, PG_SNAPSHOTOID};
@@ -32,12 +33,18 @@ bool requests_arrived(HookSet* set, XidSnapshot* now) {
     Datum values[] = {make_array(finished, nullptr, count, XID8OID), UInt64GetDatum(seen->xmax),
                       UInt64GetDatum(now->xmax), now->datum};
     run_plan(kept_plan(&plan,
-                       "(SELECT 1 FROM whisperer.request WHERE xid = ANY ($1) LIMIT 1) UNION ALL "
-                       "(SELECT 1 FROM whisperer.request WHERE xid >= $2 AND xid < $3 "
-                       "AND pg_visible_in_snapshot(xid, $4) LIMIT 1)",
+                       "SELECT kind = 'hooks' FROM whisperer.request WHERE xid = ANY ($1) UNION "
+                       "SELECT kind = 'hooks' FROM whisperer.request WHERE xid >= $2 AND xid < $3 "
+                       "AND pg_visible_in_snapshot(xid, $4)",
                        lengthof(types), types),
-             values, nullptr, true, 1, SPI_OK_SELECT);
-    return SPI_processed > 0;
+             values, nullptr, true, 0, SPI_OK_SELECT);
+    bool changed = false;
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        bool is_hooks = bool_column((int)row, 1);
+        changed |= is_hooks;
+        set->requests_arrived |= !is_hooks;
+    }
+    return changed;
 }
 
 WhispererSpan utf8_column(int row, int number) {
@@ -285,14 +292,14 @@ HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
     watched_set = set;
     CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_membership_change, 0);
     CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
-    set->names_stale = true;
+    set->names_stale = set->requests_arrived = true;
     return set;
 }
 
 void refresh_hooks(HookSet* set, WhispererEngine* engine) {
     XidSnapshot* now = current_snapshot(CurrentMemoryContext);
-    if (set->requests_seen == nullptr || set->stale ||
-        set->reload_at <= GetCurrentTransactionStartTimestamp() || requests_arrived(set, now))
+    bool changed = set->requests_seen == nullptr || hooks_changed(set, now);
+    if (changed || set->stale || set->reload_at <= GetCurrentTransactionStartTimestamp())
         load_hooks(set, engine);
     MemoryContext parent = MemoryContextGetParent(set->context);
     if (set->requests_seen)
@@ -349,7 +356,9 @@ void empty_requests(HookSet* set, uint64 read_by_all) {
         return;
     const Oid types[] = {XID8OID, XID8OID};
     Datum values[] = {UInt64GetDatum(emptied_up_to), UInt64GetDatum(read_by_all)};
-    run_plan(kept_plan(&plan, "DELETE FROM whisperer.request WHERE xid >= $1 AND xid < $2",
+    run_plan(kept_plan(&plan,
+                       "DELETE FROM whisperer.request WHERE xid >= $1 AND xid < $2 "
+                       "AND kind = 'hooks'",
                        lengthof(types), types),
              values, nullptr, false, 0, SPI_OK_DELETE);
     emptied_up_to = read_by_all;

@@ -46,6 +46,7 @@ struct HookSet {
     HTAB* by_type;
     XidSnapshot* requests_seen;  // null: nothing was loaded yet
     bool stale;                  // a role membership changed
+    bool requests_arrived;       // people asked for something beside hooks; see requests.h
     bool names_stale;            // a role may have been renamed
     int64 unadopted;             // hooks that wait for whisperer.resume()
     int carried_count;           // hooks with something to take over

@@ -27,13 +27,16 @@ LedgerEntry entry_for(const Inflight& delivery) {
     return entry;
 }
 
-DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook) {
+DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook, bool once) {
     switch (kind) {
         case WhispererDelivered:
             return DeliveryState::Delivered;
         case WhispererFailed:
             return DeliveryState::Failed;
         case WhispererRetry:
+            if (once)
+                return DeliveryState::Failed;
+            break;
         case WhispererReturned:
         case WhispererParked:
             break;
@@ -95,7 +98,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
     Inflight* delivery = tracked(tracker, outcome.token);
     Hook* hook = find_hook(hooks, outcome.hook_id);
     LedgerEntry entry = entry_for(*delivery);
-    entry.state = state_after(outcome.kind, hook);
+    entry.state = state_after(outcome.kind, hook, delivery->once);
     entry.retry_count += outcome.attempted ? 1 : 0;
     if (entry.state == DeliveryState::Pending) {
         entry.next_attempt_at = GetCurrentTimestamp() + outcome.next_after_ms * 1000;

@@ -10,6 +10,7 @@
 extern "C" {
 
 PG_FUNCTION_INFO_V1(whisperer_note_change);
+PG_FUNCTION_INFO_V1(whisperer_wake_workers);
 PG_FUNCTION_INFO_V1(whisperer_announce);
 
 PGDLLEXPORT Datum whisperer_note_change(PG_FUNCTION_ARGS) {
@@ -27,6 +28,11 @@ PGDLLEXPORT Datum whisperer_note_change(PG_FUNCTION_ARGS) {
     CacheInvalidateRelcache(trigger->tg_relation);
     whisperer::pg::wake_workers_at_commit();
     return PointerGetDatum(nullptr);
+}
+
+PGDLLEXPORT Datum whisperer_wake_workers(PG_FUNCTION_ARGS) {
+    whisperer::pg::wake_workers_at_commit();
+    PG_RETURN_VOID();
 }
 
 // Last statement of the install script.

@@ -12,15 +12,13 @@ namespace whisperer::pg {
 
 namespace {
 
-// Containment of a filter in an event, in steps of the engine's evaluation.
-constexpr int64 filter_steps_max = 1000000;
-
 struct Row {
     HeapTuple tuple;
     TupleDesc desc;
     pg_uuid_t id;
     uint64 xid;
     int16 slot;
+    int64 only_hook;  // 0: for all that want it
     char* event_type;
     char* source;
     const char* refusal;  // why it can be sent to nobody; null: it can
@@ -41,6 +39,7 @@ void read_key(Row* row) {
     row->event_type = TextDatumGetCString(row_column(*row, PageEventType, &is_null));
     Datum source = row_column(*row, PageSource, &is_null);
     row->source = is_null ? nullptr : TextDatumGetCString(source);
+    row->only_hook = DatumGetInt64(row_column(*row, PageHookId, &is_null));
     Datum filter = row_column(*row, PageConfigFilter, &is_null);
     if (!is_null) {
         char* json = DatumGetCString(DirectFunctionCall1(jsonb_out, filter));
@@ -63,10 +62,15 @@ Match matches(const Hook& hook, const Row& row) {
     if (row.config_filter.size > 0 &&
         whisperer_json_contains(hook.config, row.config_filter, filter_steps_max) != 1)
         return Match::No;
-    if (hook.filter.size == 0 || row.refusal)
+    if (hook.filter.size == 0 || row.refusal || strcmp(row.event_type, ping_event_type) == 0)
         return Match::Yes;
     int contains = whisperer_json_contains(row.data, hook.filter, filter_steps_max);
     return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
+}
+
+// Committed when the hook was made, so not for it, unless it was recorded for it alone.
+bool is_too_old(const Row& row, const Hook& hook) {
+    return row.only_hook == 0 && hook.since && visible_in(row.xid, hook.since);
 }
 
 // Why a delivery ends before its first attempt; null: it does not.
@@ -82,6 +86,7 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
     delivery.hook_id = hook.id;
     delivery.xid = row.xid;
     delivery.slot = row.slot;
+    delivery.once = strcmp(row.event_type, ping_event_type) == 0;
     delivery.page = page;
     return delivery;
 }
@@ -94,7 +99,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
     read_data(row);
     for (int i = 0; i < wanted->count; i++) {
         Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
-        if (hook.since && visible_in(row->xid, hook.since))
+        if (is_too_old(*row, hook))
             continue;
         Match match = matches(hook, *row);
         if (match == Match::No || (known && find_delivery_key(known, row->id, hook.id)))
@@ -143,6 +148,41 @@ HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) 
     return asked > 0 ? rows_of_events(ids, asked) : nullptr;
 }
 
+// An event that was recorded for one hook alone has been allowed by whoever recorded it.
+const TypeEntry* wanted_by(Worker* worker, const Row& row) {
+    if (row.only_hook != 0) {
+        static TypeEntry only = {};
+        static int index;
+        const Hook* hook = find_hook(worker->hooks, row.only_hook);
+        only.count = hook ? 1 : 0;
+        only.hooks = &index;
+        index = hook ? (int)(hook - worker->hooks->hooks) : 0;
+        return &only;
+    }
+    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+    if (!wanted->registered)
+        note_unregistered(worker, row.event_type, row.source);
+    return wanted;
+}
+
+// Without a word of when: enters the row as pending for the hook, if it matches.
+void enter_row(Worker* worker, const Row& row, const Hook& hook) {
+    Match match = matches(hook, row);
+    if (match == Match::No)
+        return;
+    const char* error = refusal(row, match);
+    add_unsent(worker->ledger, worker->hooks, delivery_of(row, hook, -1),
+               error ? DeliveryState::Failed : DeliveryState::Pending, error);
+}
+
+Row row_at(SPITupleTable* rows, uint64 number) {
+    Row row = {};
+    row.tuple = rows->vals[number];
+    row.desc = rows->tupdesc;
+    read_key(&row);
+    return row;
+}
+
 }  // namespace
 
 const char* read_payload(Datum data, WhispererSpan* utf8) {
@@ -160,13 +200,8 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
     MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
     uint64 handled = 0;
     while (handled < count && (handled == 0 || has_credit(worker))) {
-        Row row = {};
-        row.tuple = rows->vals[handled];
-        row.desc = rows->tupdesc;
-        read_key(&row);
-        const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
-        if (!wanted->registered)
-            note_unregistered(worker, row.event_type, row.source);
+        Row row = row_at(rows, handled);
+        const TypeEntry* wanted = wanted_by(worker, row);
         int matched = wanted->count > 0 ? match_row(worker, page, &row, wanted, known) : 0;
         reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
         reader->xid = row.xid;
@@ -183,11 +218,8 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
 void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
                    HTAB* known) {
     MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
-    Row row = {};
-    row.tuple = rows->vals[number];
-    row.desc = rows->tupdesc;
-    read_key(&row);
-    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+    Row row = row_at(rows, number);
+    const TypeEntry* wanted = wanted_by(worker, row);
     if (wanted->count > 0)
         read_data(&row);
     for (int i = 0; i < wanted->count; i++) {
@@ -196,13 +228,21 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
             is_older(row, incarnation, *hook.carried) ||
             (known && find_delivery_key(known, row.id, hook.id)))
             continue;
-        Match match = matches(hook, row);
-        if (match == Match::No)
-            continue;
-        const char* error = refusal(row, match);
-        add_unsent(worker->ledger, worker->hooks, delivery_of(row, hook, -1),
-                   error ? DeliveryState::Failed : DeliveryState::Pending, error);
+        enter_row(worker, row, hook);
     }
+    MemoryContextReset(worker->reader.row_context);
+    MemoryContextSwitchTo(caller);
+}
+
+void enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook) {
+    MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
+    Row row = row_at(rows, number);
+    const TypeEntry* wanted = wanted_by(worker, row);
+    for (int i = 0; i < wanted->count; i++)
+        if (&worker->hooks->hooks[wanted->hooks[i]] == hook) {
+            read_data(&row);
+            enter_row(worker, row, *hook);
+        }
     MemoryContextReset(worker->reader.row_context);
     MemoryContextSwitchTo(caller);
 }

@@ -6,9 +6,14 @@
 
 namespace whisperer::pg {
 
+struct Hook;
 struct Worker;
 
-#define PAGE_COLUMNS "id, xid, event_type, data, source, config_filter, created_at, slot"
+#define PAGE_COLUMNS \
+    "id, xid, event_type, data, source, config_filter, created_at, hook_id, object_id, slot"
+
+// Containment of a filter in an event, in steps of the engine's evaluation.
+constexpr int64 filter_steps_max = 1000000;
 
 enum PageColumn {
     PageId = 1,
@@ -18,8 +23,13 @@ enum PageColumn {
     PageSource,
     PageConfigFilter,
     PageCreatedAt,
+    PageHookId,
+    PageObjectId,
     PageSlot,
 };
+
+// A ping is sent once, whatever comes of it.
+constexpr const char* ping_event_type = "whisperer-ping";
 
 // The payload of an event as it is sent.  Returns why it cannot be sent; null: it can.  The span
 // points into memory of the current context.
@@ -34,5 +44,8 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
 // should have got it.  known: deliveries that the ledger has already; null: it has none.
 void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
                    HTAB* known);
+
+// Enters an event as pending for one hook if it matches, however old it is.
+void enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook);
 
 }  // namespace whisperer::pg

@@ -127,6 +127,11 @@ void settle(Tracker* tracker, int64 page) {
     advance(tracker);
 }
 
+bool is_settled(const Tracker* tracker, uint64 xid) {
+    const Place& done = tracker->done;
+    return visible_in(xid, done.at_end ? done.window->until : done.window->seen);
+}
+
 void retain(Window* window) {
     window->references++;
 }

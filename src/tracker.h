@@ -29,6 +29,7 @@ struct Place {
 // A delivery that the engine works on.
 struct Inflight {
     bool used;
+    bool once;     // no attempt after this one
     bool has_row;  // the ledger has a pending row for it: parked, or a retry
     pg_uuid_t event_id;
     int64 hook_id;
@@ -79,6 +80,9 @@ void add_to_page(Tracker* tracker, int64 page);
 void close_page(Tracker* tracker, int64 page, Place end, int64 rows);
 // One delivery of the page is in the ledger.
 void settle(Tracker* tracker, int64 page);
+
+// Whether every delivery of the transaction's events is in the ledger.
+bool is_settled(const Tracker* tracker, uint64 xid);
 
 void retain(Window* window);
 void release(Window* window);

@@ -2,6 +2,7 @@
 // through the door, PostgreSQL out.
 #include "../worker/engine.h"
 #include "encoding.h"
+#include "page_match.h"
 #include "pg.h"
 #include "settings.h"
 
@@ -55,6 +56,7 @@ PG_FUNCTION_INFO_V1(whisperer_check_headers_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_retry_config_sql);
 PG_FUNCTION_INFO_V1(whisperer_make_secret);
 PG_FUNCTION_INFO_V1(whisperer_envelope_sql);
+PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 
 PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
@@ -104,5 +106,14 @@ PGDLLEXPORT Datum whisperer_envelope_sql(PG_FUNCTION_ARGS) {
     char* body = (char*)palloc(bytes + 1);
     whisperer_envelope(&event, body, bytes);
     PG_RETURN_TEXT_P(server_from_utf8({body, bytes}));
+}
+
+PGDLLEXPORT Datum whisperer_json_contains_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    int contains = whisperer_json_contains(text_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
+                                           filter_steps_max);
+    if (contains < 0)
+        PG_RETURN_NULL();
+    PG_RETURN_BOOL(contains == 1);
 }
 }

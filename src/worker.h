@@ -8,6 +8,7 @@
 #include "ledger.h"
 #include "outbox_reader.h"
 #include "pg.h"
+#include "requests.h"
 #include "retention.h"
 #include "shared_state.h"
 #include "take_over.h"
@@ -36,6 +37,7 @@ struct Worker {
     TimestampTz register_at;  // not before, after a failure
     TimestampTz names_at;     // the same, for the names of roles
     TakeOver take_over;
+    Requests requests;
     Retention retention;
     int64 failed_deliveries;
 };

@@ -192,12 +192,15 @@ void write_whole_batch() {
 // yet what it holds.
 void look_back(TimestampTz now) {
     bool carried = has_to_take_over(worker);
+    bool requests = requests_are_due(worker, now);
     bool retention = retention_is_due(worker, now);
-    if (!carried && !retention)
+    if (!carried && !requests && !retention)
         return;
     write_whole_batch();
     in_transaction = true;
-    if (carried)
+    if (requests)
+        carry_out_requests(worker);
+    else if (carried)
         read_carried(worker);
     else
         look_after_retention(worker);
@@ -235,7 +238,7 @@ void publish(TimestampTz now) {
 // Milliseconds until something is to be done without anybody waking us.
 long wait_ms(TimestampTz now) {
     if ((turn.look && has_credit(worker)) || has_to_take_over(worker) ||
-        retention_is_due(worker, now))
+        requests_are_due(worker, now) || retention_is_due(worker, now))
         return 0;
     if (turn.page_end == PageEnd::More && has_credit(worker))
         return 0;

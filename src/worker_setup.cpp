@@ -158,6 +158,7 @@ Worker* create_worker() {
     commit_transaction();
     made->tracker = create_tracker(context, made->bookmark.written);
     made->retention = start_retention();
+    made->requests = create_requests(context);
     made->reader = start_reader(context, made->bookmark.written);
     return made;
 }

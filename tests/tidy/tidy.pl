@@ -120,7 +120,7 @@ my $api = join "\n", map { slurp($_) } @sql;
 my @silent;
 while ($api =~ /CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) whisperer\.(\w+)/g) {
     my ($kind, $name) = ($1, $2);
-    next if $name =~ /_as$/ || $name =~ /^(set_privilege|set_paused|require_hook|my_incarnation)$/;
+    next if $name =~ /_as$/ || $name =~ /^(request_delivery|refuse_delivery|require_range|set_privilege|set_paused|require_hook|my_incarnation)$/;
     push @silent, "$kind $name" unless $api =~ /COMMENT ON $kind whisperer\.$name\b/;
 }
 check('every public function and view has a COMMENT', '\df+ shows it: what it does, units, errors.', @silent);

@@ -12,6 +12,8 @@ CREATE FUNCTION whisperer.make_secret() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_secret';
 CREATE FUNCTION whisperer.envelope(event_id uuid, event_type text, data json) RETURNS text
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_envelope_sql';
+CREATE FUNCTION whisperer.json_contains(data json, filter jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_json_contains_sql';
 CREATE FUNCTION whisperer.in_transaction_block() RETURNS boolean
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_in_transaction_block';
 
@@ -24,5 +26,7 @@ COMMENT ON FUNCTION whisperer.check_retry_config(jsonb) IS
 COMMENT ON FUNCTION whisperer.make_secret() IS 'a new whsec_ secret of 32 random bytes';
 COMMENT ON FUNCTION whisperer.envelope(uuid, text, json) IS
     'the body of a request as it is sent for this event';
+COMMENT ON FUNCTION whisperer.json_contains(json, jsonb) IS
+    'data @> filter as the worker evaluates it; null: it could not within its limits';
 COMMENT ON FUNCTION whisperer.in_transaction_block() IS
     'whether BEGIN was said; procedures that commit refuse to run then';

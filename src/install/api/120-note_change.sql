@@ -5,6 +5,18 @@ CREATE FUNCTION whisperer.note_change() RETURNS trigger
 COMMENT ON FUNCTION whisperer.note_change() IS
     'trigger on the tables that the hook set is made of';
 
+CREATE FUNCTION whisperer.wake_workers() RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_wake_workers';
+COMMENT ON FUNCTION whisperer.wake_workers() IS
+    'has the workers of this database look at the log when this transaction commits';
+CREATE FUNCTION whisperer.new_event_id() RETURNS uuid
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_new_event_id';
+COMMENT ON FUNCTION whisperer.new_event_id() IS 'a UUIDv7, larger than every one that this session made before';
+CREATE FUNCTION whisperer.event_id_bound(moment timestamptz) RETURNS uuid
+    LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_event_id_bound';
+COMMENT ON FUNCTION whisperer.event_id_bound(timestamptz) IS
+    'ids of events recorded before that moment are below';
+
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer.note_change();
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type_privilege

@@ -14,13 +14,14 @@ AS $$
     FROM whisperer.outbox o
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer.my_incarnation()
-     AND (h.event_type = o.event_type
+     AND (h.event_type = o.event_type OR o.hook_id = h.id
           OR (right(h.event_type, 1) = '*' AND starts_with(o.event_type, left(h.event_type, -1))))
      AND whisperer.may(whisperer.living_role(h.owner, h.owner_name, h.incarnation), o.event_type, 'subscribe')
      AND CASE WHEN o.incarnation = h.since_incarnation THEN NOT pg_visible_in_snapshot(o.xid, h.since)
               ELSE o.incarnation = whisperer.my_incarnation() OR o.created_at > h.created_at END
      AND (o.config_filter IS NULL OR h.config @> o.config_filter)
-     AND (h.filter IS NULL OR o.data::jsonb @> h.filter)
+     AND (h.filter IS NULL OR whisperer.json_contains(o.data, h.filter) IS NOT FALSE)
+     AND (o.hook_id IS NULL OR o.hook_id = h.id)
     WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
     ORDER BY o.id, h.id
 $$;

@@ -9,23 +9,25 @@ CREATE FUNCTION whisperer.idle_ticket_done(ticket bigint) RETURNS boolean
 COMMENT ON FUNCTION whisperer.idle_ticket_done(bigint) IS
     'whether the ticket''s events are all in the ledger';
 
--- Deliveries that have had no attempt and do not wait for a person, and hooks whose backlog from
--- another database is still being looked for.
+-- Deliveries that have had no attempt (since somebody asked for another) and do not wait for a person,
+-- requests, and hooks whose backlog from another database is still being looked for.
 CREATE FUNCTION whisperer.unattempted() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT count(*) FILTER (WHERE d.hook_id IS NOT NULL)
+    SELECT (SELECT count(*) FROM whisperer.request q
+            WHERE q.kind <> 'hooks' AND q.incarnation = whisperer.my_incarnation())
+           + count(*) FILTER (WHERE d.hook_id IS NOT NULL)
            + count(DISTINCT h.id) FILTER (WHERE h.since_incarnation <> whisperer.my_incarnation()
                                           AND r.taken_over IS DISTINCT FROM whisperer.my_incarnation())
     FROM whisperer.hook_definition h
     LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
     LEFT JOIN whisperer.delivery d
-      ON d.hook_id = h.id AND d.state = 'pending' AND d.retry_count = 0
+      ON d.hook_id = h.id AND d.state = 'pending' AND d.retry_count = d.round_start
     WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer.my_incarnation()
       AND r.disabled_resumes IS DISTINCT FROM h.resumes;
 END;
 COMMENT ON FUNCTION whisperer.unattempted() IS
-    'pending deliveries of active hooks that wait for their first attempt to end, and adopted hooks that are not taken over yet';
+    'what wait_idle waits for beside the log: pending deliveries of active hooks without a result, requests not carried out, adopted hooks not taken over';
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
 CREATE PROCEDURE whisperer.wait_idle(timeout interval DEFAULT '30 s')

@@ -13,12 +13,16 @@ CREATE TABLE whisperer.outbox (
     source        text,
     object_id     text,
     config_filter jsonb,
+    hook_id       bigint,
     xid           xid8 NOT NULL DEFAULT pg_current_xact_id(),
     incarnation   bigint NOT NULL DEFAULT whisperer.my_incarnation(),
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     slot          smallint NOT NULL DEFAULT whisperer.current_slot(),
     PRIMARY KEY (xid, id, slot)
 ) PARTITION BY LIST (slot);
+
+COMMENT ON COLUMN whisperer.outbox.hook_id IS
+    'the only hook that the event is for (replay, backfill, ping); null: all that want it';
 
 DO $do$
 BEGIN

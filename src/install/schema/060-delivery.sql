@@ -8,6 +8,7 @@ CREATE TABLE whisperer.delivery (
     state         text NOT NULL
         CONSTRAINT delivery_state_check CHECK (state IN ('pending', 'delivered', 'failed', 'cancelled')),
     retry_count   integer NOT NULL DEFAULT 0,
+    round_start   integer NOT NULL DEFAULT 0,
     next_attempt_at      timestamptz,
     request_datetimes    timestamptz[] NOT NULL DEFAULT '{}',
     response_http_status integer,
@@ -19,6 +20,9 @@ CREATE TABLE whisperer.delivery (
     slot          smallint NOT NULL,
     PRIMARY KEY (event_id, hook_id, slot)
 ) PARTITION BY LIST (slot);
+
+COMMENT ON COLUMN whisperer.delivery.round_start IS
+    'attempts made before the last retry, recover or replay, from which the countdown counts anew';
 
 DO $do$
 BEGIN

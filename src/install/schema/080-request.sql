@@ -1,16 +1,25 @@
--- What people ask of the worker, as a log read by the same snapshot rule as the outbox: that a hook
--- changed, that delivery is to pause.  Not dumped: what was asked of one database must not be done
--- again in its copy.  The worker empties it behind itself.
+-- What people ask of the worker, as a log read by the same snapshot rule as the outbox.  The worker
+-- carries it out in batches, so that a million rows are nobody's transaction and no forgotten BEGIN
+-- holds a lock that it needs; it deletes what is done.  Not dumped, and of one incarnation: what was
+-- asked of one database must not be done again in its copy.
 CREATE TABLE whisperer.request (
     id           bigint GENERATED ALWAYS AS IDENTITY,
     xid          xid8 NOT NULL DEFAULT pg_current_xact_id(),
     kind         text NOT NULL
-        CONSTRAINT request_kind_check CHECK (kind IN ('hooks')),
+        CONSTRAINT request_kind_check CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel')),
+    hook_id      bigint,
+    event_id     uuid,
+    since        timestamptz,
+    until        timestamptz,
+    force        boolean NOT NULL DEFAULT false,
+    incarnation  bigint NOT NULL DEFAULT whisperer.my_incarnation(),
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (xid, id)
 );
 COMMENT ON COLUMN whisperer.request.kind IS
-    'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again';
+    'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; the others are the functions of the same names';
+
+CREATE INDEX request_to_do ON whisperer.request (id) WHERE kind <> 'hooks';
 
 -- Delivery in this database as a whole: one row.
 CREATE TABLE whisperer.control (

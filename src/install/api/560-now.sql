@@ -1,0 +1,116 @@
+-- ping_hook and deliver_now: record, commit, wait for the result.  Both deliver as everything is
+-- delivered, so what they show is what production does.
+
+CREATE FUNCTION whisperer.record_ping_as(caller oid, hook_id bigint) RETURNS uuid
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id uuid := whisperer.new_event_id();
+    hook_state text;
+BEGIN
+    PERFORM whisperer.require_hook(caller, record_ping_as.hook_id);
+    SELECT h.state INTO hook_state FROM whisperer.hook h WHERE h.id = record_ping_as.hook_id;
+    IF hook_state <> 'active' THEN
+        RAISE EXCEPTION 'hook % is %', record_ping_as.hook_id, hook_state
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Only an active hook can be pinged; see whisperer.resume_hook.';
+    END IF;
+    INSERT INTO whisperer.outbox (id, event_type, data, hook_id)
+    VALUES (id, 'whisperer-ping', json_build_object('hook', record_ping_as.hook_id, 'at', now()),
+            record_ping_as.hook_id);
+    PERFORM whisperer.wake_workers();
+    RETURN id;
+END;
+$$;
+CREATE FUNCTION whisperer.record_ping(hook_id bigint)
+    RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.record_ping(bigint) IS
+    'records what ping_hook sends; 42704, 55000 unless the hook is active';
+
+-- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
+CREATE PROCEDURE whisperer.ping_hook(
+    hook_id bigint, INOUT ok boolean DEFAULT NULL, INOUT http_status integer DEFAULT NULL,
+    INOUT response_time interval DEFAULT NULL, INOUT response_content text DEFAULT NULL,
+    INOUT error text DEFAULT NULL)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    deadline timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '60 s'::interval;
+    event uuid;
+    hook bigint := ping_hook.hook_id;
+    result record;
+BEGIN
+    IF whisperer.in_transaction_block() THEN
+        RAISE EXCEPTION 'whisperer.ping_hook cannot run inside a transaction block'
+            USING ERRCODE = 'active_sql_transaction',
+                  HINT = 'A ping is sent when its event is committed.';
+    END IF;
+    event := whisperer.record_ping(hook);
+    LOOP
+        COMMIT;
+        SELECT d.state, d.response_http_status, d.response_time, d.response_content, d.error INTO result
+        FROM whisperer.delivery d
+        WHERE d.event_id OPERATOR(pg_catalog.=) event AND d.hook_id OPERATOR(pg_catalog.=) hook
+          AND d.state OPERATOR(pg_catalog.<>) 'pending';
+        EXIT WHEN FOUND;
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
+            RAISE EXCEPTION 'the ping has no result after 60 s: %', whisperer.why(event, hook)
+                USING ERRCODE = 'query_canceled', HINT = 'SELECT * FROM whisperer.status shows what the workers do.';
+        END IF;
+        PERFORM pg_catalog.pg_sleep(0.01);
+    END LOOP;
+    ok := result.state OPERATOR(pg_catalog.=) 'delivered';
+    http_status := result.response_http_status;
+    response_time := result.response_time;
+    response_content := result.response_content;
+    error := result.error;
+END;
+$$;
+COMMENT ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text) IS
+    'sends a real signed POST of event type whisperer-ping to a hook of yours, once, and shows the answer; 42704, 55000, 25001 in a transaction block, 57014 after 60 s';
+
+CREATE PROCEDURE whisperer.deliver_now(
+    event_type text, data json, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
+    INOUT deliveries jsonb DEFAULT NULL)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    deadline timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
+    event uuid;
+    ticket bigint := 0;
+    waiting bigint;
+BEGIN
+    IF whisperer.in_transaction_block() THEN
+        RAISE EXCEPTION 'whisperer.deliver_now cannot run inside a transaction block'
+            USING ERRCODE = 'active_sql_transaction',
+                  HINT = 'Use whisperer.deliver_event there; it is delivered after COMMIT.';
+    END IF;
+    event := whisperer.deliver_event(event_type, data, config_filter);
+    LOOP
+        COMMIT;
+        IF ticket OPERATOR(pg_catalog.=) 0 THEN
+            ticket := whisperer.idle_ticket();
+        ELSIF whisperer.idle_ticket_done(ticket) THEN
+            SELECT pg_catalog.count(*) INTO waiting FROM whisperer.delivery d
+            JOIN whisperer.hook h ON h.id OPERATOR(pg_catalog.=) d.hook_id
+            WHERE d.event_id OPERATOR(pg_catalog.=) event AND h.state OPERATOR(pg_catalog.=) 'active'
+              AND d.state OPERATOR(pg_catalog.=) 'pending' AND d.retry_count OPERATOR(pg_catalog.=) 0;
+            EXIT WHEN waiting OPERATOR(pg_catalog.=) 0;
+        END IF;
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
+            RAISE EXCEPTION 'event % is recorded but not delivered after %', event, timeout
+                USING ERRCODE = 'query_canceled',
+                      HINT = 'It is delivered as soon as possible; see whisperer.delivery.';
+        END IF;
+        PERFORM pg_catalog.pg_sleep(0.005);
+    END LOOP;
+    SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+               'hook_id', d.hook_id, 'delivered', d.state OPERATOR(pg_catalog.=) 'delivered',
+               'http_status', d.response_http_status, 'response_time', d.response_time,
+               'response_content', d.response_content, 'error', d.error) ORDER BY d.hook_id)
+    INTO deliveries FROM whisperer.delivery d WHERE d.event_id OPERATOR(pg_catalog.=) event;
+    deliveries := COALESCE(deliveries, '[]');
+END;
+$$;
+COMMENT ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb) IS
+    'records one event, commits, waits for its first results and returns them, an object for each hook of yours: hook_id, delivered, http_status, response_time, response_content, error; errors of deliver_event, 25001 in a transaction block, 57014 after the timeout';

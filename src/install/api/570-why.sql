@@ -1,0 +1,68 @@
+-- Everything that may stand between an event and a hook, in the order in which it is decided.
+
+CREATE FUNCTION whisperer.why_pending(delivery whisperer.delivery) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT concat_ws('; ',
+        CASE WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
+             WHEN h.state = 'deleted' THEN 'about to be cancelled: the hook is deleted'
+             WHEN h.state <> 'active' THEN format('waits: the hook is %s (%s)', h.state, h.state_reason)
+             WHEN delivery.next_attempt_at <= now() THEN format('attempt %s is due', delivery.retry_count + 1)
+             ELSE format('waits for attempt %s at %s', delivery.retry_count + 1, delivery.next_attempt_at) END,
+        'last error: ' || delivery.error)
+    FROM whisperer.hook h, (SELECT bool_or(state = 'paused') AS paused FROM whisperer.status) s
+    WHERE h.id = delivery.hook_id;
+END;
+COMMENT ON FUNCTION whisperer.why_pending(whisperer.delivery) IS 'what a pending delivery waits for';
+
+CREATE FUNCTION whisperer.why_not(event whisperer.outbox, hook whisperer.hook) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN event.hook_id <> hook.id THEN format('not for this hook: it was recorded for hook %s alone', event.hook_id)
+        WHEN NOT (hook.event_type = event.event_type OR event.hook_id = hook.id
+                  OR (right(hook.event_type, 1) = '*' AND starts_with(event.event_type, left(hook.event_type, -1))))
+        THEN format('not subscribed: the event is "%s", the hook is for "%s"', event.event_type, hook.event_type)
+        WHEN event.hook_id IS NULL AND NOT whisperer.may(hook.owner::oid, event.event_type, 'subscribe')
+        THEN format('not allowed: role %s may not subscribe to "%s"', hook.owner, event.event_type)
+        WHEN event.hook_id IS NULL AND event.incarnation = d.since_incarnation AND pg_visible_in_snapshot(event.xid, d.since)
+        THEN 'older than the hook'
+        WHEN NOT hook.config @> event.config_filter THEN 'filtered out: the hook''s config does not contain the event''s config_filter'
+        WHEN NOT whisperer.json_contains(event.data, hook.filter) THEN 'filtered out by the hook''s filter'
+        WHEN hook.state = 'deleted' THEN 'the hook is deleted'
+        ELSE 'not handed out yet, or in its first attempt' END
+    FROM whisperer.hook_definition d WHERE d.id = hook.id;
+END;
+COMMENT ON FUNCTION whisperer.why_not(whisperer.outbox, whisperer.hook) IS
+    'why an event has no delivery to a hook';
+
+CREATE FUNCTION whisperer.why(event_id uuid, hook_id bigint) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    h whisperer.hook;
+    d whisperer.delivery;
+    e whisperer.outbox;
+BEGIN
+    SELECT * INTO h FROM whisperer.hook WHERE id = why.hook_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'hook % does not exist', coalesce(why.hook_id::text, 'null')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
+    END IF;
+    SELECT * INTO d FROM whisperer.delivery x WHERE x.event_id = why.event_id AND x.hook_id = why.hook_id;
+    IF FOUND THEN
+        RETURN CASE d.state
+            WHEN 'delivered' THEN format('delivered at %s by attempt %s (HTTP status %s)', d.modified_at, d.retry_count, d.response_http_status)
+            WHEN 'failed' THEN format('failed after %s attempts: %s', d.retry_count, d.error)
+            WHEN 'cancelled' THEN concat_ws(': ', 'cancelled', d.error)
+            ELSE whisperer.why_pending(d) END;
+    END IF;
+    SELECT * INTO e FROM whisperer.outbox x WHERE x.id = why.event_id;
+    IF NOT FOUND THEN
+        RETURN 'there is no such event that you may see; it may be past whisperer.retention';
+    END IF;
+    RETURN whisperer.why_not(e, h);
+END;
+$$;
+COMMENT ON FUNCTION whisperer.why(uuid, bigint) IS
+    'what became of an event at a hook of yours, or what it waits for; 42704';
