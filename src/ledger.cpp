@@ -5,6 +5,9 @@ namespace whisperer::pg {
 
 namespace {
 
+// Rows that one delivery may have in past_attempt.
+constexpr int attempts_kept_max = 100;
+
 // Outcomes arrive outside of a transaction, where no conversion can be looked up: they stay UTF-8
 // until they are written.
 WhispererSpan kept_text(Ledger* ledger, WhispererSpan span) {
@@ -105,6 +108,8 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
         note_due(hooks, hook, entry.next_attempt_at);
     }
     if (outcome.attempted && outcome.kind != WhispererParked) {
+        entry.is_failed_attempt =
+            outcome.kind != WhispererDelivered && entry.retry_count <= attempts_kept_max;
         entry.requested_at = timestamp_from_unix(outcome.started_at_us);
         entry.response_time_us = outcome.response_time_us;
         entry.http_status = outcome.http_status;

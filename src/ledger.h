@@ -20,6 +20,7 @@ enum class DeliveryState : int {
 
 struct LedgerEntry {
     bool is_update;  // a row is there already
+    bool is_failed_attempt;
     DeliveryState state;
     pg_uuid_t event_id;
     int64 hook_id;

@@ -72,6 +72,23 @@ constexpr const char* update_query =
     " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
     "AND $13 IS NOT NULL";
 
+constexpr const char* attempt_query =
+    "INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, "
+    "response_http_status, response_content, response_time, error, slot) SELECT u.event_id, "
+    "u.hook_id, u.retry_count, u.requested_at, u.http_status, u.response, "
+    "u.response_us * interval '1 microsecond', u.error, u.slot FROM " ENTRY_COLUMNS
+    " WHERE $13 IS NOT NULL ON CONFLICT DO NOTHING";
+
+bool is_insert(const LedgerEntry& entry) {
+    return !entry.is_update;
+}
+bool is_update(const LedgerEntry& entry) {
+    return entry.is_update;
+}
+bool is_failed_attempt(const LedgerEntry& entry) {
+    return entry.is_failed_attempt;
+}
+
 struct Columns {
     Datum* values[ColumnCount];
     bool* nulls[ColumnCount];
@@ -104,9 +121,9 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     put_text(columns, Error, row, entry.error);
 }
 
-// Writes the entries that are updates, or those that are not.
-void write_entries(const Ledger* ledger, bool updates, SPIPlanPtr* plan, const char* query,
-                   int expected) {
+// Writes the entries that are chosen.
+void write_entries(const Ledger* ledger, bool (*is_chosen)(const LedgerEntry&), SPIPlanPtr* plan,
+                   const char* query, int expected) {
     Columns columns;
     for (int c = 0; c < ColumnCount; c++) {
         columns.values[c] = (Datum*)palloc(sizeof(Datum) * ledger->count);
@@ -114,7 +131,7 @@ void write_entries(const Ledger* ledger, bool updates, SPIPlanPtr* plan, const c
     }
     int rows = 0;
     for (int i = 0; i < ledger->count; i++)
-        if (ledger->entries[i].is_update == updates)
+        if (is_chosen(ledger->entries[i]))
             put_row(&columns, rows++, ledger->entries[i]);
     if (rows == 0)
         return;
@@ -153,11 +170,12 @@ void write_disabled(const Ledger* ledger) {
 }  // namespace
 
 void write_batch(const Ledger* ledger) {
-    static SPIPlanPtr insert_plan, update_plan;
+    static SPIPlanPtr insert_plan, update_plan, attempt_plan;
     if (ledger->count > 0) {
         // A delivery that was parked and ended within one batch has an insert and an update.
-        write_entries(ledger, false, &insert_plan, insert_query, SPI_OK_INSERT);
-        write_entries(ledger, true, &update_plan, update_query, SPI_OK_UPDATE);
+        write_entries(ledger, is_insert, &insert_plan, insert_query, SPI_OK_INSERT);
+        write_entries(ledger, is_update, &update_plan, update_query, SPI_OK_UPDATE);
+        write_entries(ledger, is_failed_attempt, &attempt_plan, attempt_query, SPI_OK_INSERT);
     }
     write_disabled(ledger);
 }

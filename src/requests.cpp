@@ -101,20 +101,29 @@ void read_list(Worker* worker) {
     worker->hooks->requests_arrived = false;
 }
 
-// Deliveries become pending again; the countdown begins anew.
+// Deliveries become pending again; the countdown begins anew.  A success that another attempt will
+// follow is kept first.
+#define KEEP_SUCCESS                                                                    \
+    "WITH kept AS (INSERT INTO whisperer.past_attempt (event_id, hook_id, number, "     \
+    "requested_at, response_http_status, response_content, response_time, slot) "       \
+    "SELECT event_id, hook_id, retry_count, request_datetimes[cardinality("             \
+    "request_datetimes)], response_http_status, response_content, response_time, slot " \
+    "FROM whisperer.delivery WHERE event_id = ANY ($1) AND hook_id = $2 "               \
+    "AND state = 'delivered' AND retry_count <= 100 ON CONFLICT DO NOTHING) "
 #define BECOMES_PENDING                                                             \
     "SET state = 'pending', next_attempt_at = now(), round_start = d.retry_count, " \
     "error = NULL, modified_at = now() "
 
 Progress retry(const Request& request) {
     static SPIPlanPtr plan;
-    const Oid types[] = {UUIDOID, INT8OID, BOOLOID};
-    Datum values[] = {UUIDPGetDatum(&request.event_id), Int64GetDatum(request.hook_id),
+    const Oid types[] = {UUIDARRAYOID, INT8OID, BOOLOID};
+    Datum event_id = UUIDPGetDatum(&request.event_id);
+    Datum values[] = {make_array(&event_id, nullptr, 1, UUIDOID), Int64GetDatum(request.hook_id),
                       BoolGetDatum(request.force)};
     run_plan(kept_plan(&plan,
-                       "UPDATE whisperer.delivery d " BECOMES_PENDING
-                       "WHERE event_id = $1 AND hook_id = $2 "
-                       "AND ($3 OR state IN ('failed', 'cancelled'))",
+                       KEEP_SUCCESS "UPDATE whisperer.delivery d " BECOMES_PENDING
+                                    "WHERE event_id = ANY ($1) AND hook_id = $2 "
+                                    "AND ($3 OR state IN ('failed', 'cancelled'))",
                        lengthof(types), types),
              values, nullptr, false, 0, SPI_OK_UPDATE);
     return Progress::Done;
@@ -164,12 +173,13 @@ Progress recover(Request* request) {
 // What the hook had before becomes pending again, unless it is.
 void replay_known(const Request& request, Datum* ids, int count) {
     static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, UUIDARRAYOID, TIMESTAMPTZOID};
-    Datum values[] = {Int64GetDatum(request.hook_id), make_array(ids, nullptr, count, UUIDOID),
+    const Oid types[] = {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID};
+    Datum values[] = {make_array(ids, nullptr, count, UUIDOID), Int64GetDatum(request.hook_id),
                       TimestampTzGetDatum(request.created_at)};
     run_plan(kept_plan(&plan,
+                       KEEP_SUCCESS
                        "UPDATE whisperer.delivery d " BECOMES_PENDING
-                       "WHERE d.hook_id = $1 AND d.event_id = ANY ($2) AND d.state <> 'pending' "
+                       "WHERE d.hook_id = $2 AND d.event_id = ANY ($1) AND d.state <> 'pending' "
                        "AND d.modified_at < $3",
                        lengthof(types), types),
              values, nullptr, false, 0, SPI_OK_UPDATE);

@@ -97,21 +97,26 @@ bool has_pending(int16 slot) {
 // Null: it is done.
 const char* empty_slot(int16 slot, int64* events) {
     Oid outbox = partition("outbox", slot), delivery = partition("delivery", slot);
-    if (!OidIsValid(outbox) || !OidIsValid(delivery))
+    Oid attempt = partition("past_attempt", slot);
+    if (!OidIsValid(outbox) || !OidIsValid(delivery) || !OidIsValid(attempt))
         return "it is gone";
     if (!lock_soon(outbox, ShareLock))
         return "somebody writes there";
     const char* reason = objection(slot, events);
     if (reason)
         return reason;
-    if (!lock_soon(outbox, AccessExclusiveLock) || !lock_soon(delivery, AccessExclusiveLock))
+    if (!lock_soon(outbox, AccessExclusiveLock) || !lock_soon(delivery, AccessExclusiveLock) ||
+        !lock_soon(attempt, AccessExclusiveLock))
         return "somebody reads it";
     if (has_pending(slot))
         return "it has pending deliveries";
     if (slot == current_slot())
         return "it is being filled again";
-    if (SPI_execute(psprintf("TRUNCATE whisperer.outbox_%d, whisperer.delivery_%d", slot, slot),
-                    false, 0) != SPI_OK_UTILITY)
+    if (SPI_execute(
+            psprintf(
+                "TRUNCATE whisperer.outbox_%d, whisperer.delivery_%d, whisperer.past_attempt_%d",
+                slot, slot, slot),
+            false, 0) != SPI_OK_UTILITY)
         elog(ERROR, "could not truncate slot %d", slot);
     return nullptr;
 }

@@ -27,7 +27,8 @@ const kinds = {
     ok: (response) => end(response, 200, {}, 'ok'),
     status: (response, [status, seconds]) =>
         end(response, Number(status), seconds ? { 'Retry-After': seconds } : {}, `status ${status}`),
-    delay: (response, [milliseconds]) => setTimeout(() => end(response, 200, {}, 'late'), Number(milliseconds)),
+    delay: (response, [milliseconds, status]) =>
+        setTimeout(() => end(response, Number(status ?? 200), {}, 'late'), Number(milliseconds)),
     hang: (response) => hung.add(response),
     reset: (response) => (response.socket ?? response.stream.session).destroy(),
     redirect: (response) => end(response, 302, { Location: '/ok' }),

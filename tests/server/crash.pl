@@ -27,7 +27,8 @@ sub server_is_up {
 }
 
 $node->safe_psql('postgres', 'INSERT INTO item SELECT generate_series(1, 2000)');
-wait_for('some deliveries', sub { (() = $receiver->requests) > 200 });
+wait_for('some results', sub { $node->safe_psql('postgres', 'SELECT count(*) FROM whisperer.delivery') > 0 });
+$node->safe_psql('postgres', 'CREATE TABLE flushes_what_the_ledger_has_so_far ()');
 my $killed_at = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 kill 'KILL', worker_pid($node);
 wait_for('the server', \&server_is_up);

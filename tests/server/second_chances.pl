@@ -77,6 +77,12 @@ sql("SELECT whisperer.retry('$first')");
 wait_idle($node);
 is(state($first, 1), 'pending 7', 'what was cancelled can be retried');
 
+is(sql("SELECT string_agg(concat_ws(' ', number, response_http_status, error), ', ' ORDER BY number) FROM whisperer.attempt WHERE event_id = '$first'"),
+    '1 500 HTTP status 500, 2 500 HTTP status 500, 3 200, 4 200, 5 500 HTTP status 500, 6 500 HTTP status 500, 7 500 HTTP status 500',
+    'view attempt has every POST');
+is(sql("SELECT count(*) FROM whisperer.attempt a JOIN whisperer.delivery d USING (event_id, hook_id) WHERE a.requested_at = d.request_datetimes[a.number]"),
+    7, 'with its moment');
+
 # Asked for in the middle of an attempt: the attempt ends first.
 sql(qq(SELECT whisperer.update_hook(1, '{"target_url": "$base/hang"}'); SELECT whisperer.retry('$first', force => true)));
 wait_for('the attempt to be parked', sub { state($first, 1) eq 'pending 8' && $receiver->requests('/hang') });
@@ -84,6 +90,14 @@ sql("SELECT whisperer.cancel('$first')");
 $receiver->control({ release => JSON::PP::true() });
 wait_idle($node);
 is(state($first, 1), 'delivered 8', 'an attempt under way ends by its result');
+
+sql(qq(SELECT whisperer.update_hook(1, '{"target_url": "$base/delay/2000/500"}'); SELECT whisperer.retry('$first', force => true)));
+wait_for('the attempt to be parked', sub { state($first, 1) eq 'pending 9' });
+sql("SELECT whisperer.cancel('$first')");
+wait_for('the cancellation', sub { state($first, 1) =~ /^cancelled/ });
+wait_for('the end of the attempt', sub { sql("SELECT count(*) FROM whisperer.attempt WHERE event_id = '$first' AND number = 9") });
+wait_idle($node);
+is(state($first, 1), 'cancelled 9', 'one that fails is not tried again after that');
 
 # --- an open transaction of a person -------------------------------------------------------------
 sql(qq(SELECT whisperer.update_hook(1, '{"target_url": "$base/status/500/three", "retry_countdown_config": {"choice": "fixed", "kwargs": {"seconds": 1000}, "max_retries": 0}}')));
@@ -107,15 +121,27 @@ is(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = 1 AND state = 'f
 sql('ALTER SYSTEM RESET whisperer.max_payload');
 $node->reload;
 sql(qq(SELECT whisperer.update_hook(1, '{"target_url": "$base/ok/recovered"}')));
-hold($node, 'after-requests');
-is(sql("SELECT whisperer.recover(1, '-infinity')"), 6002, 'recover says how many');
-wait_held($node, 'after-requests');
-sql('CREATE TABLE flushes_what_the_ledger_has_so_far ()');
-kill 'KILL', sql("SELECT pid FROM pg_stat_activity WHERE query = 'held at after-requests'");
-wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
-release_hold($node);
-wait_idle($node);
-is(sql("SELECT string_agg(DISTINCT state, ' ') FROM whisperer.delivery WHERE hook_id = 1"), 'delivered', 'all are recovered');
+
+my $killed_at;
+
+# The worker dies when some of the first batch has been delivered and the rest of the request is to do.
+sub kill_in_the_middle {
+    my ($request) = @_;
+    hold($node, 'after-requests');
+    my $count = sql("SELECT $request");
+    wait_held($node, 'after-requests');
+    hold($node, 'after-ledger');
+    wait_held($node, 'after-ledger');
+    sql('CREATE TABLE IF NOT EXISTS flushed (); DROP TABLE flushed');
+    $killed_at = sql('SELECT clock_timestamp()');
+    kill 'KILL', sql("SELECT pid FROM pg_stat_activity WHERE query = 'held at after-ledger'");
+    wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
+    release_hold($node);
+    wait_idle($node);
+    return $count;
+}
+is(kill_in_the_middle("whisperer.recover(1, '-infinity')"), 6002, 'recover says how many');
+is(sql("SELECT string_agg(DISTINCT state, ' ') FROM whisperer.delivery WHERE hook_id = 1 AND event_id <> '$first'"), 'delivered', 'all are recovered');
 my %times;
 $times{$_}++ for ids('/ok/recovered');
 is(scalar keys %times, 6002, 'and delivered, through a crash');
@@ -124,6 +150,15 @@ like(error_of("SELECT whisperer.recover(1, now(), '-infinity')"), qr/^22023/, 'a
 is(sql("SELECT count(*) FROM whisperer.request WHERE kind <> 'hooks'"), 0, 'requests go when they are done');
 
 # --- replay -------------------------------------------------------------------------------------
+sql(qq(SELECT whisperer.update_hook(1, '{"target_url": "$base/ok/replayed"}')));
+my $recorded = sql('SELECT count(*) FROM whisperer.outbox');
+is(kill_in_the_middle("whisperer.replay(1, '-infinity')"), $recorded, 'replay says how many');
+%times = ();
+$times{$_}++ for ids('/ok/replayed');
+is(scalar keys %times, $recorded, 'all are delivered again, through a crash');
+my @durable = split /\n/, sql("SELECT replace(event_id::text, '-', '') FROM whisperer.delivery WHERE hook_id = 1 AND modified_at < '$killed_at'");
+cmp_ok(scalar @durable, '>', 0, 'some were delivered before the crash');
+is(scalar(grep { $times{$_} > 1 } @durable), 0, 'and not once more after it');
 my $late = sql(qq(SELECT whisperer.create_hook('e', '$base/ok/late', filter => '{"note": "first"}')));
 is(sql("SELECT whisperer.replay($late, '-infinity', dry_run => true)"), 1, 'a dry run counts what matches');
 wait_idle($node);

@@ -15,3 +15,20 @@ COMMENT ON TABLE whisperer.delivery IS
     'the ledger: what became of each event at each hook (pending, delivered, failed, cancelled); one sees those of one''s own hooks';
 COMMENT ON COLUMN whisperer.delivery.retry_count IS 'attempts made so far';
 COMMENT ON COLUMN whisperer.delivery.response_content IS 'first bytes of the last answer';
+
+ALTER TABLE whisperer.past_attempt ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_hooks ON whisperer.past_attempt FOR SELECT
+    USING (EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id));
+GRANT SELECT ON whisperer.past_attempt TO PUBLIC;
+
+CREATE VIEW whisperer.attempt WITH (security_invoker = true) AS
+SELECT p.event_id, p.hook_id, p.number, p.requested_at, p.response_http_status, p.response_content,
+       p.response_time, p.error
+FROM whisperer.past_attempt p
+UNION ALL
+SELECT d.event_id, d.hook_id, d.retry_count, d.request_datetimes[cardinality(d.request_datetimes)],
+       d.response_http_status, d.response_content, d.response_time, NULL
+FROM whisperer.delivery d WHERE d.state = 'delivered';
+COMMENT ON VIEW whisperer.attempt IS
+    'one row for each POST that was made for your hooks and has ended, the first hundred of a delivery, with the first bytes of the answer';
+GRANT SELECT ON whisperer.attempt TO PUBLIC;

@@ -38,3 +38,28 @@ $do$;
 -- batch share a time.
 CREATE INDEX delivery_due ON whisperer.delivery (hook_id, next_attempt_at, event_id)
     WHERE state = 'pending';
+
+-- One row for each attempt that failed, and for a success that another attempt was asked for after.  The
+-- view whisperer.attempt adds the success that a delivery ended with.
+CREATE TABLE whisperer.past_attempt (
+    event_id      uuid NOT NULL,
+    hook_id       bigint NOT NULL,
+    number        integer NOT NULL,
+    requested_at  timestamptz,
+    response_http_status integer,
+    response_content     text,
+    response_time        interval,
+    error         text,
+    slot          smallint NOT NULL,
+    PRIMARY KEY (event_id, hook_id, number, slot)
+) PARTITION BY LIST (slot);
+
+DO $do$
+BEGIN
+    FOR slot IN 0..7 LOOP
+        EXECUTE format('CREATE TABLE whisperer.past_attempt_%s PARTITION OF whisperer.past_attempt '
+                       'FOR VALUES IN (%s)', slot, slot);
+        PERFORM pg_catalog.pg_extension_config_dump(format('whisperer.past_attempt_%s', slot)::regclass, '');
+    END LOOP;
+END
+$do$;
