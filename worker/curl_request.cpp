@@ -152,6 +152,7 @@ WireResult CurlRequest::end(CURLcode code) {
     shared_.reposts += std::max(requests_sent_ - 1, 0);
 
     result.resolved = resolved_;
+    result.connected = requests_sent_ > 0;
     result.refused = refused_address_[0] != '\0' && code != CURLE_OK;
     if (headers_complete_ && status >= 200) {
         result.end = WireEnd::Answered;

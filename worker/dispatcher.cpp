@@ -28,8 +28,11 @@ void Dispatcher::configure(std::shared_ptr<const Settings> settings) {
     wire_.configure(settings);
     settings_ = std::move(settings);
     blocked_ = false;
-    for (auto& [id, lane] : lanes_)
+    for (auto& [id, lane] : lanes_) {
+        if (!settings_->circuit_breaker && lane->close_circuit())
+            note_circuit_change(*lane);
         wake(*lane);
+    }
 }
 
 void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
@@ -39,9 +42,11 @@ void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
         lanes_.emplace(id, std::make_unique<Lane>(std::move(hook), wire_.open_lane()));
         return;
     }
-    found->second->dropped = false;
-    found->second->replace_hook(std::move(hook));
-    wake(*found->second);
+    Lane& lane = *found->second;
+    lane.dropped = false;
+    if (lane.replace_hook(std::move(hook)))
+        note_circuit_change(lane);
+    wake(lane);
 }
 
 const Hook* Dispatcher::find_hook(std::int64_t id) const {
@@ -129,6 +134,25 @@ void Dispatcher::schedule_expiry(Lane& lane) {
     lane.expiry_scheduled = true;
 }
 
+void Dispatcher::wake_due(microseconds now) {
+    while (!wakeups_.empty() && wakeups_.begin()->first <= now) {
+        Lane& lane = *wakeups_.begin()->second;
+        wake(lane);
+        wakeups_.erase(wakeups_.begin());
+        lane.wakeup_at = microseconds::max();
+    }
+}
+
+// A lane without a token leaves the turns and costs nothing until it has one.
+void Dispatcher::await_token(Lane& lane, microseconds now) {
+    if (!lane.waits_for_token(settings_->max_in_flight_per_hook, now) ||
+        lane.wakeup_at == lane.bucket().token_at())
+        return;
+    wakeups_.emplace(lane.bucket().token_at(), &lane);
+    wakeups_.erase({lane.wakeup_at, &lane});
+    lane.wakeup_at = lane.bucket().token_at();
+}
+
 // Round and round, one request each, until nobody may or can.
 void Dispatcher::start_ready() {
     const microseconds now = clock_.steady();
@@ -139,14 +163,16 @@ void Dispatcher::start_ready() {
         Lane& lane = *ready_.front();
         ready_.pop_front();
         lane.ready = false;
-        if (!lane.may_start(max_per_hook))
-            continue;
-        const bool has_room = has_room_for(lane, now);
-        if (has_room)
-            start(lane);
-        refused = has_room ? 0 : refused + 1;
-        if (lane.may_start(max_per_hook))
+        if (lane.may_start(max_per_hook, now)) {
+            const bool has_room = has_room_for(lane, now);
+            if (has_room)
+                start(lane);
+            refused = has_room ? 0 : refused + 1;
+        }
+        if (lane.may_start(max_per_hook, now))
             wake(lane);
+        else
+            await_token(lane, now);
     }
     blocked_ = !ready_.empty();
 }
@@ -163,7 +189,7 @@ void Dispatcher::start(Lane& lane) {
     flight.started_unix = clock_.unix_time();
     flight.deadline = flight.started_at + settings_->request_timeout;
     busy_lanes_ += lane.in_flight() == 0 ? 1 : 0;
-    lane.started(flight.delivery.retry_count > 0);
+    flight.ticket = lane.started(flight.delivery.retry_count > 0, flight.started_at);
 
     WireRequest request;
     request.cookie = &flight;
@@ -172,6 +198,7 @@ void Dispatcher::start(Lane& lane) {
     request.attempt_headers = attempt_headers(flight);
     request.event = flight.delivery.event;
     wire_.start(lane.wire_lane(), std::move(request));
+    return_surplus(lane, flight.started_at);  // if this is a probe, all
 }
 
 HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
@@ -199,6 +226,7 @@ void Dispatcher::pump() {
     park_old(now);
     cut_overdue(running_, now);
     cut_overdue(parked_, now);
+    wake_due(now);
     // Before old ones are handed back, so that a pause of our host is not the endpoints' fault.
     start_and_push();
     return_old(now);
@@ -226,6 +254,8 @@ std::int64_t Dispatcher::wait_ms() const {
         next = std::min<microseconds>(next, parked_.front().deadline + overdue_grace);
     if (!expiries_.empty())
         next = std::min(next, expiries_.top().at);
+    if (!wakeups_.empty())
+        next = std::min(next, wakeups_.begin()->first);
     if (next == microseconds::max())
         return -1;
     const microseconds now = clock_.steady();

@@ -8,6 +8,7 @@
 #include <deque>
 #include <list>
 #include <queue>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -53,6 +54,10 @@ class Dispatcher {
     std::int64_t wait_ms() const;
     std::size_t outcomes_waiting() const { return outcomes_.size(); }
     bool take_outcome(Outcome& outcome);
+    // How long the host should not read retries of this hook.
+    std::int64_t hook_wait_ms(std::int64_t hook_id) const;
+    // The hook whose circuit changed first, and its circuit as it is now.
+    bool take_circuit_change(WhispererCircuit& circuit);
 
   private:
     struct InFlight {
@@ -62,6 +67,7 @@ class Dispatcher {
         microseconds started_at{0};
         microseconds started_unix{0};
         microseconds deadline{0};
+        std::uint64_t ticket = 0;  // for its lane's circuit
         bool parked = false;
         std::list<InFlight>::iterator self;
     };
@@ -77,6 +83,8 @@ class Dispatcher {
     bool has_room_for(const Lane& lane, microseconds now) const;
     void wake(Lane& lane);
     void schedule_expiry(Lane& lane);
+    void wake_due(microseconds now);
+    void await_token(Lane& lane, microseconds now);
     void start_and_push();
     void start_ready();
     void start(Lane& lane);
@@ -87,6 +95,8 @@ class Dispatcher {
     void cut_overdue(InFlightList& list, microseconds now);
     void return_old(microseconds now);
     void return_surplus(Lane& lane, microseconds now);
+    void note_circuit_change(Lane& lane);
+    void forget_circuit_change(Lane& lane);
     void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);
     void forget_if_done(Lane& lane);
 
@@ -100,6 +110,8 @@ class Dispatcher {
     std::deque<Lane*> ready_;  // lanes that may start, in turn
     bool blocked_ = false;     // the last turn left ready lanes for want of room
     std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
+    std::set<std::pair<microseconds, Lane*>> wakeups_;  // of lanes that wait for a token
+    std::deque<Lane*> changed_circuits_;
 
     InFlightList running_;
     InFlightList parked_;

@@ -3,8 +3,16 @@
 #include "verdict.h"
 
 #include <algorithm>
+#include <cstdio>
 
 namespace whisperer::engine {
+namespace {
+
+std::int64_t ms_until(microseconds moment, microseconds now) {
+    return moment <= now ? 0 : std::chrono::ceil<milliseconds>(moment - now).count();
+}
+
+}  // namespace
 
 void Dispatcher::collect() {
     results_.clear();
@@ -21,6 +29,9 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     const bool delivered = result.end == WireEnd::Answered && result.http_status / 100 == 2;
     lane.ended(result, delivered, was_retry, flight.parked, now, settings_->park_after);
     busy_lanes_ -= lane.in_flight() == 0 ? 1 : 0;
+    if (settings_->circuit_breaker && !lane.dropped &&
+        lane.judge_circuit(flight.ticket, result, delivered, now))
+        note_circuit_change(lane);
 
     if (result.end == WireEnd::OurFault) {
         give_back(lane, flight.delivery, now, result.error.c_str());
@@ -36,9 +47,9 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     }
     (flight.parked ? parked_ : running_).erase(flight.self);
     blocked_ = false;
+    return_surplus(lane, now);
     if (lane.queued() > 0)
         wake(lane);
-    return_surplus(lane, now);
     forget_if_done(lane);
 }
 
@@ -73,6 +84,7 @@ void Dispatcher::cut_overdue(InFlightList& list, microseconds now) {
         WireResult result;
         result.elapsed = now - flight.started_at;
         result.error = "no response in time";
+        result.connected = true;  // for all that is known
         finish(flight, std::move(result));
     }
 }
@@ -86,21 +98,27 @@ void Dispatcher::return_old(microseconds now) {
         Lane& lane = *found->second;
         lane.expiry_scheduled = false;
         Queued delivery;
+        const bool limited = lane.waits_for_token(settings_->max_in_flight_per_hook, now);
         while (lane.take_older_than(now - settings_->park_after, delivery)) {
             --queued_;
-            give_back(lane, delivery, now, "endpoint is busy");
+            give_back(lane, delivery, now, limited ? "rate limit" : "endpoint is busy");
         }
         if (lane.queued() > 0)
             schedule_expiry(lane);
     }
 }
 
-// A lane that is known to be slow or failing does not hold other lanes' credit for park_after.
+// A lane that is known to be slow, failing or limited does not hold other lanes' credit for
+// park_after; one whose circuit is open holds none at all.
 void Dispatcher::return_surplus(Lane& lane, microseconds now) {
+    const bool all = lane.circuit().blocks(now);
+    const bool limited = lane.bucket().limits() && !lane.struggling();
+    const char* why = all ? "circuit is open" : limited ? "rate limit" : "endpoint is busy";
     Queued delivery;
-    while (lane.take_surplus(delivery)) {
+    while (all ? lane.take_older_than(microseconds::max(), delivery)
+               : lane.take_surplus(settings_->park_after, delivery)) {
         --queued_;
-        give_back(lane, delivery, now, "endpoint is busy");
+        give_back(lane, delivery, now, why);
     }
 }
 
@@ -120,6 +138,8 @@ void Dispatcher::drop_hook(std::int64_t id) {
         return;
     Lane& lane = *found->second;
     lane.dropped = true;
+    lane.close_circuit();
+    forget_circuit_change(lane);
     const microseconds now = clock_.steady();
     Queued delivery;
     while (lane.take_older_than(microseconds::max(), delivery)) {
@@ -133,7 +153,46 @@ void Dispatcher::forget_if_done(Lane& lane) {
     if (!lane.dropped || lane.in_flight() > 0)
         return;
     std::erase(ready_, &lane);
+    wakeups_.erase({lane.wakeup_at, &lane});
     lanes_.erase(lane.hook()->id());
+}
+
+void Dispatcher::note_circuit_change(Lane& lane) {
+    if (lane.circuit_changed)
+        return;
+    changed_circuits_.push_back(&lane);
+    lane.circuit_changed = true;
+}
+
+void Dispatcher::forget_circuit_change(Lane& lane) {
+    if (lane.circuit_changed)
+        std::erase(changed_circuits_, &lane);
+    lane.circuit_changed = false;
+}
+
+bool Dispatcher::take_circuit_change(WhispererCircuit& circuit) {
+    if (changed_circuits_.empty())
+        return false;
+    Lane& lane = *changed_circuits_.front();
+    const std::string reason = lane.circuit().reason();
+    changed_circuits_.pop_front();
+    lane.circuit_changed = false;
+    circuit = WhispererCircuit{};
+    circuit.hook_id = lane.hook()->id();
+    const bool closed = lane.circuit().state() == Circuit::State::Closed;
+    circuit.state = closed ? WhispererCircuitClosed : WhispererCircuitOpen;
+    if (lane.circuit().state() == Circuit::State::Open)
+        circuit.retry_after_ms = ms_until(lane.circuit().probe_at(), clock_.steady());
+    std::snprintf(circuit.reason, sizeof circuit.reason, "%s", reason.c_str());
+    return true;
+}
+
+std::int64_t Dispatcher::hook_wait_ms(std::int64_t hook_id) const {
+    const auto found = lanes_.find(hook_id);
+    if (found == lanes_.end() || found->second->dropped)
+        return 0;
+    const microseconds now = clock_.steady();
+    return ms_until(found->second->wants_retries_at(now), now);
 }
 
 }  // namespace whisperer::engine

@@ -139,3 +139,17 @@ size_t whisperer_engine_outcomes(WhispererEngine* engine, WhispererOutcome* outc
         outcomes[i] = door_outcome(handed_out[i]);
     return handed_out.size();
 }
+
+size_t whisperer_engine_circuit_changes(WhispererEngine* engine, WhispererCircuit* circuits,
+                                        size_t capacity) noexcept {
+    std::size_t taken = 0;
+    guarded(nullptr, [&] {
+        while (taken < capacity && engine->dispatcher.take_circuit_change(circuits[taken]))
+            ++taken;
+    });
+    return taken;
+}
+
+int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine, int64_t hook_id) noexcept {
+    return engine->dispatcher.hook_wait_ms(hook_id);
+}

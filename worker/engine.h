@@ -59,6 +59,7 @@ typedef struct WhispererSettings {
     int32_t failure_response_bytes_max; /* kept of the answer to a failed attempt */
     int32_t success_response_bytes_max; /* kept of a 2xx */
     int32_t require_https;              /* boolean */
+    int32_t circuit_breaker;            /* boolean; off: circuits stay closed */
     WhispererSpan allowed_networks;     /* "cidr[:port], ..."; wins over the denied ones */
     WhispererSpan denied_networks;      /* "cidr[:port], ..."; added to the built-in list */
     WhispererSpan divert_to;            /* send everything here; empty: off */
@@ -75,6 +76,7 @@ typedef struct WhispererHook {
     WhispererSpan previous_secret_key; /* empty: none; else both sign (rotation) */
     WhispererSpan additional_headers;  /* JSON object of strings; empty: none */
     WhispererSpan retry_config;        /* retry_countdown_config as JSON; empty: the default */
+    double rate_limit;                 /* requests per second, at most 1000000; 0: no limit */
 } WhispererHook;
 
 typedef struct WhispererEvent {
@@ -97,9 +99,9 @@ typedef enum WhispererOutcomeKind {
     WhispererFailed = 3,  /* final: the attempt failed and was the last, or was refused for good */
     WhispererParked = 4,  /* not final: in flight for longer than park_after_ms; its attempt ends
                              within next_after_ms, so until then nobody else may start one */
-    WhispererReturned = 5 /* final: not started (queue older than park_after_ms, hook dropped, or
-                             our own fault such as no descriptor): no attempt was consumed; try
-                             again after next_after_ms */
+    WhispererReturned = 5 /* final: not started (queue older than park_after_ms, circuit open,
+                             rate limit, hook dropped, or our own fault such as no descriptor): no
+                             attempt was consumed; try again after next_after_ms */
 } WhispererOutcomeKind;
 
 typedef struct WhispererOutcome {
@@ -122,6 +124,20 @@ typedef struct WhispererCredit {
     int64_t deliveries;
     int64_t bytes;
 } WhispererCredit;
+
+/* An endpoint that keeps failing is left alone: its hook's circuit is open. */
+typedef enum WhispererCircuitState {
+    WhispererCircuitClosed = 0,  /* attempts start; to Open */
+    WhispererCircuitOpen = 1,    /* none starts until retry_after_ms; to HalfOpen or Closed */
+    WhispererCircuitHalfOpen = 2 /* a probe runs, no other attempt starts; to Closed or Open */
+} WhispererCircuitState;
+
+typedef struct WhispererCircuit {
+    int64_t hook_id;
+    int32_t state;          /* enum WhispererCircuitState */
+    int64_t retry_after_ms; /* until the next probe; 0 when closed or when one may run or runs */
+    char reason[128];       /* why it is open, for people; empty when closed */
+} WhispererCircuit;
 
 /* For the status view. */
 typedef struct WhispererCounts {
@@ -170,6 +186,16 @@ WhispererCode whisperer_engine_pump(WhispererEngine* engine,
 /* Takes up to capacity outcomes, oldest first. */
 size_t whisperer_engine_outcomes(WhispererEngine* engine, WhispererOutcome* outcomes,
                                  size_t capacity) WHISPERER_NOEXCEPT;
+/* Takes up to capacity circuits that opened or closed, oldest change first.  Each hook is there at
+ * most once, as it is now: Open (again with each probe that failed, the wait being longer) or
+ * Closed; one that is being probed counts as Open.  A hook that is dropped takes its circuit with
+ * it without a change. */
+size_t whisperer_engine_circuit_changes(WhispererEngine* engine, WhispererCircuit* circuits,
+                                        size_t capacity) WHISPERER_NOEXCEPT;
+/* How long the host should not read retries of this hook, because its circuit is open, or its rate
+ * is used up and what is queued has the next tokens.  0: now, or an unknown hook. */
+int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine,
+                                      int64_t hook_id) WHISPERER_NOEXCEPT;
 
 /* Pure functions of the same rules, for the backends that validate what people write.  They need
  * no engine, make no network call and may be called in any process. */

@@ -1,7 +1,11 @@
 // Builds a hook's definition once, so that a request has little left to compute.
 #include "hook.h"
 
+#include <cmath>
+
+#include "invalid.h"
 #include "settings.h"
+#include "token_bucket.h"
 
 namespace whisperer::engine {
 namespace {
@@ -9,14 +13,22 @@ namespace {
 // All that a definition is made from, in one text; lengths in between keep the parts apart.
 std::string source_of(const WhispererHook& door, std::string_view user_agent) {
     std::string source;
+    const std::string_view rate_limit(reinterpret_cast<const char*>(&door.rate_limit),
+                                      sizeof door.rate_limit);
     for (std::string_view part :
          {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
-          view_of(door.additional_headers), view_of(door.retry_config), user_agent}) {
+          view_of(door.additional_headers), view_of(door.retry_config), rate_limit, user_agent}) {
         source += std::to_string(part.size());
         source += ':';
         source += part;
     }
     return source;
+}
+
+double checked_rate_limit(double rate_limit) {
+    if (!std::isfinite(rate_limit) || rate_limit < 0 || rate_limit > rate_limit_max)
+        throw Invalid("rate_limit must be from 0 to 1000000 requests per second");
+    return rate_limit;
 }
 
 }  // namespace
@@ -28,7 +40,8 @@ Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_
       header_lines_(std::make_shared<const HeaderLines>(hook_header_lines(
           view_of(door.additional_headers), std::to_string(door.id), user_agent))),
       signer_(view_of(door.secret_key), view_of(door.previous_secret_key)),
-      retry_plan_(RetryPlan::parse(view_of(door.retry_config))) {}
+      retry_plan_(RetryPlan::parse(view_of(door.retry_config))),
+      rate_limit_(checked_rate_limit(door.rate_limit)) {}
 
 bool Hook::is_made_from(const WhispererHook& door, std::string_view user_agent) const {
     return door.id == id_ && source_ == source_of(door, user_agent);

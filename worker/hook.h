@@ -24,6 +24,7 @@ class Hook {
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
     const Signer& signer() const { return signer_; }
     const RetryPlan& retry_plan() const { return retry_plan_; }
+    double rate_limit() const { return rate_limit_; }  // requests per second; 0: none
     // Whether it was made from exactly this, so that a reload of all hooks costs little.
     bool is_made_from(const WhispererHook& door, std::string_view user_agent) const;
 
@@ -34,6 +35,7 @@ class Hook {
     std::shared_ptr<const HeaderLines> header_lines_;
     Signer signer_;
     RetryPlan retry_plan_;
+    double rate_limit_;
 };
 
 }  // namespace whisperer::engine

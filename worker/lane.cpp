@@ -15,9 +15,10 @@ constexpr seconds resolved_for{50};
 }  // namespace
 
 Lane::Lane(std::shared_ptr<const Hook> hook, std::unique_ptr<WireLane> wire_lane)
-    : hook_(std::move(hook)), wire_lane_(std::move(wire_lane)) {}
+    : hook_(std::move(hook)), wire_lane_(std::move(wire_lane)), bucket_(hook_->rate_limit()) {}
 
-void Lane::replace_hook(std::shared_ptr<const Hook> hook) {
+bool Lane::replace_hook(std::shared_ptr<const Hook> hook) {
+    bool circuit_closed = false;
     if (hook->target()->url != hook_->target()->url) {
         window_ = 1;
         failures_in_a_row_ = 0;
@@ -26,8 +27,14 @@ void Lane::replace_hook(std::shared_ptr<const Hook> hook) {
         mean_response_ = microseconds(0);
         resolved_until_ = microseconds(0);
         reserved_until_ = microseconds(0);
+        circuit_closed = close_circuit();
+    }
+    if (hook->rate_limit() != hook_->rate_limit()) {
+        bucket_ = TokenBucket(hook->rate_limit());
+        reserved_until_ = microseconds(0);
     }
     hook_ = std::move(hook);
+    return circuit_closed;
 }
 
 void Lane::push(Queued delivery) {
@@ -48,7 +55,15 @@ int Lane::limit(int max_per_hook) const {
                     slow() ? std::min(slow_lane_in_flight_max, max_per_hook) : max_per_hook);
 }
 
-bool Lane::may_start(int max_per_hook) const {
+bool Lane::may_start(int max_per_hook, microseconds now) const {
+    return has_capacity(max_per_hook) && !circuit_.blocks(now) && bucket_.token_at() <= now;
+}
+
+bool Lane::waits_for_token(int max_per_hook, microseconds now) const {
+    return has_capacity(max_per_hook) && !circuit_.blocks(now) && bucket_.token_at() > now;
+}
+
+bool Lane::has_capacity(int max_per_hook) const {
     if (queued() == 0 || parked_ >= max_per_hook)
         return false;
     return (slow() ? in_flight() : running_) < limit(max_per_hook);
@@ -76,11 +91,23 @@ bool Lane::take_older_than(microseconds moment, Queued& delivery) {
     return false;
 }
 
-bool Lane::take_surplus(Queued& delivery) {
-    if (!has_surplus())
+// A limited lane need not queue what its rate cannot start before it is too old.
+std::size_t Lane::queue_max(microseconds park_after) const {
+    std::size_t max = struggling() ? struggling_lane_queue_max : std::size_t(-1);
+    if (bucket_.limits()) {
+        const double park_after_s = std::chrono::duration<double>(park_after).count();
+        const double in_time = std::max(bucket_.rate(), 1.0) + bucket_.rate() * park_after_s;
+        max = std::min(max, 1 + static_cast<std::size_t>(in_time));
+    }
+    return max;
+}
+
+bool Lane::take_surplus(microseconds park_after, Queued& delivery) {
+    const std::size_t max = queue_max(park_after);
+    if (queued() <= max)
         return false;
     auto& queue = fresh_.size() >= retries_.size() ? fresh_ : retries_;
-    const auto place = queue.begin() + struggling_lane_queue_max / 2;
+    const auto place = queue.begin() + static_cast<std::ptrdiff_t>(max / 2);
     delivery = std::move(*place);
     queue.erase(place);
     return true;
@@ -94,9 +121,11 @@ microseconds Lane::oldest() const {
     return std::min(fresh_.front().submitted_at, retries_.front().submitted_at);
 }
 
-void Lane::started(bool is_retry) {
+std::uint64_t Lane::started(bool is_retry, microseconds now) {
     ++running_;
     retries_in_flight_ += is_retry ? 1 : 0;
+    bucket_.take(now);
+    return circuit_.started();
 }
 
 void Lane::remember_speed(bool slow_answer) {
@@ -130,13 +159,50 @@ void Lane::ended(const WireResult& result, bool delivered, bool was_retry, bool 
     }
 }
 
+bool Lane::judge_circuit(std::uint64_t ticket, const WireResult& result, bool delivered,
+                         microseconds now) {
+    Circuit::End end = Circuit::End::Failure;
+    if (result.end == WireEnd::OurFault)
+        end = Circuit::End::OurFault;
+    else if (delivered)
+        end = Circuit::End::Success;
+    else if (result.end == WireEnd::Failed && !result.connected && !result.refused)
+        end = Circuit::End::NoConnection;
+    const bool changed = circuit_.ended(ticket, end, now);
+    if (changed && circuit_.state() == Circuit::State::Closed)
+        reserved_until_ = microseconds(0);
+    return changed;
+}
+
+bool Lane::close_circuit() {
+    const bool changed = circuit_.reset();
+    if (changed)
+        reserved_until_ = microseconds(0);
+    return changed;
+}
+
+microseconds Lane::wants_retries_at(microseconds now) const {
+    if (circuit_.state() == Circuit::State::Open)
+        return circuit_.probe_at();
+    if (circuit_.state() == Circuit::State::HalfOpen)
+        return now + return_wait_min;
+    if (queued() == 0 || bucket_.token_at() <= now)
+        return now;
+    return bucket_.token_at() + static_cast<std::int64_t>(queued()) * bucket_.spacing();
+}
+
 milliseconds Lane::reserve_return(microseconds now) {
+    const bool blocked = circuit_.blocks(now);
     reserved_until_ = std::max<microseconds>(reserved_until_, now + return_wait_min);
+    if (circuit_.state() == Circuit::State::Open)
+        reserved_until_ = std::max(reserved_until_, circuit_.probe_at());
+    reserved_until_ = std::max(reserved_until_, bucket_.token_at());
+    reserved_until_ = std::min<microseconds>(reserved_until_, now + return_wait_max);
     const auto wait = std::chrono::ceil<milliseconds>(reserved_until_ - now);
     const int requests = slow() ? std::min(window_, slow_lane_in_flight_max) : window_;
     const microseconds spacing =
-        mean_response_.count() == 0 ? return_spacing_max : mean_response_ / requests;
-    reserved_until_ += std::min(spacing, return_spacing_max);
+        blocked || mean_response_.count() == 0 ? return_spacing_max : mean_response_ / requests;
+    reserved_until_ += std::max(std::min(spacing, return_spacing_max), bucket_.spacing());
     return wait;
 }
 

@@ -3,14 +3,17 @@
 // A lane starts with one request at a time.  Each success adds one (so it doubles per round trip),
 // each failure halves, a failure to connect goes back to one.  It is slow while most of its last
 // eight attempts took longer than park_after: then few requests in all, parked ones included, and a
-// short queue.  Owned and driven by the dispatcher; knows neither clock nor wire.
+// short queue.  A circuit breaker and a rate limit may keep it from starting at all.  Owned and
+// driven by the dispatcher; knows neither clock nor wire.
 #pragma once
 #include <deque>
 #include <memory>
 
+#include "circuit.h"
 #include "clock.h"
 #include "envelope.h"
 #include "hook.h"
+#include "token_bucket.h"
 #include "wire.h"
 
 namespace whisperer::engine {
@@ -24,6 +27,8 @@ inline constexpr milliseconds return_wait_min{1000};
 // that has recovered is not kept waiting by what it was, and one that has not costs at most a
 // hundred re-readings a second.
 inline constexpr microseconds return_spacing_max{10000};
+// Only a rate limit of almost nothing asks for more.
+inline constexpr std::chrono::hours return_wait_max{24 * 365};
 
 struct Queued {
     std::uint64_t token = 0;
@@ -38,31 +43,44 @@ class Lane {
 
     const std::shared_ptr<const Hook>& hook() const { return hook_; }
     WireLane& wire_lane() { return *wire_lane_; }
-    // A new address is a new endpoint: what was learned of the old one is forgotten.
-    void replace_hook(std::shared_ptr<const Hook> hook);
+    // A new address is a new endpoint: what was learned of the old one is forgotten.  A new rate
+    // begins with a full bucket.  True: the circuit closed by it.
+    bool replace_hook(std::shared_ptr<const Hook> hook);
 
     void push(Queued delivery);
     void pop_newest(bool is_retry);  // undoes a push
-    bool may_start(int max_per_hook) const;
+    bool may_start(int max_per_hook, microseconds now) const;
+    // Only its rate limit keeps it from starting.
+    bool waits_for_token(int max_per_hook, microseconds now) const;
     // The next in turn.  While first attempts wait, retries get every second turn and at most half
     // of the requests.  Only if may_start.
     Queued take(int max_per_hook);
     // The oldest that was submitted at or before the moment, if any.
     bool take_older_than(microseconds moment, Queued& delivery);
-    // The one that the lane's shortened queue has no place for, if any; the first such.
-    bool take_surplus(Queued& delivery);
-    bool has_surplus() const { return struggling() && queued() > struggling_lane_queue_max; }
+    // One that the lane's shortened queue has no place for, if any; the first such.
+    bool take_surplus(microseconds park_after, Queued& delivery);
     std::size_t queued() const { return fresh_.size() + retries_.size(); }
     microseconds oldest() const;  // when it was submitted; only if queued() > 0
 
-    void started(bool is_retry);
+    // Returns the attempt's ticket for the circuit.
+    std::uint64_t started(bool is_retry, microseconds now);
     void parked();
     void ended(const WireResult& result, bool delivered, bool was_retry, bool was_parked,
                microseconds now, microseconds park_after);
     int in_flight() const { return running_ + parked_; }
 
+    // What an attempt's end says about the endpoint.  True: the circuit opened or closed by it.
+    bool judge_circuit(std::uint64_t ticket, const WireResult& result, bool delivered,
+                       microseconds now);
+    // True: it was open.
+    bool close_circuit();
+    const Circuit& circuit() const { return circuit_; }
+    const TokenBucket& bucket() const { return bucket_; }
+
     // How long a delivery that is handed back should stay away.
     milliseconds reserve_return(microseconds now);
+    // From when retries may be read again; not after now: at once.
+    microseconds wants_retries_at(microseconds now) const;
     bool slow() const;
     bool struggling() const { return slow() || failures_in_a_row_ >= struggling_after_failures; }
     // Its name was found lately, so another request is not likely to need a look-up.
@@ -72,8 +90,12 @@ class Lane {
     bool ready = false;             // is in the list of lanes that may start
     bool expiry_scheduled = false;  // has an entry in the heap of queue ages
     bool dropped = false;           // lives on until its requests have ended
+    bool circuit_changed = false;   // is in the list of changes that the host has not seen
+    microseconds wakeup_at = microseconds::max();  // its entry among the wake-ups; max: none
 
   private:
+    bool has_capacity(int max_per_hook) const;
+    std::size_t queue_max(microseconds park_after) const;
     int limit(int max_per_hook) const;
     void remember_speed(bool slow_answer);
 
@@ -93,6 +115,8 @@ class Lane {
     microseconds mean_response_{0};
     microseconds resolved_until_{0};
     microseconds reserved_until_{0};
+    Circuit circuit_;
+    TokenBucket bucket_;
 };
 
 }  // namespace whisperer::engine

@@ -27,6 +27,7 @@ struct Settings {
     std::size_t failure_response_bytes_max;
     std::size_t success_response_bytes_max;
     bool require_https;
+    bool circuit_breaker;
     AddressGuard guard;
     std::shared_ptr<const Target> divert_to;  // null: off
     std::string proxy;

@@ -40,8 +40,9 @@ struct WireResult {
     void* cookie = nullptr;
     WireEnd end = WireEnd::Failed;
     int http_status = 0;
-    bool resolved = false;  // the name was found, or there was none to look up
-    bool refused = false;   // by the address guard or by require_https: nothing was sent
+    bool resolved = false;   // the name was found, or there was none to look up
+    bool refused = false;    // by the address guard or by require_https: nothing was sent
+    bool connected = false;  // with TLS where there is any: a request could be sent
     microseconds elapsed{0};
     std::optional<seconds> retry_after;
     std::string location;  // of a redirect

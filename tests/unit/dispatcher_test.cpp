@@ -1,73 +1,13 @@
 // When deliveries start, park, come back and end: with a clock that stands still and a wire that
 // answers when told, so that a day of a failing endpoint takes a millisecond.
-#include "dispatcher.h"
-
-#include <gtest/gtest.h>
-
 #include <map>
 #include <set>
 
-#include "fakes.h"
+#include "dispatcher_fixture.h"
 #include "invalid.h"
 
 namespace whisperer::engine {
 namespace {
-
-WhispererSpan span(const char* text) {
-    return {text, std::char_traits<char>::length(text)};
-}
-
-WhispererSettings settings() {
-    WhispererSettings settings{};
-    settings.max_in_flight = 8;
-    settings.max_in_flight_per_hook = 4;
-    settings.park_after_ms = 1000;
-    settings.request_timeout_ms = 10000;
-    settings.connect_timeout_ms = 5000;
-    settings.queued_bytes_max = 1 << 20;
-    settings.failure_response_bytes_max = 8192;
-    settings.success_response_bytes_max = 1024;
-    settings.version = span("1.0");
-    return settings;
-}
-
-class DispatcherTest : public testing::Test {
-  protected:
-    void put(std::int64_t id, const char* retry = "", const char* url = "http://192.0.2.1/") {
-        WhispererHook hook{};
-        hook.id = id;
-        hook.target_url = span(url);
-        hook.secret_key = span("secret");
-        hook.retry_config = span(retry);
-        dispatcher.put_hook(std::make_shared<const Hook>(hook, "whisperer/1.0", false));
-    }
-
-    void submit(std::int64_t hook_id, std::uint64_t token, int retry_count = 0) {
-        WhispererEvent event{};
-        event.id[15] = static_cast<std::uint8_t>(token);
-        event.type = span("e");
-        event.data = span("{}");
-        const WhispererDelivery delivery{token, hook_id, retry_count};
-        dispatcher.submit(event, &delivery, 1);
-    }
-
-    std::vector<Outcome> outcomes() {
-        std::vector<Outcome> taken;
-        Outcome outcome;
-        while (dispatcher.take_outcome(outcome))
-            taken.push_back(std::move(outcome));
-        return taken;
-    }
-
-    std::vector<Outcome> pump() {
-        dispatcher.pump();
-        return outcomes();
-    }
-
-    FakeClock clock;
-    FakeWire wire;
-    Dispatcher dispatcher{clock, wire, std::make_shared<const Settings>(settings()), 1000};
-};
 
 TEST_F(DispatcherTest, ALaneStartsWithOneAndGrowsToItsLimit) {
     put(1);
@@ -397,7 +337,7 @@ TEST_F(DispatcherTest, BytesAreHeldOncePerEventAndUntilItsLastDeliveryEnds) {
 
 // Slow endpoints that fill the engine leave every other lane a place for its first request.
 TEST_F(DispatcherTest, FullOfSlowOnesThereIsRoomForAFirst) {
-    Dispatcher small(clock, wire, std::make_shared<const Settings>(settings()), 8);
+    Dispatcher small(clock, wire, std::make_shared<const Settings>(small_settings()), 8);
     const auto put_small = [&](std::int64_t id) {
         WhispererHook hook{};
         hook.id = id;

@@ -434,6 +434,29 @@ TEST_F(EngineTest, SaysWhatIsInvalid) {
     EXPECT_THAT(driver.error.message, HasSubstr("10.0.0.0/33"));
 }
 
+TEST_F(EngineTest, ACircuitOpensWhenNothingListensAndClosesForAnotherAddress) {
+    driver.settings.circuit_breaker = 1;
+    ASSERT_EQ(driver.configure(), WhispererOk);
+    ASSERT_EQ(driver.put_hook(1, "http://127.0.0.1:1/"), WhispererOk);
+    for (std::uint64_t token = 1; token <= 11; ++token) {
+        ASSERT_EQ(driver.submit(token, 1), WhispererOk);
+        ASSERT_TRUE(driver.run_for(&server, token));
+    }
+    EXPECT_EQ(driver.got[9].kind, WhispererRetry);
+    EXPECT_EQ(driver.got[10].kind, WhispererReturned);
+    EXPECT_GT(whisperer_engine_hook_wait_ms(driver.engine, 1), 25000);
+    WhispererCircuit circuits[2];
+    EXPECT_EQ(whisperer_engine_circuit_changes(driver.engine, circuits, 0), 0U);
+    ASSERT_EQ(whisperer_engine_circuit_changes(driver.engine, circuits, 2), 1U);
+    EXPECT_EQ(circuits[0].hook_id, 1);
+    EXPECT_EQ(circuits[0].state, WhispererCircuitOpen);
+    EXPECT_STREQ(circuits[0].reason, "10 connections failed in a row");
+    ASSERT_EQ(driver.put_hook(1, server.url()), WhispererOk);
+    ASSERT_EQ(whisperer_engine_circuit_changes(driver.engine, circuits, 2), 1U);
+    EXPECT_EQ(circuits[0].state, WhispererCircuitClosed);
+    EXPECT_EQ(whisperer_engine_hook_wait_ms(driver.engine, 99), 0);
+}
+
 TEST_F(EngineTest, IdleEngineHasNoDeadlineAndAQuietDescriptor) {
     ASSERT_EQ(driver.put_hook(1, server.url()), WhispererOk);
     EXPECT_EQ(deliver().kind, WhispererDelivered);

@@ -51,13 +51,14 @@ class FakeWire final : public Wire {
     int fd() const override { return -1; }
     std::int64_t connections_total() const override { return 0; }
 
-    // Ends the oldest running request.
+    // Ends the oldest running request: by a status, 0: could not connect, -1: connection lost.
     void answer(int status, microseconds elapsed = milliseconds(1)) {
         WireResult result;
         result.cookie = running.front();
         result.end = status > 0 ? WireEnd::Answered : WireEnd::Failed;
-        result.http_status = status;
+        result.http_status = std::max(status, 0);
         result.resolved = true;
+        result.connected = status != 0;
         result.elapsed = elapsed;
         running.erase(running.begin());
         results.push_back(std::move(result));
