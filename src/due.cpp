@@ -72,7 +72,7 @@ void hand_out(Worker* worker, const Hook* hook, int row) {
         return;
     }
     char* event_type = text_column(row, DueEventType);
-    delivery.once = strcmp(event_type, ping_event_type) == 0;
+    note_event_type(&delivery, event_type);
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
     event.type = {event_type, strlen(event_type)};
     int32 round_start = DatumGetInt32(column(row, DueRoundStart, &is_null));
@@ -99,8 +99,14 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
     }
 }
 
-bool is_due(const Hook* hook, TimestampTz now) {
-    return hook->runnable && hook->next_due_at <= now;
+// An open circuit and a used-up rate are left alone: the backlog is not read.
+bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
+    if (!hook->runnable || hook->next_due_at > now)
+        return false;
+    int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
+    if (wait_ms > 0)
+        hook->next_due_at = now + wait_ms * 1000;
+    return wait_ms == 0;
 }
 
 void cancel_deleted(HookSet* hooks, TimestampTz now) {
@@ -123,14 +129,14 @@ void read_due(Worker* worker) {
     bool any_deleted = false, any_due = false;
     for (int i = 0; i < hooks->count; i++) {
         any_deleted |= hooks->hooks[i].is_deleted && hooks->hooks[i].next_due_at <= now;
-        any_due |= is_due(&hooks->hooks[i], now);
+        any_due |= is_due(worker, &hooks->hooks[i], now);
     }
     if (any_deleted)
         cancel_deleted(hooks, now);
     if (any_due) {
         begin_transaction("reading due retries");
         for (int i = 0; i < hooks->count && has_credit(worker); i++)
-            if (is_due(&hooks->hooks[i], now))
+            if (is_due(worker, &hooks->hooks[i], now))
                 read_hook(worker, &hooks->hooks[i], now);
         commit_transaction();
     }

@@ -65,7 +65,9 @@ constexpr const char* load_query =
     "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
     "AND r.disabled_resumes IS DISTINCT FROM h.resumes AS is_runnable, "
     "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
-    "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried "
+    "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
+    "h.rate_limit, r.failing_since, r.circuit_opened_at IS NOT NULL, "
+    "starts_with(h.event_type, 'whisperer-') "
     "FROM whisperer.hook_definition h "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
     "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
@@ -88,6 +90,10 @@ enum LoadColumn {
     LoadSinceIncarnation,
     LoadCreatedAt,
     LoadCarried,
+    LoadRateLimit,
+    LoadFailingSince,
+    LoadCircuitOpen,
+    LoadOperator,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -98,7 +104,9 @@ uint64 fingerprint(const WhispererHook& hook) {
         hash =
             hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
                                                                   (int)part.size, part.size + 1)));
-    return hash;
+    return hash_combine64(hash,
+                          DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
+                                                           sizeof hook.rate_limit, 0)));
 }
 
 // Tells the engine of a runnable hook, unless it knows this definition already.
@@ -110,6 +118,9 @@ void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) 
     definition.previous_secret_key = utf8_column(row, LoadPreviousSecret);
     definition.additional_headers = utf8_column(row, LoadHeaders);
     definition.retry_config = utf8_column(row, LoadRetry);
+    bool is_null;
+    Datum rate_limit = column(row, LoadRateLimit, &is_null);
+    definition.rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
     hook->fingerprint = fingerprint(definition);
     if (before && before->runnable && before->fingerprint == hook->fingerprint)
         return;
@@ -144,6 +155,23 @@ void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
     set->carried_count++;
 }
 
+// What hook_run says counts when the process knows nothing yet.  An engine that has just been told
+// of the hook has its circuit closed.
+void load_health(Hook* hook, int row, const Hook* before) {
+    bool is_known = before && before->runnable && hook->runnable;
+    if (is_known) {
+        hook->failing_since = before->failing_since;
+        hook->failing_is_written = before->failing_is_written;
+        hook->circuit_is_open = before->circuit_is_open;
+        return;
+    }
+    bool is_null;
+    Datum failing_since = column(row, LoadFailingSince, &is_null);
+    hook->failing_since = is_null ? 0 : DatumGetTimestampTz(failing_since);
+    hook->failing_is_written = !is_null;
+    hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
+}
+
 void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
     hook->id = int64_column(row, LoadId);
     hook->owner_name = text_column(row, LoadOwner);
@@ -161,8 +189,10 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     }
     if (hook->is_deleted && before && !before->is_deleted)
         hook->next_due_at = DT_NOBEGIN;
+    load_health(hook, row, before);
     if (hook->runnable)
         put_hook(engine, hook, row, before);
+    set->stale_circuits += hook->circuit_is_stale;
     if (!hook->runnable && before && before->runnable)
         whisperer_engine_drop_hook(engine, hook->id);
     bool is_null;
@@ -216,7 +246,8 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     set->by_type = create_index(set->context, "whisperer event types", sizeof(TypeEntry::name),
                                 sizeof(TypeEntry), HASH_STRINGS);
     set->stale = false;
-    set->unadopted = set->carried_count = 0;
+    set->unadopted = set->carried_count = set->stale_circuits = 0;
+    set->has_operators = false;
     set->reload_at = DT_NOEND;
     load_control(set);
 
@@ -231,6 +262,8 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
         int64 id = int64_column((int)row, LoadId);
         if (!serves(set, id))
             continue;
+        set->has_operators |=
+            bool_column((int)row, LoadActive) && bool_column((int)row, LoadOperator);
         set->unadopted += bool_column((int)row, LoadActive) && !bool_column((int)row, LoadNative);
         HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
         index->index = set->count++;

@@ -36,6 +36,11 @@ struct Hook {
     TimestampTz next_due_at;
     TimestampTz low_at;
     pg_uuid_t low_id;
+    // See hook_health.h.
+    TimestampTz failing_since;  // 0: the last attempt succeeded
+    bool failing_is_written;
+    bool circuit_is_open;
+    bool circuit_is_stale;  // hook_run says open, and a new engine knows nothing of it
 };
 
 struct HookSet {
@@ -49,6 +54,8 @@ struct HookSet {
     bool requests_arrived;       // people asked for something beside hooks; see requests.h
     bool names_stale;            // a role may have been renamed
     int64 unadopted;             // hooks that wait for whisperer.resume()
+    int stale_circuits;          // hooks of which circuit_is_stale
+    bool has_operators;          // somebody, somewhere, subscribed to operator events
     int carried_count;           // hooks with something to take over
     bool delivery_paused;        // whisperer.pause()
     TimestampTz reload_at;       // a rotated secret runs out

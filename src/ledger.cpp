@@ -27,6 +27,7 @@ LedgerEntry entry_for(const Inflight& delivery) {
     entry.slot = delivery.slot;
     entry.page = delivery.page;
     entry.retry_count = delivery.retry_count;
+    entry.is_operator_event = delivery.is_operator_event;
     return entry;
 }
 
@@ -51,15 +52,6 @@ TimestampTz timestamp_from_unix(int64 microseconds) {
     return microseconds - (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
-void disable(Ledger* ledger, int64 hook_id, const char* reason) {
-    for (int i = 0; i < ledger->disabled_count; i++)
-        if (ledger->disabled[i].hook_id == hook_id)
-            return;
-    // More than that in one batch: the next 410 of the hook says it again.
-    if (ledger->disabled_count < (int)lengthof(ledger->disabled))
-        ledger->disabled[ledger->disabled_count++] = {hook_id, reason};
-}
-
 }  // namespace
 
 Ledger* create_ledger(MemoryContext context) {
@@ -69,6 +61,8 @@ Ledger* create_ledger(MemoryContext context) {
     ledger->capacity = 1024;
     ledger->entries =
         (LedgerEntry*)MemoryContextAlloc(context, sizeof(LedgerEntry) * ledger->capacity);
+    ledger->news_capacity = 16;
+    ledger->news = (HookNews*)MemoryContextAlloc(context, sizeof(HookNews) * ledger->news_capacity);
     return ledger;
 }
 
@@ -116,8 +110,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
         entry.response = kept_text(ledger, outcome.response);
     }
     entry.error = kept_text(ledger, outcome.error);
-    if (outcome.hook_gone)
-        disable(ledger, outcome.hook_id, "the receiver answered 410 Gone");
+    note_outcome(ledger, hook, outcome);
     add_entry(ledger, entry);
 
     delivery->page = -1;
@@ -131,7 +124,7 @@ void forget_batch(Ledger* ledger, Tracker* tracker) {
     for (int i = 0; i < ledger->count; i++)
         settle(tracker, ledger->entries[i].page);
     ledger->count = 0;
-    ledger->disabled_count = 0;
+    ledger->news_count = 0;
     MemoryContextReset(ledger->context);
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "../worker/engine.h"
+#include "hook_health.h"
 #include "hook_set.h"
 #include "pg.h"
 #include "tracker.h"
@@ -21,6 +22,7 @@ enum class DeliveryState : int {
 struct LedgerEntry {
     bool is_update;  // a row is there already
     bool is_failed_attempt;
+    bool is_operator_event;  // nobody is told if it fails
     DeliveryState state;
     pg_uuid_t event_id;
     int64 hook_id;
@@ -36,18 +38,15 @@ struct LedgerEntry {
     WhispererSpan error;     // UTF-8; empty: none
 };
 
-struct DisabledHook {
-    int64 hook_id;
-    const char* reason;
-};
-
 struct Ledger {
     MemoryContext context;  // texts of the batch; emptied when it is written
     LedgerEntry* entries;
     int count;
     int capacity;
-    int disabled_count;
-    DisabledHook disabled[16];
+    HookNews* news;  // written with the batch
+    int news_count;
+    int news_capacity;
+    bool has_operators;     // failures are told of
     TimestampTz oldest_at;  // when the first entry of the batch came
 };
 

@@ -146,25 +146,11 @@ void write_entries(const Ledger* ledger, bool (*is_chosen)(const LedgerEntry&), 
     run_plan(kept_plan(plan, query, ColumnCount + 1, types), values, nullptr, false, 0, expected);
 }
 
-void write_disabled(const Ledger* ledger) {
-    static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, TEXTOID};
-    for (int i = 0; i < ledger->disabled_count; i++) {
-        Datum values[] = {Int64GetDatum(ledger->disabled[i].hook_id),
-                          CStringGetTextDatum(ledger->disabled[i].reason)};
-        run_plan(
-            kept_plan(&plan,
-                      "INSERT INTO whisperer.hook_run AS r (hook_id, disabled_at, "
-                      "disabled_reason, disabled_resumes) SELECT h.id, now(), $2, h.resumes "
-                      "FROM whisperer.hook_definition h WHERE h.id = $1 "
-                      "ON CONFLICT (hook_id) DO UPDATE SET disabled_at = excluded.disabled_at, "
-                      "disabled_reason = excluded.disabled_reason, "
-                      "disabled_resumes = excluded.disabled_resumes",
-                      lengthof(types), types),
-            values, nullptr, false, 0, SPI_OK_INSERT);
-        ereport(LOG, errmsg("whisperer: hook " INT64_FORMAT " disabled: %s",
-                            ledger->disabled[i].hook_id, ledger->disabled[i].reason));
-    }
+void tell_of_failures(const Ledger* ledger) {
+    for (int i = 0; i < ledger->count; i++)
+        if (ledger->entries[i].state == DeliveryState::Failed &&
+            !ledger->entries[i].is_operator_event)
+            tell_of_failure(ledger->entries[i]);
 }
 
 }  // namespace
@@ -177,7 +163,9 @@ void write_batch(const Ledger* ledger) {
         write_entries(ledger, is_update, &update_plan, update_query, SPI_OK_UPDATE);
         write_entries(ledger, is_failed_attempt, &attempt_plan, attempt_query, SPI_OK_INSERT);
     }
-    write_disabled(ledger);
+    write_news(ledger);
+    if (ledger->has_operators)
+        tell_of_failures(ledger);
 }
 
 int64 cancel_pending(int64 hook_id, int limit) {

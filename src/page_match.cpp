@@ -86,7 +86,7 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
     delivery.hook_id = hook.id;
     delivery.xid = row.xid;
     delivery.slot = row.slot;
-    delivery.once = strcmp(row.event_type, ping_event_type) == 0;
+    note_event_type(&delivery, row.event_type);
     delivery.page = page;
     return delivery;
 }
@@ -184,6 +184,11 @@ Row row_at(SPITupleTable* rows, uint64 number) {
 }
 
 }  // namespace
+
+void note_event_type(Inflight* delivery, const char* event_type) {
+    delivery->once = strcmp(event_type, ping_event_type) == 0;
+    delivery->is_operator_event = strncmp(event_type, "whisperer-", 10) == 0;
+}
 
 const char* read_payload(Datum data, WhispererSpan* utf8) {
     if (toast_raw_datum_size(data) - VARHDRSZ > (Size)settings.max_payload_bytes)

@@ -7,6 +7,7 @@
 namespace whisperer::pg {
 
 struct Hook;
+struct Inflight;
 struct Worker;
 
 #define PAGE_COLUMNS \
@@ -30,6 +31,9 @@ enum PageColumn {
 
 // A ping is sent once, whatever comes of it.
 constexpr const char* ping_event_type = "whisperer-ping";
+
+// Notes what kind of event it is that goes out.
+void note_event_type(Inflight* delivery, const char* event_type);
 
 // The payload of an event as it is sent.  Returns why it cannot be sent; null: it can.  The span
 // points into memory of the current context.

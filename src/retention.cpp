@@ -21,6 +21,7 @@ enum ExpiredColumn {
     ExpiredHookId,
     ExpiredXid,
     ExpiredRetryCount,
+    ExpiredOperatorEvent,
 };
 
 int64 look_interval_us() {
@@ -36,6 +37,7 @@ void expire_row(Worker* worker, int row, int16 slot) {
     delivery.xid = DatumGetUInt64(column(row, ExpiredXid, &is_null));
     delivery.slot = slot;
     delivery.retry_count = DatumGetInt32(column(row, ExpiredRetryCount, &is_null));
+    delivery.is_operator_event = bool_column(row, ExpiredOperatorEvent);
     delivery.page = -1;
     if (serves(worker->hooks, delivery.hook_id) &&
         !row_is_in_flight(worker->tracker, delivery.event_id, delivery.hook_id))
@@ -49,11 +51,14 @@ bool expire(Worker* worker, int16 slot) {
     pg_uuid_t bound = event_id_bound(retention_horizon(GetCurrentTimestamp()));
     const Oid types[] = {INT2OID, UUIDOID, INT8OID};
     Datum values[] = {Int16GetDatum(slot), UUIDPGetDatum(&bound), Int64GetDatum(expired_rows_max)};
-    run_plan(kept_plan(&plan,
-                       "SELECT event_id, hook_id, xid, retry_count FROM whisperer.delivery "
-                       "WHERE slot = $1 AND state = 'pending' AND event_id < $2 LIMIT $3",
-                       lengthof(types), types),
-             values, nullptr, true, 0, SPI_OK_SELECT);
+    run_plan(
+        kept_plan(&plan,
+                  "SELECT event_id, hook_id, xid, retry_count, EXISTS (SELECT FROM "
+                  "whisperer.outbox o WHERE o.xid = d.xid AND o.id = d.event_id AND o.slot = $1 "
+                  "AND starts_with(o.event_type, 'whisperer-')) FROM whisperer.delivery d "
+                  "WHERE slot = $1 AND state = 'pending' AND event_id < $2 LIMIT $3",
+                  lengthof(types), types),
+        values, nullptr, true, 0, SPI_OK_SELECT);
     for (uint64 row = 0; row < SPI_processed; row++)
         expire_row(worker, (int)row, slot);
     return SPI_processed == expired_rows_max;

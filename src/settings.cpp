@@ -79,6 +79,9 @@ void define_limits() {
     define_int("whisperer.retention",
                "How long events and their deliveries are kept; what is still pending then fails.",
                &s.retention_s, 30 * 86400, 10, 10 * 366 * 86400, GUC_UNIT_S);
+    define_int("whisperer.disable_after",
+               "A hook with nothing but failures for this long is disabled.", &s.disable_after_s,
+               5 * 86400, 1, 366 * 86400, GUC_UNIT_S);
 }
 
 }  // namespace
@@ -88,6 +91,9 @@ void define_settings() {
     define_bool("whisperer.enabled", "Delivers events; recording goes on either way.", &s.enabled,
                 true);
     define_limits();
+    define_bool("whisperer.circuit_breaker",
+                "Leaves a hook alone for a while whose attempts mostly fail.", &s.circuit_breaker,
+                true);
     define_bool("whisperer.require_https", "Accepts only https in target_url.", &s.require_https,
                 false);
     define_string("whisperer.allowed_networks",

@@ -17,6 +17,8 @@ struct Settings {
     int max_response_bytes;
     int max_payload_bytes;
     int retention_s;
+    int disable_after_s;
+    bool circuit_breaker;
     bool require_https;
     char* allowed_networks;
     char* denied_networks;

@@ -95,6 +95,22 @@ void read_retries(TimestampTz now) {
     in_transaction = false;
 }
 
+void note_circuits() {
+    WhispererCircuit changes[16];
+    size_t count;
+    do {
+        count = whisperer_engine_circuit_changes(worker->engine, changes, lengthof(changes));
+        for (size_t i = 0; i < count; i++)
+            note_circuit(worker->ledger, find_hook(worker->hooks, changes[i].hook_id), changes[i]);
+    } while (count == lengthof(changes));
+    if (worker->hooks->stale_circuits == 0)
+        return;
+    for (int i = 0; i < worker->hooks->count; i++)
+        if (worker->hooks->hooks[i].circuit_is_stale)
+            note_fresh_circuit(worker->ledger, &worker->hooks->hooks[i]);
+    worker->hooks->stale_circuits = 0;
+}
+
 void run_engine() {
     WhispererError error = {};
     if (whisperer_engine_pump(worker->engine, &error) != WhispererOk)
@@ -113,6 +129,7 @@ void run_engine() {
                 worker->failed_deliveries++;
         }
     } while (count == lengthof(outcomes));
+    note_circuits();
     if (worker->ledger->count > 0)
         hold_at("after-post");
 }
@@ -120,7 +137,7 @@ void run_engine() {
 bool batch_is_due(TimestampTz now) {
     const Ledger* ledger = worker->ledger;
     if (ledger->count == 0)
-        return false;
+        return ledger->news_count > 0;
     WhispererCounts counts;
     whisperer_engine_counts(worker->engine, &counts);
     return ledger->count >= batch_entries_max || now - ledger->oldest_at >= batch_age_max_us ||
@@ -146,6 +163,7 @@ struct Writes {
 void write(const Writes& what) {
     in_transaction = true;
     begin_transaction("writing the ledger");
+    worker->ledger->has_operators = worker->hooks->has_operators;
     if (what.batch)
         write_batch(worker->ledger);
     if (worker->take_over.at_end)
@@ -166,8 +184,11 @@ void write(const Writes& what) {
     if (!what.batch)
         return;
     hold_at("after-ledger");
-    if (worker->ledger->disabled_count > 0)
-        worker->hooks->stale = turn.look = true;
+    for (int i = 0; i < worker->ledger->news_count; i++)
+        if (worker->ledger->news[i].news == News::Disabled)
+            worker->hooks->stale = turn.look = true;
+    // What operators are told is in the log.
+    turn.look |= worker->hooks->has_operators;
     forget_batch(worker->ledger, worker->tracker);
 }
 
@@ -183,7 +204,7 @@ void write_results(TimestampTz now) {
 
 void write_whole_batch() {
     Writes what = {};
-    what.batch = worker->ledger->count > 0;
+    what.batch = worker->ledger->count > 0 || worker->ledger->news_count > 0;
     if (what.batch || worker->take_over.at_end)
         write(what);
 }

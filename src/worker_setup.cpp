@@ -124,6 +124,7 @@ WhispererSettings engine_settings() {
     engine.failure_response_bytes_max = s.max_response_bytes;
     engine.success_response_bytes_max = Min(success_response_bytes_max, s.max_response_bytes);
     engine.require_https = s.require_https;
+    engine.circuit_breaker = s.circuit_breaker;
     engine.allowed_networks = span(s.allowed_networks);
     engine.denied_networks = span(s.denied_networks);
     engine.divert_to = span(s.divert_to);

@@ -29,6 +29,10 @@ DECLARE
     matching integer;
     allowed integer;
 BEGIN
+    -- What the worker tells of hooks; see operator_hooks.
+    IF pattern IN ('whisperer-hook-disabled', 'whisperer-delivery-failed', 'whisperer-*') THEN
+        RETURN;
+    END IF;
     SELECT count(*), count(*) FILTER (WHERE whisperer.may(check_event_pattern.owner, t.name, 'subscribe'))
     INTO matching, allowed
     FROM whisperer.event_type t
@@ -68,6 +72,10 @@ BEGIN
     END IF;
     PERFORM whisperer.check_url(NEW.target_url);
     PERFORM whisperer.check_retry_config(NEW.retry_countdown_config);
+    IF NOT (NEW.rate_limit > 0 AND NEW.rate_limit <= 1000000) THEN
+        RAISE EXCEPTION 'rate_limit must be more than 0 and at most 1000000 attempts per second'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it null for no limit; pause_hook stops a hook.';
+    END IF;
     PERFORM whisperer.check_hook_json(NEW.config, NEW.filter, NEW.retry_countdown_config);
     IF NEW.transform IS NOT NULL OR NEW.callback IS NOT NULL THEN
         RAISE EXCEPTION 'transform and callback are not supported by this version'
@@ -106,7 +114,7 @@ COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb, jsonb) IS
 -- On what people may write; adoption and the refreshing of names change nothing of it.
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
-                               transform, description, is_active, is_paused, resumes
+                               transform, rate_limit, description, is_active, is_paused, resumes
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer.check_hook();
 
@@ -116,9 +124,9 @@ CREATE POLICY own_hooks ON whisperer.hook_definition
 
 GRANT SELECT ON whisperer.hook_definition TO PUBLIC;
 GRANT INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-              description, is_active, is_paused),
+              rate_limit, description, is_active, is_paused),
       UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-              description, is_active, is_paused, resumes)
+              rate_limit, description, is_active, is_paused, resumes)
     ON whisperer.hook_definition TO PUBLIC;
 
 ALTER TABLE whisperer.hook_run ENABLE ROW LEVEL SECURITY;

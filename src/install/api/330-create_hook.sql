@@ -4,7 +4,8 @@ CREATE FUNCTION whisperer.create_hook(
     event_type text, target_url text, secret_key text DEFAULT NULL,
     additional_headers jsonb DEFAULT '{}', config jsonb DEFAULT '{}',
     retry_countdown_config jsonb DEFAULT NULL, callback text DEFAULT NULL,
-    filter jsonb DEFAULT NULL, transform text DEFAULT NULL, description text DEFAULT NULL)
+    filter jsonb DEFAULT NULL, transform text DEFAULT NULL, description text DEFAULT NULL,
+    rate_limit double precision DEFAULT NULL)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -17,10 +18,10 @@ BEGIN
     BEGIN
         INSERT INTO whisperer.hook_definition AS h
             (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-             description)
+             rate_limit, description)
         VALUES (create_hook.event_type, create_hook.target_url, coalesce(create_hook.config, '{}'),
                 create_hook.retry_countdown_config, create_hook.callback, create_hook.filter,
-                create_hook.transform, create_hook.description)
+                create_hook.transform, create_hook.rate_limit, create_hook.description)
         RETURNING h.id INTO hook_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'you have a hook for "%" at this URL already', create_hook.event_type
@@ -32,5 +33,5 @@ BEGIN
     RETURN hook_id;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text) IS
+COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision) IS
     'subscribes a URL to an event type ("name", "prefix*" or "*") and returns the hook''s id; secret_key null: one is made, '''': unsigned; 42704, 42501, 23505, 22023';

@@ -24,7 +24,7 @@ BEGIN ATOMIC
     LEFT JOIN whisperer.delivery d
       ON d.hook_id = h.id AND d.state = 'pending' AND d.retry_count = d.round_start
     WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer.my_incarnation()
-      AND r.disabled_resumes IS DISTINCT FROM h.resumes;
+      AND r.disabled_resumes IS DISTINCT FROM h.resumes AND r.circuit_opened_at IS NULL;
 END;
 COMMENT ON FUNCTION whisperer.unattempted() IS
     'what wait_idle waits for beside the log: pending deliveries of active hooks without a result, requests not carried out, adopted hooks not taken over';
@@ -67,4 +67,4 @@ BEGIN
 END;
 $$;
 COMMENT ON PROCEDURE whisperer.wait_idle(interval) IS
-    'returns when everything committed before the call has had its first result, paused and disabled hooks aside; 57014 after the timeout, 25001 in a transaction block';
+    'returns when everything committed before the call has had its first result, hooks that are paused, disabled or have an open circuit aside; 57014 after the timeout, 25001 in a transaction block';

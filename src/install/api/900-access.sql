@@ -8,7 +8,7 @@ BEGIN
         SELECT p.oid FROM pg_catalog.pg_proc p
         WHERE p.pronamespace = 'whisperer'::regnamespace
           AND (p.proname ~ '_as$'
-               OR p.proname IN ('request_delivery', 'refuse_delivery', 'require_range', 'replayable', 'set_privilege', 'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
+               OR p.proname IN ('request_delivery', 'operator_hooks', 'refuse_delivery', 'require_range', 'replayable', 'set_privilege', 'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
                              'note_change'))
     LOOP
         EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', routine);

@@ -11,6 +11,8 @@ CREATE TABLE whisperer.hook_definition (
     callback     text,
     filter       jsonb,
     transform    text,
+    rate_limit   double precision
+        CONSTRAINT hook_rate_limit_check CHECK (rate_limit > 0 AND rate_limit <= 1000000),
     description  text,
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
@@ -23,6 +25,8 @@ CREATE TABLE whisperer.hook_definition (
 );
 COMMENT ON COLUMN whisperer.hook_definition.resumes IS
     'counts resume_hook(); what hook_run says of an earlier count is over';
+COMMENT ON COLUMN whisperer.hook_definition.rate_limit IS
+    'attempts per second, at most; null: no limit';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS
@@ -52,10 +56,18 @@ CREATE TABLE whisperer.hook_run (
     disabled_at  timestamptz,
     disabled_reason  text,
     disabled_resumes integer,
+    failing_since     timestamptz,
+    circuit_opened_at timestamptz,
+    circuit_retry_at  timestamptz,
+    circuit_reason    text,
     taken_over   bigint
 );
 COMMENT ON TABLE whisperer.hook_run IS
     'a hook is disabled while disabled_resumes equals its resumes';
+COMMENT ON COLUMN whisperer.hook_run.failing_since IS
+    'no attempt has succeeded since; written once that has been so for a minute';
+COMMENT ON COLUMN whisperer.hook_run.circuit_opened_at IS
+    'the hook is left alone since; null: it is not. At circuit_retry_at one attempt is made';
 COMMENT ON COLUMN whisperer.hook_run.taken_over IS
     'the incarnation whose worker has entered into the ledger what a hook carried there still had to get';
 

@@ -1,0 +1,102 @@
+# A receiver that fails again and again: its circuit, its rate, when it is disabled, and who is told.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('health');
+my $receiver = new_receiver('health');
+my $base = $receiver->url('');
+
+sub sql { return $node->safe_psql('postgres', shift) }
+sub record { return sql(qq(SELECT whisperer.deliver_event('$_[0]', '{"note": "$_[1]"}'))) }
+sub log_has { return scalar(() = slurp_file($node->logfile) =~ /$_[0]/g) }
+
+sub bodies { return map { JSON::PP::decode_json($_->{body}) } $receiver->requests($_[0]) }
+
+my $soon = q({"choice": "fixed", "kwargs": {"seconds": 0.1}, "max_retries": 1000});
+sql("SELECT whisperer.register_event(e) FROM unnest('{bad,slow,gone,good}'::text[]) e");
+sql("SELECT whisperer.create_hook('good', '$base/ok/good')");
+
+# --- circuit --------------------------------------------------------------------------------------
+my $bad = sql("SELECT whisperer.create_hook('bad', '$base/status/500/bad', retry_countdown_config => '$soon')");
+record('bad', $_) for 1 .. 3;
+wait_for('the circuit to open', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $bad") eq 'open' });
+is(log_has("hook $bad: circuit open: \\d+ of \\d+ attempts failed"), 1, 'an open circuit is one line of the log');
+my $attempts = () = $receiver->requests('/status/500/bad');
+record('bad', 'meanwhile');
+wait_for('the event to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $bad AND error = 'circuit is open'") > 0 });
+is(scalar(() = $receiver->requests('/status/500/bad')), $attempts, 'while it is open nothing is sent');
+record('good', 'unharmed');
+wait_for('the other hook', sub { () = $receiver->requests('/ok/good') });
+my $stats = sql("SELECT pending, circuit_reason, last_error FROM whisperer.hook_stats WHERE hook_id = $bad");
+like($stats, qr/^4\|\d+ of \d+ attempts failed within 5 min\|HTTP status 500$/, 'hook_stats shows it');
+sql(qq(SELECT whisperer.update_hook($bad, '{"target_url": "$base/ok/mended"}')));
+wait_for('the circuit to close', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $bad") eq 'closed' });
+is(log_has("hook $bad: circuit closed"), 1, 'another receiver closes it');
+sql("SELECT count(whisperer.retry(event_id, hook_id, true)) FROM whisperer.delivery WHERE hook_id = $bad");
+wait_idle($node);
+is(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $bad AND state = 'delivered'"), 4, 'and gets what waited');
+
+# A worker that starts anew knows of no circuit.
+sql(qq(SELECT whisperer.update_hook($bad, '{"target_url": "$base/status/500/again"}')));
+record('bad', $_) for 1 .. 3;
+wait_for('the circuit to open', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $bad") eq 'open' });
+$node->restart;
+wait_for('hook_stats to forget it', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $bad") eq 'closed' });
+pass('a new worker begins with a closed circuit');
+sql("SELECT whisperer.delete_hook($bad)");
+
+# --- rate limit -----------------------------------------------------------------------------------
+sql("SELECT whisperer.create_hook('slow', '$base/ok/limited', rate_limit => 20)");
+sql(q(SELECT count(whisperer.deliver_event('slow', json_build_object('note', g))) FROM generate_series(1, 60) g));
+record('good', 'beside');
+wait_idle($node);
+my @times = map { $_->{at_us} / 1000 } $receiver->requests('/ok/limited');
+is(scalar @times, 60, 'a hook with a rate limit gets everything');
+# A bucket of 20, refilled with 20 a second: 60 requests cannot be made in less than 2 s.
+cmp_ok($times[-1] - $times[0], '>=', 1900, 'no faster than it allows');
+my ($status, $out, $error) = $node->psql('postgres', "SELECT whisperer.create_hook('slow', '$base/x', rate_limit => 0)");
+like($error, qr/rate_limit must be more than 0/, 'a rate limit of nothing is refused');
+
+# --- disabled, and who is told ----------------------------------------------------------------------
+sql(<<"SQL");
+CREATE ROLE stranger; GRANT USAGE ON SCHEMA whisperer TO stranger;
+CREATE ROLE app; GRANT USAGE ON SCHEMA whisperer TO app;
+SELECT whisperer.allow('gone', 'app', 'subscribe'); SELECT whisperer.allow('bad', 'app', 'subscribe');
+SELECT whisperer.create_hook('whisperer-*', '$base/ok/operator');
+SET ROLE stranger; SELECT whisperer.create_hook('whisperer-*', '$base/ok/stranger');
+SET ROLE app; SELECT whisperer.create_hook('whisperer-hook-disabled', '$base/ok/app');
+SELECT whisperer.create_hook('whisperer-delivery-failed', '$base/status/500/loop', retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}');
+SQL
+my $gone = sql("SET ROLE app; SELECT whisperer.create_hook('gone', '$base/status/410/gone')");
+record('gone', 'x');
+wait_for('the operator to be told twice', sub { 2 == (() = bodies('/ok/operator')) });
+my %told = map { $_->{event}{type} => $_->{data} } bodies('/ok/operator');
+is("$told{'whisperer-hook-disabled'}{hook_id}: $told{'whisperer-hook-disabled'}{reason}", "$gone: the receiver answered 410 Gone",
+    'whisperer-hook-disabled says which and why');
+is("$told{'whisperer-delivery-failed'}{hook_id}: $told{'whisperer-delivery-failed'}{error}", "$gone: HTTP status 410",
+    'whisperer-delivery-failed too');
+wait_for('the owner to be told', sub { 1 == (() = bodies('/ok/app')) });
+
+# The next test's hook fails for so long that it is disabled.
+sql("ALTER SYSTEM SET whisperer.disable_after = '1s'; ALTER SYSTEM SET whisperer.circuit_breaker = off");
+$node->reload;
+my $dying = sql("SET ROLE app; SELECT whisperer.create_hook('bad', '$base/status/500/dying', retry_countdown_config => '$soon')");
+record('bad', 'y');
+wait_for('the hook to be disabled', sub { sql("SELECT state FROM whisperer.hook WHERE id = $dying") eq 'disabled' });
+like(sql("SELECT state_reason FROM whisperer.hook WHERE id = $dying"), qr/^nothing but failures for \d+ s/, 'nothing but failures disables a hook');
+is(log_has("hook $dying disabled: nothing but failures"), 1, 'with a line in the log');
+wait_for('the owner to be told', sub { 2 == (() = bodies('/ok/app')) });
+is(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $dying AND state = 'pending'"), 1, 'its backlog waits');
+sql("SELECT whisperer.resume_hook($dying); SELECT whisperer.update_hook($dying, '{\"target_url\": \"$base/ok/risen\"}')");
+wait_for('its backlog', sub { () = bodies('/ok/risen') });
+pass('and is delivered after resume_hook');
+
+wait_idle($node);
+is(scalar(() = bodies('/ok/stranger')), 0, 'a stranger is told nothing');
+is(scalar(grep { $_->{data}{event_type} && $_->{data}{event_type} =~ /^whisperer-/ } bodies('/ok/operator')), 0, 'nor anybody of operator events that fail');
+cmp_ok(scalar(() = bodies('/status/500/loop')), '>', 0, 'though some did');
+
+done_testing();
