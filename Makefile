@@ -39,7 +39,7 @@ help:
 	@echo "make install    install it into the PostgreSQL of pg_config"
 	@echo "make demo       see it work, on a throw-away server"
 	@echo "make test       unit, regression, isolation and server tests, style"
-	@echo "make bench      how fast a backlog drains on this machine"
+	@echo "make bench      how fast a backlog drains here, and what bad endpoints cost the others"
 	@echo "make tidy       style only"
 	@echo "make clean      remove what was built"
 
@@ -58,6 +58,7 @@ demo: build-all
 
 bench: build-all
 	@tests/bench/drain $(EVENTS)
+	@tests/bench/isolation
 
 tidy:
 	@perl tests/tidy/tidy.pl
