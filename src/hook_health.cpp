@@ -126,8 +126,6 @@ void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome) {
 }
 
 void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit) {
-    if (hook == nullptr)
-        return;
     bool is_open = circuit.state != WhispererCircuitClosed;
     HookNews news = {};
     news.news = is_open ? News::CircuitOpened : News::CircuitClosed;

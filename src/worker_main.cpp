@@ -100,8 +100,15 @@ void note_circuits() {
     size_t count;
     do {
         count = whisperer_engine_circuit_changes(worker->engine, changes, lengthof(changes));
-        for (size_t i = 0; i < count; i++)
-            note_circuit(worker->ledger, find_hook(worker->hooks, changes[i].hook_id), changes[i]);
+        for (size_t i = 0; i < count; i++) {
+            Hook* hook = find_hook(worker->hooks, changes[i].hook_id);
+            if (hook == nullptr)
+                continue;
+            note_circuit(worker->ledger, hook, changes[i]);
+            // What is due was not looked at while the circuit was open.
+            if (changes[i].state == WhispererCircuitClosed)
+                note_due(worker->hooks, hook, GetCurrentTimestamp());
+        }
     } while (count == lengthof(changes));
     if (worker->hooks->stale_circuits == 0)
         return;
