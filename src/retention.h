@@ -2,8 +2,8 @@
 //
 // Now and then it looks at the oldest slot of the ring.  What is still pending there and past
 // retention ends as failed; only the worker may write that.  When the slot looks as if it could be
-// emptied, a short-lived process of its own does it (retention_worker.cpp), so that delivery does
-// not wait for the unlinking of large files.
+// emptied, a short-lived process of its own reads and empties it (retention_worker.cpp); delivery
+// waits only while the files are unlinked.
 #pragma once
 
 #include "pg.h"

@@ -100,6 +100,9 @@ const char* empty_slot(int16 slot, int64* events) {
     Oid attempt = partition("past_attempt", slot);
     if (!OidIsValid(outbox) || !OidIsValid(delivery) || !OidIsValid(attempt))
         return "it is gone";
+    // Whoever records there must not find our lock.
+    if (slot != oldest_slot() || period_left_us() < slot_period_us() / 8)
+        return "it is about to be filled again";
     if (!lock_soon(outbox, ShareLock))
         return "somebody writes there";
     const char* reason = objection(slot, events);

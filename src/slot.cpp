@@ -23,6 +23,10 @@ int16 oldest_slot() {
     return (int16)((current_slot() + 1) % slot_count);
 }
 
+int64 period_left_us() {
+    return slot_period_us() - GetCurrentTimestamp() % slot_period_us();
+}
+
 TimestampTz retention_horizon(TimestampTz now) {
     return now - settings.retention_s * USECS_PER_SEC;
 }

@@ -18,6 +18,9 @@ int16 current_slot();
 // The one that was filled longest ago, and will be filled next.
 int16 oldest_slot();
 
+// How soon the oldest slot is filled again, in microseconds.
+int64 period_left_us();
+
 // How long a slot is filled, in microseconds.
 int64 slot_period_us();
 
