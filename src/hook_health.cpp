@@ -15,9 +15,12 @@ namespace {
 constexpr int64 failing_written_after_us = 60 * USECS_PER_SEC;
 
 void add_news(Ledger* ledger, const HookNews& news) {
+    // The newest of a kind counts, and comes last: a circuit may open, close and open in one batch.
+    int kept = 0;
     for (int i = 0; i < ledger->news_count; i++)
-        if (ledger->news[i].hook_id == news.hook_id && ledger->news[i].news == news.news)
-            return;
+        if (ledger->news[i].hook_id != news.hook_id || ledger->news[i].news != news.news)
+            ledger->news[kept++] = ledger->news[i];
+    ledger->news_count = kept;
     if (ledger->news_count == ledger->news_capacity) {
         ledger->news_capacity *= 2;
         ledger->news =
@@ -28,8 +31,7 @@ void add_news(Ledger* ledger, const HookNews& news) {
 
 void disable(Ledger* ledger, Hook* hook, const char* reason) {
     add_news(ledger, {News::Disabled, hook->id, 0, reason, false});
-    hook->failing_since = 0;
-    hook->failing_is_written = false;
+    hook->failing_since = hook->failing_written = 0;
 }
 
 void note_failure(Ledger* ledger, Hook* hook) {
@@ -42,8 +44,9 @@ void note_failure(Ledger* ledger, Hook* hook) {
         snprintf(text, sizeof text, "nothing but failures for %lld s",
                  (long long)(failing_us / USECS_PER_SEC));
         disable(ledger, hook, MemoryContextStrdup(ledger->context, text));
-    } else if (failing_us >= failing_written_after_us && !hook->failing_is_written) {
-        hook->failing_is_written = true;
+    } else if (failing_us >= failing_written_after_us &&
+               hook->failing_written != hook->failing_since) {
+        hook->failing_written = hook->failing_since;
         add_news(ledger, {News::Failing, hook->id, hook->failing_since, nullptr, true});
     }
 }
@@ -117,11 +120,10 @@ void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome) {
         disable(ledger, hook, "the receiver answered 410 Gone");
     } else if (outcome.kind != WhispererDelivered) {
         note_failure(ledger, hook);
-    } else if (hook->failing_since != 0) {
-        if (hook->failing_is_written)
+    } else {
+        if (hook->failing_written != 0)
             add_news(ledger, {News::Recovered, hook->id, 0, nullptr, true});
-        hook->failing_since = 0;
-        hook->failing_is_written = false;
+        hook->failing_since = hook->failing_written = 0;
     }
 }
 

@@ -161,14 +161,15 @@ void load_health(Hook* hook, int row, const Hook* before) {
     bool is_known = before && before->runnable && hook->runnable;
     if (is_known) {
         hook->failing_since = before->failing_since;
-        hook->failing_is_written = before->failing_is_written;
+        hook->failing_written = before->failing_written;
         hook->circuit_is_open = before->circuit_is_open;
         return;
     }
     bool is_null;
     Datum failing_since = column(row, LoadFailingSince, &is_null);
-    hook->failing_since = is_null ? 0 : DatumGetTimestampTz(failing_since);
-    hook->failing_is_written = !is_null;
+    hook->failing_written = is_null ? 0 : DatumGetTimestampTz(failing_since);
+    // The time that it was paused is no time of failures.
+    hook->failing_since = before && !before->runnable ? 0 : hook->failing_written;
     hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
 }
 

@@ -37,8 +37,8 @@ struct Hook {
     TimestampTz low_at;
     pg_uuid_t low_id;
     // See hook_health.h.
-    TimestampTz failing_since;  // 0: the last attempt succeeded
-    bool failing_is_written;
+    TimestampTz failing_since;    // 0: the last attempt succeeded
+    TimestampTz failing_written;  // what hook_run says; 0: null
     bool circuit_is_open;
     bool circuit_is_stale;  // hook_run says open, and a new engine knows nothing of it
 };
