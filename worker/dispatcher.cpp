@@ -61,8 +61,8 @@ void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* de
             throw Invalid("hook " + std::to_string(deliveries[i].hook_id) + " was not put");
     if (count == 0)
         return;
-    const auto shared = std::make_shared<const Event>(event.id, view_of(event.type),
-                                                      view_of(event.data), &held_bytes_);
+    const auto shared = std::make_shared<const Event>(
+        event.id, view_of(event.type), view_of(event.data), view_of(event.body), &held_bytes_);
     const microseconds now = clock_.steady();
     std::size_t taken = 0;
     try {

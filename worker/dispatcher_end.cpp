@@ -12,6 +12,12 @@ std::int64_t ms_until(microseconds moment, microseconds now) {
     return moment <= now ? 0 : std::chrono::ceil<milliseconds>(moment - now).count();
 }
 
+// What the host gave it will need again with the next attempt.
+void keep_own_body(Outcome& outcome, const Queued& delivery) {
+    if (delivery.event->has_own_body())
+        outcome.event = delivery.event;
+}
+
 }  // namespace
 
 void Dispatcher::collect() {
@@ -41,6 +47,7 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         outcome.token = flight.delivery.token;
         outcome.hook_id = flight.hook->id();
         outcome.started_at = flight.started_unix;
+        keep_own_body(outcome, flight.delivery);
         delivered_total_ += delivered ? 1 : 0;
         failed_attempts_total_ += delivered ? 0 : 1;
         outcomes_.push_back(std::move(outcome));
@@ -64,6 +71,7 @@ void Dispatcher::park_old(microseconds now) {
         outcome.started_at = flight.started_unix;
         outcome.next_after = std::chrono::ceil<milliseconds>(
             std::max(flight.deadline - now, microseconds(0)) + parked_grace);
+        keep_own_body(outcome, flight.delivery);
         outcomes_.push_back(std::move(outcome));
         flight.parked = true;
         flight.lane->parked();
@@ -129,6 +137,7 @@ void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now,
     outcome.kind = WhispererReturned;
     outcome.next_after = lane.reserve_return(now);
     outcome.error = why;
+    keep_own_body(outcome, delivery);
     outcomes_.push_back(std::move(outcome));
 }
 

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -45,8 +46,11 @@ WhispererOutcome door_outcome(const Outcome& outcome) {
     door.started_at_us = outcome.started_at.count();
     door.response_time_us = outcome.response_time.count();
     door.next_after_ms = outcome.next_after.count();
+    door.asked_after_ms = outcome.asked_after.count();
     door.response = {outcome.response.data(), outcome.response.size()};
     door.error = {outcome.error.data(), outcome.error.size()};
+    if (outcome.event)
+        door.body = {outcome.event->body().data(), outcome.event->body().size()};
     return door;
 }
 
@@ -148,6 +152,17 @@ size_t whisperer_engine_circuit_changes(WhispererEngine* engine, WhispererCircui
             ++taken;
     });
     return taken;
+}
+
+int whisperer_engine_next_attempt(WhispererEngine* engine, int64_t hook_id, int32_t attempts_made,
+                                  int64_t* wait_ms) noexcept {
+    std::optional<milliseconds> wait;
+    guarded(nullptr, [&] {
+        if (const Hook* hook = engine->dispatcher.find_hook(hook_id))
+            wait = hook->retry_plan().wait_after(attempts_made, engine->clock);
+    });
+    *wait_ms = wait ? wait->count() : 0;
+    return wait ? 1 : 0;
 }
 
 int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine, int64_t hook_id) noexcept {

@@ -83,6 +83,7 @@ typedef struct WhispererEvent {
     uint8_t id[16];
     WhispererSpan type;
     WhispererSpan data; /* JSON text, sent as it is */
+    WhispererSpan body; /* empty: the envelope is made of the others; else it is sent as it is */
 } WhispererEvent;
 
 typedef struct WhispererDelivery {
@@ -114,8 +115,10 @@ typedef struct WhispererOutcome {
     int64_t started_at_us;    /* when the attempt began; 0 if none did */
     int64_t response_time_us; /* 0 if no attempt */
     int64_t next_after_ms;    /* see the kinds */
+    int64_t asked_after_ms;   /* WhispererRetry: the receiver's Retry-After; 0: none */
     WhispererSpan response;   /* first bytes of the answer: valid UTF-8 without NUL */
     WhispererSpan error;      /* plain text; empty on success */
+    WhispererSpan body;       /* the event's own, as it was submitted; empty: the envelope */
 } WhispererOutcome;
 
 /* How much more the engine will take now.  The host stops reading when either is not positive; one
@@ -192,6 +195,10 @@ size_t whisperer_engine_outcomes(WhispererEngine* engine, WhispererOutcome* outc
  * it without a change. */
 size_t whisperer_engine_circuit_changes(WhispererEngine* engine, WhispererCircuit* circuits,
                                         size_t capacity) WHISPERER_NOEXCEPT;
+/* For an attempt that ended before it reached the engine: whether the hook's countdown has another
+ * one after attempts_made, and if so after how long.  0 also for an unknown hook. */
+int whisperer_engine_next_attempt(WhispererEngine* engine, int64_t hook_id, int32_t attempts_made,
+                                  int64_t* wait_ms) WHISPERER_NOEXCEPT;
 /* How long the host should not read retries of this hook, because its circuit is open, or its rate
  * is used up and what is queued has the next tokens.  0: now, or an unknown hook. */
 int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine,

@@ -73,17 +73,21 @@ std::size_t write_envelope(const std::uint8_t (&id)[16], std::string_view type,
 }
 
 Event::Event(const std::uint8_t (&id)[16], std::string_view type, std::string_view data,
-             std::int64_t* held_bytes)
+             std::string_view body, std::int64_t* held_bytes)
     : id_(to_hex(std::string_view(reinterpret_cast<const char*>(id), sizeof id))),
       type_(type),
+      body_(body),
+      has_own_body_(!body.empty()),
       held_bytes_(held_bytes) {
     if (type.empty() || type.size() > event_type_bytes_max)
         throw Invalid("event type must have 1 to 256 bytes");
     for (char c : type)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             throw Invalid("event type must not contain control characters");
-    body_.resize(write_envelope(id, type, data, nullptr, 0));
-    write_envelope(id, type, data, body_.data(), body_.size());
+    if (!has_own_body_) {
+        body_.resize(write_envelope(id, type, data, nullptr, 0));
+        write_envelope(id, type, data, body_.data(), body_.size());
+    }
     *held_bytes_ += static_cast<std::int64_t>(body_.size());
 }
 

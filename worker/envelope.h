@@ -1,7 +1,8 @@
 // The body that is sent, and the event that carries it through the engine.
 //
-// Invariant: one event has one body, built once and shared by all its deliveries; the bytes signed
-// are the bytes sent.  Made by Dispatcher::submit, by whisperer_envelope and by preview.
+// Invariant: one event has one body, built once (or given by the host) and shared by all its
+// deliveries; the bytes signed are the bytes sent.  Made by Dispatcher::submit, by
+// whisperer_envelope and by preview.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -21,14 +22,16 @@ std::size_t write_envelope(const std::uint8_t (&id)[16], std::string_view type,
 // with the last of them.  While it lives its size is part of *held_bytes, which must outlive it.
 class Event {
   public:
-    // Throws Invalid if the type cannot stand in a header.
+    // body empty: the envelope of the others.  Throws Invalid if the type cannot stand in a header.
     Event(const std::uint8_t (&id)[16], std::string_view type, std::string_view data,
-          std::int64_t* held_bytes);
+          std::string_view body, std::int64_t* held_bytes);
     ~Event();
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
 
     const std::string& body() const { return body_; }
+    // The body is not the envelope.
+    bool has_own_body() const { return has_own_body_; }
     // 32 hex digits: the webhook-id.
     const std::string& id() const { return id_; }
     const std::string& type() const { return type_; }
@@ -37,6 +40,7 @@ class Event {
     std::string id_;
     std::string type_;
     std::string body_;
+    bool has_own_body_;
     std::int64_t* held_bytes_;
 };
 

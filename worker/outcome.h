@@ -1,10 +1,12 @@
 // What came of a delivery, before it goes through the door.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "clock.h"
 #include "engine.h"
+#include "envelope.h"
 
 namespace whisperer::engine {
 
@@ -18,8 +20,10 @@ struct Outcome {
     microseconds started_at{0};  // Unix
     microseconds response_time{0};
     milliseconds next_after{0};
+    milliseconds asked_after{0};
     std::string response;
     std::string error;
+    std::shared_ptr<const Event> event;  // only one with a body of its own
 };
 
 }  // namespace whisperer::engine

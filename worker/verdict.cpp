@@ -34,11 +34,10 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
     }
     if (const auto wait = plan.wait_after(retry_count + 1, clock)) {
         outcome.kind = WhispererRetry;
-        outcome.next_after = *wait;
         const bool asks = answered && (result.http_status == 429 || result.http_status == 503);
         if (asks && result.retry_after)
-            outcome.next_after = std::max<milliseconds>(
-                outcome.next_after, std::min(*result.retry_after, retry_after_max));
+            outcome.asked_after = std::min(*result.retry_after, retry_after_max);
+        outcome.next_after = std::max(*wait, outcome.asked_after);
     }
     return outcome;
 }

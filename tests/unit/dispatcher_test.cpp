@@ -335,6 +335,35 @@ TEST_F(DispatcherTest, BytesAreHeldOncePerEventAndUntilItsLastDeliveryEnds) {
     EXPECT_EQ(dispatcher.counts().queued_bytes, 0);
 }
 
+// What a subscriber's function made must not be made anew for the next attempt.
+TEST_F(DispatcherTest, ABodyOfTheHostsIsSentAsItIsAndComesBackWithEveryOutcome) {
+    put(1);
+    WhispererEvent event{};
+    event.type = span("e");
+    event.body = span("[1]");
+    const WhispererDelivery delivery{7, 1, 0};
+    dispatcher.submit(event, &delivery, 1);
+    pump();
+    EXPECT_EQ(wire.sent.at(0).body, "[1]");
+    clock.now += milliseconds(1500);
+    const auto parked = pump();
+    ASSERT_EQ(parked.size(), 1U);
+    EXPECT_EQ(parked[0].kind, WhispererParked);
+    ASSERT_NE(parked[0].event, nullptr);
+    EXPECT_EQ(parked[0].event->body(), "[1]");
+    wire.answer(500);
+    const auto ended = pump();
+    ASSERT_EQ(ended.size(), 1U);
+    ASSERT_NE(ended[0].event, nullptr);
+    EXPECT_EQ(ended[0].event->body(), "[1]");
+
+    submit(1, 8);
+    dispatcher.drop_hook(1);
+    const auto returned = pump();
+    ASSERT_EQ(returned.size(), 1U);
+    EXPECT_EQ(returned[0].event, nullptr) << "an envelope is made anew";
+}
+
 // Slow endpoints that fill the engine leave every other lane a place for its first request.
 TEST_F(DispatcherTest, FullOfSlowOnesThereIsRoomForAFirst) {
     Dispatcher small(clock, wire, std::make_shared<const Settings>(small_settings()), 8);

@@ -434,6 +434,17 @@ TEST_F(EngineTest, SaysWhatIsInvalid) {
     EXPECT_THAT(driver.error.message, HasSubstr("10.0.0.0/33"));
 }
 
+TEST_F(EngineTest, SaysWhetherTheCountdownHasAnotherAttempt) {
+    ASSERT_EQ(driver.put_hook(1, "http://127.0.0.1:1/", "", "",
+                              R"({"choice":"fixed","kwargs":{"seconds":2},"max_retries":1})"),
+              WhispererOk);
+    std::int64_t wait_ms = -1;
+    EXPECT_EQ(whisperer_engine_next_attempt(driver.engine, 1, 1, &wait_ms), 1);
+    EXPECT_EQ(wait_ms, 2000);
+    EXPECT_EQ(whisperer_engine_next_attempt(driver.engine, 1, 2, &wait_ms), 0);
+    EXPECT_EQ(whisperer_engine_next_attempt(driver.engine, 99, 1, &wait_ms), 0);
+}
+
 TEST_F(EngineTest, ACircuitOpensWhenNothingListensAndClosesForAnotherAddress) {
     driver.settings.circuit_breaker = 1;
     ASSERT_EQ(driver.configure(), WhispererOk);

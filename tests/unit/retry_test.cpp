@@ -147,6 +147,8 @@ TEST(Verdict, StatusesMeanWhatTheySay) {
 TEST(Verdict, RetryAfterRaisesButNeverShortens) {
     EXPECT_EQ(judged(429, seconds(60)).next_after, seconds(60));
     EXPECT_EQ(judged(503, seconds(1)).next_after, seconds(5));
+    EXPECT_EQ(judged(503, seconds(1)).asked_after, seconds(1));
+    EXPECT_EQ(judged(500, seconds(1)).asked_after, seconds(0));
     EXPECT_EQ(judged(503, seconds(1LL << 32)).next_after, std::chrono::hours(24));
     EXPECT_EQ(judged(500, seconds(60)).next_after, seconds(5));
     EXPECT_EQ(judged(429, seconds(60), 9).kind, WhispererFailed);
