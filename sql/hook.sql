@@ -35,6 +35,39 @@ SELECT failure(format('SELECT whisperer.create_hook(''order-paid'', ''https://ex
     ('{"choice": "custom", "kwargs": {"function": "f"}}')) AS bad(config);
 SELECT count(*) AS hooks FROM whisperer.hook;
 
+-- Functions: named with their schema, with the right arguments and result, and the owner may call them.
+RESET ROLE;
+CREATE SCHEMA hook_functions;
+CREATE FUNCTION hook_functions.good(event json) RETURNS json LANGUAGE sql RETURN event;
+CREATE FUNCTION hook_functions.revoked(event json) RETURNS json LANGUAGE sql RETURN event;
+REVOKE EXECUTE ON FUNCTION hook_functions.revoked FROM PUBLIC;
+CREATE FUNCTION hook_functions.several(event json) RETURNS SETOF json LANGUAGE sql BEGIN ATOMIC SELECT event; END;
+CREATE FUNCTION hook_functions.other(event json) RETURNS text LANGUAGE sql RETURN event::text;
+CREATE FUNCTION hook_functions.told(jsonb, text, json, json) RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT NULL; END;
+CREATE FUNCTION hook_functions.wait(int, jsonb) RETURNS interval LANGUAGE sql RETURN interval '1 s';
+SET ROLE regress_ann;
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', transform => 'hook_functions.good')$$);
+RESET ROLE;
+GRANT USAGE ON SCHEMA hook_functions TO regress_ann, regress_bob;
+SET ROLE regress_ann;
+SELECT failure(format('SELECT whisperer.create_hook(''order-paid'', ''https://example.com/b'', transform => %L)', name)) FROM (VALUES
+    ('good'), ('hook_functions.good(json)'), ('a.b.c'), (''), ('nowhere.good'), ('hook_functions.none'), ('hook_functions.told'),
+    ('hook_functions.several'), ('hook_functions.other'), ('hook_functions.revoked'), ('hook_functions.good; DROP TABLE x')) AS bad(name);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', callback => 'hook_functions.good')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/b', retry_countdown_config => '{"choice": "custom", "kwargs": {"function": "hook_functions.told"}}')$$);
+SELECT whisperer.create_hook('order-paid', 'https://example.com/b', transform => 'hook_functions.good', callback => 'hook_functions.told',
+    retry_countdown_config => '{"choice": "custom", "kwargs": {"function": "hook_functions.wait", "more": 1}, "max_retries": 2}') AS with_functions \gset
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"transform": "hook_functions.other"}')$$, :with_functions));
+RESET ROLE;
+SET client_min_messages = warning;
+DROP SCHEMA hook_functions CASCADE;
+RESET client_min_messages;
+SET ROLE regress_ann;
+-- One whose functions are gone can still be paused and deleted.
+SELECT whisperer.pause_hook(:with_functions);
+SELECT whisperer.update_hook(:with_functions, '{"transform": null}');
+SELECT whisperer.delete_hook(:with_functions);
+
 -- Secrets are for the owner alone.
 SELECT whisperer.hook_secret(:ann);
 SELECT whisperer.hook_secret(:wild) ~ '^whsec_[A-Za-z0-9+/]{43}=$' AS made;

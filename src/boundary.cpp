@@ -2,6 +2,7 @@
 #include "boundary.h"
 
 #include "pg.h"
+#include "transaction.h"
 
 namespace whisperer::pg {
 
@@ -29,6 +30,30 @@ bool try_in_subtransaction(void (*action)(void*), void* argument, const char* wh
     PG_END_TRY();
     MemoryContextSwitchTo(context);
     CurrentResourceOwner = owner;
+    return succeeded;
+}
+
+bool try_in_transaction(void (*action)(void*), void* argument, const char* activity,
+                        ErrorData** error) {
+    MemoryContext context = CurrentMemoryContext;
+    volatile bool succeeded = false;
+    PG_TRY();
+    {
+        begin_transaction(activity);
+        action(argument);
+        commit_transaction();
+        succeeded = true;
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        *error = CopyErrorData();
+        FlushErrorState();
+        AbortCurrentTransaction();
+        pgstat_report_activity(STATE_IDLE, nullptr);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
     return succeeded;
 }
 

@@ -2,9 +2,16 @@
 // one shape that it needs.  What is called is plain C in spirit: no object with a destructor.
 #pragma once
 
+struct ErrorData;
+
 namespace whisperer::pg {
 
 // Runs action in a subtransaction.  False: it raised an ERROR, which was logged as what and undone.
 bool try_in_subtransaction(void (*action)(void*), void* argument, const char* what);
+
+// Runs action in a transaction and commits it.  False: it, or the commit, raised an ERROR; the
+// transaction is gone and *error says which, in the context that was current.
+bool try_in_transaction(void (*action)(void*), void* argument, const char* activity,
+                        ErrorData** error);
 
 }  // namespace whisperer::pg

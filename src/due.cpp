@@ -3,7 +3,9 @@
 // Each hook remembers when its next row is due and how far the range was read, so a hook with
 // nothing due costs nothing, a paused or failing hook's backlog is not looked at, and index entries
 // of rows that were updated since are not walked again, whether vacuum could remove them or not.
+#include "encoding.h"
 #include "page_match.h"
+#include "settings.h"
 #include "transaction.h"
 #include "worker.h"
 
@@ -23,7 +25,12 @@ enum DueColumn {
     DueNextAttemptAt,
     DueEventType,
     DueData,
+    DueBody,
+    DueResponse,
 };
+
+// While the hook's functions have no room, its backlog is looked at again after so long at most.
+constexpr int64 no_room_wait_us = 100 * 1000;
 
 void query_due(const Hook* hook) {
     static SPIPlanPtr plan;
@@ -35,9 +42,14 @@ void query_due(const Hook* hook) {
         kept_plan(
             &plan,
             "SELECT d.event_id, d.xid, d.slot, d.retry_count, d.round_start, d.next_attempt_at, "
-            "o.event_type, o.data FROM (SELECT * FROM whisperer.delivery WHERE hook_id = "
-            "$1 AND state = 'pending' AND (next_attempt_at, event_id) > ($2, $3) ORDER BY "
-            "hook_id, next_attempt_at, event_id LIMIT $4) AS d LEFT JOIN "
+            "o.event_type, o.data, d.body, CASE WHEN d.state <> 'pending' THEN json_build_object("
+            "'delivered', d.state = 'delivered', 'http_status', d.response_http_status, "
+            "'content', d.response_content, 'time', extract(epoch FROM d.response_time), "
+            "'error', d.error, 'retry_count', d.retry_count, 'event_id', d.event_id, "
+            "'hook_id', d.hook_id)::text END "
+            "FROM (SELECT * FROM whisperer.delivery WHERE hook_id = "
+            "$1 AND next_attempt_at IS NOT NULL AND (next_attempt_at, event_id) > ($2, $3) "
+            "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4) AS d LEFT JOIN "
             "whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND "
             "o.slot = d.slot ORDER BY d.next_attempt_at, d.event_id",
             lengthof(types), types),
@@ -53,8 +65,41 @@ Inflight due_delivery(const Hook* hook, int row) {
     delivery.xid = DatumGetUInt64(column(row, DueXid, &is_null));
     delivery.slot = DatumGetInt16(column(row, DueSlot, &is_null));
     delivery.retry_count = DatumGetInt32(column(row, DueRetryCount, &is_null));
+    delivery.round_start = DatumGetInt32(column(row, DueRoundStart, &is_null));
     delivery.page = -1;
     return delivery;
+}
+
+Datum datum_column(int row, int number) {
+    bool is_null;
+    Datum value = column(row, number, &is_null);
+    return is_null ? (Datum)0 : value;
+}
+
+// The delivery has ended, and its callback has not been called, or not to its end.
+void tell_callback(Worker* worker, const Hook* hook, int row, const Inflight& delivery) {
+    if (hook->callback == nullptr) {
+        add_callback_end(worker->ledger, delivery);
+        return;
+    }
+    Ended ended = {};
+    ended.response = text_column(row, DueResponse);
+    ended.event_type = text_column(row, DueEventType);
+    ended.data = datum_column(row, DueData);
+    ended.body = datum_column(row, DueBody);
+    if (ended.data &&
+        toast_raw_datum_size(ended.data) - VARHDRSZ > (Size)settings.max_payload_bytes)
+        ended.data = (Datum)0;
+    call_back(worker, *hook, delivery, ended);
+}
+
+// The body that the transform made for an earlier attempt.
+bool read_body(int row, WhispererSpan* body) {
+    Datum value = datum_column(row, DueBody);
+    if (value == (Datum)0)
+        return false;
+    text* kept = DatumGetTextPP(value);
+    return utf8_from_server(VARDATA_ANY(kept), VARSIZE_ANY_EXHDR(kept), body);
 }
 
 void hand_out(Worker* worker, const Hook* hook, int row) {
@@ -62,26 +107,38 @@ void hand_out(Worker* worker, const Hook* hook, int row) {
     // Past the deadline of its attempt, but the attempt's result is just about to be entered.
     if (row_is_in_flight(worker->tracker, delivery.event_id, hook->id))
         return;
-    bool is_null;
-    Datum data = column(row, DueData, &is_null);
+    if (datum_column(row, DueResponse)) {
+        tell_callback(worker, hook, row, delivery);
+        return;
+    }
+    Datum data = datum_column(row, DueData);
     WhispererEvent event = {};
     const char* error =
-        is_null ? "the event is no longer in the outbox" : read_payload(data, &event.data);
+        data == (Datum)0 ? "the event is no longer in the outbox" : read_payload(data, &event.data);
     if (error) {
         add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         return;
     }
     char* event_type = text_column(row, DueEventType);
     note_event_type(&delivery, event_type);
+    if (!read_body(row, &event.body) && hook->transform && !delivery.once) {
+        transform_delivery(worker, *hook, delivery, event_type, data);
+        return;
+    }
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
     event.type = {event_type, strlen(event_type)};
-    int32 round_start = DatumGetInt32(column(row, DueRoundStart, &is_null));
     WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
-                                   delivery.retry_count - round_start};
+                                   delivery.retry_count - delivery.round_start};
     submit(worker, event, &submitted, 1);
 }
 
-// Reads on until something is not due yet, the page is full, or the engine has no credit.
+bool functions_have_room(const Worker* worker, const Hook* hook) {
+    return (hook->transform == nullptr && hook->callback == nullptr) ||
+           has_room(&worker->helper->queue, hook->id);
+}
+
+// Reads on until something is not due yet, the page is full, or the engine has no credit or the
+// helper no room.
 void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
     query_due(hook);
     // A full page, or no credit: look again at once.
@@ -91,6 +148,10 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
         TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
         if (at > now || !has_credit(worker)) {
             hook->next_due_at = Max(at, now);
+            return;
+        }
+        if (!functions_have_room(worker, hook)) {
+            hook->next_due_at = now + no_room_wait_us;
             return;
         }
         hand_out(worker, hook, (int)row);
@@ -103,6 +164,10 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
 bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
     if (!hook->runnable || hook->next_due_at > now)
         return false;
+    if (!functions_have_room(worker, hook)) {
+        hook->next_due_at = now + no_room_wait_us;
+        return false;
+    }
     int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
     if (wait_ms > 0)
         hook->next_due_at = now + wait_ms * 1000;

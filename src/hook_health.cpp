@@ -13,6 +13,8 @@ namespace {
 
 // A shorter row of failures is not worth a write.
 constexpr int64 failing_written_after_us = 60 * USECS_PER_SEC;
+// Of its functions, in a row: the hook is disabled.
+constexpr int function_timeouts_max = 10;
 
 void add_news(Ledger* ledger, const HookNews& news) {
     // The newest of a kind counts, and comes last: a circuit may open, close and open in one batch.
@@ -30,7 +32,7 @@ void add_news(Ledger* ledger, const HookNews& news) {
 }
 
 void disable(Ledger* ledger, Hook* hook, const char* reason) {
-    add_news(ledger, {News::Disabled, hook->id, 0, reason, false});
+    add_news(ledger, {News::Disabled, hook->id, 0, reason, false, 0});
     hook->failing_since = hook->failing_written = 0;
 }
 
@@ -47,7 +49,7 @@ void note_failure(Ledger* ledger, Hook* hook) {
     } else if (failing_us >= failing_written_after_us &&
                hook->failing_written != hook->failing_since) {
         hook->failing_written = hook->failing_since;
-        add_news(ledger, {News::Failing, hook->id, hook->failing_since, nullptr, true});
+        add_news(ledger, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0});
     }
 }
 
@@ -111,6 +113,27 @@ void write_failing(const HookNews& news) {
              news);
 }
 
+void write_function(const HookNews& news) {
+    static SPIPlanPtr failed_plan, works_plan;
+    if (news.news == News::FunctionWorks) {
+        run_news(NEWS_ROW("function_timeouts", "0", "function_timeouts = 0"), &works_plan, news);
+        return;
+    }
+    const Oid types[] = {INT8OID, TEXTOID, INT4OID};
+    WhispererSpan error = {news.reason, strlen(news.reason)};
+    Datum values[] = {Int64GetDatum(news.hook_id), PointerGetDatum(server_from_utf8(error)),
+                      Int32GetDatum(news.timeouts)};
+    run_plan(kept_plan(&failed_plan,
+                       "INSERT INTO whisperer.hook_run AS r (hook_id, function_error, "
+                       "function_error_at, function_timeouts) SELECT h.id, $2, now(), $3 "
+                       "FROM whisperer.hook_definition h WHERE h.id = $1 ON CONFLICT (hook_id) "
+                       "DO UPDATE SET function_error = excluded.function_error, "
+                       "function_error_at = excluded.function_error_at, "
+                       "function_timeouts = excluded.function_timeouts",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_INSERT);
+}
+
 }  // namespace
 
 void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome) {
@@ -122,7 +145,7 @@ void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome) {
         note_failure(ledger, hook);
     } else {
         if (hook->failing_written != 0)
-            add_news(ledger, {News::Recovered, hook->id, 0, nullptr, true});
+            add_news(ledger, {News::Recovered, hook->id, 0, nullptr, true, 0});
         hook->failing_since = hook->failing_written = 0;
     }
 }
@@ -141,9 +164,20 @@ void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit) {
     add_news(ledger, news);
 }
 
+void note_function(Ledger* ledger, Hook* hook, const char* error, bool timed_out) {
+    int before = hook->function_timeouts;
+    hook->function_timeouts = timed_out ? before + 1 : 0;
+    if (error)
+        add_news(ledger, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
+    else if (before > 0)
+        add_news(ledger, {News::FunctionWorks, hook->id, 0, nullptr, true, 0});
+    if (hook->function_timeouts == function_timeouts_max)
+        disable(ledger, hook, "ten time-outs of its functions in a row");
+}
+
 void note_fresh_circuit(Ledger* ledger, Hook* hook) {
     hook->circuit_is_stale = false;
-    add_news(ledger, {News::CircuitClosed, hook->id, 0, nullptr, true});
+    add_news(ledger, {News::CircuitClosed, hook->id, 0, nullptr, true, 0});
 }
 
 void write_news(const Ledger* ledger) {
@@ -160,6 +194,10 @@ void write_news(const Ledger* ledger) {
             case News::Failing:
             case News::Recovered:
                 write_failing(news);
+                break;
+            case News::FunctionFailed:
+            case News::FunctionWorks:
+                write_function(news);
                 break;
         }
     }

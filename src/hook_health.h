@@ -17,6 +17,8 @@ enum class News : int {
     CircuitClosed,
     Failing,    // no success since a time
     Recovered,  // a success after Failing
+    FunctionFailed,
+    FunctionWorks,  // it ended in time again
 };
 
 struct HookNews {
@@ -25,11 +27,14 @@ struct HookNews {
     TimestampTz at;      // CircuitOpened: of the next probe; Failing: since when
     const char* reason;  // in the ledger's context; null: none
     bool is_silent;      // known to the log already
+    int timeouts;        // FunctionFailed: in a row
 };
 
 // Outside of a transaction.
 void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome);
 void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit);
+// A call of one of its functions has ended; error null: well.
+void note_function(Ledger* ledger, Hook* hook, const char* error, bool timed_out);
 // hook_run still says of the hook what an earlier engine knew.
 void note_fresh_circuit(Ledger* ledger, Hook* hook);
 

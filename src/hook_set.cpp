@@ -67,8 +67,11 @@ constexpr const char* load_query =
     "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
     "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
     "h.rate_limit, r.failing_since, r.circuit_opened_at IS NOT NULL, "
-    "starts_with(h.event_type, 'whisperer-') "
+    "starts_with(h.event_type, 'whisperer-'), h.owner, h.transform, h.callback, "
+    "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
+    "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts "
     "FROM whisperer.hook_definition h "
+    "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
     "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
 
@@ -94,6 +97,12 @@ enum LoadColumn {
     LoadFailingSince,
     LoadCircuitOpen,
     LoadOperator,
+    LoadOwnerId,
+    LoadTransform,
+    LoadCallback,
+    LoadCountdown,
+    LoadCountdownKwargs,
+    LoadFunctionTimeouts,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -173,6 +182,22 @@ void load_health(Hook* hook, int row, const Hook* before) {
     hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
 }
 
+void load_functions(Hook* hook, int row, const Hook* before) {
+    bool is_null;
+    hook->owner = DatumGetObjectId(column(row, LoadOwnerId, &is_null));
+    hook->transform = text_column(row, LoadTransform);
+    hook->callback = text_column(row, LoadCallback);
+    hook->countdown = text_column(row, LoadCountdown);
+    hook->countdown_kwargs = text_column(row, LoadCountdownKwargs);
+    Datum timeouts = column(row, LoadFunctionTimeouts, &is_null);
+    hook->function_timeouts = before    ? before->function_timeouts
+                              : is_null ? 0
+                                        : DatumGetInt32(timeouts);
+    // Somebody has resumed it.
+    if (before && hook->runnable && !before->runnable)
+        hook->function_timeouts = 0;
+}
+
 void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
     hook->id = int64_column(row, LoadId);
     hook->owner_name = text_column(row, LoadOwner);
@@ -191,6 +216,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     if (hook->is_deleted && before && !before->is_deleted)
         hook->next_due_at = DT_NOBEGIN;
     load_health(hook, row, before);
+    load_functions(hook, row, before);
     if (hook->runnable)
         put_hook(engine, hook, row, before);
     set->stale_circuits += hook->circuit_is_stale;

@@ -29,8 +29,15 @@ struct Hook {
                            // all that is recorded here is
     CarriedHook* carried;  // null: there is nothing to take over
     char* owner_name;
-    WhispererSpan config;  // UTF-8 JSON
-    WhispererSpan filter;  // UTF-8 JSON, empty: none
+    // Functions of the owner's, run by the helper; null: none.
+    Oid owner;
+    char* transform;
+    char* callback;
+    char* countdown;         // of a custom countdown
+    char* countdown_kwargs;  // JSON
+    int function_timeouts;   // in a row
+    WhispererSpan config;    // UTF-8 JSON
+    WhispererSpan filter;    // UTF-8 JSON, empty: none
     // Due retries: nothing is due before next_due_at, and everything up to (low_at, low_id) has
     // been read by this process.  DT_NOEND: nothing is pending.
     TimestampTz next_due_at;

@@ -48,6 +48,16 @@ DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook, bool once
     return hook && !hook->is_deleted ? DeliveryState::Pending : DeliveryState::Cancelled;
 }
 
+// A callback is called after what has ended, but nobody's idea of it is asked of a ping.
+void call_back(LedgerEntry* entry, HookSet* hooks, Hook* hook, bool once) {
+    bool has_ended =
+        entry->state == DeliveryState::Delivered || entry->state == DeliveryState::Failed;
+    if (!has_ended || once || hook == nullptr || hook->is_deleted || hook->callback == nullptr)
+        return;
+    entry->next_attempt_at = GetCurrentTimestamp();
+    note_due(hooks, hook, entry->next_attempt_at);
+}
+
 TimestampTz timestamp_from_unix(int64 microseconds) {
     return microseconds - (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
@@ -80,11 +90,13 @@ void add_entry(Ledger* ledger, const LedgerEntry& entry) {
 void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
                 const char* error) {
     LedgerEntry entry = entry_for(delivery);
+    Hook* hook = find_hook(hooks, delivery.hook_id);
     entry.state = state;
     if (state == DeliveryState::Pending) {
         entry.next_attempt_at = GetCurrentTimestamp();
-        note_due(hooks, find_hook(hooks, delivery.hook_id), entry.next_attempt_at);
+        note_due(hooks, hook, entry.next_attempt_at);
     }
+    call_back(&entry, hooks, hook, delivery.once);
     if (error)
         entry.error = kept_text(ledger, {error, strlen(error)});
     add_entry(ledger, entry);
@@ -101,6 +113,9 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
         entry.next_attempt_at = GetCurrentTimestamp() + outcome.next_after_ms * 1000;
         note_due(hooks, hook, entry.next_attempt_at);
     }
+    call_back(&entry, hooks, hook, delivery->once);
+    if (entry.next_attempt_at != 0)
+        entry.body = kept_text(ledger, outcome.body);
     if (outcome.attempted && outcome.kind != WhispererParked) {
         entry.is_failed_attempt =
             outcome.kind != WhispererDelivered && entry.retry_count <= attempts_kept_max;
@@ -118,6 +133,31 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
         mark_row(tracker, delivery);
     else
         untrack(tracker, outcome.token);
+}
+
+void add_callback_end(Ledger* ledger, const Inflight& delivery) {
+    LedgerEntry entry = entry_for(delivery);
+    entry.kind = EntryKind::Callback;
+    add_entry(ledger, entry);
+}
+
+void add_countdown(Ledger* ledger, HookSet* hooks, const Inflight& delivery, TimestampTz at) {
+    LedgerEntry entry = entry_for(delivery);
+    entry.kind = EntryKind::Countdown;
+    entry.next_attempt_at = at;
+    Hook* hook = find_hook(hooks, delivery.hook_id);
+    if (hook)
+        note_due(hooks, hook, at);
+    add_entry(ledger, entry);
+}
+
+void note_written(const Ledger* ledger, HookSet* hooks) {
+    for (int i = 0; i < ledger->count; i++) {
+        const LedgerEntry& entry = ledger->entries[i];
+        Hook* hook = entry.next_attempt_at != 0 ? find_hook(hooks, entry.hook_id) : nullptr;
+        if (hook && entry.next_attempt_at <= hook->low_at)
+            note_due(hooks, hook, entry.next_attempt_at);
+    }
 }
 
 void forget_batch(Ledger* ledger, Tracker* tracker) {

@@ -19,7 +19,14 @@ enum class DeliveryState : int {
     Cancelled,  // its hook was deleted -> Pending by retry
 };
 
+enum class EntryKind : int {
+    Delivery,   // a result, or that it waits
+    Callback,   // its callback has ended
+    Countdown,  // the hook's own countdown says when the next attempt is
+};
+
 struct LedgerEntry {
+    EntryKind kind;
     bool is_update;  // a row is there already
     bool is_failed_attempt;
     bool is_operator_event;  // nobody is told if it fails
@@ -30,12 +37,13 @@ struct LedgerEntry {
     int16 slot;
     int64 page;  // settled when the entry is committed; -1: none
     int32 retry_count;
-    TimestampTz next_attempt_at;  // 0: none
+    TimestampTz next_attempt_at;  // 0: none; of one that has ended: its callback is due
     TimestampTz requested_at;     // 0: no attempt was made
     int32 http_status;            // 0: none
     int64 response_time_us;
     WhispererSpan response;  // UTF-8; empty: none
     WhispererSpan error;     // UTF-8; empty: none
+    WhispererSpan body;      // UTF-8; empty: the envelope, or what the row has
 };
 
 struct Ledger {
@@ -59,6 +67,12 @@ void add_entry(Ledger* ledger, const LedgerEntry& entry);
 void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
                 const char* error);
 
+// The callback of a delivery has ended, somehow.
+void add_callback_end(Ledger* ledger, const Inflight& delivery);
+
+// The next attempt of a pending delivery, of which retry_count were made, is due then.
+void add_countdown(Ledger* ledger, HookSet* hooks, const Inflight& delivery, TimestampTz at);
+
 // Turns what the engine says of a delivery into an entry, and lets go of it if that was the end.
 // hook: as it is now; null or deleted: nothing goes on.
 void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks, const WhispererOutcome& outcome);
@@ -66,10 +80,12 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks, const Whisper
 // In a writing transaction.  The batch stays until forget_batch, which the caller calls after
 // commit.
 void write_batch(const Ledger* ledger);
+// After the commit: what is due may have been read in between, beyond what was just written.
+void note_written(const Ledger* ledger, HookSet* hooks);
 void forget_batch(Ledger* ledger, Tracker* tracker);
 
-// In a writing transaction: cancels up to limit pending deliveries of a deleted hook.  Returns how
-// many there were.
+// In a writing transaction: cancels up to limit pending deliveries of a deleted hook, and callbacks
+// that were due.  Returns how many there were.
 int64 cancel_pending(int64 hook_id, int limit);
 
 // The deliveries of these events that the ledger has already; see delivery_key.h.

@@ -36,29 +36,33 @@ enum EntryColumn {
     ResponseTime,
     Response,
     Error,
+    Body,
     ColumnCount
 };
 
 // Element and array types of the columns, in the order of EntryColumn.
-constexpr Oid element_types[ColumnCount] = {UUIDOID, INT8OID, XID8OID,        INT2OID,
-                                            TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-                                            INT4OID, INT8OID, TEXTOID,        TEXTOID};
-constexpr Oid array_types[ColumnCount] = {UUIDARRAYOID,        INT8ARRAYOID,        XID8ARRAYOID,
-                                          INT2ARRAYOID,        TEXTARRAYOID,        INT4ARRAYOID,
-                                          TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
-                                          INT8ARRAYOID,        TEXTARRAYOID,        TEXTARRAYOID};
+constexpr Oid element_types[ColumnCount] = {
+    UUIDOID,        INT8OID, XID8OID, INT2OID, TEXTOID, INT4OID, TIMESTAMPTZOID,
+    TIMESTAMPTZOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+constexpr Oid array_types[ColumnCount] = {
+    UUIDARRAYOID, INT8ARRAYOID,        XID8ARRAYOID,        INT2ARRAYOID, TEXTARRAYOID,
+    INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
+    TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID};
 
 #define ENTRY_COLUMNS                                                                          \
-    "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS u (event_id, hook_id, xid, " \
+    "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS u (event_id, hook_id, " \
+    "xid, "                                                                                    \
     "slot, state, retry_count, next_attempt_at, requested_at, http_status, response_us, "      \
-    "response, error)"
+    "response, error, body)"
+
+#define THIS_ROW " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
 
 constexpr const char* insert_query =
     "INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, state, retry_count, "
     "next_attempt_at, request_datetimes, response_http_status, response_content, response_time, "
-    "error, slot) SELECT u.event_id, u.hook_id, u.xid, $13, u.state, u.retry_count, "
+    "error, body, slot) SELECT u.event_id, u.hook_id, u.xid, $14, u.state, u.retry_count, "
     "u.next_attempt_at, CASE WHEN u.requested_at IS NULL THEN '{}' ELSE ARRAY[u.requested_at] END, "
-    "u.http_status, u.response, u.response_us * interval '1 microsecond', u.error, u.slot "
+    "u.http_status, u.response, u.response_us * interval '1 microsecond', u.error, u.body, u.slot "
     "FROM " ENTRY_COLUMNS;
 
 constexpr const char* update_query =
@@ -68,25 +72,39 @@ constexpr const char* update_query =
     "response_http_status = coalesce(u.http_status, d.response_http_status), "
     "response_content = coalesce(u.response, d.response_content), "
     "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
-    "error = u.error, modified_at = now() FROM " ENTRY_COLUMNS
-    " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
-    "AND $13 IS NOT NULL";
+    "body = CASE WHEN u.next_attempt_at IS NOT NULL THEN coalesce(u.body, d.body) END, "
+    "error = u.error, modified_at = now() FROM " ENTRY_COLUMNS THIS_ROW "AND $14 IS NOT NULL";
 
 constexpr const char* attempt_query =
     "INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, "
     "response_http_status, response_content, response_time, error, slot) SELECT u.event_id, "
     "u.hook_id, u.retry_count, u.requested_at, u.http_status, u.response, "
     "u.response_us * interval '1 microsecond', u.error, u.slot FROM " ENTRY_COLUMNS
-    " WHERE $13 IS NOT NULL ON CONFLICT DO NOTHING";
+    " WHERE $14 IS NOT NULL ON CONFLICT DO NOTHING";
+
+constexpr const char* callback_query =
+    "UPDATE whisperer.delivery d SET next_attempt_at = NULL, body = NULL FROM " ENTRY_COLUMNS
+        THIS_ROW "AND d.state <> 'pending' AND $14 IS NOT NULL";
+
+// Unless another attempt has been made, or the delivery has ended.
+constexpr const char* countdown_query =
+    "UPDATE whisperer.delivery d SET next_attempt_at = u.next_attempt_at FROM " ENTRY_COLUMNS
+        THIS_ROW "AND d.state = 'pending' AND d.retry_count = u.retry_count AND $14 IS NOT NULL";
 
 bool is_insert(const LedgerEntry& entry) {
-    return !entry.is_update;
+    return entry.kind == EntryKind::Delivery && !entry.is_update;
 }
 bool is_update(const LedgerEntry& entry) {
-    return entry.is_update;
+    return entry.kind == EntryKind::Delivery && entry.is_update;
 }
 bool is_failed_attempt(const LedgerEntry& entry) {
     return entry.is_failed_attempt;
+}
+bool is_callback(const LedgerEntry& entry) {
+    return entry.kind == EntryKind::Callback;
+}
+bool is_countdown(const LedgerEntry& entry) {
+    return entry.kind == EntryKind::Countdown;
 }
 
 struct Columns {
@@ -119,6 +137,7 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     put(columns, ResponseTime, row, Int64GetDatum(entry.response_time_us), !attempted);
     put_text(columns, Response, row, entry.response);
     put_text(columns, Error, row, entry.error);
+    put_text(columns, Body, row, entry.body);
 }
 
 // Writes the entries that are chosen.
@@ -148,7 +167,8 @@ void write_entries(const Ledger* ledger, bool (*is_chosen)(const LedgerEntry&), 
 
 void tell_of_failures(const Ledger* ledger) {
     for (int i = 0; i < ledger->count; i++)
-        if (ledger->entries[i].state == DeliveryState::Failed &&
+        if (ledger->entries[i].kind == EntryKind::Delivery &&
+            ledger->entries[i].state == DeliveryState::Failed &&
             !ledger->entries[i].is_operator_event)
             tell_of_failure(ledger->entries[i]);
 }
@@ -156,12 +176,14 @@ void tell_of_failures(const Ledger* ledger) {
 }  // namespace
 
 void write_batch(const Ledger* ledger) {
-    static SPIPlanPtr insert_plan, update_plan, attempt_plan;
+    static SPIPlanPtr insert_plan, update_plan, attempt_plan, callback_plan, countdown_plan;
     if (ledger->count > 0) {
         // A delivery that was parked and ended within one batch has an insert and an update.
         write_entries(ledger, is_insert, &insert_plan, insert_query, SPI_OK_INSERT);
         write_entries(ledger, is_update, &update_plan, update_query, SPI_OK_UPDATE);
         write_entries(ledger, is_failed_attempt, &attempt_plan, attempt_query, SPI_OK_INSERT);
+        write_entries(ledger, is_callback, &callback_plan, callback_query, SPI_OK_UPDATE);
+        write_entries(ledger, is_countdown, &countdown_plan, countdown_query, SPI_OK_UPDATE);
     }
     write_news(ledger);
     if (ledger->has_operators)
@@ -174,11 +196,14 @@ int64 cancel_pending(int64 hook_id, int limit) {
     Datum values[] = {Int64GetDatum(hook_id), Int64GetDatum(limit)};
     run_plan(
         kept_plan(&plan,
-                  "UPDATE whisperer.delivery d SET state = 'cancelled', next_attempt_at = NULL, "
-                  "error = 'hook deleted', modified_at = now() FROM (SELECT event_id, hook_id, "
-                  "slot FROM whisperer.delivery WHERE hook_id = $1 AND state = 'pending' ORDER "
-                  "BY hook_id, next_attempt_at, event_id LIMIT $2) AS p WHERE d.event_id = "
-                  "p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot",
+                  "UPDATE whisperer.delivery d SET next_attempt_at = NULL, body = NULL, "
+                  "state = CASE d.state WHEN 'pending' THEN 'cancelled' ELSE d.state END, "
+                  "error = CASE d.state WHEN 'pending' THEN 'hook deleted' ELSE d.error END, "
+                  "modified_at = CASE d.state WHEN 'pending' THEN now() ELSE d.modified_at END "
+                  "FROM (SELECT event_id, hook_id, slot FROM whisperer.delivery "
+                  "WHERE hook_id = $1 AND next_attempt_at IS NOT NULL "
+                  "ORDER BY hook_id, next_attempt_at, event_id LIMIT $2) AS p "
+                  "WHERE d.event_id = p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot",
                   lengthof(types), types),
         values, nullptr, false, 0, SPI_OK_UPDATE);
     return (int64)SPI_processed;

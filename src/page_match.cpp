@@ -48,11 +48,15 @@ void read_key(Row* row) {
     }
 }
 
+Datum data_of(const Row& row) {
+    bool is_null;
+    return row_column(row, PageData, &is_null);
+}
+
 // The payload, once somebody wants it.
 void read_data(Row* row) {
-    bool is_null;
     if (row->refusal == nullptr)
-        row->refusal = read_payload(row_column(*row, PageData, &is_null), &row->data);
+        row->refusal = read_payload(data_of(*row), &row->data);
 }
 
 enum class Match { No, Yes, Undecided };
@@ -112,6 +116,8 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         else if (!hook.runnable)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
+        else if (hook.transform && !delivery.once)
+            transform_delivery(worker, hook, delivery, row->event_type, data_of(*row));
         else
             deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0};
     }

@@ -135,7 +135,7 @@ Progress cancel(const Request& request) {
     Datum values[] = {UUIDPGetDatum(&request.event_id), Int64GetDatum(request.hook_id)};
     run_plan(kept_plan(&plan,
                        "UPDATE whisperer.delivery SET state = 'cancelled', next_attempt_at = NULL, "
-                       "error = 'cancelled by request', modified_at = now() "
+                       "body = NULL, error = 'cancelled by request', modified_at = now() "
                        "WHERE event_id = $1 AND hook_id = $2 AND state = 'pending'",
                        lengthof(types), types),
              values, nullptr, false, 0, SPI_OK_UPDATE);

@@ -56,7 +56,8 @@ bool expire(Worker* worker, int16 slot) {
                   "SELECT event_id, hook_id, xid, retry_count, EXISTS (SELECT FROM "
                   "whisperer.outbox o WHERE o.xid = d.xid AND o.id = d.event_id AND o.slot = $1 "
                   "AND starts_with(o.event_type, 'whisperer-')) FROM whisperer.delivery d "
-                  "WHERE slot = $1 AND state = 'pending' AND event_id < $2 LIMIT $3",
+                  "WHERE slot = $1 AND state = 'pending' AND next_attempt_at IS NOT NULL "
+                  "AND event_id < $2 LIMIT $3",
                   lengthof(types), types),
         values, nullptr, true, 0, SPI_OK_SELECT);
     for (uint64 row = 0; row < SPI_processed; row++)
@@ -74,7 +75,8 @@ Slot look_at_slot(int16 slot) {
                       TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
     run_plan(kept_plan(&plan,
                        "SELECT created_at < $2 AND NOT EXISTS (SELECT FROM whisperer.delivery "
-                       "WHERE slot = $1 AND state = 'pending') FROM whisperer.outbox "
+                       "WHERE slot = $1 AND state = 'pending' AND next_attempt_at IS NOT NULL) "
+                       "FROM whisperer.outbox "
                        "WHERE slot = $1 ORDER BY xid DESC, id DESC LIMIT 1",
                        lengthof(types), types),
              values, nullptr, true, 1, SPI_OK_SELECT);

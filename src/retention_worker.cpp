@@ -90,7 +90,7 @@ const char* objection(int16 slot, int64* events) {
 bool has_pending(int16 slot) {
     return query_says(
         psprintf("SELECT EXISTS (SELECT FROM whisperer.delivery_%d WHERE state = "
-                 "'pending') AND $1 IS NOT NULL",
+                 "'pending' AND next_attempt_at IS NOT NULL) AND $1 IS NOT NULL",
                  slot));
 }
 

@@ -76,6 +76,9 @@ void define_limits() {
     define_int("whisperer.max_payload",
                "A larger event is recorded, but its deliveries end as failed.",
                &s.max_payload_bytes, 1024 * 1024, 1024, 256 * 1024 * 1024, GUC_UNIT_BYTE);
+    define_int("whisperer.callback_timeout",
+               "Longest time for one call of a hook's function (transform, callback, countdown).",
+               &s.callback_timeout_ms, 1000, 10, 600000, GUC_UNIT_MS);
     define_int("whisperer.retention",
                "How long events and their deliveries are kept; what is still pending then fails.",
                &s.retention_s, 30 * 86400, 10, 10 * 366 * 86400, GUC_UNIT_S);

@@ -16,6 +16,7 @@ struct Settings {
     int max_queued_bytes;
     int max_response_bytes;
     int max_payload_bytes;
+    int callback_timeout_ms;
     int retention_s;
     int disable_after_s;
     bool circuit_breaker;

@@ -37,7 +37,8 @@ struct Inflight {
     uint64 xid;
     int16 slot;
     int32 retry_count;
-    int64 page;  // -1: of no page (a retry), or its page needs it no more
+    int32 round_start;  // attempts before the countdown began anew
+    int64 page;         // -1: of no page (a retry), or its page needs it no more
 };
 
 struct Page {

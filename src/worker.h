@@ -4,6 +4,7 @@
 
 #include "../worker/engine.h"
 #include "bookmark.h"
+#include "helper.h"
 #include "hook_set.h"
 #include "ledger.h"
 #include "outbox_reader.h"
@@ -30,6 +31,7 @@ struct Worker {
     HookSet* hooks;
     Tracker* tracker;
     Ledger* ledger;
+    Helper* helper;
     Reader reader;
     Bookmark bookmark;
     int unregistered_count;

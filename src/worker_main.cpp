@@ -131,7 +131,7 @@ void run_engine() {
                 untrack(worker->tracker, outcomes[i].token);
                 continue;
             }
-            add_outcome(worker->ledger, worker->tracker, worker->hooks, outcomes[i]);
+            take_outcome(worker, outcomes[i]);
             if (outcomes[i].kind == WhispererFailed)
                 worker->failed_deliveries++;
         }
@@ -190,6 +190,7 @@ void write(const Writes& what) {
         end_take_over(worker);
     if (!what.batch)
         return;
+    note_written(worker->ledger, worker->hooks);
     hold_at("after-ledger");
     for (int i = 0; i < worker->ledger->news_count; i++)
         if (worker->ledger->news[i].news == News::Disabled)
@@ -273,6 +274,9 @@ long wait_ms(TimestampTz now) {
     int64 wait = whisperer_engine_wait_ms(worker->engine);
     if (wait < 0)
         wait = settings.poll_interval_ms;
+    int64 helper_wait = helper_wait_ms(worker, now);
+    if (helper_wait >= 0)
+        wait = Min(wait, helper_wait);
     wait = Min(wait, Max((turn.tick_at - now) / 1000, 0) + 1);
     if (turn.page_end == PageEnd::Held)
         wait = Min(wait, held_retry_ms);
@@ -314,6 +318,7 @@ void loop() {
         read_retries(now);
         run_engine();
         now = GetCurrentTimestamp();
+        run_helper(worker, now);
         write_results(now);
         look_back(now);
         publish(now);
@@ -350,6 +355,7 @@ void drain() {
 // What is known by now need not be done again.  Nobody's lock may hold up a shutdown.
 void finish() {
     stop_retention(worker);
+    stop_helper(worker);
     drain();
     SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
     Writes bookmark = {};

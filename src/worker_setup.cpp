@@ -11,6 +11,7 @@ namespace {
 
 WorkerSlot* own_slot = nullptr;
 WhispererEngine* own_engine = nullptr;
+Helper* own_helper = nullptr;
 
 constexpr int failures_forgotten_after_ms = 60000;
 
@@ -18,6 +19,9 @@ constexpr int failures_forgotten_after_ms = 60000;
 void leave(int code, Datum) {
     whisperer_engine_destroy(own_engine);
     own_engine = nullptr;
+    // A function that runs for ever has nobody who would end it.
+    if (own_helper)
+        abandon_helpers(&own_helper->process);
     SharedState* shared = shared_state();
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     WorkerSlot* slot = own_slot;
@@ -154,6 +158,7 @@ Worker* create_worker() {
     made->engine = create_engine();
     made->hooks = create_hook_set(context, own_slot->worker, own_slot->workers);
     made->ledger = create_ledger(context);
+    made->helper = own_helper = create_helper(context);
     begin_transaction("reading the bookmark");
     made->bookmark = load_bookmark(context, own_slot->worker, own_slot->workers);
     commit_transaction();

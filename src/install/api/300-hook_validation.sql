@@ -53,6 +53,58 @@ $$;
 COMMENT ON FUNCTION whisperer.check_event_pattern(oid, text) IS
     'raises 42704 if no registered event type matches, 42501 if the owner may subscribe to none of them';
 
+-- A function that the helper will call as the hook's owner.  By name, so that it may be replaced.
+CREATE FUNCTION whisperer.check_function(owner oid, what text, name text, arguments text, result regtype)
+    RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parts text[] := parse_ident(check_function.name);
+    target pg_proc;
+    wanted text;
+BEGIN
+    IF cardinality(parts) <> 2 THEN
+        RAISE EXCEPTION '% "%" is not the name of a function with its schema', what, check_function.name
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as schema.function.';
+    END IF;
+    wanted := format('%I.%I(%s)', parts[1], parts[2], arguments);
+    SELECT * INTO target FROM pg_proc p WHERE p.oid = to_regprocedure(wanted);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '% function % does not exist', what, wanted
+            USING ERRCODE = 'undefined_function',
+                  HINT = format('It must be made as CREATE FUNCTION %s RETURNS %s.', wanted, result);
+    ELSIF target.prokind <> 'f' OR target.proretset OR target.prorettype <> result THEN
+        RAISE EXCEPTION '% function % must be a function that returns one %', what, wanted, result
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF NOT has_schema_privilege(owner, target.pronamespace, 'USAGE')
+       OR NOT has_function_privilege(owner, target.oid, 'EXECUTE') THEN
+        RAISE EXCEPTION 'role % may not execute % function %', pg_get_userbyid(owner), what, wanted
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'The hook''s owner needs USAGE on the schema and EXECUTE on the function.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.check_function(oid, text, text, text, regtype) IS
+    'raises 22023, 42883 or 42501 unless the owner may execute the named function with these arguments and this result';
+
+-- What of a hook names functions.
+CREATE FUNCTION whisperer.check_hook_functions(owner oid, transform text, callback text, retry jsonb)
+    RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF transform IS NOT NULL THEN
+        PERFORM whisperer.check_function(owner, 'transform', transform, 'json', 'json');
+    END IF;
+    IF callback IS NOT NULL THEN
+        PERFORM whisperer.check_function(owner, 'callback', callback, 'jsonb, text, json, json', 'void');
+    END IF;
+    IF retry->>'choice' = 'custom' THEN
+        PERFORM whisperer.check_function(owner, 'countdown', retry->'kwargs'->>'function', 'integer, jsonb', 'interval');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.check_hook_functions(oid, text, text, jsonb) IS
+    'raises 22023, 42883 or 42501 for a transform, callback or countdown function that could not be called';
+
 CREATE FUNCTION whisperer.check_hook() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -76,18 +128,21 @@ BEGIN
         RAISE EXCEPTION 'rate_limit must be more than 0 and at most 1000000 attempts per second'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it null for no limit; pause_hook stops a hook.';
     END IF;
-    PERFORM whisperer.check_hook_json(NEW.config, NEW.filter, NEW.retry_countdown_config);
-    IF NEW.transform IS NOT NULL OR NEW.callback IS NOT NULL THEN
-        RAISE EXCEPTION 'transform and callback are not supported by this version'
-            USING ERRCODE = 'feature_not_supported', HINT = 'Leave them null.';
-    END IF;
+    PERFORM whisperer.check_hook_json(NEW.config, NEW.filter);
+    -- Only when they change: a hook whose function is gone must not keep its owner from pausing it.
+    PERFORM whisperer.check_hook_functions(
+        whisperer.living_role(NEW.owner, NEW.owner_name, NEW.incarnation),
+        CASE WHEN TG_OP = 'INSERT' OR NEW.transform IS DISTINCT FROM OLD.transform THEN NEW.transform END,
+        CASE WHEN TG_OP = 'INSERT' OR NEW.callback IS DISTINCT FROM OLD.callback THEN NEW.callback END,
+        CASE WHEN TG_OP = 'INSERT' OR NEW.retry_countdown_config IS DISTINCT FROM OLD.retry_countdown_config
+             THEN NEW.retry_countdown_config END);
     NEW.modified_at := now();
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION whisperer.check_hook() IS 'trigger: refuses a hook that could not be served';
 
-CREATE FUNCTION whisperer.check_hook_json(config jsonb, filter jsonb, retry jsonb) RETURNS void
+CREATE FUNCTION whisperer.check_hook_json(config jsonb, filter jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -101,14 +156,9 @@ BEGIN
     IF octet_length(filter::text) > 8192 THEN
         RAISE EXCEPTION 'filter is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF retry->>'choice' = 'custom' THEN
-        RAISE EXCEPTION 'retry_countdown_config: choice "custom" is not supported by this version'
-            USING ERRCODE = 'feature_not_supported',
-                  HINT = 'Use fixed, linear, exponential, random or schedule.';
-    END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb, jsonb) IS
+COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb) IS
     'raises 22023 or 0A000 for what a hook''s JSON columns must not hold';
 
 -- On what people may write; adoption and the refreshing of names change nothing of it.

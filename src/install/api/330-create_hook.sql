@@ -34,4 +34,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision) IS
-    'subscribes a URL to an event type ("name", "prefix*" or "*") and returns the hook''s id; secret_key null: one is made, '''': unsigned; 42704, 42501, 23505, 22023';
+    'subscribes a URL to an event type ("name", "prefix*" or "*") and returns the hook''s id; secret_key null: one is made, '''': unsigned; transform and callback: functions with their schema, called as you; 42883, 42704, 42501, 23505, 22023';

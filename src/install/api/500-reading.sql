@@ -30,5 +30,5 @@ SELECT d.event_id, d.hook_id, d.retry_count, d.request_datetimes[cardinality(d.r
        d.response_http_status, d.response_content, d.response_time, NULL
 FROM whisperer.delivery d WHERE d.state = 'delivered';
 COMMENT ON VIEW whisperer.attempt IS
-    'one row for each POST that was made for your hooks and has ended, the first hundred of a delivery, with the first bytes of the answer';
+    'one row for each POST that was made for your hooks and has ended, and for each transform that failed before one, the first hundred of a delivery, with the first bytes of the answer';
 GRANT SELECT ON whisperer.attempt TO PUBLIC;

@@ -10,7 +10,8 @@ AS $$
                               'X-Whisperer-Hook', h.id::text,
                               'webhook-id', replace(o.id::text, '-', ''))
                || whisperer.masked_headers(h.id),
-           whisperer.envelope(o.id, o.event_type, o.data)
+           CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
+                THEN whisperer.envelope(o.id, o.event_type, o.data) END
     FROM whisperer.outbox o
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer.my_incarnation()
@@ -26,4 +27,4 @@ AS $$
     ORDER BY o.id, h.id
 $$;
 COMMENT ON FUNCTION whisperer.preview(uuid) IS
-    'what would be sent to your hooks for one event, or for those of this transaction; sends nothing, secrets are masked';
+    'what would be sent to your hooks for one event, or for those of this transaction; sends nothing, secrets are masked; body null: the hook''s transform makes it, and is not called';

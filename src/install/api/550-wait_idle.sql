@@ -22,7 +22,8 @@ BEGIN ATOMIC
     FROM whisperer.hook_definition h
     LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
     LEFT JOIN whisperer.delivery d
-      ON d.hook_id = h.id AND d.state = 'pending' AND d.retry_count = d.round_start
+      ON d.hook_id = h.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
+     AND d.retry_count = d.round_start
     WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer.my_incarnation()
       AND r.disabled_resumes IS DISTINCT FROM h.resumes AND r.circuit_opened_at IS NULL;
 END;

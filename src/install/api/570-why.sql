@@ -53,7 +53,9 @@ BEGIN
     IF FOUND THEN
         RETURN CASE d.state
             WHEN 'delivered' THEN format('delivered at %s by attempt %s (HTTP status %s)', d.modified_at, d.retry_count, d.response_http_status)
+                || CASE WHEN d.next_attempt_at IS NOT NULL THEN '; its callback is due' ELSE '' END
             WHEN 'failed' THEN format('failed after %s attempts: %s', d.retry_count, d.error)
+                || CASE WHEN d.next_attempt_at IS NOT NULL THEN '; its callback is due' ELSE '' END
             WHEN 'cancelled' THEN concat_ws(': ', 'cancelled', d.error)
             ELSE whisperer.why_pending(d) END;
     END IF;

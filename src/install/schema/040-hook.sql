@@ -60,6 +60,9 @@ CREATE TABLE whisperer.hook_run (
     circuit_opened_at timestamptz,
     circuit_retry_at  timestamptz,
     circuit_reason    text,
+    function_error    text,
+    function_error_at timestamptz,
+    function_timeouts integer,
     taken_over   bigint
 );
 COMMENT ON TABLE whisperer.hook_run IS
@@ -68,6 +71,10 @@ COMMENT ON COLUMN whisperer.hook_run.failing_since IS
     'no attempt has succeeded since; written once that has been so for a minute';
 COMMENT ON COLUMN whisperer.hook_run.circuit_opened_at IS
     'the hook is left alone since; null: it is not. At circuit_retry_at one attempt is made';
+COMMENT ON COLUMN whisperer.hook_run.function_error IS
+    'the last error of a transform, callback or countdown function of the hook, and which it was';
+COMMENT ON COLUMN whisperer.hook_run.function_timeouts IS
+    'calls in a row that took longer than whisperer.callback_timeout; ten disable the hook';
 COMMENT ON COLUMN whisperer.hook_run.taken_over IS
     'the incarnation whose worker has entered into the ledger what a hook carried there still had to get';
 

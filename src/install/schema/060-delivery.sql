@@ -15,14 +15,20 @@ CREATE TABLE whisperer.delivery (
     response_content     text,
     response_time        interval,
     error         text,
+    body          text,
     created_at    timestamptz NOT NULL DEFAULT now(),
     modified_at   timestamptz NOT NULL DEFAULT now(),
     slot          smallint NOT NULL,
-    PRIMARY KEY (event_id, hook_id, slot)
+    PRIMARY KEY (event_id, hook_id, slot),
+    CONSTRAINT delivery_pending_is_due CHECK (state <> 'pending' OR next_attempt_at IS NOT NULL)
 ) PARTITION BY LIST (slot);
 
 COMMENT ON COLUMN whisperer.delivery.round_start IS
     'attempts made before the last retry, recover or replay, from which the countdown counts anew';
+COMMENT ON COLUMN whisperer.delivery.next_attempt_at IS
+    'pending: when the next attempt is due; ended: the hook''s callback is due, null once it was called';
+COMMENT ON COLUMN whisperer.delivery.body IS
+    'what the hook''s transform made of the event, kept for the next attempt and the callback';
 
 DO $do$
 BEGIN
@@ -34,10 +40,11 @@ BEGIN
 END
 $do$;
 
--- Due retries are read per hook as a range; (next_attempt_at, event_id), because rows parked in one
--- batch share a time.
+-- Due retries, and callbacks of what has ended, are read per hook as a range; (next_attempt_at, event_id),
+-- because rows parked in one batch share a time.  Every pending row is in it: whoever looks for those by
+-- anything but their key asks for next_attempt_at IS NOT NULL too.
 CREATE INDEX delivery_due ON whisperer.delivery (hook_id, next_attempt_at, event_id)
-    WHERE state = 'pending';
+    WHERE next_attempt_at IS NOT NULL;
 
 -- One row for each attempt that failed, and for a success that another attempt was asked for after.  The
 -- view whisperer.attempt adds the success that a delivery ended with.

@@ -1,0 +1,155 @@
+# Functions of subscribers: transform, callback and a countdown of their own, run as the hook's owner.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('functions', extra => 'restart_after_crash = on');
+my $receiver = new_receiver('functions');
+my $base = $receiver->url('');
+
+sub sql { return $node->safe_psql('postgres', shift) }
+sub record { return sql(qq(SELECT whisperer.deliver_event('$_[0]', '{"note": "$_[1]"}'))) }
+sub state_of { return sql("SELECT state, retry_count FROM whisperer.delivery WHERE event_id = '$_[0]'" . ($_[1] ? " AND hook_id = $_[1]" : '')) }
+sub wait_state { my ($what, $event, $state, $hook) = @_; wait_for($what, sub { state_of($event, $hook) =~ /^$state\|/ }) }
+sub server_is_up { return ($node->psql('postgres', 'SELECT 1'))[0] == 0 }
+
+# Kills the worker at a point; delivery goes on after the server has recovered.
+sub kill_worker_at {
+    my ($point, $act) = @_;
+    hold($node, $point);
+    $act->();
+    wait_held($node, $point);
+    # The ledger is written with synchronous_commit = off.
+    my $written = sql('SELECT pg_current_wal_insert_lsn()');
+    wait_for('the WAL to be flushed', sub { sql("SELECT pg_current_wal_flush_lsn() >= '$written'") eq 't' });
+    kill 'KILL', sql("SELECT pid FROM pg_stat_activity WHERE query = 'held at $point'");
+    wait_for('the server', \&server_is_up);
+    release_hold($node);
+}
+
+sql(<<"SQL");
+CREATE ROLE ann; CREATE SCHEMA app AUTHORIZATION ann;
+GRANT USAGE ON SCHEMA whisperer TO ann;
+SELECT whisperer.register_event(e), whisperer.allow(e, 'ann', 'subscribe'), whisperer.allow(e, 'ann', 'publish')
+FROM unnest('{shaped,dropped,volatile,told,failing,waiting,plain,bad}'::text[]) e;
+SET ROLE ann;
+CREATE TABLE app.call (event_type text, response jsonb, data json, payload json, who text, at timestamptz DEFAULT clock_timestamp());
+CREATE FUNCTION app.shape(event json) RETURNS json LANGUAGE sql AS
+    \$\$SELECT json_build_object('text', event->'data'->>'note', 'type', event->'event'->>'type', 'id', event->'event'->>'uuid',
+                                'who', current_user, 'zone', current_setting('TimeZone'))\$\$;
+CREATE FUNCTION app.drop_it(event json) RETURNS json LANGUAGE sql AS
+    \$\$SELECT CASE WHEN event->'data'->>'note' = 'keep' THEN event END\$\$;
+CREATE FUNCTION app.anything(event json) RETURNS json LANGUAGE sql AS 'SELECT json_build_object(''random'', random())';
+CREATE FUNCTION app.told(response jsonb, event_type text, data json, payload json) RETURNS void LANGUAGE sql AS
+    'INSERT INTO app.call VALUES (event_type, response, data, payload, current_user)';
+CREATE FUNCTION app.broken(event json) RETURNS json LANGUAGE plpgsql AS
+    \$\$BEGIN RETURN 1 / (event->'data'->>'note')::int; END\$\$;
+CREATE FUNCTION app.broken_told(response jsonb, event_type text, data json, payload json) RETURNS void LANGUAGE sql AS
+    'INSERT INTO app.call (event_type) VALUES (event_type); SELECT 1 / 0';
+CREATE FUNCTION app.wait(retry_count int, kwargs jsonb) RETURNS interval LANGUAGE sql AS
+    \$\$SELECT CASE WHEN retry_count < 3 THEN (kwargs->>'quick')::interval ELSE interval '20 days' END\$\$;
+CREATE FUNCTION app.never(retry_count int, kwargs jsonb) RETURNS interval LANGUAGE sql AS 'SELECT interval ''-1 s''';
+SQL
+my $soon = q({"choice": "fixed", "kwargs": {"seconds": 0.1}});
+
+# --- transform --------------------------------------------------------------------------------------
+my $shaped = sql("SET ROLE ann; SELECT whisperer.create_hook('shaped', '$base/ok/shaped', secret_key => 'secret', transform => 'app.shape')");
+my $plain = sql("SELECT whisperer.create_hook('shaped', '$base/ok/unshaped', secret_key => 'secret')");
+my $event = record('shaped', 'hello');
+wait_idle($node);
+my ($request) = $receiver->requests('/ok/shaped');
+is($request->{body}, qq({"text" : "hello", "type" : "shaped", "id" : "@{[$event =~ s/-//gr]}", "who" : "ann", "zone" : "UTC"}),
+    'a transform gets the envelope, runs as the owner of the hook, and its result is the body');
+my ($unshaped) = $receiver->requests('/ok/unshaped');
+like($unshaped->{body}, qr/^\{"event":\{"type":"shaped"/, 'the other hook of the event gets the envelope');
+my $verify = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/verify.mjs}r;
+command_ok([ 'node', $verify, $receiver->{log}, 'secret' ], 'and the signature is of the body that was sent');
+is(sql("SELECT count(*) FROM whisperer.preview('$event') WHERE hook_id = $shaped AND body IS NULL"), 1, 'preview does not call it');
+like(sql("SET ROLE ann; CALL whisperer.ping_hook($shaped)"), qr/^t\|200/, 'a ping is sent as it is');
+like(sql(q(CALL whisperer.deliver_now('shaped', '{"note": "now"}'))), qr/"hook_id": $shaped,.*"delivered": true/, 'deliver_now waits for it');
+
+sql("SET ROLE ann; SELECT whisperer.create_hook('dropped', '$base/ok/dropped', transform => 'app.drop_it')");
+my @events = map { record('dropped', $_) } qw(no keep);
+wait_idle($node);
+is(sql("SELECT state, error FROM whisperer.delivery WHERE event_id = '$events[0]'"), 'cancelled|transform returned null', 'null: not delivered');
+is(state_of($events[1]), 'delivered|1', 'the other is');
+like(sql("SELECT whisperer.why('$events[0]', hook_id) FROM whisperer.delivery WHERE event_id = '$events[0]'"), qr/^cancelled: transform returned null/, 'why says so');
+
+# A flood: more than the queue holds goes through the ledger, each once.
+sql(q(SELECT count(whisperer.deliver_event('shaped', json_build_object('note', g))) FROM generate_series(1, 300) g));
+wait_for('the flood', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $shaped AND state = 'delivered' AND body IS NULL") >= 302 });
+my %seen;
+$seen{$_->{body}}++ for $receiver->requests('/ok/shaped');
+is(scalar(grep { $_ == 1 } values %seen), 303, 'a flood of events: each is transformed and delivered once');
+
+# The same bytes on every attempt, also when the worker was killed in between.
+sql("SET ROLE ann; SELECT whisperer.create_hook('volatile', '$base/fail-first/2/500/volatile', transform => 'app.anything', retry_countdown_config => '$soon')");
+kill_worker_at('after-ledger', sub { $event = record('volatile', 'x') });
+wait_state('the third attempt', $event, 'delivered');
+my @bodies = map { $_->{body} } $receiver->requests('/fail-first/2/500/volatile');
+is(scalar @bodies, 3, 'three attempts');
+is($bodies[$_], $bodies[0], "attempt @{[$_ + 1]} has the bytes of the first") for 1, 2;
+is(sql("SELECT body IS NULL FROM whisperer.delivery WHERE event_id = '$event'"), 't', 'the body is not kept any longer');
+
+# An error is a failed attempt; nothing is sent.
+my $bad = sql("SET ROLE ann; SELECT whisperer.create_hook('bad', '$base/ok/bad', transform => 'app.broken', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0.1}, \"max_retries\": 1}')");
+$event = record('bad', '0');
+wait_state('the failure', $event, 'failed');
+is(sql("SELECT retry_count, error FROM whisperer.delivery WHERE event_id = '$event'"), '2|transform: division by zero (SQLSTATE 22012)', 'an error is a failed attempt');
+is(scalar(() = $receiver->requests('/ok/bad')), 0, 'and nothing is sent');
+is(sql("SET ROLE ann; SELECT function_error FROM whisperer.hook_stats WHERE hook_id = $bad"), 'transform: division by zero (SQLSTATE 22012)', 'hook_stats shows it');
+sql("SET ROLE ann; CREATE OR REPLACE FUNCTION app.broken(event json) RETURNS json LANGUAGE sql AS 'SELECT ''[1]''::json'");
+sql("SELECT whisperer.retry('$event')");
+wait_state('the second chance', $event, 'delivered');
+is(($receiver->requests('/ok/bad'))[0]{body}, '[1]', 'a function that was replaced is used at once');
+sql("REVOKE EXECUTE ON FUNCTION app.broken FROM PUBLIC; ALTER FUNCTION app.broken OWNER TO postgres") if sql('SELECT current_user') eq 'postgres';
+$event = record('bad', '0');
+wait_state('the refusal', $event, 'failed');
+like(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$event'"), qr/^transform: permission denied for function broken/, 'rights count at every call');
+
+# --- callback ---------------------------------------------------------------------------------------
+sql("SET ROLE ann; SELECT whisperer.create_hook('told', '$base/ok/told', callback => 'app.told')");
+sql("SET ROLE ann; SELECT whisperer.create_hook('failing', '$base/status/500/told', callback => 'app.told', transform => 'app.shape', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0.1}, \"max_retries\": 1}')");
+$event = record('told', 'well');
+wait_for('the callback', sub { sql("SELECT count(*) FROM app.call WHERE event_type = 'told'") });
+is(sql("SELECT response->>'delivered', response->>'http_status', response->>'content', (response->>'time')::float > 0, response->>'error', response->>'retry_count', data, payload->'data'->>'note', who FROM app.call"),
+    'true|200|ok|t||1|{"note": "well"}|well|ann', 'a callback is told of a delivery');
+my $failing = record('failing', 'badly');
+wait_for('the callback', sub { sql("SELECT count(*) FROM app.call WHERE event_type = 'failing'") });
+is(sql("SELECT response->>'delivered', response->>'http_status', response->>'error', response->>'retry_count', payload->>'text', payload->>'who' FROM app.call WHERE event_type = 'failing'"),
+    'false|500|HTTP status 500|2|badly|ann', 'and of one that failed, with what was sent');
+wait_for('it to be settled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE event_id IN ('$event', '$failing') AND next_attempt_at IS NULL AND body IS NULL") == 2 });
+is(sql("SELECT string_agg(pending::text, ',') FROM whisperer.hook_stats WHERE event_type IN ('told', 'failing')"), '0,0', 'nothing is pending');
+
+# Between ledger and callback.
+sql('TRUNCATE app.call');
+kill_worker_at('after-ledger', sub { $event = record('told', 'crash') });
+wait_for('the callback after a crash', sub { sql("SELECT count(*) FROM app.call WHERE data->>'note' = 'crash'") });
+is(scalar(grep { $_->{body} =~ /crash/ } $receiver->requests('/ok/told')), 1, 'a crash between ledger and callback: delivered once');
+is(sql("SELECT count(*) FROM app.call WHERE data->>'note' = 'crash'"), 1, 'and called back');
+
+# Its errors are seen, and it is not called again.
+my $broken = sql("SET ROLE ann; SELECT whisperer.create_hook('plain', '$base/ok/plain', callback => 'app.broken_told')");
+$event = record('plain', 'x');
+wait_for('the error', sub { sql("SELECT function_error FROM whisperer.hook_stats WHERE hook_id = $broken") eq 'callback: division by zero (SQLSTATE 22012)' });
+is(sql("SELECT state, next_attempt_at IS NULL FROM whisperer.delivery WHERE event_id = '$event'"), 'delivered|t', 'a callback that fails changes nothing of the delivery');
+is(sql("SELECT count(*) FROM app.call WHERE event_type = 'plain'"), 0, 'what it did is undone');
+
+# --- countdown --------------------------------------------------------------------------------------
+my $custom = q({"choice": "custom", "kwargs": {"function": "app.wait", "quick": "50 ms"}, "max_retries": 5});
+my $waiting = sql("SET ROLE ann; SELECT whisperer.create_hook('waiting', '$base/status/500/waiting', retry_countdown_config => '$custom')");
+$event = record('waiting', 'x');
+wait_for('two quick retries', sub { state_of($event) eq 'pending|3' });
+wait_for('the third to be far away', sub { sql("SELECT next_attempt_at > now() + interval '19 days' FROM whisperer.delivery WHERE event_id = '$event'") eq 't' });
+is(scalar(() = $receiver->requests('/status/500/waiting')), 3, "a countdown of the owner's decides when");
+sql(qq(SET ROLE ann; SELECT whisperer.update_hook($waiting, '{"retry_countdown_config": {"choice": "custom", "kwargs": {"function": "app.never"}}}')));
+$event = record('waiting', 'y');
+wait_for('the error', sub { sql("SELECT function_error FROM whisperer.hook_stats WHERE hook_id = $waiting") =~ /^countdown: the function must return an interval from 0 to 30 days/ });
+is(sql("SELECT next_attempt_at < now() + interval '10 s' FROM whisperer.delivery WHERE event_id = '$event'"), 't', 'an error leaves the default');
+
+# --- bookkeeping ------------------------------------------------------------------------------------
+wait_for('all to be settled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE next_attempt_at IS NOT NULL AND hook_id <> $waiting") == 0 });
+is(sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'whisperer helper'"), 1, "one process of ann's is there");
+done_testing();
