@@ -1,9 +1,8 @@
 // Calling a subscriber's function as the hook's owner; see helper_call.h.
 //
-// The process is connected as a superuser, so nothing of the owner's may run outside of become and
-// leave: arguments are made before, results are only read after.  The restricted operation refuses
-// SET ROLE and everything that would run later, when the owner is gone: deferred triggers, cursors
-// WITH HOLD, temporary objects.
+// The process is connected as a superuser, so from become on all is done as the owner, the commit
+// included; what is made before are our own values.  The restricted operation refuses SET ROLE and
+// what would run later: deferred triggers, cursors WITH HOLD, LISTEN.
 #include "helper_call.h"
 
 #include "../worker/engine.h"
@@ -105,14 +104,11 @@ const char* query_of(const Call& call, int count) {
     return psprintf("SELECT %s(%s)", NameListToQuotedString(names), parameters[count]);
 }
 
-UserContext become(Oid owner) {
-    UserContext saved;
+void become(Oid owner) {
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
                 errmsg("the hook's owner does not exist any more"));
-    GetUserIdAndSecContext(&saved.user, &saved.security);
     SetUserIdAndSecContext(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-    return saved;
 }
 
 void require_type(Oid wanted) {
@@ -170,11 +166,10 @@ void run_call(void* argument) {
     Call* call = (Call*)argument;
     Arguments arguments = arguments_of(*call);
     const char* query = query_of(*call, arguments.count);
-    UserContext saved = become(call->header->owner);
+    become(call->header->owner);
     // Two rows: one is expected, and so that a second is noticed.
     int result = SPI_execute_with_args(query, arguments.count, arguments.types, arguments.values,
                                        arguments.nulls, false, 2);
-    leave_owner(saved);
     if (result != SPI_OK_SELECT)
         elog(ERROR, "unexpected result of a call: %s", SPI_result_code_string(result));
     take_result(call);
@@ -213,9 +208,12 @@ Answer answer_call(const char* message, Size bytes) {
     if (next != message + bytes)
         elog(FATAL, "whisperer: a call of %zu bytes was expected to have %zu", bytes,
              (Size)(next - message));
+    UserContext ours;
+    GetUserIdAndSecContext(&ours.user, &ours.security);
     ErrorData* error = nullptr;
     if (!try_in_transaction(run_call, &call, "calling a hook's function", &error))
         call.answer = error_answer(error);
+    leave_owner(ours);
     clean_session();
     return call.answer;
 }
