@@ -9,6 +9,7 @@ constexpr Size queue_bytes = 64 * 1024;
 // A process that is not connected by then does not count any more.
 constexpr int64 startup_max_us = 30 * USECS_PER_SEC;
 constexpr int64 no_room_retry_us = 5 * USECS_PER_SEC;
+constexpr int64 stuck_told_after_us = 5 * USECS_PER_SEC;
 constexpr int backoff_doublings_max = 6;
 constexpr int64 end_wait_us = 3 * USECS_PER_SEC;
 constexpr int end_step_ms = 10;
@@ -76,6 +77,21 @@ bool register_process(HelperProcess* process) {
     return RegisterDynamicBackgroundWorker(&described, &process->handle);
 }
 
+// Processes that end for another owner's are gone in a moment; a function in C that never looks
+// for interrupts may not be.
+void note_stuck(HelperProcess* process, TimestampTz now) {
+    if (process->stuck_since == 0)
+        process->stuck_since = now;
+    if (process->stuck_told || now - process->stuck_since < stuck_told_after_us)
+        return;
+    process->stuck_told = true;
+    ereport(LOG,
+            errmsg("whisperer: hooks' functions wait: %d processes that were told to end have not",
+                   helpers_leaving_max),
+            errhint("A function in C may not look for interrupts; pg_stat_activity shows them as "
+                    "\"whisperer helper\"."));
+}
+
 void start_later(HelperProcess* process, TimestampTz now) {
     int64 wait_us = USECS_PER_SEC << Min(process->failed_starts, backoff_doublings_max);
     process->start_at = now + wait_us;
@@ -95,8 +111,14 @@ bool move_message(HelperProcess* process) {
 }  // namespace
 
 bool start_helper(HelperProcess* process, Oid owner, TimestampTz now) {
-    if (process->start_at > now || free_place(process) == nullptr)
+    if (process->start_at > now)
         return false;
+    if (free_place(process) == nullptr) {
+        note_stuck(process, now);
+        return false;
+    }
+    process->stuck_since = 0;
+    process->stuck_told = false;
     MemoryContext caller = MemoryContextSwitchTo(process->context);
     bool is_registered = open_queues(process) && register_process(process);
     MemoryContextSwitchTo(caller);

@@ -35,6 +35,8 @@ struct HelperProcess {
     TimestampTz start_at;  // not before: there was no room, or it did not come up
     int failed_starts;
     BackgroundWorkerHandle* leaving[helpers_leaving_max];
+    TimestampTz stuck_since;  // all places of those are taken; 0: no
+    bool stuck_told;
 };
 
 // Asks for a process.  False: not now; see start_at.

@@ -84,6 +84,15 @@ my %seen;
 $seen{$_->{body}}++ for $receiver->requests('/ok/shaped');
 is(scalar(grep { $_ == 1 } values %seen), 303, 'a flood of events: each is transformed and delivered once');
 
+# Larger than the queue in shared memory; and larger than it may be, though the data alone is not.
+@events = map { sql("SELECT whisperer.deliver_event('dropped', json_build_object('note', 'keep', 'fill', repeat('x', $_)))") } 900_000, 1_048_500;
+wait_idle($node);
+is(state_of($events[0]), 'delivered|1', 'a large payload is transformed');
+is(length((sort { length $b->{body} <=> length $a->{body} } $receiver->requests('/ok/dropped'))[0]{body}) > 900_000, 1, 'and all of it sent');
+is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$events[1]'"), 'transform: the result is larger than whisperer.max_payload (SQLSTATE 54000)',
+    'a result that is too large is an error');
+sql("SELECT whisperer.cancel('$events[1]')");
+
 # The same bytes on every attempt, also when the worker was killed in between.
 sql("SET ROLE ann; SELECT whisperer.create_hook('volatile', '$base/fail-first/2/500/volatile', transform => 'app.anything', retry_countdown_config => '$soon')");
 kill_worker_at('after-ledger', sub { $event = record('volatile', 'x') });

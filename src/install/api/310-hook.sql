@@ -20,7 +20,7 @@ FROM whisperer.hook_definition h;
 COMMENT ON VIEW whisperer.hook IS
     'subscriptions; INSERT and UPDATE obey the same checks as create_hook and update_hook';
 COMMENT ON COLUMN whisperer.hook.state IS
-    'active, paused (deliveries wait), disabled (by the receiver; deliveries wait), deleted';
+    'active, paused (deliveries wait), disabled (by 410, failures or time-outs; deliveries wait), deleted';
 COMMENT ON COLUMN whisperer.hook.since IS
     'events visible in this snapshot came before the hook and are not for it';
 GRANT SELECT, INSERT, UPDATE ON whisperer.hook TO PUBLIC;
