@@ -32,12 +32,20 @@ enum DueColumn {
 // While the hook's functions have no room, its backlog is looked at again after so long at most.
 constexpr int64 no_room_wait_us = 100 * 1000;
 
+bool has_functions(const Hook* hook) {
+    return hook->transform || hook->callback;
+}
+
+int rows_max(const Hook* hook) {
+    return has_functions(hook) ? calls_per_hook_max : due_rows_max;
+}
+
 void query_due(const Hook* hook) {
     static SPIPlanPtr plan;
     const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID};
     pg_uuid_t low_id = hook->low_id;
     Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->low_at),
-                      UUIDPGetDatum(&low_id), Int64GetDatum(due_rows_max)};
+                      UUIDPGetDatum(&low_id), Int64GetDatum(rows_max(hook))};
     run_plan(
         kept_plan(
             &plan,
@@ -132,9 +140,12 @@ void hand_out(Worker* worker, const Hook* hook, int row) {
     submit(worker, event, &submitted, 1);
 }
 
-bool functions_have_room(const Worker* worker, const Hook* hook) {
-    return (hook->transform == nullptr && hook->callback == nullptr) ||
-           has_room(&worker->helper->queue, hook->id);
+// The end of a call says when there is room again; should it be missed, so does the clock.
+bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
+    hook->waits_for_room = has_functions(hook) && !has_room(&worker->helper->queue, hook->id);
+    if (hook->waits_for_room)
+        hook->next_due_at = now + no_room_wait_us;
+    return hook->waits_for_room;
 }
 
 // Reads on until something is not due yet, the page is full, or the engine has no credit or the
@@ -142,7 +153,7 @@ bool functions_have_room(const Worker* worker, const Hook* hook) {
 void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
     query_due(hook);
     // A full page, or no credit: look again at once.
-    hook->next_due_at = SPI_processed < due_rows_max ? DT_NOEND : now;
+    hook->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
     for (uint64 row = 0; row < SPI_processed; row++) {
         bool is_null;
         TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
@@ -150,10 +161,8 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
             hook->next_due_at = Max(at, now);
             return;
         }
-        if (!functions_have_room(worker, hook)) {
-            hook->next_due_at = now + no_room_wait_us;
+        if (must_wait_for_room(worker, hook, now))
             return;
-        }
         hand_out(worker, hook, (int)row);
         hook->low_at = at;
         hook->low_id = *DatumGetUUIDP(column((int)row, DueEventId, &is_null));
@@ -164,10 +173,8 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
 bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
     if (!hook->runnable || hook->next_due_at > now)
         return false;
-    if (!functions_have_room(worker, hook)) {
-        hook->next_due_at = now + no_room_wait_us;
+    if (must_wait_for_room(worker, hook, now))
         return false;
-    }
     int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
     if (wait_ms > 0)
         hook->next_due_at = now + wait_ms * 1000;

@@ -207,8 +207,8 @@ void end_call(Worker* worker, HelperCall* call, const CallEnd& end) {
         end_callback(worker, call);
     else
         end_countdown(worker, call, end);
-    // What is due was not looked at while there was no room.
-    if (hook)
+    // Not at the first free place, or each call would cost a look at the backlog.
+    if (hook && hook->waits_for_room && has_half_its_room(&worker->helper->queue, hook->id))
         note_due(worker->hooks, hook, GetCurrentTimestamp());
 }
 

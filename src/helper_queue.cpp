@@ -64,6 +64,11 @@ bool has_room(const HelperQueue* queue, int64 hook_id) {
     return hook == nullptr || hook->count - hook->countdowns < calls_per_hook_max;
 }
 
+bool has_half_its_room(const HelperQueue* queue, int64 hook_id) {
+    const HookCalls* hook = find_calls(queue, hook_id);
+    return hook == nullptr || hook->count - hook->countdowns <= calls_per_hook_max / 2;
+}
+
 bool has_room_for_countdown(const HelperQueue* queue, int64 hook_id) {
     const HookCalls* hook = find_calls(queue, hook_id);
     return hook == nullptr || hook->countdowns < countdowns_per_hook_max;

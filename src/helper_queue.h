@@ -55,6 +55,7 @@ HelperQueue create_helper_queue(MemoryContext context);
 
 // Whether there is room for another transform or callback of the hook.
 bool has_room(const HelperQueue* queue, int64 hook_id);
+bool has_half_its_room(const HelperQueue* queue, int64 hook_id);
 bool has_room_for_countdown(const HelperQueue* queue, int64 hook_id);
 
 // An empty call with room for the message, which add_call takes over.

@@ -36,6 +36,7 @@ struct Hook {
     char* countdown;         // of a custom countdown
     char* countdown_kwargs;  // JSON
     int function_timeouts;   // in a row
+    bool waits_for_room;     // its backlog is not read, for the helper has enough of its calls
     WhispererSpan config;    // UTF-8 JSON
     WhispererSpan filter;    // UTF-8 JSON, empty: none
     // Due retries: nothing is due before next_due_at, and everything up to (low_at, low_id) has

@@ -155,7 +155,7 @@ void note_written(const Ledger* ledger, HookSet* hooks) {
     for (int i = 0; i < ledger->count; i++) {
         const LedgerEntry& entry = ledger->entries[i];
         Hook* hook = entry.next_attempt_at != 0 ? find_hook(hooks, entry.hook_id) : nullptr;
-        if (hook && entry.next_attempt_at <= hook->low_at)
+        if (hook)
             note_due(hooks, hook, entry.next_attempt_at);
     }
 }

@@ -80,7 +80,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks, const Whisper
 // In a writing transaction.  The batch stays until forget_batch, which the caller calls after
 // commit.
 void write_batch(const Ledger* ledger);
-// After the commit: what is due may have been read in between, beyond what was just written.
+// After the commit: what is due may have been looked for when these were not to be seen yet.
 void note_written(const Ledger* ledger, HookSet* hooks);
 void forget_batch(Ledger* ledger, Tracker* tracker);
 

@@ -118,6 +118,12 @@ $event = record('bad', '0');
 wait_state('the refusal', $event, 'failed');
 like(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$event'"), qr/^transform: permission denied for function broken/, 'rights count at every call');
 
+sql("DROP FUNCTION app.broken(json); CREATE FUNCTION app.broken(event json) RETURNS text LANGUAGE sql AS 'SELECT ''no json'' '");
+$event = record('bad', '0');
+wait_state('the refusal', $event, 'failed');
+is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$event'"), 'transform: the function does not return one value of type json (SQLSTATE 42804)',
+    'and so does the type of the result');
+
 # --- callback ---------------------------------------------------------------------------------------
 sql("SET ROLE ann; SELECT whisperer.create_hook('told', '$base/ok/told', callback => 'app.told')");
 sql("SET ROLE ann; SELECT whisperer.create_hook('failing', '$base/status/500/told', callback => 'app.told', transform => 'app.shape', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0.1}, \"max_retries\": 1}')");
@@ -129,6 +135,10 @@ my $failing = record('failing', 'badly');
 wait_for('the callback', sub { sql("SELECT count(*) FROM app.call WHERE event_type = 'failing'") });
 is(sql("SELECT response->>'delivered', response->>'http_status', response->>'error', response->>'retry_count', payload->>'text', payload->>'who' FROM app.call WHERE event_type = 'failing'"),
     'false|500|HTTP status 500|2|badly|ann', 'and of one that failed, with what was sent');
+sql("SET ROLE ann; SELECT whisperer.create_hook('shaped', '$base/ok/both', transform => 'app.shape', callback => 'app.told')");
+record('shaped', 'both');
+wait_for('the callback', sub { sql("SELECT count(*) FROM app.call WHERE event_type = 'shaped'") });
+is(sql("SELECT data->>'note', payload->>'text' FROM app.call WHERE event_type = 'shaped'"), 'both|both', 'a success, too, comes with what was sent');
 wait_for('it to be settled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE event_id IN ('$event', '$failing') AND next_attempt_at IS NULL AND body IS NULL") == 2 });
 is(sql("SELECT string_agg(pending::text, ',') FROM whisperer.hook_stats WHERE event_type IN ('told', 'failing')"), '0,0', 'nothing is pending');
 
@@ -157,6 +167,22 @@ sql(qq(SET ROLE ann; SELECT whisperer.update_hook($waiting, '{"retry_countdown_c
 $event = record('waiting', 'y');
 wait_for('the error', sub { sql("SELECT function_error FROM whisperer.hook_stats WHERE hook_id = $waiting") =~ /^countdown: the function must return an interval from 0 to 30 days/ });
 is(sql("SELECT next_attempt_at < now() + interval '10 s' FROM whisperer.delivery WHERE event_id = '$event'"), 't', 'an error leaves the default');
+
+# --- hooks that change while calls wait ---------------------------------------------------------------
+sql("SET ROLE ann; CREATE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(0.3)'");
+my $slow = sql("SET ROLE ann; SELECT whisperer.create_hook('plain', '$base/ok/slow', transform => 'app.slow')");
+sql("SET ROLE ann; SELECT count(whisperer.deliver_event('plain', json_build_object('note', g))) FROM generate_series(1, 40) g");
+wait_for('the first', sub { () = $receiver->requests('/ok/slow') });
+sql("SET ROLE ann; SELECT whisperer.pause_hook($slow)");
+wait_for('the calls to be given up', sub { sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'whisperer helper' AND state = 'active'") == 0 });
+wait_for('the rest to wait', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow") == 40 });
+cmp_ok(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state = 'pending'"), '>', 0, 'a hook that is paused: its calls are given up');
+sql("SET ROLE ann; CREATE OR REPLACE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event'; SELECT whisperer.resume_hook($slow)");
+wait_for('all', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state = 'delivered'") == 40 });
+is(scalar(() = $receiver->requests('/ok/slow')), 40, 'and made when it is resumed, each once');
+sql("SET ROLE ann; SELECT count(whisperer.deliver_event('plain', json_build_object('note', g))) FROM generate_series(1, 40) g; SELECT whisperer.delete_hook($slow)");
+wait_for('the end', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state IN ('delivered', 'cancelled')") == 80 });
+pass('a hook that is deleted: they are cancelled');
 
 # --- bookkeeping ------------------------------------------------------------------------------------
 wait_for('all to be settled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE next_attempt_at IS NOT NULL AND hook_id <> $waiting") == 0 });

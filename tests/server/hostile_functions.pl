@@ -20,7 +20,7 @@ sub helpers { return sql("SELECT count(*) FROM pg_stat_activity WHERE backend_ty
 my $setup = <<"SQL";
 CREATE SCHEMA app AUTHORIZATION ann; GRANT USAGE ON SCHEMA app TO bob;
 GRANT USAGE ON SCHEMA whisperer TO ann, bob;
-SELECT whisperer.register_event(e) FROM unnest('{loop,swallow,scratch,kill,big,again,role,leave,deferred,good,seen}'::text[]) e;
+SELECT whisperer.register_event(e) FROM unnest('{loop,swallow,slow,scratch,kill,big,again,role,leave,deferred,good,seen}'::text[]) e;
 SELECT whisperer.allow(t.name, r, p) FROM whisperer.event_type t, unnest('{ann,bob}'::regrole[]) r, unnest('{publish,subscribe}'::text[]) p;
 SET ROLE ann;
 CREATE FUNCTION app.loop(event json) RETURNS json LANGUAGE plpgsql AS 'BEGIN LOOP END LOOP; END';
@@ -157,11 +157,19 @@ is("$_->{secret}|$_->{path}|$_->{zone}|$_->{locks}", '|pg_catalog, pg_temp|UTC|0
 is($bob->{temp}, 0, 'and nothing temporary of another owner');
 isnt($bob->{pid}, $ann->{pid}, 'another owner has another process');
 
+# --- slow ---------------------------------------------------------------------------------------------
+sql("SET ROLE ann; CREATE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(0.1)'");
+sql("SET ROLE ann; SELECT whisperer.create_hook('slow', '$base/ok/slow', transform => 'app.slow')");
+record('slow', $_) for 1 .. 14;
+record('seen', 'slow');
+wait_for('the other', sub { 2 == (() = bodies('/ok/seen-by-bob')) });
+cmp_ok(scalar(() = bodies('/ok/slow')), '<', 14, "another owner's function has its turn while a slow one's calls wait");
+
 # --- ten time-outs ------------------------------------------------------------------------------------
 sql("SET ROLE ann; SELECT whisperer.update_hook($loop, '{\"callback\": null}')");
 record('loop', $_) for 1 .. 12;
 record($_, 'meanwhile') for qw(good seen);
-wait_for('the other', sub { 2 == (() = bodies('/ok/seen-by-bob')) });
+wait_for('the other', sub { 3 == (() = bodies('/ok/seen-by-bob')) });
 is(sql("SELECT state FROM whisperer.hook WHERE id = $loop"), 'active', "bob's function has its turn in between");
 wait_for('the hook to be disabled', sub { sql("SELECT state FROM whisperer.hook WHERE id = $loop") eq 'disabled' });
 is(sql("SELECT state_reason FROM whisperer.hook WHERE id = $loop"), 'ten time-outs of its functions in a row', 'ten time-outs in a row disable a hook');
