@@ -30,6 +30,9 @@ constexpr HelperSetting helper_settings[] = {
     {"statement_timeout", "0"},
     {"lock_timeout", "0"},
     {"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+    {"transaction_timeout", "0"},
+#endif
     {"TimeZone", "UTC"},
     {"DateStyle", "ISO"},
     {"IntervalStyle", "postgres"},

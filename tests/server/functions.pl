@@ -187,4 +187,14 @@ pass('a hook that is deleted: they are cancelled');
 # --- bookkeeping ------------------------------------------------------------------------------------
 wait_for('all to be settled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE next_attempt_at IS NOT NULL AND hook_id <> $waiting") == 0 });
 is(sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'whisperer helper'"), 1, "one process of ann's is there");
+
+# Two workers have a helper each, and stop in order with calls under way.
+sql("ALTER SYSTEM SET whisperer.workers = 2");
+$node->reload;
+wait_for('two workers', sub { sql("SELECT count(*) FROM whisperer.status WHERE state = 'running'") == 2 });
+@events = map { record($_, 'two') } qw(shaped told dropped volatile);
+wait_for('all calls', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE event_id IN ('@{[join q(','), @events]}') AND state IN ('delivered', 'cancelled') AND next_attempt_at IS NULL") == 6 });
+pass('two workers');
+$node->stop('fast');
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP|ERROR:  (unexpected|could not)/, 'no word of trouble in the log');
 done_testing();
