@@ -30,6 +30,7 @@ struct HelperCall {
     Size message_bytes;
     char message[FLEXIBLE_ARRAY_MEMBER];  // CallHeader and texts
 };
+static_assert(offsetof(HelperCall, message) % alignof(CallHeader) == 0, "it is read in place");
 
 struct HookCalls {
     int64 hook_id;        // key
