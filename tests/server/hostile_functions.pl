@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('hostile', extra => "whisperer.callback_timeout = '200ms'\nwhisperer.park_after = '100ms'\n");
+my $node = new_node('hostile', extra => "whisperer.callback_timeout = '400ms'\nwhisperer.park_after = '100ms'\n");
 my $receiver = new_receiver('hostile');
 my $base = $receiver->url('');
 
@@ -53,8 +53,8 @@ record('good', 'beside');
 wait_for('the good one', sub { () = $receiver->requests('/ok/good') });
 for my $hook ($loop, $swallow) {
     wait_for('the time-out', sub { helper_error($hook) });
-    is(helper_error($hook), 'transform: timed out after 200 ms', 'a function that loops is cut off');
-    is(sql("SELECT state, retry_count, error FROM whisperer.delivery WHERE hook_id = $hook"), 'pending|1|transform: timed out after 200 ms',
+    is(helper_error($hook), 'transform: timed out after 400 ms', 'a function that loops is cut off');
+    is(sql("SELECT state, retry_count, error FROM whisperer.delivery WHERE hook_id = $hook"), 'pending|1|transform: timed out after 400 ms',
         'as a failed attempt');
 }
 is(scalar(() = $receiver->requests($_)), 0, 'nothing is sent') for '/ok/loop', '/ok/swallow';
@@ -77,7 +77,7 @@ wait_for('the error', sub { helper_error($kill) });
 like(helper_error($kill), qr/^callback: must be a superuser to terminate superuser process/, 'it may not terminate us');
 is(worker_pid($node), $worker, 'the worker is still the same');
 my $big = try_function('big', 'callback', 'big', q(BEGIN INSERT INTO app.junk SELECT repeat('x', 10000) || g FROM generate_series(1, 100000000) g; END));
-wait_for('the end', sub { helper_error($big) eq 'callback: timed out after 200 ms' });
+wait_for('the end', sub { helper_error($big) eq 'callback: timed out after 400 ms' });
 is(sql('SELECT count(*) FROM app.junk'), 0, 'a flood of rows ends with its time and is undone');
 
 # --- without end --------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ is($bob->{temp}, 0, 'and nothing temporary of another owner');
 isnt($bob->{pid}, $ann->{pid}, 'another owner has another process');
 
 # --- slow ---------------------------------------------------------------------------------------------
-sql("SET ROLE ann; CREATE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(0.1)'");
+sql("SET ROLE ann; CREATE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(0.2)'");
 sql("SET ROLE ann; SELECT whisperer.create_hook('slow', '$base/ok/slow', transform => 'app.slow')");
 record('slow', $_) for 1 .. 14;
 record('seen', 'slow');
