@@ -95,6 +95,7 @@ class Dispatcher {
     void cut_overdue(InFlightList& list, microseconds now);
     void return_old(microseconds now);
     void return_surplus(Lane& lane, microseconds now);
+    bool credit_is_short() const;
     void note_circuit_change(Lane& lane);
     void forget_circuit_change(Lane& lane);
     void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);

@@ -116,15 +116,23 @@ void Dispatcher::return_old(microseconds now) {
     }
 }
 
+bool Dispatcher::credit_is_short() const {
+    const WhispererCredit left = credit();
+    return 2 * left.deliveries < std::int64_t{credit_factor} * settings_->max_in_flight ||
+           2 * left.bytes < settings_->queued_bytes_max;
+}
+
 // A lane that is known to be slow, failing or limited does not hold other lanes' credit for
-// park_after; one whose circuit is open holds none at all.
+// park_after, nor does one of which nothing is known when others need it; one whose circuit is open
+// holds none at all.
 void Dispatcher::return_surplus(Lane& lane, microseconds now) {
     const bool all = lane.circuit().blocks(now);
     const bool limited = lane.bucket().limits() && !lane.struggling();
     const char* why = all ? "circuit is open" : limited ? "rate limit" : "endpoint is busy";
+    const bool is_short = lane.unproven(now) && credit_is_short();
     Queued delivery;
     while (all ? lane.take_older_than(microseconds::max(), delivery)
-               : lane.take_surplus(settings_->park_after, delivery)) {
+               : lane.take_surplus(is_short, settings_->park_after, delivery)) {
         --queued_;
         give_back(lane, delivery, now, why);
     }

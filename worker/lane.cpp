@@ -92,8 +92,8 @@ bool Lane::take_older_than(microseconds moment, Queued& delivery) {
 }
 
 // A limited lane need not queue what its rate cannot start before it is too old.
-std::size_t Lane::queue_max(microseconds park_after) const {
-    std::size_t max = struggling() ? struggling_lane_queue_max : std::size_t(-1);
+std::size_t Lane::queue_max(bool is_short, microseconds park_after) const {
+    std::size_t max = is_short || struggling() ? struggling_lane_queue_max : std::size_t(-1);
     if (bucket_.limits()) {
         const double park_after_s = std::chrono::duration<double>(park_after).count();
         const double in_time = std::max(bucket_.rate(), 1.0) + bucket_.rate() * park_after_s;
@@ -102,8 +102,8 @@ std::size_t Lane::queue_max(microseconds park_after) const {
     return max;
 }
 
-bool Lane::take_surplus(microseconds park_after, Queued& delivery) {
-    const std::size_t max = queue_max(park_after);
+bool Lane::take_surplus(bool is_short, microseconds park_after, Queued& delivery) {
+    const std::size_t max = queue_max(is_short, park_after);
     if (queued() <= max)
         return false;
     auto& queue = fresh_.size() >= retries_.size() ? fresh_ : retries_;
@@ -122,6 +122,8 @@ microseconds Lane::oldest() const {
 }
 
 std::uint64_t Lane::started(bool is_retry, microseconds now) {
+    if (in_flight() == 0)
+        first_started_at_ = now;
     ++running_;
     retries_in_flight_ += is_retry ? 1 : 0;
     bucket_.take(now);

@@ -22,6 +22,10 @@ inline constexpr int slow_lane_in_flight_max = 4;
 // What a lane that is slow or keeps failing may have queued; the rest is returned at once.
 inline constexpr std::size_t struggling_lane_queue_max = 16;
 inline constexpr int struggling_after_failures = 8;
+// The same, while credit is short, for a lane whose first request has not been answered for this
+// long: eleven endpoints that hung took all of it in their first second, before they counted as
+// slow.
+inline constexpr milliseconds unproven_after{50};
 inline constexpr milliseconds return_wait_min{1000};
 // Returned deliveries come back at the lane's own speed, but no slower than one in 10 ms: a lane
 // that has recovered is not kept waiting by what it was, and one that has not costs at most a
@@ -58,7 +62,7 @@ class Lane {
     // The oldest that was submitted at or before the moment, if any.
     bool take_older_than(microseconds moment, Queued& delivery);
     // One that the lane's shortened queue has no place for, if any; the first such.
-    bool take_surplus(microseconds park_after, Queued& delivery);
+    bool take_surplus(bool is_short, microseconds park_after, Queued& delivery);
     std::size_t queued() const { return fresh_.size() + retries_.size(); }
     microseconds oldest() const;  // when it was submitted; only if queued() > 0
 
@@ -83,6 +87,11 @@ class Lane {
     microseconds wants_retries_at(microseconds now) const;
     bool slow() const;
     bool struggling() const { return slow() || failures_in_a_row_ >= struggling_after_failures; }
+    // Nothing is known of the endpoint but that it takes its time.
+    bool unproven(microseconds now) const {
+        return slow_bits_known_ == 0 && in_flight() > 0 &&
+               first_started_at_ + unproven_after <= now;
+    }
     // Its name was found lately, so another request is not likely to need a look-up.
     bool is_resolved(microseconds now) const { return now < resolved_until_; }
 
@@ -95,7 +104,7 @@ class Lane {
 
   private:
     bool has_capacity(int max_per_hook) const;
-    std::size_t queue_max(microseconds park_after) const;
+    std::size_t queue_max(bool is_short, microseconds park_after) const;
     int limit(int max_per_hook) const;
     void remember_speed(bool slow_answer);
 
@@ -112,6 +121,7 @@ class Lane {
     int failures_in_a_row_ = 0;
     unsigned slow_bits_ = 0;  // the last attempts, newest in the lowest bit
     int slow_bits_known_ = 0;
+    microseconds first_started_at_{0};  // of those in flight when nothing else was
     microseconds mean_response_{0};
     microseconds resolved_until_{0};
     microseconds reserved_until_{0};

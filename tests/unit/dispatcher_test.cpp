@@ -193,6 +193,28 @@ TEST_F(DispatcherTest, ASlowLaneGetsFewRequestsAndAShortQueue) {
     EXPECT_EQ(wire.running.size(), 4U) << "parked ones count in a slow lane";
 }
 
+TEST_F(DispatcherTest, AnEndpointThatHasNotAnsweredYetHoldsLittleOfScarceCredit) {
+    put(1);
+    put(2);
+    for (std::uint64_t token = 1; token <= 20; ++token)
+        submit(1, token);
+    pump();
+    clock.now += unproven_after - milliseconds(1);
+    submit(1, 21);
+    EXPECT_TRUE(outcomes().empty()) << "it may be as fast as the others";
+    clock.now += milliseconds(1);
+    submit(2, 30);
+    EXPECT_TRUE(outcomes().empty()) << "nothing of hook 2 is in flight";
+    submit(1, 22);
+    EXPECT_EQ(outcomes().size(), 21 - struggling_lane_queue_max);
+
+    wire.answer(200);
+    pump();
+    for (std::uint64_t token = 40; dispatcher.credit().deliveries > 0; ++token)
+        submit(1, token);
+    EXPECT_TRUE(outcomes().empty()) << "it has answered";
+}
+
 TEST_F(DispatcherTest, ASlowLaneThatAnswersFastAgainIsALaneLikeOthers) {
     put(1);
     for (std::uint64_t token = 1; token <= 13; ++token) {
