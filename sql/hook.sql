@@ -81,6 +81,7 @@ SELECT failure(format($$SELECT whisperer.rotate_secret(%s, overlap => '-1 s')$$,
 SELECT whisperer.update_hook(:ann, '{"description": null, "filter": {"a": 1}, "target_url": "https://example.com/c"}');
 SELECT description, filter, target_url, state FROM whisperer.hook WHERE id = :ann;
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"owner": 10}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"ordering": "id"}')$$, :ann));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "nope"}')$$, :ann));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"event_type": null}')$$, :ann));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '[]')$$, :ann));

@@ -3,7 +3,10 @@
 // Each hook remembers when its next row is due and how far the range was read, so a hook with
 // nothing due costs nothing, a paused or failing hook's backlog is not looked at, and index entries
 // of rows that were updated since are not walked again, whether vacuum could remove them or not.
+#include "due.h"
+
 #include "encoding.h"
+#include "line.h"
 #include "page_match.h"
 #include "settings.h"
 #include "transaction.h"
@@ -15,19 +18,6 @@ namespace {
 
 constexpr int due_rows_max = 64;
 constexpr int cancel_rows_max = 1000;
-
-enum DueColumn {
-    DueEventId = 1,
-    DueXid,
-    DueSlot,
-    DueRetryCount,
-    DueRoundStart,
-    DueNextAttemptAt,
-    DueEventType,
-    DueData,
-    DueBody,
-    DueResponse,
-};
 
 // While the hook's functions have no room, its backlog is looked at again after so long at most.
 constexpr int64 no_room_wait_us = 100 * 1000;
@@ -46,25 +36,18 @@ void query_due(const Hook* hook) {
     pg_uuid_t low_id = hook->low_id;
     Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->low_at),
                       UUIDPGetDatum(&low_id), Int64GetDatum(rows_max(hook))};
-    run_plan(
-        kept_plan(
-            &plan,
-            "SELECT d.event_id, d.xid, d.slot, d.retry_count, d.round_start, d.next_attempt_at, "
-            "o.event_type, o.data, d.body, CASE WHEN d.state <> 'pending' THEN json_build_object("
-            "'delivered', d.state = 'delivered', 'http_status', d.response_http_status, "
-            "'content', d.response_content, 'time', extract(epoch FROM d.response_time), "
-            "'error', d.error, 'retry_count', d.retry_count, 'event_id', d.event_id, "
-            "'hook_id', d.hook_id)::text END "
-            "FROM (SELECT * FROM whisperer.delivery WHERE hook_id = "
-            "$1 AND next_attempt_at IS NOT NULL AND (next_attempt_at, event_id) > ($2, $3) "
-            "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4) AS d LEFT JOIN "
-            "whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND "
-            "o.slot = d.slot ORDER BY d.next_attempt_at, d.event_id",
-            lengthof(types), types),
-        values, nullptr, true, 0, SPI_OK_SELECT);
+    run_plan(kept_plan(&plan,
+                       "SELECT " DUE_COLUMNS
+                       " FROM (SELECT * FROM whisperer.delivery WHERE hook_id = $1 "
+                       "AND next_attempt_at IS NOT NULL AND (next_attempt_at, event_id) > ($2, $3) "
+                       "AND next_attempt_at < 'infinity' AND (line IS NULL OR state <> 'pending') "
+                       "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4) AS d " DUE_EVENT
+                       " ORDER BY d.next_attempt_at, d.event_id",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
 }
 
-Inflight due_delivery(const Hook* hook, int row) {
+Inflight due_delivery(const Hook* hook, int row, int64 line) {
     bool is_null;
     Inflight delivery = {};
     delivery.has_row = true;
@@ -74,6 +57,7 @@ Inflight due_delivery(const Hook* hook, int row) {
     delivery.slot = DatumGetInt16(column(row, DueSlot, &is_null));
     delivery.retry_count = DatumGetInt32(column(row, DueRetryCount, &is_null));
     delivery.round_start = DatumGetInt32(column(row, DueRoundStart, &is_null));
+    delivery.line = line;
     delivery.page = -1;
     return delivery;
 }
@@ -110,8 +94,83 @@ bool read_body(int row, WhispererSpan* body) {
     return utf8_from_server(VARDATA_ANY(kept), VARSIZE_ANY_EXHDR(kept), body);
 }
 
-void hand_out(Worker* worker, const Hook* hook, int row) {
-    Inflight delivery = due_delivery(hook, row);
+void wait_until(Hook* hook, TimestampTz at) {
+    hook->next_due_at = at;
+    if (hook->lines)
+        hook->lines->not_before = at;
+}
+
+// The end of a call says when there is room again; should it be missed, so does the clock.
+bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
+    hook->waits_for_room = has_functions(hook) && !has_room(&worker->helper->queue, hook->id);
+    if (hook->waits_for_room)
+        wait_until(hook, now + no_room_wait_us);
+    return hook->waits_for_room;
+}
+
+// A line stands still while its hook's backlog is being changed: what comes in pages may be out of
+// order until the last.
+bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
+    return hook->lines && lines_due_at(hook->lines) <= now && has_credit(worker) &&
+           hook->carried == nullptr && !is_being_replayed(worker->requests, hook->id);
+}
+
+// Reads on until something is not due yet, the page is full, or the engine has no credit or the
+// helper no room.
+void read_range(Worker* worker, Hook* hook, TimestampTz now) {
+    query_due(hook);
+    // A full page, or no credit: look again at once.
+    hook->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        bool is_null;
+        TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
+        if (at > now || !has_credit(worker)) {
+            hook->next_due_at = Max(at, now);
+            return;
+        }
+        if (must_wait_for_room(worker, hook, now))
+            return;
+        hand_out(worker, hook, (int)row, 0);
+        hook->low_at = at;
+        hook->low_id = *DatumGetUUIDP(column((int)row, DueEventId, &is_null));
+    }
+}
+
+void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
+    if (hook->next_due_at <= now)
+        read_range(worker, hook, now);
+    if (lines_are_due(worker, hook, now))
+        read_lines(worker, hook, now);
+}
+
+// An open circuit and a used-up rate are left alone: the backlog is not read.
+bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
+    if (!hook->runnable || hook_due_at(hook) > now)
+        return false;
+    if (must_wait_for_room(worker, hook, now))
+        return false;
+    int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
+    if (wait_ms > 0)
+        wait_until(hook, now + wait_ms * 1000);
+    return wait_ms == 0;
+}
+
+void cancel_deleted(HookSet* hooks, TimestampTz now) {
+    begin_transaction("cancelling deliveries of deleted hooks");
+    for (int i = 0; i < hooks->count; i++) {
+        Hook* hook = &hooks->hooks[i];
+        if (!hook->is_deleted || hook->next_due_at > now)
+            continue;
+        int64 cancelled = cancel_pending(hook->id, cancel_rows_max);
+        hook->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
+    }
+    commit_transaction();
+}
+
+}  // namespace
+
+void hand_out(Worker* worker, const Hook* hook, int row, int64 line) {
+    Inflight delivery = due_delivery(hook, row, line);
     // Past the deadline of its attempt, but the attempt's result is just about to be entered.
     if (row_is_in_flight(worker->tracker, delivery.event_id, hook->id))
         return;
@@ -139,61 +198,6 @@ void hand_out(Worker* worker, const Hook* hook, int row) {
                                    delivery.retry_count - delivery.round_start};
     submit(worker, event, &submitted, 1);
 }
-
-// The end of a call says when there is room again; should it be missed, so does the clock.
-bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
-    hook->waits_for_room = has_functions(hook) && !has_room(&worker->helper->queue, hook->id);
-    if (hook->waits_for_room)
-        hook->next_due_at = now + no_room_wait_us;
-    return hook->waits_for_room;
-}
-
-// Reads on until something is not due yet, the page is full, or the engine has no credit or the
-// helper no room.
-void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
-    query_due(hook);
-    // A full page, or no credit: look again at once.
-    hook->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
-    for (uint64 row = 0; row < SPI_processed; row++) {
-        bool is_null;
-        TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
-        if (at > now || !has_credit(worker)) {
-            hook->next_due_at = Max(at, now);
-            return;
-        }
-        if (must_wait_for_room(worker, hook, now))
-            return;
-        hand_out(worker, hook, (int)row);
-        hook->low_at = at;
-        hook->low_id = *DatumGetUUIDP(column((int)row, DueEventId, &is_null));
-    }
-}
-
-// An open circuit and a used-up rate are left alone: the backlog is not read.
-bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
-    if (!hook->runnable || hook->next_due_at > now)
-        return false;
-    if (must_wait_for_room(worker, hook, now))
-        return false;
-    int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
-    if (wait_ms > 0)
-        hook->next_due_at = now + wait_ms * 1000;
-    return wait_ms == 0;
-}
-
-void cancel_deleted(HookSet* hooks, TimestampTz now) {
-    begin_transaction("cancelling deliveries of deleted hooks");
-    for (int i = 0; i < hooks->count; i++) {
-        Hook* hook = &hooks->hooks[i];
-        if (!hook->is_deleted || hook->next_due_at > now)
-            continue;
-        int64 cancelled = cancel_pending(hook->id, cancel_rows_max);
-        hook->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
-    }
-    commit_transaction();
-}
-
-}  // namespace
 
 void read_due(Worker* worker) {
     HookSet* hooks = worker->hooks;

@@ -129,6 +129,7 @@ void end_countdown(Worker* worker, const HelperCall* call, const CallEnd& end) {
     delivery.event_id = header_of(call)->event_id;
     delivery.hook_id = call->hook_id;
     delivery.slot = call->slot;
+    delivery.line = call->line;
     delivery.retry_count = call->row_retry_count;
     delivery.page = -1;
     add_countdown(worker->ledger, worker->hooks, delivery,
@@ -144,6 +145,7 @@ void ask_countdown(Worker* worker, const Hook& hook, const Inflight& delivery,
     texts[TextArgument] = span(hook.countdown_kwargs);
     HelperCall* call = new_call(worker, CallKind::Countdown, hook, delivery, texts);
     call->slot = delivery.slot;
+    call->line = delivery.line;
     call->row_retry_count = delivery.retry_count + 1;
     call->ended_at = GetCurrentTimestamp();
     call->asked_after_ms = outcome.asked_after_ms;
@@ -227,6 +229,8 @@ void give_up_call(Worker* worker, HelperCall* call) {
             add_unsent(worker->ledger, worker->hooks, delivery,
                        is_gone ? DeliveryState::Cancelled : DeliveryState::Pending,
                        is_gone ? "hook deleted" : nullptr);
+        else if (hook && hook->lines && delivery.line != 0)
+            put_back(hook->lines, delivery.line);
     }
     // Rows that were read already are to be read again.
     if (hook)

@@ -24,6 +24,7 @@ struct HelperCall {
     TimestampTz started_at;  // 0: it waits
     // Countdown: the row that is meant, and what it counts from.
     int16 slot;
+    int64 line;
     int32 row_retry_count;
     TimestampTz ended_at;
     int64 asked_after_ms;

@@ -69,7 +69,10 @@ constexpr const char* load_query =
     "h.rate_limit, r.failing_since, r.circuit_opened_at IS NOT NULL, "
     "starts_with(h.event_type, 'whisperer-'), h.owner, h.transform, h.callback, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
-    "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts "
+    "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "
+    // Lines that were begun are served to their end, ordered or not.
+    "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
+    "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines "
     "FROM whisperer.hook_definition h "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -103,6 +106,8 @@ enum LoadColumn {
     LoadCountdown,
     LoadCountdownKwargs,
     LoadFunctionTimeouts,
+    LoadOrdering,
+    LoadHasLines,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -198,6 +203,13 @@ void load_functions(Hook* hook, int row, const Hook* before) {
         hook->function_timeouts = 0;
 }
 
+void load_lines(HookSet* set, Hook* hook, int row, const Hook* before) {
+    hook->ordering = ordering_from(text_column(row, LoadOrdering));
+    hook->lines = before ? before->lines : nullptr;
+    if (hook->lines == nullptr && bool_column(row, LoadHasLines))
+        hook->lines = create_lines(MemoryContextGetParent(set->context));
+}
+
 void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
     hook->id = int64_column(row, LoadId);
     hook->owner_name = text_column(row, LoadOwner);
@@ -217,6 +229,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
         hook->next_due_at = DT_NOBEGIN;
     load_health(hook, row, before);
     load_functions(hook, row, before);
+    load_lines(set, hook, row, before);
     if (hook->runnable)
         put_hook(engine, hook, row, before);
     set->stale_circuits += hook->circuit_is_stale;
@@ -248,9 +261,15 @@ void load_control(HookSet* set) {
 }
 
 void drop_vanished(HookSet* before, HookSet* set, WhispererEngine* engine) {
-    for (int i = 0; i < before->count; i++)
-        if (before->hooks[i].runnable && find_hook(set, before->hooks[i].id) == nullptr)
-            whisperer_engine_drop_hook(engine, before->hooks[i].id);
+    for (int i = 0; i < before->count; i++) {
+        const Hook& hook = before->hooks[i];
+        if (find_hook(set, hook.id))
+            continue;
+        if (hook.runnable)
+            whisperer_engine_drop_hook(engine, hook.id);
+        if (hook.lines)
+            free_lines(hook.lines);
+    }
 }
 
 void tell_of_unadopted(const HookSet* set, int64 before) {
@@ -278,8 +297,8 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     set->reload_at = DT_NOEND;
     load_control(set);
 
-    const Oid types[] = {INT8OID};
-    Datum values[] = {Int64GetDatum(my_incarnation())};
+    const Oid types[] = {INT8OID, BOOLOID};
+    Datum values[] = {Int64GetDatum(my_incarnation()), BoolGetDatum(set->requests_seen == nullptr)};
     run_plan(kept_plan(&plan, load_query, lengthof(types), types), values, nullptr, true, 0,
              SPI_OK_SELECT);
     MemoryContext caller = MemoryContextSwitchTo(set->context);
@@ -385,8 +404,20 @@ Hook* find_hook(HookSet* set, int64 id) {
     return index ? &set->hooks[index->index] : nullptr;
 }
 
+TimestampTz hook_due_at(const Hook* hook) {
+    bool has_lines = hook->lines && hook->runnable && hook->carried == nullptr;
+    return has_lines ? Min(hook->next_due_at, lines_due_at(hook->lines)) : hook->next_due_at;
+}
+
+void note_lines_due(HookSet* set, const Hook* hook) {
+    if (hook->runnable)
+        set->next_due_at = Min(set->next_due_at, hook_due_at(hook));
+}
+
 void note_due(HookSet* set, Hook* hook, TimestampTz at) {
     hook->next_due_at = Min(hook->next_due_at, at);
+    if (hook->lines)
+        hook->lines->not_before = Min(hook->lines->not_before, at);
     if (hook->runnable || hook->is_deleted)
         set->next_due_at = Min(set->next_due_at, at);
     // Due before what was already read: the clock went back, or it waits for nothing.
@@ -406,7 +437,7 @@ void update_next_due(HookSet* set) {
     set->next_due_at = DT_NOEND;
     for (int i = 0; i < set->count; i++)
         if (set->hooks[i].runnable || set->hooks[i].is_deleted)
-            set->next_due_at = Min(set->next_due_at, set->hooks[i].next_due_at);
+            set->next_due_at = Min(set->next_due_at, hook_due_at(&set->hooks[i]));
 }
 
 void empty_requests(HookSet* set, uint64 read_by_all) {

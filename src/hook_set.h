@@ -7,6 +7,7 @@
 #pragma once
 
 #include "../worker/engine.h"
+#include "line.h"
 #include "pg.h"
 #include "snapshot.h"
 
@@ -22,11 +23,13 @@ struct CarriedHook {
 
 struct Hook {
     int64 id;
-    bool runnable;         // the engine has it; otherwise its deliveries wait in the ledger
-    bool is_deleted;       // its pending deliveries are to be cancelled
-    uint64 fingerprint;    // of everything the engine was told
-    XidSnapshot* since;    // what is visible in it is not for this hook; null: made elsewhere, and
-                           // all that is recorded here is
+    bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
+    bool is_deleted;     // its pending deliveries are to be cancelled
+    uint64 fingerprint;  // of everything the engine was told
+    XidSnapshot* since;  // what is visible in it is not for this hook; null: made elsewhere, and
+                         // all that is recorded here is
+    Ordering ordering;
+    HookLines* lines;      // null: it is not ordered and never was
     CarriedHook* carried;  // null: there is nothing to take over
     char* owner_name;
     // Functions of the owner's, run by the helper; null: none.
@@ -93,6 +96,12 @@ Hook* find_hook(HookSet* set, int64 id);
 
 // Whether this worker, of several, serves the hook.
 bool serves(const HookSet* set, int64 hook_id);
+
+// When the hook has something to hand out.
+TimestampTz hook_due_at(const Hook* hook);
+
+// Its lines have changed.
+void note_lines_due(HookSet* set, const Hook* hook);
 
 // A pending row of the hook is due then.
 void note_due(HookSet* set, Hook* hook, TimestampTz at);

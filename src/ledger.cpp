@@ -25,6 +25,7 @@ LedgerEntry entry_for(const Inflight& delivery) {
     entry.hook_id = delivery.hook_id;
     entry.xid = delivery.xid;
     entry.slot = delivery.slot;
+    entry.line = delivery.line;
     entry.page = delivery.page;
     entry.retry_count = delivery.retry_count;
     entry.is_operator_event = delivery.is_operator_event;
@@ -84,6 +85,7 @@ void add_entry(Ledger* ledger, const LedgerEntry& entry) {
     }
     if (ledger->count == 0)
         ledger->oldest_at = GetCurrentTimestamp();
+    ledger->line_arrivals += entry.line != 0 && !entry.is_update;
     ledger->entries[ledger->count++] = entry;
 }
 
@@ -93,7 +95,7 @@ void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Delive
     Hook* hook = find_hook(hooks, delivery.hook_id);
     entry.state = state;
     if (state == DeliveryState::Pending) {
-        entry.next_attempt_at = GetCurrentTimestamp();
+        entry.next_attempt_at = delivery.line != 0 ? DT_NOEND : GetCurrentTimestamp();
         note_due(hooks, hook, entry.next_attempt_at);
     }
     call_back(&entry, hooks, hook, delivery.once);
@@ -154,16 +156,20 @@ void add_countdown(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Tim
 void note_written(const Ledger* ledger, HookSet* hooks) {
     for (int i = 0; i < ledger->count; i++) {
         const LedgerEntry& entry = ledger->entries[i];
-        Hook* hook = entry.next_attempt_at != 0 ? find_hook(hooks, entry.hook_id) : nullptr;
-        if (hook)
+        Hook* hook = find_hook(hooks, entry.hook_id);
+        if (hook && entry.next_attempt_at != 0)
             note_due(hooks, hook, entry.next_attempt_at);
+        if (hook && hook->lines && entry.line != 0) {
+            note_line(hook->lines, entry);
+            note_lines_due(hooks, hook);
+        }
     }
 }
 
 void forget_batch(Ledger* ledger, Tracker* tracker) {
     for (int i = 0; i < ledger->count; i++)
         settle(tracker, ledger->entries[i].page);
-    ledger->count = 0;
+    ledger->count = ledger->line_arrivals = 0;
     ledger->news_count = 0;
     MemoryContextReset(ledger->context);
 }

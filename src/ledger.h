@@ -35,6 +35,7 @@ struct LedgerEntry {
     int64 hook_id;
     uint64 xid;
     int16 slot;
+    int64 line;  // that it stands in; 0: none
     int64 page;  // settled when the entry is committed; -1: none
     int32 retry_count;
     TimestampTz next_attempt_at;  // 0: none; of one that has ended: its callback is due
@@ -54,6 +55,7 @@ struct Ledger {
     HookNews* news;  // written with the batch
     int news_count;
     int news_capacity;
+    int line_arrivals;      // entries that come into a line
     bool has_operators;     // failures are told of
     TimestampTz oldest_at;  // when the first entry of the batch came
 };

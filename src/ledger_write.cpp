@@ -37,32 +37,38 @@ enum EntryColumn {
     Response,
     Error,
     Body,
+    LineNumber,
     ColumnCount
 };
 
 // Element and array types of the columns, in the order of EntryColumn.
 constexpr Oid element_types[ColumnCount] = {
     UUIDOID,        INT8OID, XID8OID, INT2OID, TEXTOID, INT4OID, TIMESTAMPTZOID,
-    TIMESTAMPTZOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+    TIMESTAMPTZOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
 constexpr Oid array_types[ColumnCount] = {
     UUIDARRAYOID, INT8ARRAYOID,        XID8ARRAYOID,        INT2ARRAYOID, TEXTARRAYOID,
     INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
-    TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID};
+    TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID,        INT8ARRAYOID};
 
-#define ENTRY_COLUMNS                                                                          \
-    "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS u (event_id, hook_id, " \
-    "xid, "                                                                                    \
-    "slot, state, retry_count, next_attempt_at, requested_at, http_status, response_us, "      \
-    "response, error, body)"
+#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
+#define ENTRY_NAMES                                                       \
+    "event_id, hook_id, xid, slot, state, retry_count, next_attempt_at, " \
+    "requested_at, http_status, response_us, response, error, body, line"
+#define ENTRY_COLUMNS ENTRY_ARRAYS "AS u (" ENTRY_NAMES ") "
+// A retry may be parked and end within one batch: the last word on a row is what counts.
+#define LAST_ENTRIES                                               \
+    "(SELECT DISTINCT ON (event_id, hook_id) * FROM " ENTRY_ARRAYS \
+    "WITH ORDINALITY AS e (" ENTRY_NAMES ", number) ORDER BY event_id, hook_id, number DESC) AS u"
 
 #define THIS_ROW " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
 
 constexpr const char* insert_query =
     "INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, state, retry_count, "
     "next_attempt_at, request_datetimes, response_http_status, response_content, response_time, "
-    "error, body, slot) SELECT u.event_id, u.hook_id, u.xid, $14, u.state, u.retry_count, "
+    "error, body, line, slot) SELECT u.event_id, u.hook_id, u.xid, $15, u.state, u.retry_count, "
     "u.next_attempt_at, CASE WHEN u.requested_at IS NULL THEN '{}' ELSE ARRAY[u.requested_at] END, "
-    "u.http_status, u.response, u.response_us * interval '1 microsecond', u.error, u.body, u.slot "
+    "u.http_status, u.response, u.response_us * interval '1 microsecond', u.error, u.body, u.line, "
+    "u.slot "
     "FROM " ENTRY_COLUMNS;
 
 constexpr const char* update_query =
@@ -73,23 +79,23 @@ constexpr const char* update_query =
     "response_content = coalesce(u.response, d.response_content), "
     "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
     "body = CASE WHEN u.next_attempt_at IS NOT NULL THEN coalesce(u.body, d.body) END, "
-    "error = u.error, modified_at = now() FROM " ENTRY_COLUMNS THIS_ROW "AND $14 IS NOT NULL";
+    "error = u.error, modified_at = now() FROM " LAST_ENTRIES THIS_ROW "AND $15 IS NOT NULL";
 
 constexpr const char* attempt_query =
     "INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, "
     "response_http_status, response_content, response_time, error, slot) SELECT u.event_id, "
     "u.hook_id, u.retry_count, u.requested_at, u.http_status, u.response, "
     "u.response_us * interval '1 microsecond', u.error, u.slot FROM " ENTRY_COLUMNS
-    " WHERE $14 IS NOT NULL ON CONFLICT DO NOTHING";
+    " WHERE $15 IS NOT NULL ON CONFLICT DO NOTHING";
 
 constexpr const char* callback_query =
     "UPDATE whisperer.delivery d SET next_attempt_at = NULL, body = NULL FROM " ENTRY_COLUMNS
-        THIS_ROW "AND d.state <> 'pending' AND $14 IS NOT NULL";
+        THIS_ROW "AND d.state <> 'pending' AND $15 IS NOT NULL";
 
 // Unless another attempt has been made, or the delivery has ended.
 constexpr const char* countdown_query =
     "UPDATE whisperer.delivery d SET next_attempt_at = u.next_attempt_at FROM " ENTRY_COLUMNS
-        THIS_ROW "AND d.state = 'pending' AND d.retry_count = u.retry_count AND $14 IS NOT NULL";
+        THIS_ROW "AND d.state = 'pending' AND d.retry_count = u.retry_count AND $15 IS NOT NULL";
 
 bool is_insert(const LedgerEntry& entry) {
     return entry.kind == EntryKind::Delivery && !entry.is_update;
@@ -138,6 +144,7 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     put_text(columns, Response, row, entry.response);
     put_text(columns, Error, row, entry.error);
     put_text(columns, Body, row, entry.body);
+    put(columns, LineNumber, row, Int64GetDatum(entry.line), entry.line == 0);
 }
 
 // Writes the entries that are chosen.

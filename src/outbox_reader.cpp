@@ -141,6 +141,7 @@ PageEnd read_open_window(Worker* worker) {
     bool at_end =
         handled == row_count && is_window_end(reader, row_count, limit, more_finished, chunk_end);
     reader->is_open = !at_end;
+    reader->windows_read += at_end;
     close_page(worker->tracker, page, place_reached(reader, at_end), (int64)handled);
     return at_end ? PageEnd::Caught : PageEnd::More;
 }

@@ -20,6 +20,7 @@ struct Reader {
     pg_uuid_t id;
     uint64 ledger_may_have;  // rows with smaller xids may have been delivered by an earlier process
     SafePosition safe;       // of the open window
+    uint64 windows_read;     // to their ends, by this process
     double deliveries_per_event;
     TimestampTz last_row_at;  // when the last row handled was recorded
     MemoryContext row_context;

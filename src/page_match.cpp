@@ -21,6 +21,7 @@ struct Row {
     int64 only_hook;  // 0: for all that want it
     char* event_type;
     char* source;
+    char* object_id;
     const char* refusal;  // why it can be sent to nobody; null: it can
     WhispererSpan data;
     WhispererSpan config_filter;
@@ -39,6 +40,8 @@ void read_key(Row* row) {
     row->event_type = TextDatumGetCString(row_column(*row, PageEventType, &is_null));
     Datum source = row_column(*row, PageSource, &is_null);
     row->source = is_null ? nullptr : TextDatumGetCString(source);
+    Datum object_id = row_column(*row, PageObjectId, &is_null);
+    row->object_id = is_null ? nullptr : TextDatumGetCString(object_id);
     row->only_hook = DatumGetInt64(row_column(*row, PageHookId, &is_null));
     Datum filter = row_column(*row, PageConfigFilter, &is_null);
     if (!is_null) {
@@ -91,6 +94,8 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
     delivery.xid = row.xid;
     delivery.slot = row.slot;
     note_event_type(&delivery, row.event_type);
+    if (!delivery.once)
+        delivery.line = line_of(hook.ordering, row.object_id);
     delivery.page = page;
     return delivery;
 }
@@ -114,7 +119,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         const char* error = refusal(*row, match);
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
-        else if (!hook.runnable)
+        else if (!hook.runnable || delivery.line != 0)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
         else if (hook.transform && !delivery.once)
             transform_delivery(worker, hook, delivery, row->event_type, data_of(*row));

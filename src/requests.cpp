@@ -111,7 +111,8 @@ void read_list(Worker* worker) {
     "FROM whisperer.delivery WHERE event_id = ANY ($1) AND hook_id = $2 "               \
     "AND state = 'delivered' AND retry_count <= 100 ON CONFLICT DO NOTHING) "
 #define BECOMES_PENDING                                                             \
-    "SET state = 'pending', next_attempt_at = now(), round_start = d.retry_count, " \
+    "SET state = 'pending', next_attempt_at = CASE WHEN d.line IS NULL THEN now() " \
+    "ELSE 'infinity' END, round_start = d.retry_count, "                            \
     "error = NULL, modified_at = now() "
 
 Progress retry(const Request& request) {
@@ -273,6 +274,10 @@ Progress carry_out(Worker* worker, Request* request) {
             break;
     }
     note_due(worker->hooks, hook, GetCurrentTransactionStartTimestamp());
+    if (hook->lines) {
+        note_lines_changed(hook->lines);
+        note_lines_due(worker->hooks, hook);
+    }
     return progress;
 }
 
@@ -327,6 +332,14 @@ bool requests_are_due(const Worker* worker, TimestampTz now) {
            (worker->hooks->requests_arrived || (requests.count > 0 && requests.look_at <= now));
 }
 
+bool is_being_replayed(const Requests& requests, int64 hook_id) {
+    for (int i = 0; i < requests.count; i++)
+        if (requests.list[i].hook_id == hook_id && (requests.list[i].kind == RequestKind::Recover ||
+                                                    requests.list[i].kind == RequestKind::Replay))
+            return true;
+    return false;
+}
+
 // An ERROR ends the process, so the list need not wait for the commit.
 void carry_out_requests(Worker* worker) {
     begin_transaction("carrying out requests");
@@ -337,6 +350,7 @@ void carry_out_requests(Worker* worker) {
     if (worker->ledger->count > 0)
         write_batch(worker->ledger);
     commit_transaction();
+    note_written(worker->ledger, worker->hooks);
     forget_batch(worker->ledger, worker->tracker);
     hold_at("after-requests");
 }

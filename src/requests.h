@@ -45,6 +45,9 @@ struct Requests {
 Requests create_requests(MemoryContext context);
 bool requests_are_due(const Worker* worker, TimestampTz now);
 
+// Whether the hook's backlog is being added to, page by page.
+bool is_being_replayed(const Requests& requests, int64 hook_id);
+
 // One transaction: reads the list anew if something arrived, and does a batch of one request.  The
 // ledger's batch must be empty.
 void carry_out_requests(Worker* worker);

@@ -36,6 +36,7 @@ struct Inflight {
     int64 hook_id;
     uint64 xid;
     int16 slot;
+    int64 line;  // that it stands in; 0: none
     int32 retry_count;
     int32 round_start;  // attempts before the countdown began anew
     int64 page;         // -1: of no page (a retry), or its page needs it no more

@@ -50,6 +50,7 @@ struct Turn {
     TimestampTz tick_at;
     TimestampTz status_at;
     uint64 ticket_looked;
+    uint64 windows_ended;
 };
 Turn turn;
 
@@ -217,6 +218,22 @@ void write_whole_batch() {
         write(what);
 }
 
+// Heads are handed out when all that came with them can be seen.
+void end_window() {
+    if (worker->reader.windows_read == turn.windows_ended)
+        return;
+    turn.windows_ended = worker->reader.windows_read;
+    if (worker->ledger->line_arrivals > 0)
+        write_whole_batch();
+    for (int i = 0; i < worker->hooks->count; i++) {
+        Hook* hook = &worker->hooks->hooks[i];
+        if (hook->lines == nullptr || dlist_is_empty(&hook->lines->held))
+            continue;
+        release_held(hook->lines);
+        note_lines_due(worker->hooks, hook);
+    }
+}
+
 // Steps that look into the ledger and add to it.  The batch goes first: the ledger does not show
 // yet what it holds.
 void look_back(TimestampTz now) {
@@ -284,7 +301,7 @@ long wait_ms(TimestampTz now) {
         wait = Min(wait, batch_age_max_us / 1000);
     if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND &&
         has_credit(worker))
-        wait = Min(wait, Max(worker->hooks->next_due_at - now, 0) / 1000 + 1);
+        wait = Min(wait, (Max(worker->hooks->next_due_at, now) - now) / 1000 + 1);
     return (long)wait;
 }
 
@@ -315,6 +332,7 @@ void loop() {
         TimestampTz now = GetCurrentTimestamp();
         notice_commits(now);
         read();
+        end_window();
         read_retries(now);
         run_engine();
         now = GetCurrentTimestamp();

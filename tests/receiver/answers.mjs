@@ -1,7 +1,7 @@
 // What the receiver answers: by the path, or by a script for the path.
 //
 // A step of a script is what a path can say too: 'ok', 'status/500', 'delay/1500', 'hang', 'reset',
-// 'redirect', 'huge', 'drip'.  Steps are used one after the other; the last one stays.
+// 'redirect', 'huge', 'drip', 'half-body', 'half-head', 'bad-head'.  Steps are used one after the other; the last one stays.
 
 const scripts = new Map();
 const failures = new Map();
@@ -23,6 +23,10 @@ function end(response, status, headers = {}, body = '') {
     response.end(body);
 }
 
+function raw(response, bytes) {
+    response.socket.end(bytes, 'latin1');
+}
+
 const kinds = {
     ok: (response) => end(response, 200, {}, 'ok'),
     status: (response, [status, seconds]) =>
@@ -33,6 +37,10 @@ const kinds = {
     reset: (response) => (response.socket ?? response.stream.session).destroy(),
     redirect: (response) => end(response, 302, { Location: '/ok' }),
     huge: (response) => end(response, 200, {}, 'x'.repeat(10 * 1024 * 1024)),
+    // What a receiver that crashes, or is none, may send.
+    'half-body': (response) => raw(response, 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf'),
+    'half-head': (response) => raw(response, 'HTTP/1.1 200 OK\r\nContent-Le'),
+    'bad-head': (response) => raw(response, 'HTTP/1.1 200 OK\r\n\x00\x01 no header\r\nContent-Length: -1\r\n\r\n'),
     drip: (response) => {
         response.writeHead(200);
         const timer = setInterval(() => response.write('.'), 50);
@@ -53,11 +61,19 @@ function failFirst(request, response, [times, status]) {
     perform(response, failed < Number(times) ? `status/${status}` : 'ok');
 }
 
-export function answer(request, response) {
+// flaky/<percent>/<status>/<anything>: so many of all requests fail, by their numbers in the log, so
+// that whoever reads the log knows which.
+function flaky(response, [percent, status], number) {
+    const chance = Number((BigInt(number) * 2654435761n) % 4294967296n) % 100;
+    perform(response, chance < Number(percent) ? `status/${status}` : 'ok');
+}
+
+export function answer(request, response, number) {
     const path = request.url.split('?')[0];
     const script = scripts.get(path);
     if (script) return perform(response, script.length > 1 ? script.shift() : script[0]);
     const [kind, ...rest] = path.slice(1).split('/');
     if (kind === 'fail-first') return failFirst(request, response, rest);
+    if (kind === 'flaky') return flaky(response, rest, number);
     perform(response, [kind, ...rest].join('/'));
 }

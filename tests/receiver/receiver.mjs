@@ -9,6 +9,7 @@
 //
 // What it answers is in the path; a script set by POST /control {"path": ..., "steps": [...]} wins.
 //   /ok /status/500 /delay/1500 /hang /reset /fail-first/2/500/<any> /redirect /huge /drip
+//   /flaky/10/500/<any> /half-body /half-head /bad-head
 import { closeSync, openSync, renameSync, writeFileSync, writeSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
@@ -54,8 +55,9 @@ function flush() {
 function record(request, body, respond) {
     const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
     const headers = request.rawHeaders ?? Object.entries(request.headers).flat();
-    const line = JSON.stringify({ n: ++count, at_us, version: request.httpVersion, method: request.method, path: request.url, headers, ...text(body) });
-    pending.push({ line: line + '\n', respond });
+    const n = ++count;
+    const line = JSON.stringify({ n, at_us, version: request.httpVersion, method: request.method, path: request.url, headers, ...text(body) });
+    pending.push({ line: line + '\n', respond: () => respond(n) });
     if (pending.length === 1) setImmediate(flush);
 }
 
@@ -74,7 +76,7 @@ function handle(request, response) {
     request.on('end', () => {
         const body = Buffer.concat(chunks);
         if (request.url === '/control') control(body, response);
-        else record(request, body, () => answer(request, response));
+        else record(request, body, (n) => answer(request, response, n));
     });
 }
 

@@ -128,6 +128,11 @@ BEGIN
         RAISE EXCEPTION 'rate_limit must be more than 0 and at most 1000000 attempts per second'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it null for no limit; pause_hook stops a hook.';
     END IF;
+    IF NEW.ordering NOT IN ('none', 'hook', 'key') THEN
+        RAISE EXCEPTION 'unknown ordering "%"', NEW.ordering
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'none; hook: one delivery after the other; key: so for each object_id.';
+    END IF;
     PERFORM whisperer.check_hook_json(NEW.config, NEW.filter);
     -- Only when they change: a hook whose function is gone must not keep its owner from pausing it.
     PERFORM whisperer.check_hook_functions(
@@ -164,7 +169,7 @@ COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb) IS
 -- On what people may write; adoption and the refreshing of names change nothing of it.
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
-                               transform, rate_limit, description, is_active, is_paused, resumes
+                               transform, rate_limit, ordering, description, is_active, is_paused, resumes
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer.check_hook();
 
@@ -174,9 +179,9 @@ CREATE POLICY own_hooks ON whisperer.hook_definition
 
 GRANT SELECT ON whisperer.hook_definition TO PUBLIC;
 GRANT INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-              rate_limit, description, is_active, is_paused),
+              rate_limit, ordering, description, is_active, is_paused),
       UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-              rate_limit, description, is_active, is_paused, resumes)
+              rate_limit, ordering, description, is_active, is_paused, resumes)
     ON whisperer.hook_definition TO PUBLIC;
 
 ALTER TABLE whisperer.hook_run ENABLE ROW LEVEL SECURITY;

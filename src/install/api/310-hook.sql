@@ -3,7 +3,7 @@ CREATE VIEW whisperer.hook WITH (security_invoker = true) AS
 SELECT h.id,
        whisperer.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner,
        h.event_type, h.target_url, h.config, h.retry_countdown_config, h.callback, h.filter,
-       h.transform, h.rate_limit, h.description, h.is_active, h.is_paused,
+       h.transform, h.rate_limit, h.ordering, h.description, h.is_active, h.is_paused,
        CASE WHEN NOT h.is_active THEN 'deleted'
             WHEN h.incarnation <> whisperer.my_incarnation() OR h.is_paused THEN 'paused'
             WHEN EXISTS (SELECT FROM whisperer.hook_run r

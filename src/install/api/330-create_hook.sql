@@ -5,7 +5,7 @@ CREATE FUNCTION whisperer.create_hook(
     additional_headers jsonb DEFAULT '{}', config jsonb DEFAULT '{}',
     retry_countdown_config jsonb DEFAULT NULL, callback text DEFAULT NULL,
     filter jsonb DEFAULT NULL, transform text DEFAULT NULL, description text DEFAULT NULL,
-    rate_limit double precision DEFAULT NULL)
+    rate_limit double precision DEFAULT NULL, ordering text DEFAULT 'none')
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -18,10 +18,11 @@ BEGIN
     BEGIN
         INSERT INTO whisperer.hook_definition AS h
             (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-             rate_limit, description)
+             rate_limit, ordering, description)
         VALUES (create_hook.event_type, create_hook.target_url, coalesce(create_hook.config, '{}'),
                 create_hook.retry_countdown_config, create_hook.callback, create_hook.filter,
-                create_hook.transform, create_hook.rate_limit, create_hook.description)
+                create_hook.transform, create_hook.rate_limit,
+                coalesce(create_hook.ordering, 'none'), create_hook.description)
         RETURNING h.id INTO hook_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'you have a hook for "%" at this URL already', create_hook.event_type
@@ -33,5 +34,5 @@ BEGIN
     RETURN hook_id;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision) IS
+COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text) IS
     'subscribes a URL to an event type ("name", "prefix*" or "*") and returns the hook''s id; secret_key null: one is made, '''': unsigned; transform and callback: functions with their schema, called as you; 42883, 42704, 42501, 23505, 22023';

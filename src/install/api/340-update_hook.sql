@@ -4,7 +4,7 @@ CREATE FUNCTION whisperer.update_hook(hook_id bigint, changes jsonb)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,description}';
+    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description}';
     bad_key text;
 BEGIN
     IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
@@ -30,6 +30,7 @@ BEGIN
             filter = CASE WHEN changes ? 'filter' THEN nullif(changes->'filter', 'null') ELSE h.filter END,
             transform = CASE WHEN changes ? 'transform' THEN changes->>'transform' ELSE h.transform END,
             rate_limit = CASE WHEN changes ? 'rate_limit' THEN (changes->>'rate_limit')::double precision ELSE h.rate_limit END,
+            ordering = CASE WHEN changes ? 'ordering' THEN coalesce(changes->>'ordering', 'none') ELSE h.ordering END,
             description = CASE WHEN changes ? 'description' THEN changes->>'description' ELSE h.description END
         WHERE h.id = update_hook.hook_id;
         IF NOT FOUND THEN

@@ -7,6 +7,7 @@ BEGIN ATOMIC
         CASE WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
              WHEN h.state = 'deleted' THEN 'about to be cancelled: the hook is deleted'
              WHEN h.state <> 'active' THEN format('waits: the hook is %s (%s)', h.state, h.state_reason)
+             WHEN delivery.next_attempt_at = 'infinity' THEN 'waits in line behind earlier events'
              WHEN delivery.next_attempt_at <= now() THEN format('attempt %s is due', delivery.retry_count + 1)
              ELSE format('waits for attempt %s at %s', delivery.retry_count + 1, delivery.next_attempt_at) END,
         'last error: ' || delivery.error)

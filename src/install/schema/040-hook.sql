@@ -13,6 +13,8 @@ CREATE TABLE whisperer.hook_definition (
     transform    text,
     rate_limit   double precision
         CONSTRAINT hook_rate_limit_check CHECK (rate_limit > 0 AND rate_limit <= 1000000),
+    ordering     text NOT NULL DEFAULT 'none'
+        CONSTRAINT hook_ordering_check CHECK (ordering IN ('none', 'hook', 'key')),
     description  text,
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
@@ -27,6 +29,8 @@ COMMENT ON COLUMN whisperer.hook_definition.resumes IS
     'counts resume_hook(); what hook_run says of an earlier count is over';
 COMMENT ON COLUMN whisperer.hook_definition.rate_limit IS
     'attempts per second, at most; null: no limit';
+COMMENT ON COLUMN whisperer.hook_definition.ordering IS
+    'none; hook: one delivery after the other, by event id; key: so for each object_id';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS

@@ -16,6 +16,7 @@ CREATE TABLE whisperer.delivery (
     response_time        interval,
     error         text,
     body          text,
+    line          bigint,
     created_at    timestamptz NOT NULL DEFAULT now(),
     modified_at   timestamptz NOT NULL DEFAULT now(),
     slot          smallint NOT NULL,
@@ -26,9 +27,12 @@ CREATE TABLE whisperer.delivery (
 COMMENT ON COLUMN whisperer.delivery.round_start IS
     'attempts made before the last retry, recover or replay, from which the countdown counts anew';
 COMMENT ON COLUMN whisperer.delivery.next_attempt_at IS
-    'pending: when the next attempt is due; ended: the hook''s callback is due, null once it was called';
+    'pending: when the next attempt is due, infinity: it waits for those before it in line; ended: the hook''s callback is due, null once it was called';
 COMMENT ON COLUMN whisperer.delivery.body IS
     'what the hook''s transform made of the event, kept for the next attempt and the callback';
+
+COMMENT ON COLUMN whisperer.delivery.line IS
+    'of an ordered hook: only the pending delivery with the smallest event_id of a line is attempted; null: it waits for no other';
 
 DO $do$
 BEGIN
@@ -45,6 +49,10 @@ $do$;
 -- anything but their key asks for next_attempt_at IS NOT NULL too.
 CREATE INDEX delivery_due ON whisperer.delivery (hook_id, next_attempt_at, event_id)
     WHERE next_attempt_at IS NOT NULL;
+
+-- The heads of lines.  Empty for hooks that are not ordered.
+CREATE INDEX delivery_line ON whisperer.delivery (hook_id, line, event_id)
+    WHERE line IS NOT NULL AND state = 'pending';
 
 -- One row for each attempt that failed, and for a success that another attempt was asked for after.  The
 -- view whisperer.attempt adds the success that a delivery ended with.
