@@ -64,6 +64,7 @@ void CurlRequest::begin(WireRequest request) {
     requests_sent_ = 0;
     our_errno_ = 0;
     refused_address_[0] = '\0';
+    opened_ = false;
     resolved_ = request_.target->host_is_address && shared_.settings->proxy.empty();
     shared_.lookups += resolved_ ? 0 : 1;
 }
@@ -152,6 +153,10 @@ WireResult CurlRequest::end(CURLcode code) {
     shared_.reposts += std::max(requests_sent_ - 1, 0);
 
     result.resolved = resolved_;
+    const bool not_found =
+        !resolved_ && (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_OPERATION_TIMEDOUT);
+    result.looked_up = !request_.target->host_is_address && shared_.settings->proxy.empty() &&
+                       (opened_ || not_found);
     result.connected = requests_sent_ > 0;
     result.refused = refused_address_[0] != '\0' && code != CURLE_OK;
     if (headers_complete_ && status >= 200) {
@@ -167,7 +172,7 @@ WireResult CurlRequest::end(CURLcode code) {
             result.location = to_clean_line(location, 256);
     } else {
         const bool ours = (our_errno_ != 0 && !result.refused) || code == CURLE_OUT_OF_MEMORY ||
-                          code == CURLE_FAILED_INIT;
+                          code == CURLE_FAILED_INIT || code == CURLE_COULDNT_RESOLVE_PROXY;
         result.end = ours ? WireEnd::OurFault : WireEnd::Failed;
         result.error = failure_text(code, result.elapsed);
     }
@@ -256,6 +261,7 @@ int CurlRequest::on_request(void* self, char* remote_ip, char*, int remote_port,
 curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* target) {
     auto& request = *static_cast<CurlRequest*>(self);
     request.set_resolved();
+    request.opened_ = true;
     std::uint16_t port = 0;
     const auto address = Address::from(&target->addr, &port);
     if (!address || !request.allows(*address, port)) {

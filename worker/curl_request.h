@@ -80,6 +80,7 @@ class CurlRequest {
 
     // Facts of the running request.
     bool resolved_ = false;
+    bool opened_ = false;  // a connection of its own, or tried to
     bool headers_complete_ = false;
     bool cut_ = false;       // we stopped reading
     int requests_sent_ = 0;  // more than one: libcurl sent it again on a fresh connection

@@ -14,6 +14,7 @@
 
 #include "lane.h"
 #include "outcome.h"
+#include "resolver_health.h"
 #include "wire.h"
 
 namespace whisperer::engine {
@@ -91,6 +92,7 @@ class Dispatcher {
     HeaderLines attempt_headers(const InFlight& flight) const;
     void collect();
     void finish(InFlight& flight, WireResult&& result);
+    void note_lookup(const InFlight& flight, WireResult& result);
     void park_old(microseconds now);
     void cut_overdue(InFlightList& list, microseconds now);
     void return_old(microseconds now);
@@ -113,6 +115,7 @@ class Dispatcher {
     std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
     std::set<std::pair<microseconds, Lane*>> wakeups_;  // of lanes that wait for a token
     std::deque<Lane*> changed_circuits_;
+    ResolverHealth resolver_;
 
     InFlightList running_;
     InFlightList parked_;

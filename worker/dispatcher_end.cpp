@@ -28,8 +28,19 @@ void Dispatcher::collect() {
     results_.clear();
 }
 
+void Dispatcher::note_lookup(const InFlight& flight, WireResult& result) {
+    if (!result.looked_up)
+        return;
+    const Target& target = settings_->divert_to ? *settings_->divert_to : *flight.hook->target();
+    if (result.resolved)
+        resolver_.found(target.host);
+    else if (resolver_.failed(target.host))
+        result.end = WireEnd::OurFault;
+}
+
 void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     Lane& lane = *flight.lane;
+    note_lookup(flight, result);
     const microseconds now = clock_.steady();
     const bool was_retry = flight.delivery.retry_count > 0;
     const bool delivered = result.end == WireEnd::Answered && result.http_status / 100 == 2;

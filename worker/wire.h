@@ -33,7 +33,7 @@ struct WireRequest {
 enum class WireEnd {
     Answered,  // a final status line and all headers came; the body may be cut
     Failed,    // no (complete) answer: error says why
-    OurFault   // not sent for a reason of this machine (descriptors, memory)
+    OurFault   // not sent for a reason of this machine (descriptors, memory, names)
 };
 
 struct WireResult {
@@ -41,6 +41,7 @@ struct WireResult {
     WireEnd end = WireEnd::Failed;
     int http_status = 0;
     bool resolved = false;   // the name was found, or there was none to look up
+    bool looked_up = false;  // the target's name was looked up for it, whether it was found or not
     bool refused = false;    // by the address guard or by require_https: nothing was sent
     bool connected = false;  // with TLS where there is any: a request could be sent
     microseconds elapsed{0};

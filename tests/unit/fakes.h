@@ -64,6 +64,14 @@ class FakeWire final : public Wire {
         results.push_back(std::move(result));
     }
 
+    // Ends the oldest running request after a look-up of its host's name.
+    void answer_lookup(bool found) {
+        answer(found ? 200 : 0);
+        results.back().looked_up = true;
+        results.back().resolved = found;
+        results.back().error = found ? "" : "could not resolve host";
+    }
+
     // Ends everything that runs, by the status for its hook.
     template <typename StatusOf>
     void answer_all(StatusOf status_of) {

@@ -1,0 +1,42 @@
+// Whose fault it is that a name is not found: the endpoint's, or this machine's.
+#include "dispatcher_fixture.h"
+
+namespace whisperer::engine {
+namespace {
+
+class LookUpTest : public DispatcherTest {
+  protected:
+    // An attempt for which its host's name is looked up; what came of it.
+    WhispererOutcomeKind look_up(std::int64_t hook_id, bool found) {
+        submit(hook_id, 1);
+        pump();
+        wire.answer_lookup(found);
+        const auto taken = pump();
+        EXPECT_EQ(taken.size(), 1U);
+        return taken.front().kind;
+    }
+};
+
+TEST_F(LookUpTest, NamesThatFailForEverybodyConsumeNoAttempt) {
+    put(1, "", "http://one.example/");
+    put(2, "", "http://two.example/");
+    put(3, "", "http://three.example/");
+    EXPECT_EQ(look_up(1, true), WhispererDelivered);
+    EXPECT_EQ(look_up(2, false), WhispererRetry) << "it may not exist";
+    EXPECT_EQ(look_up(2, false), WhispererRetry);
+    EXPECT_EQ(look_up(3, false), WhispererRetry) << "nor that one; a third was found";
+    EXPECT_EQ(look_up(1, false), WhispererReturned) << "which now fails, too";
+    EXPECT_EQ(look_up(2, false), WhispererReturned);
+    EXPECT_EQ(look_up(3, true), WhispererDelivered);
+    EXPECT_EQ(look_up(2, false), WhispererRetry) << "one is found again";
+}
+
+TEST_F(LookUpTest, OneNameThatFailsIsItsEndpointsFault) {
+    put(1, "", "http://one.example/");
+    EXPECT_EQ(look_up(1, true), WhispererDelivered);
+    EXPECT_EQ(look_up(1, false), WhispererRetry);
+    EXPECT_EQ(look_up(1, false), WhispererRetry);
+}
+
+}  // namespace
+}  // namespace whisperer::engine
