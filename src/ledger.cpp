@@ -1,6 +1,8 @@
 // Gathering results; the statements that write them are in ledger_write.cpp.
 #include "ledger.h"
 
+#include "settings.h"
+
 namespace whisperer::pg {
 
 namespace {
@@ -57,6 +59,27 @@ void call_back(LedgerEntry* entry, HookSet* hooks, Hook* hook, bool once) {
         return;
     entry->next_attempt_at = GetCurrentTimestamp();
     note_due(hooks, hook, entry->next_attempt_at);
+}
+
+// Outside of a transaction no conversion can be looked up; what the engine says is ASCII but for a
+// name in it.
+void log_attempt(const LedgerEntry& entry, const WhispererOutcome& outcome) {
+    const char* what = entry.state == DeliveryState::Delivered ? "delivered"
+                       : entry.state == DeliveryState::Pending ? "failed, to be tried again"
+                                                               : "failed";
+    char id[2 * UUID_LEN + 1];
+    for (int i = 0; i < UUID_LEN; i++)
+        snprintf(id + 2 * i, 3, "%02x", entry.event_id.data[i]);
+    char status[32] = "";
+    if (outcome.http_status != 0)
+        snprintf(status, sizeof status, ", HTTP status %d", outcome.http_status);
+    ereport(
+        LOG,
+        errmsg("whisperer: hook " INT64_FORMAT ": event %s: attempt %d %s%s, " INT64_FORMAT " ms",
+               entry.hook_id, id, entry.retry_count, what, status, outcome.response_time_us / 1000),
+        outcome.error.size > 0
+            ? errdetail_internal("%.*s", (int)outcome.error.size, outcome.error.data)
+            : 0);
 }
 
 TimestampTz timestamp_from_unix(int64 microseconds) {
@@ -125,6 +148,8 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
         entry.response_time_us = outcome.response_time_us;
         entry.http_status = outcome.http_status;
         entry.response = kept_text(ledger, outcome.response);
+        if (settings.log_deliveries)
+            log_attempt(entry, outcome);
     }
     entry.error = kept_text(ledger, outcome.error);
     note_outcome(ledger, hook, outcome);

@@ -97,6 +97,9 @@ void define_settings() {
     define_bool("whisperer.circuit_breaker",
                 "Leaves a hook alone for a while whose attempts mostly fail.", &s.circuit_breaker,
                 true);
+    define_bool("whisperer.log_deliveries",
+                "Logs a line for each attempt and what came of it; never a payload.",
+                &s.log_deliveries, false);
     define_bool("whisperer.require_https", "Accepts only https in target_url.", &s.require_https,
                 false);
     define_string("whisperer.allowed_networks",

@@ -20,6 +20,7 @@ struct Settings {
     int retention_s;
     int disable_after_s;
     bool circuit_breaker;
+    bool log_deliveries;
     bool require_https;
     char* allowed_networks;
     char* denied_networks;

@@ -55,6 +55,8 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
     long error = 0;
     curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &error);
     switch (code) {
+        case CURLE_OK:  // so says libcurl 7.88 of a connection that was closed there, too
+            return "response ended within its headers";
         case CURLE_OPERATION_TIMEDOUT:
             return timeout_text(elapsed);
         case CURLE_COULDNT_RESOLVE_HOST:
