@@ -7,6 +7,7 @@ package Whisperer;
 use strict;
 use warnings;
 use Exporter 'import';
+use IO::Socket::INET ();
 use IPC::Run ();
 use JSON::PP ();
 use PostgreSQL::Test::Cluster;
@@ -14,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_node new_receiver wait_for wait_idle hold wait_held release_hold worker_pid);
+our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle hold wait_held release_hold worker_pid);
 
 our $wait_s = $ENV{WHISPERER_TEST_WAIT_S} // 60;
 my @receivers;
@@ -103,6 +104,34 @@ sub new_receiver {
     return $self;
 }
 
+# A receiver that is fast: it answers 204, below /gone/ 410, and logs the path and webhook-id of each request.
+sub new_nginx {
+    my ($name) = @_;
+    my $folder = PostgreSQL::Test::Utils::tempdir("nginx_$name");
+    my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
+    my $self = bless { log => "$folder/log", port => $port, scheme => 'http' }, 'Whisperer::Receiver';
+    PostgreSQL::Test::Utils::append_to_file("$folder/conf", <<"CONF");
+worker_processes 1; daemon off; pid $folder/pid; error_log $folder/error.log;
+events { worker_connections 1024; }
+http {
+    log_format ids '\$uri \$http_webhook_id';
+    access_log $folder/log ids buffer=64k flush=200ms;
+    keepalive_requests 100000000; client_body_temp_path $folder; proxy_temp_path $folder;
+    fastcgi_temp_path $folder; uwsgi_temp_path $folder; scgi_temp_path $folder;
+    server {
+        listen 127.0.0.1:$port;
+        location / { return 204; }
+        location /gone/ { return 410; }
+    }
+}
+CONF
+    my $program = (grep { -x } '/usr/sbin/nginx', map { "$_/nginx" } split /:/, $ENV{PATH})[0] or die 'nginx is missing';
+    $self->{process} = IPC::Run::start([ $program, '-c', "$folder/conf", '-p', $folder ], '<', \undef, '>', "$folder/out", '2>', "$folder/err");
+    wait_for('nginx', sub { -s "$folder/pid" });
+    push @receivers, $self;
+    return $self;
+}
+
 END {
     my $status = $?;
     $_->stop for @receivers;
@@ -136,6 +165,16 @@ sub header {
         return $value if lc $key eq lc $name;
     }
     return undef;
+}
+
+# Of nginx: how often each webhook-id came to a path.
+sub ids {
+    my ($self, $path) = @_;
+    my %times;
+    open my $file, '<', $self->{log} or return {};
+    while (<$file>) { my ($at, $id) = split; $times{$id}++ if $at eq $path }
+    close $file;
+    return \%times;
 }
 
 # {"path": ..., "steps": [...]} or {"release": true}; see receiver.mjs.
