@@ -171,17 +171,17 @@ is(sql("SELECT next_attempt_at < now() + interval '10 s' FROM whisperer.delivery
 # --- hooks that change while calls wait ---------------------------------------------------------------
 sql("SET ROLE ann; CREATE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(0.3)'");
 my $slow = sql("SET ROLE ann; SELECT whisperer.create_hook('plain', '$base/ok/slow', transform => 'app.slow')");
-sql("SET ROLE ann; SELECT count(whisperer.deliver_event('plain', json_build_object('note', g))) FROM generate_series(1, 40) g");
+sql("SET ROLE ann; SELECT count(whisperer.deliver_event('plain', json_build_object('note', g))) FROM generate_series(1, 200) g");
 wait_for('the first', sub { () = $receiver->requests('/ok/slow') });
 sql("SET ROLE ann; SELECT whisperer.pause_hook($slow)");
 wait_for('the calls to be given up', sub { sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'whisperer helper' AND state = 'active'") == 0 });
-wait_for('the rest to wait', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow") == 40 });
+wait_for('the rest to wait', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow") == 200 });
 cmp_ok(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state = 'pending'"), '>', 0, 'a hook that is paused: its calls are given up');
 sql("SET ROLE ann; CREATE OR REPLACE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event'; SELECT whisperer.resume_hook($slow)");
-wait_for('all', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state = 'delivered'") == 40 });
-is(scalar(() = $receiver->requests('/ok/slow')), 40, 'and made when it is resumed, each once');
-sql("SET ROLE ann; SELECT count(whisperer.deliver_event('plain', json_build_object('note', g))) FROM generate_series(1, 40) g; SELECT whisperer.delete_hook($slow)");
-wait_for('the end', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state IN ('delivered', 'cancelled')") == 80 });
+wait_for('all', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state = 'delivered'") == 200 });
+is(scalar(() = $receiver->requests('/ok/slow')), 200, 'and made when it is resumed, each once');
+sql("SET ROLE ann; SELECT count(whisperer.deliver_event('plain', json_build_object('note', g))) FROM generate_series(1, 200) g; SELECT whisperer.delete_hook($slow)");
+wait_for('the end', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state IN ('delivered', 'cancelled')") == 400 });
 pass('a hook that is deleted: they are cancelled');
 
 # --- bookkeeping ------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ my $base = $receiver->url('');
 
 sub sql { my ($query, $database) = @_; return $node->safe_psql($database // 'postgres', $query) }
 sub record { return sql(qq(SELECT whisperer.deliver_event('$_[0]', '{"note": "$_[1]"}'))) }
+# Pairs of event type and note, in one transaction.
+sub record_at_once { return sql(join '; ', 'BEGIN', (map { qq(SELECT whisperer.deliver_event('$_->[0]', '{"note": "$_->[1]"}')) } @_), 'COMMIT') }
 sub helper_error { my ($hook) = @_; return sql("SELECT function_error FROM whisperer.hook_stats WHERE hook_id = $hook") }
 sub bodies { return map { JSON::PP::decode_json($_->{body}) } $receiver->requests($_[0]) }
 sub log_has { return scalar(() = slurp_file($_[1] // $node->logfile) =~ /$_[0]/g) }
@@ -160,18 +162,18 @@ isnt($bob->{pid}, $ann->{pid}, 'another owner has another process');
 # --- slow ---------------------------------------------------------------------------------------------
 sql("SET ROLE ann; CREATE FUNCTION app.slow(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(0.2)'");
 sql("SET ROLE ann; SELECT whisperer.create_hook('slow', '$base/ok/slow', transform => 'app.slow')");
-record('slow', $_) for 1 .. 14;
-record('seen', 'slow');
-wait_for('the other', sub { 2 == (() = bodies('/ok/seen-by-bob')) });
-cmp_ok(scalar(() = bodies('/ok/slow')), '<', 14, "another owner's function has its turn while a slow one's calls wait");
+record_at_once((map { [ 'slow', $_ ] } 1 .. 14), [ 'seen', 'slow' ]);
+wait_for('all of the slow one', sub { 14 == (() = bodies('/ok/slow')) });
+my ($other, $last) = map { ($receiver->requests($_))[-1]{n} } '/ok/seen-by-bob', '/ok/slow';
+cmp_ok($other, '<', $last, "another owner's function has its turn while a slow one's calls wait");
 
 # --- ten time-outs ------------------------------------------------------------------------------------
 sql("SET ROLE ann; SELECT whisperer.update_hook($loop, '{\"callback\": null}')");
-record('loop', $_) for 1 .. 12;
-record($_, 'meanwhile') for qw(good seen);
-wait_for('the other', sub { 3 == (() = bodies('/ok/seen-by-bob')) });
-is(sql("SELECT state FROM whisperer.hook WHERE id = $loop"), 'active', "bob's function has its turn in between");
+record_at_once((map { [ 'loop', $_ ] } 1 .. 12), [ 'good', 'meanwhile' ], [ 'seen', 'meanwhile' ]);
 wait_for('the hook to be disabled', sub { sql("SELECT state FROM whisperer.hook WHERE id = $loop") eq 'disabled' });
+wait_for('the other', sub { 3 == (() = bodies('/ok/seen-by-bob')) });
+is(sql("SELECT d.created_at < r.disabled_at FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id AND h.target_url LIKE '%/seen-by-bob', whisperer.hook_run r
+        WHERE r.hook_id = $loop ORDER BY d.created_at DESC LIMIT 1"), 't', "bob's function has its turn in between");
 is(sql("SELECT state_reason FROM whisperer.hook WHERE id = $loop"), 'ten time-outs of its functions in a row', 'ten time-outs in a row disable a hook');
 is(sql("SELECT function_timeouts FROM whisperer.hook_stats WHERE hook_id = $loop"), 10, 'as hook_stats counts');
 is(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $loop AND state = 'pending'"), 13, 'its deliveries wait');
