@@ -9,6 +9,7 @@
 #include "retry.h"
 #include "settings.h"
 #include "signature.h"
+#include "sealed.h"
 #include "url.h"
 
 using namespace whisperer::engine;
@@ -43,4 +44,42 @@ int whisperer_json_contains(WhispererSpan data, WhispererSpan filter, int64_t st
     int result = -1;
     guarded(nullptr, [&] { result = json_contains(view_of(data), view_of(filter), step_max); });
     return result;
+}
+
+WhispererCode whisperer_check_keys(WhispererSpan keys, WhispererError* error) noexcept {
+    return guarded(error, [&] { KeyRing ring(view_of(keys)); });
+}
+
+int whisperer_is_sealed(WhispererSpan stored) noexcept {
+    return is_sealed(view_of(stored)) ? 1 : 0;
+}
+
+int whisperer_is_sealed_now(WhispererSpan keys, WhispererSpan stored) noexcept {
+    int result = 0;
+    guarded(nullptr, [&] { result = KeyRing(view_of(keys)).is_current(view_of(stored)) ? 1 : 0; });
+    return result;
+}
+
+size_t whisperer_sealed_bytes_max(size_t plain_bytes) noexcept {
+    return sealed_bytes(plain_bytes);
+}
+
+WhispererCode whisperer_seal(WhispererSpan keys, const WhispererSecretPlace* place,
+                             WhispererSpan plain, char* sealed, size_t* sealed_bytes,
+                             WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const std::string text =
+            KeyRing(view_of(keys)).seal({place->hook_id, view_of(place->column)}, view_of(plain));
+        *sealed_bytes = text.copy(sealed, text.size());
+    });
+}
+
+WhispererCode whisperer_open_sealed(WhispererSpan keys, const WhispererSecretPlace* place,
+                                    WhispererSpan stored, char* plain, size_t* plain_bytes,
+                                    WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const std::string text =
+            KeyRing(view_of(keys)).open({place->hook_id, view_of(place->column)}, view_of(stored));
+        *plain_bytes = text.copy(plain, text.size());
+    });
 }

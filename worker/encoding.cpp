@@ -21,6 +21,14 @@ int base64_value(char c) {
     return c == '/' ? 63 : -1;
 }
 
+int hex_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 }  // namespace
 
 std::string to_hex(std::string_view bytes) {
@@ -32,6 +40,21 @@ std::string to_hex(std::string_view bytes) {
         text[2 * i + 1] = digits[byte & 15];
     }
     return text;
+}
+
+std::optional<std::string> from_hex(std::string_view text) {
+    std::string bytes;
+    if (text.size() % 2 != 0)
+        return std::nullopt;
+    bytes.reserve(text.size() / 2);
+    for (std::size_t i = 0; i < text.size(); i += 2) {
+        const int high = hex_value(text[i]);
+        const int low = hex_value(text[i + 1]);
+        if (high < 0 || low < 0)
+            return std::nullopt;
+        bytes += static_cast<char>(high << 4 | low);
+    }
+    return bytes;
 }
 
 std::string to_base64(std::string_view bytes) {

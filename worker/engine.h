@@ -228,3 +228,25 @@ int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,
 #ifdef __cplusplus
 }
 #endif
+/* Secrets at rest.  keys is the text of a key file: a key of 64 hex digits a line, the first seals,
+ * all open.  Where a secret is stored is part of what it is sealed with. */
+typedef struct WhispererSecretPlace {
+    int64_t hook_id;
+    WhispererSpan column;
+} WhispererSecretPlace;
+
+WhispererCode whisperer_check_keys(WhispererSpan keys, WhispererError* error) WHISPERER_NOEXCEPT;
+int whisperer_is_sealed(WhispererSpan stored) WHISPERER_NOEXCEPT;
+/* Whether whisperer_seal would store it in the same way: with the first key. */
+int whisperer_is_sealed_now(WhispererSpan keys, WhispererSpan stored) WHISPERER_NOEXCEPT;
+/* The room that whisperer_seal needs for a value of so many bytes. */
+size_t whisperer_sealed_bytes_max(size_t plain_bytes) WHISPERER_NOEXCEPT;
+/* *sealed_bytes are written, no NUL. */
+WhispererCode whisperer_seal(WhispererSpan keys, const WhispererSecretPlace* place,
+                             WhispererSpan plain, char* sealed, size_t* sealed_bytes,
+                             WhispererError* error) WHISPERER_NOEXCEPT;
+/* plain has room for stored.size bytes; *plain_bytes are written. */
+WhispererCode whisperer_open_sealed(WhispererSpan keys, const WhispererSecretPlace* place,
+                                    WhispererSpan stored, char* plain, size_t* plain_bytes,
+                                    WhispererError* error) WHISPERER_NOEXCEPT;
+
