@@ -45,6 +45,11 @@ void accept(WhispererCode code, const WhispererError& error) {
 
 constexpr int secret_bytes = 32;
 
+void fill_randomly(void* bytes, size_t count) {
+    if (!pg_strong_random(bytes, count))
+        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
+}
+
 }  // namespace
 }  // namespace whisperer::pg
 
@@ -55,6 +60,7 @@ PG_FUNCTION_INFO_V1(whisperer_check_secret_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_headers_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_retry_config_sql);
 PG_FUNCTION_INFO_V1(whisperer_make_secret);
+PG_FUNCTION_INFO_V1(whisperer_make_signing_key_sql);
 PG_FUNCTION_INFO_V1(whisperer_envelope_sql);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 
@@ -88,12 +94,21 @@ PGDLLEXPORT Datum whisperer_check_retry_config_sql(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum whisperer_make_secret(PG_FUNCTION_ARGS) {
     char random[whisperer::pg::secret_bytes];
-    if (!pg_strong_random(random, sizeof random))
-        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
+    whisperer::pg::fill_randomly(random, sizeof random);
     char secret[6 + 4 * sizeof random];
     strlcpy(secret, "whsec_", sizeof secret);
     int length = whisperer::pg::pg_base64(random, sizeof random, secret + 6, sizeof secret - 6);
     PG_RETURN_TEXT_P(cstring_to_text_with_len(secret, 6 + length));
+}
+
+PGDLLEXPORT Datum whisperer_make_signing_key_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    uint8 seed[secret_bytes];
+    fill_randomly(seed, sizeof seed);
+    char key[WHISPERER_SIGNING_KEY_BYTES];
+    WhispererError error = {};
+    accept(whisperer_make_signing_key(seed, key, &error), error);
+    PG_RETURN_TEXT_P(cstring_to_text_with_len(key, sizeof key));
 }
 
 PGDLLEXPORT Datum whisperer_envelope_sql(PG_FUNCTION_ARGS) {

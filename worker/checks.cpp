@@ -1,5 +1,7 @@
 // The pure functions of the door: what people write is checked by the rules that the engine obeys.
 // They run in any backend, so nothing here initialises libcurl or keeps anything.
+#include <stdexcept>
+
 #include "address_guard.h"
 #include "boundary.h"
 #include "engine.h"
@@ -7,9 +9,9 @@
 #include "headers.h"
 #include "json_contains.h"
 #include "retry.h"
+#include "sealed.h"
 #include "settings.h"
 #include "signature.h"
-#include "sealed.h"
 #include "url.h"
 
 using namespace whisperer::engine;
@@ -21,6 +23,17 @@ WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
 
 WhispererCode whisperer_check_secret(WhispererSpan secret, WhispererError* error) noexcept {
     return guarded(error, [&] { check_secret(view_of(secret)); });
+}
+
+WhispererCode whisperer_make_signing_key(const uint8_t* seed, char* key,
+                                         WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const std::string made =
+            make_signing_key({reinterpret_cast<const char*>(seed), ed25519_seed_bytes});
+        if (made.size() != WHISPERER_SIGNING_KEY_BYTES)
+            throw std::logic_error("a signing key has another length");
+        made.copy(key, made.size());
+    });
 }
 
 WhispererCode whisperer_check_headers(WhispererSpan headers_json, WhispererError* error) noexcept {

@@ -209,7 +209,7 @@ HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     HeaderLines lines;
     lines.reserve(5);
     lines.push_back("X-Whisperer-Event: " + event.type());
-    if (signer.signs())
+    if (signer.signs_body())
         lines.push_back("X-Whisperer-Signature: " + signer.body_signature(event.body()));
     lines.push_back("webhook-id: " + event.id());
     lines.push_back("webhook-timestamp: " + timestamp);

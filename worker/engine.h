@@ -210,6 +210,10 @@ WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
                                   WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_secret(WhispererSpan secret,
                                      WhispererError* error) WHISPERER_NOEXCEPT;
+/* The whsk_ secret of a seed of 32 random bytes: WHISPERER_SIGNING_KEY_BYTES, no NUL. */
+#define WHISPERER_SIGNING_KEY_BYTES 93
+WhispererCode whisperer_make_signing_key(const uint8_t* seed, char* key,
+                                         WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_headers(WhispererSpan headers_json,
                                       WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_retry_config(WhispererSpan config_json,
@@ -225,9 +229,6 @@ size_t whisperer_envelope(const WhispererEvent* event, char* body,
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,
                             int64_t step_max) WHISPERER_NOEXCEPT;
 
-#ifdef __cplusplus
-}
-#endif
 /* Secrets at rest.  keys is the text of a key file: a key of 64 hex digits a line, the first seals,
  * all open.  Where a secret is stored is part of what it is sealed with. */
 typedef struct WhispererSecretPlace {
@@ -250,3 +251,6 @@ WhispererCode whisperer_open_sealed(WhispererSpan keys, const WhispererSecretPla
                                     WhispererSpan stored, char* plain, size_t* plain_bytes,
                                     WhispererError* error) WHISPERER_NOEXCEPT;
 
+#ifdef __cplusplus
+}
+#endif

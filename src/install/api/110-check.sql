@@ -10,6 +10,8 @@ CREATE FUNCTION whisperer.check_retry_config(config jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_retry_config_sql';
 CREATE FUNCTION whisperer.make_secret() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_secret';
+CREATE FUNCTION whisperer.make_signing_key() RETURNS text
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_signing_key_sql';
 CREATE FUNCTION whisperer.envelope(event_id uuid, event_type text, data json) RETURNS text
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_envelope_sql';
 CREATE FUNCTION whisperer.json_contains(data json, filter jsonb) RETURNS boolean
@@ -24,6 +26,8 @@ COMMENT ON FUNCTION whisperer.check_headers(jsonb) IS
 COMMENT ON FUNCTION whisperer.check_retry_config(jsonb) IS
     'raises 22023, naming the key, unless this may be a retry_countdown_config';
 COMMENT ON FUNCTION whisperer.make_secret() IS 'a new whsec_ secret of 32 random bytes';
+COMMENT ON FUNCTION whisperer.make_signing_key() IS
+    'a new whsk_ secret: an ed25519 key, whose public half hook_public_key shows';
 COMMENT ON FUNCTION whisperer.envelope(uuid, text, json) IS
     'the body of a request as it is sent for this event';
 COMMENT ON FUNCTION whisperer.json_contains(json, jsonb) IS
