@@ -3,6 +3,7 @@
 
 #include "encoding.h"
 #include "record.h"
+#include "sealed.h"
 #include "transaction.h"
 
 namespace whisperer::pg {
@@ -59,7 +60,7 @@ constexpr const char* load_query =
     "SELECT h.id, h.owner_name, h.target_url, h.config::text, h.filter::text, h.since::text, "
     "h.retry_countdown_config::text, coalesce(s.secret_key, ''), "
     "CASE WHEN s.previous_expires_at > now() THEN s.previous_secret_key END, "
-    "nullif(s.additional_headers::text, '{}'), "
+    "s.additional_headers, "
     "CASE WHEN s.previous_expires_at > now() THEN s.previous_expires_at END, "
     "h.incarnation = $1 AS is_native, h.is_active, "
     "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
@@ -123,34 +124,54 @@ uint64 fingerprint(const WhispererHook& hook) {
                                                            sizeof hook.rate_limit, 0)));
 }
 
+// False: one of the secrets cannot be opened.
+bool load_definition(WhispererHook* definition, int row, WhispererError* error) {
+    definition->id = int64_column(row, LoadId);
+    definition->target_url = utf8_column(row, LoadUrl);
+    definition->retry_config = utf8_column(row, LoadRetry);
+    bool is_null;
+    Datum rate_limit = column(row, LoadRateLimit, &is_null);
+    definition->rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
+    return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
+                       &definition->secret_key, error) &&
+           open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
+                       &definition->previous_secret_key, error) &&
+           open_stored(definition->id, headers_column, utf8_column(row, LoadHeaders),
+                       &definition->additional_headers, error);
+}
+
+// Told once for each reason.
+void refuse_hook(Hook* hook, const Hook* before, const WhispererError& error) {
+    hook->runnable = false;
+    hook->refused = DatumGetUInt64(hash_any_extended((const unsigned char*)error.message,
+                                                     (int)strlen(error.message), 1)) |
+                    1;
+    if (before && before->refused == hook->refused)
+        return;
+    ereport(LOG,
+            errmsg("whisperer: hook " INT64_FORMAT " cannot be served, its deliveries wait: %s",
+                   hook->id, error.message),
+            errhint("%s",
+                    error.hint[0] != '\0' ? error.hint : "Correct it with whisperer.update_hook."));
+}
+
 // Tells the engine of a runnable hook, unless it knows this definition already.
 void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) {
     WhispererHook definition = {};
-    definition.id = hook->id;
-    definition.target_url = utf8_column(row, LoadUrl);
-    definition.secret_key = utf8_column(row, LoadSecret);
-    definition.previous_secret_key = utf8_column(row, LoadPreviousSecret);
-    definition.additional_headers = utf8_column(row, LoadHeaders);
-    definition.retry_config = utf8_column(row, LoadRetry);
-    bool is_null;
-    Datum rate_limit = column(row, LoadRateLimit, &is_null);
-    definition.rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
+    WhispererError error = {};
+    if (!load_definition(&definition, row, &error)) {
+        refuse_hook(hook, before, error);
+        return;
+    }
     hook->fingerprint = fingerprint(definition);
     if (before && before->runnable && before->fingerprint == hook->fingerprint)
         return;
-    WhispererError error = {};
     WhispererCode code = whisperer_engine_put_hook(engine, &definition, &error);
-    if (code == WhispererOk)
-        return;
-    if (code != WhispererInvalid)
+    if (code == WhispererInvalid)
+        refuse_hook(hook, before, error);
+    else if (code != WhispererOk)
         ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
                 errmsg("whisperer: hook " INT64_FORMAT ": %s", hook->id, error.message));
-    hook->runnable = false;
-    if (before == nullptr || before->runnable)
-        ereport(LOG,
-                errmsg("whisperer: hook " INT64_FORMAT " cannot be served: %s", hook->id,
-                       error.message),
-                errhint("Correct it with whisperer.update_hook; its deliveries wait."));
 }
 
 void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {

@@ -26,6 +26,7 @@ struct Hook {
     bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
     bool is_deleted;     // its pending deliveries are to be cancelled
     uint64 fingerprint;  // of everything the engine was told
+    uint64 refused;      // of the reason why it cannot be served; 0: it can
     XidSnapshot* since;  // what is visible in it is not for this hook; null: made elsewhere, and
                          // all that is recorded here is
     Ordering ordering;

@@ -50,8 +50,10 @@ PGDLLEXPORT Datum whisperer_as_owner(PG_FUNCTION_ARGS) {
     OwnerCall* call = (OwnerCall*)fcinfo->flinfo->fn_extra;
 
     LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
+    // With the caller's result info a set is returned, too, if the function makes all of it at
+    // once.
     InitFunctionCallInfoData(*inner, &call->internal, PG_NARGS() + 1, PG_GET_COLLATION(), nullptr,
-                             nullptr);
+                             fcinfo->resultinfo);
     inner->args[0] = {ObjectIdGetDatum(GetUserId()), false};
     for (int i = 0; i < PG_NARGS(); i++)
         inner->args[i + 1] = fcinfo->args[i];

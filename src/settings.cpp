@@ -115,6 +115,11 @@ void define_settings() {
                   "File of certificate authorities that receivers are verified with; empty for the "
                   "system's.",
                   &s.ca_file, nullptr);
+    // What the file says is not checked here: a value that is refused at start would be forgotten,
+    // and secrets stored as they are.
+    define_string("whisperer.secret_key_file",
+                  "File of the keys that hooks' secrets are encrypted with; empty: they are not.",
+                  &s.secret_key_file, nullptr);
     DefineCustomStringVariable("whisperer.hold_at",
                                "Developer option: the worker waits at the injection point of this "
                                "name.",

@@ -27,6 +27,7 @@ struct Settings {
     char* divert_to;
     char* proxy;
     char* ca_file;
+    char* secret_key_file;
     char* hold_at;
 };
 

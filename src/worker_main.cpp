@@ -309,6 +309,8 @@ void reload_settings() {
     ConfigReloadPending = false;
     ProcessConfigFile(PGC_SIGHUP);
     configure_engine(worker->engine);
+    // The key file may be another, or be there again.
+    worker->hooks->stale = turn.look = true;
 }
 
 void wait_for_work(WaitEventSet* events) {

@@ -1,6 +1,17 @@
 -- What of a hook only its owner may know.  The table has row-level security and no policy; these
 -- functions run as the extension's owner and decide by the caller.
 
+-- What is stored and what it says, by the key file (whisperer.secret_key_file); which hook and which
+-- column belong to it.
+CREATE FUNCTION whisperer.seal_secret(hook_id bigint, column_name text, value text) RETURNS text
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'whisperer_seal_secret';
+COMMENT ON FUNCTION whisperer.seal_secret(bigint, text, text) IS
+    'a value as whisperer.secret stores it: encrypted if there is a key file; F0000';
+CREATE FUNCTION whisperer.open_secret(hook_id bigint, column_name text, stored text) RETURNS text
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_open_secret';
+COMMENT ON FUNCTION whisperer.open_secret(bigint, text, text) IS
+    'what a stored value says; F0000, 55000 without its key';
+
 CREATE FUNCTION whisperer.require_hook(caller oid, hook_id bigint) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -20,20 +31,28 @@ CREATE FUNCTION whisperer.set_secret_as(caller oid, hook_id bigint, secret_key t
                                         additional_headers jsonb)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    sealed_key text;
+    sealed_headers text;
 BEGIN
     PERFORM whisperer.require_hook(caller, set_secret_as.hook_id);
     IF set_secret_as.secret_key <> '' THEN
         PERFORM whisperer.check_secret(set_secret_as.secret_key);
     END IF;
     PERFORM whisperer.check_headers(set_secret_as.additional_headers);
+    sealed_key := whisperer.seal_secret(set_secret_as.hook_id, 'secret_key', set_secret_as.secret_key);
+    sealed_headers := whisperer.seal_secret(set_secret_as.hook_id, 'additional_headers',
+                                            nullif(set_secret_as.additional_headers, '{}')::text);
     INSERT INTO whisperer.secret AS s (hook_id, secret_key, additional_headers)
-    VALUES (set_secret_as.hook_id, coalesce(set_secret_as.secret_key, whisperer.make_secret()),
-            coalesce(set_secret_as.additional_headers, '{}'))
+    VALUES (set_secret_as.hook_id,
+            coalesce(sealed_key, whisperer.seal_secret(set_secret_as.hook_id, 'secret_key', whisperer.make_secret())),
+            sealed_headers)
     ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE
-    SET secret_key = coalesce(set_secret_as.secret_key, s.secret_key),
-        previous_secret_key = CASE WHEN set_secret_as.secret_key IS NULL THEN s.previous_secret_key END,
-        previous_expires_at = CASE WHEN set_secret_as.secret_key IS NULL THEN s.previous_expires_at END,
-        additional_headers = coalesce(set_secret_as.additional_headers, s.additional_headers);
+    SET secret_key = coalesce(sealed_key, s.secret_key),
+        previous_secret_key = CASE WHEN sealed_key IS NULL THEN s.previous_secret_key END,
+        previous_expires_at = CASE WHEN sealed_key IS NULL THEN s.previous_expires_at END,
+        additional_headers = CASE WHEN set_secret_as.additional_headers IS NULL THEN s.additional_headers
+                                  ELSE sealed_headers END;
 END;
 $$;
 CREATE FUNCTION whisperer.set_secret(hook_id bigint, secret_key text, additional_headers jsonb)
@@ -55,7 +74,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     UPDATE whisperer.secret s
-    SET secret_key = secret, previous_secret_key = nullif(s.secret_key, ''),
+    SET secret_key = whisperer.seal_secret(s.hook_id, 'secret_key', secret),
+        previous_secret_key = whisperer.seal_secret(s.hook_id, 'previous_secret_key',
+            nullif(whisperer.open_secret(s.hook_id, 'secret_key', s.secret_key), '')),
         previous_expires_at = now() + overlap
     WHERE s.hook_id = rotate_secret_as.hook_id;
     RETURN secret;
@@ -73,7 +94,7 @@ CREATE FUNCTION whisperer.opened_secret_as(caller oid, hook_id bigint)
 AS $$
 BEGIN
     PERFORM whisperer.require_hook(caller, opened_secret_as.hook_id);
-    RETURN (SELECT nullif(s.secret_key, '')
+    RETURN (SELECT nullif(whisperer.open_secret(s.hook_id, 'secret_key', s.secret_key), '')
             FROM whisperer.secret s WHERE s.hook_id = opened_secret_as.hook_id);
 END;
 $$;
@@ -93,7 +114,7 @@ $$;
 CREATE FUNCTION whisperer.hook_secret(hook_id bigint)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.hook_secret(bigint) IS
-    'the secret of a hook of yours in the form that Standard Webhooks libraries take (whsec_ or whsk_ and base64); null: unsigned; 42704';
+    'the secret of a hook of yours in the form that Standard Webhooks libraries take (whsec_ or whsk_ and base64); null: unsigned; 42704, 55000';
 
 CREATE FUNCTION whisperer.hook_public_key_as(caller oid, hook_id bigint)
     RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -110,7 +131,7 @@ $$;
 CREATE FUNCTION whisperer.hook_public_key(hook_id bigint)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.hook_public_key(bigint) IS
-    'what receivers verify v1a signatures of a hook of yours with (whpk_ and base64); null: its secret is no whsk_ key; 42704';
+    'what receivers verify v1a signatures of a hook of yours with (whpk_ and base64); null: its secret is no whsk_ key; 42704, 55000';
 
 -- For preview: which headers, not what they say.
 CREATE FUNCTION whisperer.masked_headers_as(caller oid, hook_id bigint)
@@ -120,7 +141,8 @@ DECLARE
     secret constant text := whisperer.opened_secret_as(caller, masked_headers_as.hook_id);
 BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(name, '***'), '{}')
-            FROM whisperer.secret s, jsonb_object_keys(s.additional_headers) AS name
+            FROM whisperer.secret s, jsonb_object_keys(
+                whisperer.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb) AS name
             WHERE s.hook_id = masked_headers_as.hook_id)
         || CASE WHEN secret IS NULL THEN '{}'::jsonb
                 WHEN starts_with(secret, 'whsk_') THEN '{"webhook-signature": "v1a,***"}'
