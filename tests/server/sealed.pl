@@ -206,5 +206,6 @@ like(storage(), qr/^plain\|\|\d+$/, 'nothing is sealed any more');
 set('whisperer.secret_key_file', '');
 deliver(7);
 ok(verifies_v1(request_of('old', 7), 'plain-secret'), 'and the key file may go');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/$first|$second|feedface/i, 'no key is in the log');
 
 done_testing();
