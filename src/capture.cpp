@@ -64,7 +64,8 @@ void require_privilege(TriggerData* trigger, const CaptureOptions& options) {
                       trigger->tg_trigger->tgname, GetUserNameFromId(options.table_owner, true),
                       RelationGetRelationName(trigger->tg_relation)),
             errhint("The event type's owner can call whisperer.allow('%s', '%s', 'publish').",
-                    options.event_type, GetUserNameFromId(options.table_owner, true)));
+                    options.event_type,
+                    quote_identifier(GetUserNameFromId(options.table_owner, false))));
 }
 
 Datum chosen_columns(const CaptureOptions& options, HeapTuple row, TupleDesc desc) {

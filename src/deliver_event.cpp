@@ -29,7 +29,7 @@ void require_privilege(const char* event_type) {
         ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                 errmsg("permission denied to publish event type \"%s\"", event_type),
                 errhint("The event type's owner can call whisperer.allow('%s', '%s', 'publish').",
-                        event_type, GetUserNameFromId(GetUserId(), true)));
+                        event_type, quote_identifier(GetUserNameFromId(GetUserId(), false))));
 }
 
 enum class DataType { Json, Jsonb, Text };

@@ -7,6 +7,13 @@ RETURN CASE WHEN incarnation = whisperer.my_incarnation() THEN role
 COMMENT ON FUNCTION whisperer.living_role(oid, text, bigint) IS
     'the role that a row of this incarnation names, here and now';
 
+CREATE FUNCTION whisperer.event_type_owner(event_type whisperer.event_type) RETURNS oid
+    LANGUAGE sql STABLE
+RETURN coalesce(whisperer.living_role((event_type).owner, (event_type).owner_name, (event_type).incarnation),
+                (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer'));
+COMMENT ON FUNCTION whisperer.event_type_owner(whisperer.event_type) IS
+    'whose an event type is; one whose owner does not exist here is the extension owner''s';
+
 -- Called by the worker when a role changed: a dump takes the names along.
 CREATE FUNCTION whisperer.refresh_role_names() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -21,8 +21,7 @@ DECLARE
     owner oid;
     used_by text;
 BEGIN
-    SELECT coalesce(whisperer.living_role(t.owner, t.owner_name, t.incarnation), current_user::regrole::oid)
-    INTO owner FROM whisperer.event_type t
+    SELECT whisperer.event_type_owner(t) INTO owner FROM whisperer.event_type t
     WHERE t.name = unregister_event_as.event_type FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', unregister_event_as.event_type

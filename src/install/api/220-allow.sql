@@ -11,8 +11,7 @@ BEGIN
         RAISE EXCEPTION 'unknown privilege "%"', set_privilege.privilege
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use publish or subscribe.';
     END IF;
-    SELECT coalesce(whisperer.living_role(t.owner, t.owner_name, t.incarnation), current_user::regrole::oid)
-    INTO owner FROM whisperer.event_type t WHERE t.name = set_privilege.event_type;
+    SELECT whisperer.event_type_owner(t) INTO owner FROM whisperer.event_type t WHERE t.name = set_privilege.event_type;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', set_privilege.event_type
             USING ERRCODE = 'undefined_object';

@@ -46,7 +46,7 @@ BEGIN
         RAISE EXCEPTION 'permission denied to subscribe to event type "%"', pattern
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('The event type''s owner can call whisperer.allow(''%s'', ''%s'', ''subscribe'').',
-                                pattern, pg_get_userbyid(check_event_pattern.owner));
+                                pattern, check_event_pattern.owner::regrole);
     END IF;
 END;
 $$;
@@ -114,7 +114,7 @@ BEGIN
         RETURN NEW;
     END IF;
     IF TG_OP = 'INSERT' THEN
-        NEW.owner := coalesce(NEW.owner, current_user::regrole::oid);
+        NEW.owner := coalesce(NEW.owner, quote_ident(current_user)::regrole::oid);
         NEW.owner_name := pg_get_userbyid(NEW.owner);
         NEW.since := whisperer.hook_since();
     END IF;

@@ -1,8 +1,8 @@
 -- Who may read what happened.
 ALTER TABLE whisperer.outbox ENABLE ROW LEVEL SECURITY;
 CREATE POLICY allowed_types ON whisperer.outbox FOR SELECT
-    USING (whisperer.may(current_user::regrole::oid, event_type, 'publish')
-           OR whisperer.may(current_user::regrole::oid, event_type, 'subscribe'));
+    USING (whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'publish')
+           OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'subscribe'));
 GRANT SELECT ON whisperer.outbox TO PUBLIC;
 COMMENT ON TABLE whisperer.outbox IS
     'the log of events, append-only; one sees the types that one may publish or subscribe to';

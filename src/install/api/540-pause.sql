@@ -4,7 +4,7 @@ CREATE FUNCTION whisperer.set_paused(caller oid, paused boolean) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT pg_has_role(caller, current_user::regrole::oid, 'MEMBER') THEN
+    IF NOT pg_has_role(caller, current_user, 'MEMBER') THEN
         RAISE EXCEPTION 'permission denied to pause or resume delivery in this database'
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Only superusers and members of the extension''s owner may; pause_hook pauses a hook of yours.';
