@@ -14,7 +14,7 @@ void on_relation_change(Datum, Oid relation) {
     HASH_SEQ_STATUS scan;
     hash_seq_init(&scan, cache);
     while (CaptureOptions* entry = (CaptureOptions*)hash_seq_search(&scan))
-        if (relation == InvalidOid || relation == entry->relation)
+        if (relation == InvalidOid || relation == entry->relation || relation == entry->made_on)
             entry->valid = false;
 }
 
@@ -139,13 +139,34 @@ void resolve_outputs(TupleDesc table, CaptureOptions* options) {
     }
 }
 
-void name_source(Relation relation, CaptureOptions* options) {
-    Oid root = RelationGetRelid(relation);
-    if (relation->rd_rel->relispartition)
-        root = llast_oid(get_partition_ancestors(root));
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(root));
+// The table that the trigger was made on.  A partition's may be a clone of one further up; one that
+// the partition's own owner made must not count as the partitioned table's.
+Oid table_of_trigger(Oid trigger) {
+    Relation triggers = table_open(TriggerRelationId, AccessShareLock);
+    Oid table = InvalidOid;
+    while (OidIsValid(trigger)) {
+        ScanKeyData key;
+        ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+                    ObjectIdGetDatum(trigger));
+        SysScanDesc scan = systable_beginscan(triggers, TriggerOidIndexId, true, nullptr, 1, &key);
+        HeapTuple tuple = systable_getnext(scan);
+        if (!HeapTupleIsValid(tuple))
+            elog(ERROR, "could not find trigger %u", trigger);
+        table = ((Form_pg_trigger)GETSTRUCT(tuple))->tgrelid;
+        trigger = ((Form_pg_trigger)GETSTRUCT(tuple))->tgparentid;
+        systable_endscan(scan);
+    }
+    table_close(triggers, AccessShareLock);
+    return table;
+}
+
+void name_source(TriggerData* trigger, CaptureOptions* options) {
+    options->made_on = RelationGetRelid(trigger->tg_relation);
+    if (trigger->tg_relation->rd_rel->relispartition)
+        options->made_on = table_of_trigger(trigger->tg_trigger->tgoid);
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(options->made_on));
     if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "cache lookup failed for relation %u", root);
+        elog(ERROR, "cache lookup failed for relation %u", options->made_on);
     Form_pg_class form = (Form_pg_class)GETSTRUCT(tuple);
     options->table_owner = form->relowner;
     options->source = cstring_to_text(
@@ -163,7 +184,7 @@ void fill(TriggerData* trigger, CaptureOptions* options) {
     TupleDesc table = RelationGetDescr(trigger->tg_relation);
     options->event_type = pstrdup(definition->tgargs[0]);
     check_event_type_name(options->event_type);
-    name_source(trigger->tg_relation, options);
+    name_source(trigger, options);
     for (int i = 1; i < definition->tgnargs; i++)
         parse_option(trigger, definition->tgargs[i], options);
     if (options->column_count > 0 && OidIsValid(options->serializer))

@@ -9,11 +9,12 @@ namespace whisperer::pg {
 struct CaptureOptions {
     Oid trigger;  // key
     Oid relation;
+    Oid made_on;  // relation, or where the trigger of a partition was made
     bool valid;
     MemoryContext context;  // holds everything below
     char* event_type;
-    text* source;     // name of the table, of the root where it is a partition
-    Oid table_owner;  // the trigger publishes with this role's rights
+    text* source;     // name of made_on
+    Oid table_owner;  // of made_on: the trigger publishes with this role's rights
     bool include_old;
     int column_count;  // 0: the whole row
     AttrNumber* columns;
