@@ -92,6 +92,7 @@ SELECT failure($$SELECT try('''created'', ''columns=ctid''')$$);
 SELECT failure($$SELECT try('''created'', ''columns=a,,b''')$$);
 SELECT failure($$SELECT try('''created'', ''include=new''')$$);
 SELECT failure($$SELECT try('''created'', ''serializer=nope''')$$);
+SELECT failure($$SELECT try('''created'', ''serializer=public.nope''')$$);
 SELECT failure($$SELECT try('''created''', 'BEFORE INSERT')$$);
 SELECT failure($$SELECT try('''created''', 'AFTER INSERT', 'FOR EACH STATEMENT')$$);
 SELECT failure($$SELECT try('''updated'', ''include=old''', 'AFTER UPDATE', 'REFERENCING NEW TABLE AS n FOR EACH STATEMENT')$$);

@@ -73,14 +73,16 @@ void resolve_serializer(TriggerData* trigger, const char* option, const char* na
 #else
     List* names = stringToQualifiedNameList(name);
 #endif
+    // The writing user's search_path must not decide which it is.
+    if (list_length(names) != 2)
+        bad_option(trigger, option, "the serializer must be named with its schema");
     Oid row_type = RelationGetForm(trigger->tg_relation)->reltype;
     options->serializer = LookupFuncName(names, 1, &row_type, true);
     if (!OidIsValid(options->serializer))
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_FUNCTION),
                 errmsg("trigger \"%s\": serializer %s(%s) does not exist",
                        trigger->tg_trigger->tgname, name, format_type_be(row_type)),
-                errhint("A serializer takes the row type of the table and returns json or jsonb; "
-                        "name it with its schema."));
+                errhint("A serializer takes the row type of the table and returns json or jsonb."));
     Oid result = get_func_rettype(options->serializer);
     if ((result != JSONOID && result != JSONBOID) || get_func_retset(options->serializer))
         bad_option(trigger, option, "the serializer must return json or jsonb");
