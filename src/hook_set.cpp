@@ -361,6 +361,11 @@ void find_matching(HookSet* set, TypeEntry* entry, const char* source) {
                        "ELSE whisperer.may(r.owner, $1, 'subscribe') END ORDER BY h.id",
                        lengthof(types), types),
              values, source ? nullptr : " n", true, 0, SPI_OK_SELECT);
+    if (entry->hooks)
+        pfree(entry->hooks);
+    if (entry->source)
+        pfree(entry->source);
+    entry->source = source ? MemoryContextStrdup(set->context, source) : nullptr;
     entry->count = 0;
     entry->hooks = (int*)MemoryContextAlloc(set->context, sizeof(int) * Max(SPI_processed, 1));
     for (uint64 row = 0; row < SPI_processed; row++) {
@@ -368,6 +373,10 @@ void find_matching(HookSet* set, TypeEntry* entry, const char* source) {
         if (hook)
             entry->hooks[entry->count++] = (int)(hook - set->hooks);
     }
+}
+
+bool is_same_source(const char* one, const char* other) {
+    return one && other ? strcmp(one, other) == 0 : one == other;
 }
 
 bool is_registered(const char* event_type) {
@@ -414,8 +423,12 @@ TypeEntry* hooks_for(HookSet* set, const char* event_type, const char* source) {
     bool found;
     TypeEntry* entry = (TypeEntry*)hash_search(set->by_type, key, HASH_ENTER, &found);
     if (!found) {
-        find_matching(set, entry, source);
+        entry->source = nullptr;
+        entry->hooks = nullptr;
         entry->registered = is_registered(entry->name);
+        find_matching(set, entry, source);
+    } else if (!entry->registered && !is_same_source(entry->source, source)) {
+        find_matching(set, entry, source);
     }
     return entry;
 }

@@ -80,6 +80,7 @@ struct HookSet {
 struct TypeEntry {
     char name[132];  // key
     bool registered;
+    char* source;  // of an unregistered type: whose table count and hooks are for
     int count;
     int* hooks;
 };

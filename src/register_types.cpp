@@ -1,7 +1,9 @@
 // Registering event types that a trigger recorded without anybody having registered them.
 //
 // The trigger must not do it: the second writer would wait for the first one's commit.  The worker
-// can, but must not wait either, for somebody may hold the same name in an open transaction.
+// can, but must not wait either, for somebody may hold the same name in an open transaction.  Where
+// tables of several owners record the type it is nobody's, until one of them is a member of the
+// others or a superuser registers it: its owner would see the events of all.
 #include "boundary.h"
 #include "transaction.h"
 #include "worker.h"
@@ -21,10 +23,13 @@ void insert_type(void* argument) {
     int result = SPI_execute_with_args(
         "INSERT INTO whisperer.event_type (name, owner, owner_name) SELECT $1, r.oid, r.rolname "
         "FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = to_regclass($2) "
+        "AND NOT EXISTS (SELECT FROM whisperer.capture_triggers($1) t JOIN pg_class o "
+        "ON o.oid = t.relation WHERE NOT pg_has_role(c.relowner, o.relowner, 'MEMBER')) "
         "ON CONFLICT (name) DO NOTHING",
         lengthof(types), types, values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)
         elog(ERROR, "could not register event type \"%s\"", type->name);
+    type->is_refused = SPI_processed == 0;
 }
 
 }  // namespace
@@ -45,7 +50,8 @@ void register_types(Worker* worker) {
     bool failed = false;
     for (int i = 0; i < worker->unregistered_count; i++) {
         UnregisteredType* type = &worker->unregistered[i];
-        if (!try_in_subtransaction(insert_type, type, "could not register an event type"))
+        if (!try_in_subtransaction(insert_type, type, "could not register an event type") ||
+            type->is_refused)
             failed = true;
         pfree(type->source);
     }

@@ -21,6 +21,7 @@ namespace whisperer::pg {
 struct UnregisteredType {
     char name[132];
     char* source;
+    bool is_refused;  // now; somebody may have been quicker
 };
 
 struct Worker {

@@ -3,6 +3,8 @@
 CREATE FUNCTION whisperer.register_event_as(caller oid, event_type text, description text)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    used_by text;
 BEGIN
     IF register_event_as.event_type IS NULL
        OR register_event_as.event_type !~ '^[A-Za-z0-9._:/-]{1,128}$' THEN
@@ -13,6 +15,15 @@ BEGIN
         RAISE EXCEPTION 'event type "%" is reserved for operator events', register_event_as.event_type
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Choose a name that does not start with "whisperer-".';
+    END IF;
+    -- Whoever owns the type sees its events, so it must not be taken over the heads of those who record it.
+    SELECT string_agg(format('trigger %I on %s', c.trigger_name, c.relation), ', ') INTO used_by
+    FROM whisperer.capture_triggers(register_event_as.event_type) c JOIN pg_class r ON r.oid = c.relation
+    WHERE NOT pg_has_role(caller, r.relowner, 'MEMBER');
+    IF used_by IS NOT NULL THEN
+        RAISE EXCEPTION 'event type "%" is recorded by a table of somebody else', register_event_as.event_type
+            USING ERRCODE = 'insufficient_privilege', DETAIL = format('Used by %s.', used_by),
+                  HINT = 'The owner of the table can register it and call whisperer.allow.';
     END IF;
     INSERT INTO whisperer.event_type AS t (name, owner, owner_name, description)
     SELECT register_event_as.event_type, r.oid, r.rolname, register_event_as.description
@@ -29,7 +40,7 @@ $$;
 CREATE FUNCTION whisperer.register_event(event_type text, description text DEFAULT NULL)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.register_event(text, text) IS
-    'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one';
+    'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one, or one that a table of somebody else records';
 
 COMMENT ON TABLE whisperer.event_type IS
     'what may be recorded and subscribed to; owner_name is for a dump, where oids mean nothing';

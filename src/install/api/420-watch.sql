@@ -7,13 +7,16 @@ AS $$
 DECLARE
     past constant jsonb := '{"insert": "created", "update": "updated", "delete": "deleted"}';
     is_partitioned boolean;
+    table_owner oid;
+    is_mine boolean;
     operation text;
     event_type text;
     trigger_name text;
     firing text;
     arguments text;
 BEGIN
-    SELECT c.relkind = 'p', coalesce(watch.prefix, c.relname) INTO is_partitioned, prefix
+    SELECT c.relkind = 'p', c.relowner, coalesce(watch.prefix, c.relname)
+    INTO is_partitioned, table_owner, prefix
     FROM pg_class c WHERE c.oid = watch.relation;
     FOREACH operation IN ARRAY operations LOOP
         IF operation IS NULL OR NOT past ? lower(operation) THEN
@@ -22,9 +25,18 @@ BEGIN
         END IF;
         operation := lower(operation);
         event_type := prefix || '-' || (past->>operation);
-        PERFORM FROM whisperer.event_type t WHERE t.name = event_type;
+        SELECT pg_has_role(whisperer.event_type_owner(t), 'MEMBER') INTO is_mine
+        FROM whisperer.event_type t WHERE t.name = event_type;
         IF NOT FOUND THEN
             PERFORM whisperer.register_event(event_type);
+        ELSIF NOT is_mine THEN
+            -- Who took a likely name early, and lets the table publish, would read its rows.
+            RAISE EXCEPTION 'event type "%" belongs to somebody else', event_type
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = 'Give another prefix; or, if its owner may see the rows, make the trigger with whisperer.capture.';
+        END IF;
+        IF NOT whisperer.may(table_owner, event_type, 'publish') THEN
+            PERFORM whisperer.allow(event_type, table_owner, 'publish');
         END IF;
         trigger_name := 'whisperer_' || (past->>operation);
         firing := CASE
@@ -44,7 +56,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.watch(regclass, text, text[], text[]) IS
-    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table; returns the event types; twice is once; 22023, 42501';
+    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table, which its owner is allowed to publish; returns the event types; twice is once; 22023, 42501 also for an event type of somebody else''s';
 
 CREATE FUNCTION whisperer.unwatch(relation regclass)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
