@@ -5,7 +5,7 @@ use warnings;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('roles');
+my $node = new_node('roles', extra => "whisperer.circuit_breaker = off\n");
 my $receiver = new_receiver('roles');
 my $base = $receiver->url('');
 
@@ -53,5 +53,51 @@ wait_for('the registration', sub {
     sql("SELECT owner::regrole FROM whisperer.event_type WHERE name = 'thing-made'") eq 'ann';
 });
 pass('it is registered when one owner is left');
+
+# --- an owner that is dropped ---------------------------------------------------------------------------
+# It owns a type and hooks for it; one has something to be tried again.
+my $always = q('{"choice": "fixed", "kwargs": {"seconds": 0.1}, "max_retries": 1000}');
+sql(<<"SQL");
+CREATE ROLE gone;
+SET ROLE gone;
+SELECT whisperer.register_event('left');
+SELECT whisperer.create_hook('left', '$base/status/500/left', retry_countdown_config => $always);
+SELECT whisperer.create_hook('left', '$base/ok/left');
+RESET ROLE;
+SELECT whisperer.create_hook('left', '$base/ok/ours');
+SELECT whisperer.deliver_event('left', '{"n": "1"}');
+SQL
+wait_for('a retry', sub { 2 < (() = $receiver->requests('/status/500/left')) });
+my $oid = sql("SELECT 'gone'::regrole::oid");
+sql('DROP OWNED BY gone; DROP ROLE gone');
+sql(q(SELECT whisperer.deliver_event('left', '{"n": "2"}')));
+wait_idle($node);
+is(received('/ok/ours'), '1 2', "the others' hooks go on when an owner is dropped");
+is(received('/ok/left'), '1', 'those of the dropped role get nothing');
+my $tried = () = $receiver->requests('/status/500/left');
+wait_for('the time of another retry', sub {
+    sql("SELECT bool_and(next_attempt_at < now() - interval '200 ms') FROM whisperer.delivery d JOIN whisperer.hook_definition h ON h.id = d.hook_id
+        WHERE h.owner = $oid AND d.state = 'pending'") eq 't';
+});
+is(scalar(() = $receiver->requests('/status/500/left')), $tried, 'nor is anything tried again');
+is(sql("SELECT DISTINCT state, state_reason FROM whisperer.hook WHERE target_url ~ 'left'"), 'paused|its owner, role "gone", was dropped', 'the view hook says so');
+is(sql("SELECT DISTINCT state_reason FROM whisperer.hook_stats WHERE target_url ~ 'left'"), 'its owner, role "gone", was dropped', 'hook_stats too');
+is(sql('SELECT reason FROM whisperer.status'), 'hooks whose owner was dropped wait for whisperer.reassign_owned(): 2', 'and status');
+like(sql("SELECT string_agg(whisperer.why(d.event_id, d.hook_id), '; ') FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.target_url ~ 'left' AND d.state = 'pending'"),
+    qr/^waits: the hook is paused \(its owner, role "gone", was dropped\)/, 'and why');
+like(error_of("SET ROLE ann; SELECT whisperer.reassign_owned('$oid', 'ann')"), qr/^42501/, 'not anybody may take them over');
+sql("SELECT whisperer.reassign_owned('$oid', 'ann')");
+wait_for('what waited', sub { received('/ok/left') eq '1 2' });
+wait_for('the retries', sub { $tried < (() = $receiver->requests('/status/500/left')) });
+is(sql("SELECT string_agg(DISTINCT owner::text, ' ') FROM whisperer.hook WHERE target_url ~ 'left'"), 'ann', 'reassign_owned gives them to another role');
+is(sql("SELECT owner::regrole, owner_name FROM whisperer.event_type WHERE name = 'left'"), 'ann|ann', 'the event type, too');
+is(sql('SELECT reason FROM whisperer.status'), '', 'and all is well');
+
+# --- a role that is renamed -----------------------------------------------------------------------------
+sql('ALTER ROLE ann RENAME TO "Ann"; DELETE FROM whisperer.hook_definition WHERE target_url ~ \'status\'');
+sql(q(SELECT whisperer.deliver_event('left', '{"n": "3"}')));
+wait_idle($node);
+is(received('/ok/left'), '1 2 3', 'a renamed role keeps its hooks');
+is(sql(q(SET ROLE "Ann"; SELECT string_agg(DISTINCT owner::text, ' ') FROM whisperer.hook)), '"Ann"', 'and sees them');
 
 done_testing();

@@ -7,6 +7,12 @@ RETURN CASE WHEN incarnation = whisperer.my_incarnation() THEN role
 COMMENT ON FUNCTION whisperer.living_role(oid, text, bigint) IS
     'the role that a row of this incarnation names, here and now';
 
+CREATE FUNCTION whisperer.role_exists(role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM pg_roles r WHERE r.oid = role);
+COMMENT ON FUNCTION whisperer.role_exists(oid) IS
+    'false: the role was dropped; a hook of it gets nothing until reassign_owned';
+
 CREATE FUNCTION whisperer.event_type_owner(event_type whisperer.event_type) RETURNS oid
     LANGUAGE sql STABLE
 RETURN coalesce(whisperer.living_role((event_type).owner, (event_type).owner_name, (event_type).incarnation),

@@ -5,13 +5,15 @@ SELECT h.id,
        h.event_type, h.target_url, h.config, h.retry_countdown_config, h.callback, h.filter,
        h.transform, h.rate_limit, h.ordering, h.description, h.is_active, h.is_paused,
        CASE WHEN NOT h.is_active THEN 'deleted'
-            WHEN h.incarnation <> whisperer.my_incarnation() OR h.is_paused THEN 'paused'
+            WHEN h.incarnation <> whisperer.my_incarnation() OR h.is_paused
+                 OR NOT whisperer.role_exists(h.owner) THEN 'paused'
             WHEN EXISTS (SELECT FROM whisperer.hook_run r
                          WHERE r.hook_id = h.id AND r.disabled_resumes = h.resumes) THEN 'disabled'
             ELSE 'active' END AS state,
        CASE WHEN NOT h.is_active THEN NULL
             WHEN h.incarnation <> whisperer.my_incarnation()
             THEN 'carried here by a restore or copy of another database'
+            WHEN NOT whisperer.role_exists(h.owner) THEN format('its owner, role "%s", was dropped', h.owner_name)
             WHEN h.is_paused THEN 'paused by pause_hook'
             ELSE (SELECT r.disabled_reason FROM whisperer.hook_run r
                   WHERE r.hook_id = h.id AND r.disabled_resumes = h.resumes) END AS state_reason,

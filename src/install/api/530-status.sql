@@ -18,11 +18,16 @@ AS $$
     paused AS (
         SELECT EXISTS (SELECT FROM whisperer.control c WHERE c.is_paused) AS is_paused,
                (SELECT count(*) FROM whisperer.hook_definition h
-                WHERE h.is_active AND h.incarnation <> whisperer.my_incarnation()) AS carried)
+                WHERE h.is_active AND h.incarnation <> whisperer.my_incarnation()) AS carried,
+               (SELECT count(*) FROM whisperer.hook_definition h
+                WHERE h.is_active AND h.incarnation = whisperer.my_incarnation()
+                  AND NOT whisperer.role_exists(h.owner)) AS ownerless)
     SELECT w.worker, CASE WHEN w.state = 'running' AND p.is_paused THEN 'paused' ELSE w.state END,
            CASE WHEN p.is_paused THEN 'paused by whisperer.pause()'
                 WHEN w.reason IS NULL AND p.carried > 0
                 THEN format('hooks carried here by a restore or copy wait for whisperer.resume(): %s', p.carried)
+                WHEN w.reason IS NULL AND p.ownerless > 0
+                THEN format('hooks whose owner was dropped wait for whisperer.reassign_owned(): %s', p.ownerless)
                 ELSE w.reason END,
            w.pid, w.since, b.events, w.lag_seconds, w.in_flight, w.queued, w.delivered, w.failed,
            w.rate

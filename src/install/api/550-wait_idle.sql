@@ -25,6 +25,7 @@ BEGIN ATOMIC
       ON d.hook_id = h.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
      AND d.retry_count = d.round_start
     WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer.my_incarnation()
+      AND whisperer.role_exists(h.owner)
       AND r.disabled_resumes IS DISTINCT FROM h.resumes AND r.circuit_opened_at IS NULL;
 END;
 COMMENT ON FUNCTION whisperer.unattempted() IS

@@ -1,0 +1,29 @@
+-- What REASSIGN OWNED is for tables: PostgreSQL does not know that a role owns rows of ours.
+CREATE FUNCTION whisperer.reassign_owned_as(caller oid, old_owner regrole, new_owner regrole)
+    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine constant bigint := whisperer.my_incarnation();
+    new_name name;
+BEGIN
+    SELECT r.rolname INTO new_name FROM pg_roles r WHERE r.oid = reassign_owned_as.new_owner;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'role % does not exist', coalesce(reassign_owned_as.new_owner::text, 'null')
+            USING ERRCODE = 'undefined_object';
+    END IF;
+    IF NOT (pg_has_role(caller, reassign_owned_as.old_owner, 'MEMBER')
+            AND pg_has_role(caller, reassign_owned_as.new_owner, 'MEMBER')) THEN
+        RAISE EXCEPTION 'permission denied to reassign hooks and event types'
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Only superusers and members of both roles may.';
+    END IF;
+    UPDATE whisperer.event_type t SET owner = reassign_owned_as.new_owner, owner_name = new_name
+    WHERE t.owner = reassign_owned_as.old_owner AND t.incarnation = mine;
+    UPDATE whisperer.hook_definition h SET owner = reassign_owned_as.new_owner, owner_name = new_name
+    WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine;
+END;
+$$;
+CREATE FUNCTION whisperer.reassign_owned(old_owner regrole, new_owner regrole)
+    RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.reassign_owned(regrole, regrole) IS
+    'gives hooks and event types of one role to another, also of a role that was dropped (''16384''); for superusers and members of both; 42501, 23505 if both have a hook for the same event type at the same URL';
