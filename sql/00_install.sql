@@ -48,7 +48,36 @@ DROP EXTENSION whisperer;
 DROP SCHEMA IF EXISTS whisperer;
 CREATE SCHEMA whisperer AUTHORIZATION regress_stranger;
 SELECT failure('CREATE EXTENSION whisperer');
-DROP SCHEMA whisperer;
-CREATE SCHEMA whisperer;
+-- Nor is one that was given away with something in it.
+SET ROLE regress_stranger;
+CREATE FUNCTION whisperer.planted(name, name) RETURNS boolean LANGUAGE plpgsql AS
+    $$BEGIN RAISE EXCEPTION 'planted code runs as %', current_user; END$$;
+CREATE OPERATOR whisperer.~ (LEFTARG = name, RIGHTARG = name, FUNCTION = whisperer.planted);
+GRANT CREATE ON SCHEMA whisperer TO PUBLIC;
+RESET ROLE;
+ALTER SCHEMA whisperer OWNER TO CURRENT_USER;
+SELECT failure('CREATE EXTENSION whisperer');
+SET client_min_messages = warning;
+DROP FUNCTION whisperer.planted CASCADE;
+RESET client_min_messages;
+
+-- What the installing role's default privileges give away is not given away with the extension, and
+-- what they withhold is there.
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_stranger;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO regress_stranger;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON ROUTINES TO regress_stranger;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 CREATE EXTENSION whisperer;
+SELECT nspacl FROM pg_namespace WHERE nspname = 'whisperer';
+SELECT c.oid::regclass FROM pg_class c, aclexplode(relacl) a
+WHERE relnamespace = 'whisperer'::regnamespace AND grantee = 'regress_stranger'::regrole;
+SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(proacl) a
+WHERE pronamespace = 'whisperer'::regnamespace AND grantee = 'regress_stranger'::regrole;
+SELECT has_function_privilege('public', 'whisperer.register_event(text, text)', 'EXECUTE') AS may_register;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_stranger;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM regress_stranger;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON ROUTINES FROM regress_stranger;
+ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON ROUTINES TO PUBLIC;
+SELECT count(*) AS default_privileges FROM pg_default_acl;
 DROP ROLE regress_stranger;
+SELECT failure('ALTER EXTENSION whisperer SET SCHEMA public');

@@ -1,7 +1,2 @@
 -- Last: at commit the launcher hears of this database.
-CREATE FUNCTION whisperer.announce() RETURNS void
-    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_announce';
-COMMENT ON FUNCTION whisperer.announce() IS
-    'tells the launcher that this database has the extension; warns if the library is not preloaded';
-REVOKE ALL ON FUNCTION whisperer.announce() FROM PUBLIC;
 SELECT whisperer.announce();
