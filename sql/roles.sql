@@ -1,7 +1,78 @@
--- Who sees and may do what: roles whose names need quoting, members of owners, dropped owners.
+-- Who may do what: first a decision for every object of the extension, then who sees which rows.
+-- What PUBLIC may do, for every table and view.  A new one needs a decision here.
+CREATE TEMP TABLE decided (object text PRIMARY KEY, privileges text, columns text, policies text);
+INSERT INTO decided VALUES
+    ('attempt', 'SELECT', NULL, 'view, invoker'),
+    ('bookmark', NULL, NULL, 'none'),
+    ('control', NULL, NULL, 'none'),
+    ('delivery', 'SELECT', NULL, 'SELECT'),
+    ('event_type', 'SELECT', NULL, 'open'),
+    ('event_type_privilege', NULL, NULL, 'none'),
+    ('hook', 'INSERT SELECT UPDATE', NULL, 'view, invoker'),
+    ('hook_definition', 'SELECT', 'INSERT UPDATE', 'ALL'),
+    ('hook_definition_id_seq', NULL, NULL, 'sequence'),
+    ('hook_run', 'SELECT', NULL, 'SELECT'),
+    ('hook_stats', 'SELECT', NULL, 'view, owner'),
+    ('incarnation', NULL, NULL, 'none'),
+    ('outbox', 'SELECT', NULL, 'SELECT'),
+    ('past_attempt', 'SELECT', NULL, 'SELECT'),
+    ('request', NULL, NULL, 'none'),
+    ('request_id_seq', NULL, NULL, 'sequence'),
+    ('secret', NULL, NULL, 'none'),
+    ('status', 'SELECT', NULL, 'view, owner');
+INSERT INTO decided SELECT format('%s_%s', t, slot), NULL, NULL, 'none' FROM unnest('{outbox,delivery,past_attempt}'::text[]) t, generate_series(0, 7) slot;
+CREATE TEMP VIEW is_so AS
+SELECT c.relname::text AS object,
+       (SELECT string_agg(p, ' ' ORDER BY p) FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p
+        WHERE c.relkind <> 'S' AND has_table_privilege('public', c.oid, p) OR c.relkind = 'S' AND p IN ('SELECT', 'UPDATE') AND has_sequence_privilege('public', c.oid, p)) AS privileges,
+       (SELECT string_agg(DISTINCT a.privilege_type, ' ' ORDER BY a.privilege_type) FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = c.oid) AS columns,
+       CASE WHEN c.relkind = 'S' THEN 'sequence'
+            WHEN c.relkind = 'v' THEN 'view, ' || CASE WHEN c.reloptions::text ~ 'security_invoker=true' THEN 'invoker' ELSE 'owner' END
+            WHEN NOT c.relrowsecurity THEN 'open'
+            ELSE coalesce((SELECT string_agg(p.cmd, ' ' ORDER BY p.cmd) FROM pg_policies p WHERE p.schemaname = 'whisperer' AND p.tablename = c.relname), 'none') END AS policies
+FROM pg_class c WHERE c.relnamespace = 'whisperer'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S', 'm', 'f');
+SELECT * FROM (TABLE is_so EXCEPT TABLE decided) AS not_as_decided ORDER BY object;
+SELECT * FROM (TABLE decided EXCEPT TABLE is_so) AS decided_otherwise ORDER BY object;
+-- Of hook_definition: what a person writes, not whose it is nor when it began.
+SELECT a.privilege_type, string_agg(t.attname, ' ' ORDER BY t.attnum) FROM pg_attribute t, aclexplode(t.attacl) a
+WHERE t.attrelid = 'whisperer.hook_definition'::regclass GROUP BY 1 ORDER BY 1;
+
+-- The same for every function: called by anybody, because it checks its caller or needs no right; or not.
+CREATE TEMP VIEW callable AS
+SELECT DISTINCT p.proname::text AS name FROM pg_proc p
+WHERE p.pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
+CREATE TEMP TABLE decided_callable AS SELECT unnest('{
+    allow,backfill,cancel,capture,create_hook,delete_hook,deliver_event,deliver_now,disallow,hook_secret,pause,pause_hook,ping_hook,preview,reassign_owned,
+    recover,register_event,replay,resume,resume_hook,retry,rotate_secret,unregister_event,unwatch,update_hook,wait_idle,watch,why,
+    capture_triggers,change_hook,check_event_pattern,check_function,check_headers,check_hook,check_hook_functions,check_hook_json,check_retry_config,
+    check_secret,check_url,current_slot,envelope,event_id_bound,event_type_owner,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,
+    json_contains,living_role,make_secret,masked_headers,may,my_incarnation,new_event_id,record_backfill,record_ping,role_exists,set_secret,
+    status_rows,unattempted,why_not,why_pending}'::text[]) AS name;
+CREATE TEMP TABLE decided_internal AS SELECT unnest('{
+    adopt,adopt_event_types,announce,note_change,operator_hooks,refresh_role_names,refuse_delivery,replayable,request_delivery,require_hook,require_range,
+    set_paused,set_privilege,wake_workers,worker_state}'::text[]) AS name;
+SELECT 'callable' AS not_as_decided, name FROM (TABLE callable EXCEPT TABLE decided_callable) AS c
+UNION ALL SELECT 'not callable', name FROM (TABLE decided_callable EXCEPT TABLE callable) AS c
+UNION ALL SELECT 'undecided', p.proname FROM pg_proc p WHERE p.pronamespace = 'whisperer'::regnamespace
+    AND p.proname NOT IN (TABLE decided_callable UNION TABLE decided_internal) AND p.proname !~ '_as$' ORDER BY 1, 2;
+-- Those that run with more rights than their caller has; beside them, the C functions that call *_as.
+SELECT proname FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace AND prosecdef ORDER BY 1;
+SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace AND prosrc = 'whisperer_as_owner';
+-- Nor does anybody get a lock that the worker would wait for.
+CREATE ROLE regress_idle;
+GRANT USAGE ON SCHEMA whisperer TO regress_idle;
+SET ROLE regress_idle;
+SELECT relname, lock FROM unnest('{hook,hook_definition,event_type,outbox,delivery,hook_stats,status}'::text[]) relname, unnest('{ROW EXCLUSIVE,SHARE,ACCESS EXCLUSIVE}'::text[]) lock
+WHERE failure(format('LOCK TABLE whisperer.%I IN %s MODE', relname, lock)) !~ '^42501';
+RESET ROLE;
+REVOKE USAGE ON SCHEMA whisperer FROM regress_idle;
+DROP ROLE regress_idle;
+
 SELECT whisperer.pause();
 CREATE ROLE regress_ann; CREATE ROLE "REGRESS_ANN"; CREATE ROLE "Regress Bob"; CREATE ROLE regress_team;
 CREATE ROLE regress_mate IN ROLE regress_team NOINHERIT;
+CREATE ROLE regress_publisher; CREATE ROLE regress_subscriber;
+CREATE ROLE regress_reader IN ROLE pg_read_all_data; CREATE ROLE regress_monitor IN ROLE pg_monitor;
 GRANT USAGE ON SCHEMA whisperer TO PUBLIC;
 
 -- A role is not another one whose name differs in case.
@@ -27,8 +98,68 @@ SELECT failure($$SELECT whisperer.deliver_event('ann-made', '{}')$$);
 SELECT failure('SELECT whisperer.pause()');
 RESET ROLE;
 
+-- Who sees which rows.  A hook of ann's, one of a team's, each with a delivery, an attempt and a secret.
+CREATE FUNCTION regress_ledger(hook bigint, event uuid) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, state, retry_count, error, slot)
+    SELECT o.id, hook, o.xid, o.incarnation, 'failed', 1, 'no answer', o.slot FROM whisperer.outbox o WHERE o.id = event;
+    INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, error, slot)
+    SELECT o.id, hook, 1, now(), 'no answer', o.slot FROM whisperer.outbox o WHERE o.id = event;
+    INSERT INTO whisperer.hook_run (hook_id, function_error, function_timeouts) VALUES (hook, 'left a secret', 1)
+$$;
+SET ROLE regress_team;
+SELECT whisperer.register_event('team-made');
+SELECT whisperer.create_hook('team-made', 'https://example.com/team') AS team \gset
+SELECT whisperer.deliver_event('team-made', '{"n": 2}') AS team_event \gset
+SELECT whisperer.allow('team-made', 'regress_publisher', 'publish');
+SELECT whisperer.allow('team-made', 'regress_subscriber', 'subscribe');
+RESET ROLE;
+SELECT regress_ledger(:ann, :'event'), regress_ledger(:team, :'team_event');
+CREATE TABLE seen (who text, thing text, what text);
+GRANT ALL ON seen TO PUBLIC;
+CREATE FUNCTION regress_look() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    thing text; what text; key text;
+BEGIN
+    FOREACH thing IN ARRAY '{hook,hook_definition,hook_run,hook_stats,delivery,past_attempt,attempt,outbox,outbox_now,secret,request,bookmark,event_type_privilege}'::text[] LOOP
+        key := CASE WHEN thing = 'outbox' THEN 'event_type' WHEN thing ~ '^(outbox|secret|request|bookmark|event_type)' THEN '''rows''::text'
+            ELSE format('(SELECT s.event_type FROM whisperer.hook_stats s WHERE s.hook_id = x.%s)', CASE WHEN thing IN ('hook', 'hook_definition') THEN 'id' ELSE 'hook_id' END) END;
+        BEGIN
+            EXECUTE format('SELECT string_agg(DISTINCT %s, '' '' ORDER BY %1$s) FROM whisperer.%I x', key, replace(thing, 'now', whisperer.current_slot()::text)) INTO what;
+        EXCEPTION WHEN insufficient_privilege THEN
+            what := 'denied';
+        END;
+        INSERT INTO seen VALUES (current_user, thing, coalesce(what, 'nothing'));
+    END LOOP;
+END;
+$$;
+SET ROLE regress_ann; SELECT regress_look();
+SET ROLE regress_mate; SELECT regress_look();
+SET ROLE regress_publisher; SELECT regress_look();
+SET ROLE regress_subscriber; SELECT regress_look();
+SET ROLE regress_reader; SELECT regress_look();
+SET ROLE regress_monitor; SELECT regress_look();
+RESET ROLE;
+SELECT replace(thing, 'event_type_privilege', 'privileges') AS thing,
+       max(what) FILTER (WHERE who = 'regress_ann') AS ann, max(what) FILTER (WHERE who = 'regress_mate') AS mate,
+       max(what) FILTER (WHERE who = 'regress_publisher') AS publisher, max(what) FILTER (WHERE who = 'regress_subscriber') AS subscriber,
+       max(what) FILTER (WHERE who = 'regress_reader') AS reader, max(what) FILTER (WHERE who = 'regress_monitor') AS monitor
+FROM seen GROUP BY seen.thing ORDER BY seen.thing;
+-- A role for monitoring has the figures of all, and neither URLs nor the text of errors.
+SET ROLE regress_monitor;
+SELECT owner, event_type, state, failed, function_timeouts, target_url, last_error, function_error FROM whisperer.hook_stats ORDER BY hook_id;
+SELECT count(*) > 0 AS status FROM whisperer.status;
+SELECT failure(format('SELECT whisperer.why(%L, %s)', :'event', :ann)) ~ '^42704' AS hidden;
+SET ROLE regress_mate;
+SELECT owner, event_type, target_url, last_error, function_error FROM whisperer.hook_stats;
+RESET ROLE;
+DROP FUNCTION regress_ledger, regress_look;
+DROP TABLE seen;
+DELETE FROM whisperer.delivery WHERE hook_id IN (:ann, :team);
+DELETE FROM whisperer.past_attempt WHERE hook_id IN (:ann, :team);
+DELETE FROM whisperer.hook_run WHERE hook_id IN (:ann, :team);
+
 DELETE FROM whisperer.hook_definition;
-SELECT whisperer.unregister_event(name) FROM whisperer.event_type WHERE name ~ '-made$' AND owner::regrole::text ~* 'regress';
+SELECT count(whisperer.unregister_event(name)) FROM whisperer.event_type WHERE name ~ '-made$' AND owner::regrole::text ~* 'regress';
 REVOKE USAGE ON SCHEMA whisperer FROM PUBLIC;
-DROP ROLE regress_ann, "REGRESS_ANN", "Regress Bob", regress_mate, regress_team;
+DROP ROLE regress_ann, "REGRESS_ANN", "Regress Bob", regress_mate, regress_team, regress_publisher, regress_subscriber, regress_reader, regress_monitor;
 SELECT whisperer.resume();

@@ -1,22 +1,37 @@
 -- The face of hook_definition, with the state that follows from it and from what the worker found.
+
+-- disabled: what hook_run says, null where it says nothing.
+CREATE FUNCTION whisperer.hook_state(hook whisperer.hook_definition, disabled_resumes integer) RETURNS text
+    LANGUAGE sql STABLE
+RETURN CASE WHEN NOT (hook).is_active THEN 'deleted'
+            WHEN (hook).incarnation <> whisperer.my_incarnation() OR (hook).is_paused
+                 OR NOT whisperer.role_exists((hook).owner) THEN 'paused'
+            WHEN disabled_resumes = (hook).resumes THEN 'disabled'
+            ELSE 'active' END;
+COMMENT ON FUNCTION whisperer.hook_state(whisperer.hook_definition, integer) IS
+    'active, paused, disabled or deleted';
+
+CREATE FUNCTION whisperer.hook_state_reason(hook whisperer.hook_definition, disabled_resumes integer,
+                                            disabled_reason text) RETURNS text
+    LANGUAGE sql STABLE
+RETURN CASE WHEN NOT (hook).is_active THEN NULL
+            WHEN (hook).incarnation <> whisperer.my_incarnation()
+            THEN 'carried here by a restore or copy of another database'
+            WHEN NOT whisperer.role_exists((hook).owner)
+            THEN format('its owner, role "%s", was dropped', (hook).owner_name)
+            WHEN (hook).is_paused THEN 'paused by pause_hook'
+            WHEN disabled_resumes = (hook).resumes THEN disabled_reason END;
+COMMENT ON FUNCTION whisperer.hook_state_reason(whisperer.hook_definition, integer, text) IS
+    'why a hook is in the state that hook_state says';
+
 CREATE VIEW whisperer.hook WITH (security_invoker = true) AS
 SELECT h.id,
        whisperer.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner,
        h.event_type, h.target_url, h.config, h.retry_countdown_config, h.callback, h.filter,
        h.transform, h.rate_limit, h.ordering, h.description, h.is_active, h.is_paused,
-       CASE WHEN NOT h.is_active THEN 'deleted'
-            WHEN h.incarnation <> whisperer.my_incarnation() OR h.is_paused
-                 OR NOT whisperer.role_exists(h.owner) THEN 'paused'
-            WHEN EXISTS (SELECT FROM whisperer.hook_run r
-                         WHERE r.hook_id = h.id AND r.disabled_resumes = h.resumes) THEN 'disabled'
-            ELSE 'active' END AS state,
-       CASE WHEN NOT h.is_active THEN NULL
-            WHEN h.incarnation <> whisperer.my_incarnation()
-            THEN 'carried here by a restore or copy of another database'
-            WHEN NOT whisperer.role_exists(h.owner) THEN format('its owner, role "%s", was dropped', h.owner_name)
-            WHEN h.is_paused THEN 'paused by pause_hook'
-            ELSE (SELECT r.disabled_reason FROM whisperer.hook_run r
-                  WHERE r.hook_id = h.id AND r.disabled_resumes = h.resumes) END AS state_reason,
+       whisperer.hook_state(h, (SELECT r.disabled_resumes FROM whisperer.hook_run r WHERE r.hook_id = h.id)) AS state,
+       (SELECT whisperer.hook_state_reason(h, max(r.disabled_resumes), max(r.disabled_reason))
+        FROM whisperer.hook_run r WHERE r.hook_id = h.id) AS state_reason,
        h.since, h.incarnation, h.created_at, h.modified_at
 FROM whisperer.hook_definition h;
 COMMENT ON VIEW whisperer.hook IS
