@@ -62,8 +62,8 @@ DECLARE
     target pg_proc;
     wanted text;
 BEGIN
-    IF cardinality(parts) <> 2 THEN
-        RAISE EXCEPTION '% "%" is not the name of a function with its schema', what, check_function.name
+    IF cardinality(parts) <> 2 OR octet_length(check_function.name) > 300 THEN
+        RAISE EXCEPTION '% "%" is not the name of a function with its schema', what, left(check_function.name, 300)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as schema.function.';
     END IF;
     wanted := format('%I.%I(%s)', parts[1], parts[2], arguments);
@@ -157,6 +157,10 @@ BEGIN
     IF config ? 'auth' THEN
         RAISE EXCEPTION 'config.auth is not supported by this version'
             USING ERRCODE = 'feature_not_supported', HINT = 'Use additional_headers.';
+    END IF;
+    -- The worker holds those of all hooks in memory.
+    IF octet_length((config - 'auth')::text) > 8192 THEN
+        RAISE EXCEPTION 'config is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF octet_length(filter::text) > 8192 THEN
         RAISE EXCEPTION 'filter is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
