@@ -54,6 +54,95 @@ INSERT INTO owned.box VALUES (1);
 CREATE TRIGGER bare AFTER INSERT ON owned.box FOR EACH ROW EXECUTE FUNCTION whisperer.capture('box-created', 'serializer=as_json');
 SELECT failure('INSERT INTO owned.box VALUES (2)');
 
+-- What all hooks carry is held in memory by the worker, so it is bounded.
+SET ROLE regress_eve;
+SELECT failure($$SELECT whisperer.create_hook('parcel-created', 'https://example.com/', config => jsonb_build_object('x', repeat('x', 9000)))$$);
+SELECT left(failure(format($$SELECT whisperer.create_hook('parcel-created', 'https://example.com/', transform => 'eve.%s')$$, repeat('f', 1000))), 60);
+
+-- Forging an event of another's type, by hand, by a table of one's own, by a temporary one, by a hook.
+SET ROLE regress_owner;
+SELECT whisperer.register_event('parcel-sent');
+SELECT whisperer.deliver_event('parcel-sent', '{"n": 1}') AS sent \gset
+SELECT whisperer.create_hook('parcel-sent', 'https://example.com/owner') AS theirs \gset
+CREATE TABLE owned.hidden (id int);
+SET ROLE regress_eve;
+SELECT failure($$SELECT whisperer.deliver_event('parcel-sent', '{}')$$);
+SELECT failure($$SELECT whisperer.deliver_event('whisperer-hook-disabled', '{}')$$);
+CREATE TABLE eve.parcel (id int);
+CREATE TRIGGER forge AFTER INSERT ON eve.parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent');
+SELECT failure('INSERT INTO eve.parcel VALUES (1)');
+CREATE TEMP TABLE parcel (id int);
+CREATE TRIGGER forge AFTER INSERT ON parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent');
+SELECT failure('INSERT INTO parcel VALUES (1)');
+DROP TABLE parcel;
+SELECT failure(format($$SELECT whisperer.record_backfill(%s, 'x', '{"{}"}', '{k}')$$, :theirs)) ~ '^42704' AS refused;
+SELECT failure(format($$SELECT whisperer.record_backfill_as(%s, %s, 'x', '{"{}"}', '{k}')$$, 'regress_owner'::regrole::oid, :theirs));
+
+-- Reading what is another's.
+SELECT failure($$SELECT whisperer.create_hook('parcel-s*', 'https://example.com/')$$);
+SELECT whisperer.create_hook('*', 'https://example.com/all') AS all \gset
+SELECT whisperer.create_hook('parcel-created', 'https://example.com/mine') AS mine \gset
+SELECT whisperer.replay(:all, '-infinity', dry_run => true) AS countable;
+SELECT whisperer.why(:'sent', :all);
+SELECT count(*) AS previewed FROM whisperer.preview(:'sent');
+SELECT failure(format('SELECT whisperer.why(%L, %s)', :'sent', :theirs)) ~ '^42704' AS refused;
+SELECT failure(format('SELECT whisperer.retry(%L)', :'sent')) ~ '^42704' AS refused;
+SELECT whisperer.cancel(:'sent') AS cancelled;
+SELECT failure(format($$SELECT whisperer.backfill(%s, 'owned.hidden')$$, :mine));
+SELECT failure($$SELECT whisperer.watch('owned.hidden', prefix => 'hidden')$$);
+SELECT failure($$SELECT whisperer.unwatch('owned.parcel')$$);
+-- Nor do statistics and plans tell.
+SELECT count(*) AS statistics FROM pg_stats WHERE schemaname = 'whisperer' AND tablename ~ '^(outbox|delivery|past_attempt|hook|secret|request)';
+CREATE FUNCTION eve.leak(x text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$BEGIN RAISE NOTICE 'leaked %', x; RETURN true; END$$;
+SELECT count(*) FROM whisperer.outbox WHERE eve.leak(data::text);
+SELECT count(*) AS own FROM whisperer.hook WHERE eve.leak(CASE WHEN target_url ~ 'owner' THEN target_url ELSE 'own' END);
+SELECT count(*) AS own FROM whisperer.hook_stats WHERE eve.leak(CASE WHEN target_url ~ 'owner' THEN target_url ELSE 'own' END);
+
+-- Functions, operators and types that are found first along the caller's path are not called.
+CREATE FUNCTION eve.planted() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'planted code runs as %', current_user; END$$;
+DO $do$
+DECLARE
+    t text; operator text;
+BEGIN
+    FOREACH t IN ARRAY '{text,name,oid,bigint,integer,uuid,timestamptz,jsonb,regrole,xid8}'::text[] LOOP
+        EXECUTE format('CREATE FUNCTION eve.planted(%s, %1$s) RETURNS boolean LANGUAGE sql AS ''SELECT eve.planted()''', t);
+        FOREACH operator IN ARRAY '{=,<>,<,>,<=,>=,~,||,+,-,/,@>,?}'::text[] LOOP
+            EXECUTE format('CREATE OPERATOR eve.%s (LEFTARG = %s, RIGHTARG = %2$s, FUNCTION = eve.planted)', operator, t);
+        END LOOP;
+    END LOOP;
+    FOREACH t IN ARRAY '{text,uuid,timestamptz,jsonb,json,oid,name,regclass,regrole,xid8}'::text[] LOOP
+        EXECUTE format('CREATE DOMAIN eve.%I AS pg_catalog.%1$I CHECK (eve.planted())', t);
+    END LOOP;
+END;
+$do$;
+CREATE FUNCTION eve.now() RETURNS pg_catalog.timestamptz LANGUAGE sql AS 'SELECT clock_timestamp() WHERE eve.planted()';
+CREATE FUNCTION eve.clock_timestamp() RETURNS pg_catalog.timestamptz LANGUAGE sql AS 'SELECT pg_catalog.now() WHERE eve.planted()';
+RESET ROLE;
+CREATE TABLE owned.late (id int PRIMARY KEY);
+INSERT INTO owned.late VALUES (1);
+GRANT SELECT ON owned.late TO regress_owner;
+-- In a session of its own, where nothing is compiled yet.
+\c -
+SET search_path = eve, pg_catalog, public;
+SELECT whisperer.watch('owned.late', operations => '{insert}');
+INSERT INTO owned.late VALUES (2);
+SELECT whisperer.register_event('parcel-planted');
+SELECT whisperer.allow('parcel-planted', 'regress_owner', 'publish');
+SELECT whisperer.deliver_event('parcel-planted', '{}'::pg_catalog.json) IS NOT NULL AS recorded;
+SELECT whisperer.create_hook('parcel-planted', 'https://example.com/planted') AS planted \gset
+SELECT whisperer.update_hook(:planted, '{"description": "x"}');
+SELECT whisperer.pause_hook(:planted), whisperer.resume_hook(:planted);
+SELECT whisperer.rotate_secret(:planted) IS NOT NULL AS rotated;
+SELECT whisperer.backfill(:planted, 'owned.late');
+SELECT pg_catalog.count(*) FROM whisperer.preview();
+SELECT whisperer.replay(:planted, '-infinity', dry_run => true);
+SELECT whisperer.recover(:planted, '-infinity');
+SELECT pg_catalog.count(*) FROM whisperer.hook_stats;
+SELECT whisperer.delete_hook(:planted);
+RESET search_path;
+SELECT whisperer.unwatch('owned.late');
+SELECT whisperer.unregister_event('parcel-planted');
+
 RESET ROLE;
 DELETE FROM whisperer.hook_definition;
 SET client_min_messages = warning;

@@ -27,18 +27,21 @@ CREATE FUNCTION whisperer.record_backfill(hook_id bigint, source text, datas jso
 COMMENT ON FUNCTION whisperer.record_backfill(bigint, text, json[], text[]) IS
     'records events for a hook of yours alone; backfill calls it';
 
--- No SET clause: the where clause is the caller's, and so is its search_path.
+-- No SET clause: the where clause is the caller's, and so is its search_path.  So every name is qualified,
+-- types too: those of the temporary schema come first.
 CREATE FUNCTION whisperer.backfill(hook_id bigint, relation regclass, where_clause text DEFAULT 'true')
     RETURNS bigint LANGUAGE plpgsql
 AS $$
 DECLARE
-    source text := pg_catalog.format('%s', relation);
-    key text;
+    source pg_catalog.text := pg_catalog.format('%s', relation);
+    key pg_catalog.text;
     batch record;
     total bigint := 0;
 BEGIN
-    SELECT pg_catalog.format('pg_catalog.concat_ws('','', %s)',
-               pg_catalog.string_agg(pg_catalog.format('t.%I', a.attname), ', ' ORDER BY k.n))
+    -- Null without a primary key.
+    SELECT 'pg_catalog.concat_ws('','', '
+           OPERATOR(pg_catalog.||) pg_catalog.string_agg(pg_catalog.format('t.%I', a.attname), ', ' ORDER BY k.n)
+           OPERATOR(pg_catalog.||) ')'
     INTO key
     FROM pg_catalog.pg_index i, ROWS FROM (pg_catalog.unnest(i.indkey)) WITH ORDINALITY AS k (attnum, n)
     JOIN pg_catalog.pg_attribute a ON a.attnum OPERATOR(pg_catalog.=) k.attnum
@@ -51,7 +54,7 @@ BEGIN
         'FROM (SELECT pg_catalog.row_to_json(t.*) AS data, %s AS key, '
         '(pg_catalog.row_number() OVER () OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) 1000 AS n '
         'FROM %s AS t WHERE (%s)) AS r GROUP BY r.n ORDER BY r.n',
-        COALESCE(key, 'NULL::text'), source, where_clause)
+        COALESCE(key, 'NULL::pg_catalog.text'), source, where_clause)
     LOOP
         PERFORM whisperer.record_backfill(hook_id, source, batch.datas, batch.keys);
         total := total OPERATOR(pg_catalog.+) batch.rows;

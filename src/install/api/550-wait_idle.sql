@@ -36,7 +36,7 @@ CREATE PROCEDURE whisperer.wait_idle(timeout interval DEFAULT '30 s')
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    deadline timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
+    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
     ticket bigint := 0;
 BEGIN
     IF whisperer.in_transaction_block() THEN

@@ -35,8 +35,8 @@ CREATE PROCEDURE whisperer.ping_hook(
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    deadline timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '60 s'::interval;
-    event uuid;
+    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '60 s'::interval;
+    event pg_catalog.uuid;
     hook bigint := ping_hook.hook_id;
     result record;
 BEGIN
@@ -75,8 +75,8 @@ CREATE PROCEDURE whisperer.deliver_now(
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    deadline timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
-    event uuid;
+    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
+    event pg_catalog.uuid;
     ticket bigint := 0;
     waiting bigint;
 BEGIN
