@@ -98,6 +98,22 @@ SELECT failure($$SELECT whisperer.deliver_event('ann-made', '{}')$$);
 SELECT failure('SELECT whisperer.pause()');
 RESET ROLE;
 
+-- In a SECURITY DEFINER function the definer counts, whoever logged in, and after SET ROLE the role that was set.
+SET ROLE regress_team;
+SELECT whisperer.register_event('definer-made');
+CREATE FUNCTION pg_temp.subscribe() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    $$SELECT whisperer.create_hook('definer-made', 'https://example.com/definer')$$;
+CREATE FUNCTION pg_temp.secret(hook bigint) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    $$SELECT whisperer.hook_secret(hook)$$;
+SET ROLE regress_ann;
+SELECT pg_temp.subscribe() AS defined \gset
+SELECT pg_temp.secret(:defined) ~ '^whsec_' AS through_definer, left(failure(format('SELECT whisperer.hook_secret(%s)', :defined)), 5) AS by_caller;
+SELECT failure(format('SELECT pg_temp.secret(%s)', :ann)) ~ '^42704' AS not_the_callers;
+RESET ROLE;
+SELECT owner FROM whisperer.hook WHERE id = :defined;
+DELETE FROM whisperer.hook_definition WHERE id = :defined;
+DROP FUNCTION pg_temp.subscribe, pg_temp.secret;
+
 -- Who sees which rows.  A hook of ann's, one of a team's, each with a delivery, an attempt and a secret.
 CREATE FUNCTION regress_ledger(hook bigint, event uuid) RETURNS void LANGUAGE sql AS $$
     INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, state, retry_count, error, slot)

@@ -18,7 +18,7 @@ sub error_of {
 }
 
 # The order of arrival is not promised.
-sub received { return join ' ', sort map { JSON::PP::decode_json($_->{body})->{data}{n} } $receiver->requests($_[0]) }
+sub received { return join ' ', sort map { JSON::PP::decode_json($_->{body})->{data}{n} // 'ping' } $receiver->requests($_[0]) }
 
 sql(<<"SQL");
 CREATE ROLE ann; CREATE ROLE eve; CREATE ROLE mate IN ROLE ann;
@@ -99,5 +99,73 @@ sql(q(SELECT whisperer.deliver_event('left', '{"n": "3"}')));
 wait_idle($node);
 is(received('/ok/left'), '1 2 3', 'a renamed role keeps its hooks');
 is(sql(q(SET ROLE "Ann"; SELECT string_agg(DISTINCT owner::text, ' ') FROM whisperer.hook)), '"Ann"', 'and sees them');
+
+# --- roles as README grants them ------------------------------------------------------------------------
+my $team = $receiver->url('/ok/team');
+sql(<<"SQL");
+REVOKE USAGE ON SCHEMA whisperer FROM PUBLIC;
+CREATE ROLE webhooks; CREATE ROLE shop; CREATE ROLE partner; CREATE ROLE operator; CREATE ROLE monitor;
+GRANT USAGE ON SCHEMA whisperer TO webhooks, shop, partner, operator, monitor;
+SET ROLE webhooks;
+SELECT whisperer.register_event('order-paid');
+SELECT whisperer.allow('order-paid', 'shop', 'publish');
+SELECT whisperer.allow('order-paid', 'partner', 'subscribe');
+RESET ROLE;
+GRANT pg_monitor TO monitor;
+CREATE SCHEMA webhook_admin;
+CREATE FUNCTION webhook_admin.pause() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'SELECT whisperer.pause()';
+CREATE FUNCTION webhook_admin.resume() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'SELECT whisperer.resume()';
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook_admin FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook_admin TO operator;
+GRANT USAGE ON SCHEMA webhook_admin TO operator, partner;
+SET ROLE partner; SELECT whisperer.create_hook('order-paid', '$team');
+SET ROLE shop; SELECT whisperer.deliver_event('order-paid', '{"n": "1"}');
+SQL
+wait_for('the delivery', sub { received('/ok/team') eq '1' });
+pass('a publisher publishes, a subscriber is told');
+like(error_of(q(SET ROLE partner; SELECT whisperer.deliver_event('order-paid', '{}'))), qr/^42501/, 'not the other way round');
+like(error_of("SET ROLE shop; SELECT whisperer.create_hook('order-paid', '$team')"), qr/^42501/, 'nor');
+like(error_of('SET ROLE operator; SELECT whisperer.pause()'), qr/^42501/, 'an operator may not pause by himself');
+like(error_of('SET ROLE partner; SELECT webhook_admin.pause()'), qr/^42501/, 'others not at all');
+sql('SET ROLE operator; SELECT webhook_admin.pause()');
+is(sql('SET ROLE operator; SELECT state, reason FROM whisperer.status'), 'paused|paused by whisperer.pause()', 'but through a function that a superuser made for him');
+sql(q(SET ROLE shop; SELECT whisperer.deliver_event('order-paid', '{"n": "2"}')));
+is(sql('SET ROLE monitor; SELECT lag_events > 0 FROM whisperer.status'), 't', 'monitoring sees what waits');
+sql('SET ROLE operator; SELECT webhook_admin.resume()');
+wait_for('the delivery', sub { received('/ok/team') eq '1 2' });
+is(sql(q(SET ROLE monitor; SELECT owner, state, delivered, target_url FROM whisperer.hook_stats WHERE event_type = 'order-paid')), 'partner|active|2|', 'and how each hook is doing');
+is(sql('SET ROLE monitor; SELECT count(*) FROM whisperer.outbox'), 0, 'but no event');
+sql('GRANT postgres TO operator');
+sql('SET ROLE operator; SELECT whisperer.pause(), whisperer.resume()');
+pass("a member of the extension's owner may, too");
+
+# REVOKE USAGE closes the door; what was subscribed goes on until disallow.
+sql(q(REVOKE USAGE ON SCHEMA whisperer FROM partner; SET ROLE shop; SELECT whisperer.deliver_event('order-paid', '{"n": "3"}')));
+wait_for('the delivery', sub { received('/ok/team') eq '1 2 3' });
+sql(q(SET ROLE webhooks; SELECT whisperer.disallow('order-paid', 'partner', 'subscribe'); SET ROLE shop; SELECT whisperer.deliver_event('order-paid', '{"n": "4"}')));
+wait_idle($node);
+is(received('/ok/team'), '1 2 3', 'disallow ends it');
+
+# --- a superuser who is led astray ------------------------------------------------------------------------
+# Procedures that commit cannot pin their search_path.
+sql(<<"SQL");
+GRANT USAGE ON SCHEMA eve TO PUBLIC;
+SET ROLE eve;
+CREATE FUNCTION eve.planted() RETURNS boolean LANGUAGE plpgsql AS \$\$BEGIN RAISE EXCEPTION 'planted code runs as %', current_user; END\$\$;
+SQL
+for my $type (qw(text uuid timestamptz jsonb json bigint integer interval)) {
+    sql("SET ROLE eve; CREATE FUNCTION eve.planted($type, $type) RETURNS boolean LANGUAGE sql AS 'SELECT eve.planted()'") unless $type eq 'json';
+    for my $operator (qw(= <> > >= < + - /), '||') {
+        sql("SET ROLE eve; CREATE OPERATOR eve.$operator (LEFTARG = $type, RIGHTARG = $type, FUNCTION = eve.planted)") unless $type eq 'json';
+    }
+    sql("SET ROLE eve; CREATE DOMAIN eve.$type AS pg_catalog.$type CHECK (eve.planted())") unless $type =~ /int|interval/;
+}
+sql("SELECT whisperer.register_event('lure')");
+my $lure = sql("SELECT whisperer.create_hook('lure', '$base/ok/lure')");
+my $path = 'SET search_path = eve, pg_catalog';
+is(error_of("$path; CALL whisperer.wait_idle('60 s')"), 'no error', 'wait_idle finds nothing planted');
+is(error_of("$path; CALL whisperer.ping_hook($lure)"), 'no error', 'nor does ping_hook');
+is(error_of(qq($path; CALL whisperer.deliver_now('lure', '{"n": "1"}'::pg_catalog.json))), 'no error', 'nor deliver_now');
+is(received('/ok/lure') =~ /1/, 1, 'and it delivers');
 
 done_testing();
