@@ -91,6 +91,18 @@ SELECT whisperer.cancel(:'sent') AS cancelled;
 SELECT failure(format($$SELECT whisperer.backfill(%s, 'owned.hidden')$$, :mine));
 SELECT failure($$SELECT whisperer.watch('owned.hidden', prefix => 'hidden')$$);
 SELECT failure($$SELECT whisperer.unwatch('owned.parcel')$$);
+-- Rows that somebody backfills for a hook of his are no news to others who may have the type.
+SET ROLE regress_owner;
+SELECT whisperer.allow('parcel-sent', 'regress_eve', 'subscribe');
+CREATE TABLE owned.diary (id int PRIMARY KEY);
+INSERT INTO owned.diary VALUES (13);
+SELECT whisperer.backfill(:theirs, 'owned.diary');
+SELECT data FROM whisperer.outbox WHERE event_type = 'parcel-sent' ORDER BY id;
+SET ROLE regress_eve;
+SELECT data FROM whisperer.outbox WHERE event_type = 'parcel-sent' ORDER BY id;
+SET ROLE regress_owner;
+SELECT whisperer.disallow('parcel-sent', 'regress_eve', 'subscribe');
+SET ROLE regress_eve;
 -- Nor do statistics and plans tell.
 SELECT count(*) AS statistics FROM pg_stats WHERE schemaname = 'whisperer' AND tablename ~ '^(outbox|delivery|past_attempt|hook|secret|request)';
 CREATE FUNCTION eve.leak(x text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$BEGIN RAISE NOTICE 'leaked %', x; RETURN true; END$$;

@@ -1,11 +1,13 @@
 -- Who may read what happened.
 ALTER TABLE whisperer.outbox ENABLE ROW LEVEL SECURITY;
 CREATE POLICY allowed_types ON whisperer.outbox FOR SELECT
-    USING (whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'publish')
-           OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'subscribe'));
+    USING (CASE WHEN hook_id IS NULL
+                THEN whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'publish')
+                     OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'subscribe')
+                ELSE EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id) END);
 GRANT SELECT ON whisperer.outbox TO PUBLIC;
 COMMENT ON TABLE whisperer.outbox IS
-    'the log of events, append-only; one sees the types that one may publish or subscribe to';
+    'the log of events, append-only; one sees the types that one may publish or subscribe to, and what was recorded for a hook of one''s own alone';
 
 ALTER TABLE whisperer.delivery ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_hooks ON whisperer.delivery FOR SELECT
