@@ -15,7 +15,8 @@ constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 // One value of the filter.  Bounded: filters are small and no deeper than filter_depth_max.
 struct Filter {
     JsonKind kind = JsonKind::Null;
-    std::string text;               // String: decoded; Number: as written
+    std::string text;               // String: decoded
+    JsonNumber number;              // Number: worked out once, however often it is compared
     std::vector<std::string> keys;  // Object: sorted, each once; values beside them
     std::vector<Filter> values;     // Object, Array
 };
@@ -55,14 +56,24 @@ class Matcher {
 
     static bool same_scalar(std::string_view raw, const Filter& filter) {
         if (filter.kind == JsonKind::Number)
-            return same_json_number(raw, filter.text);
+            return JsonNumber(raw) == filter.number;
         if (filter.kind != JsonKind::String)
             return true;  // literals are their kind
         return raw.find('\\') == std::string_view::npos ? raw == filter.text
                                                         : decode_json_string(raw) == filter.text;
     }
 
+    void spend(std::size_t steps) {
+        *steps_ -= static_cast<std::int64_t>(steps);
+        if (*steps_ < 0)
+            throw JsonGaveUp{};
+    }
+
+    // What is prepared for each container of the data is as large as the filter's side of it.
+    void spend_on(std::size_t values) { spend(values / 8); }
+
     bool object_contains(const Filter& filter) {
+        spend_on(filter.keys.size());
         std::vector<std::size_t> places(filter.keys.size(), nowhere);
         std::string decoded;
         std::string_view key;
@@ -84,7 +95,9 @@ class Matcher {
     }
 
     bool array_contains(const Filter& filter) {
+        spend_on(filter.values.size());
         std::vector<const Filter*> wanted;
+        wanted.reserve(filter.values.size());
         for (const Filter& value : filter.values)
             wanted.push_back(&value);
         data_.enter();
@@ -93,8 +106,7 @@ class Matcher {
             data_.skip_value();
             const std::size_t behind = data_.position();
             std::erase_if(wanted, [&](const Filter* value) {
-                if (--*steps_ < 0)
-                    throw JsonGaveUp{};
+                spend(1);
                 return contains(element, *value);
             });
             data_.go_to(behind);
@@ -121,7 +133,10 @@ Filter read_filter(JsonScanner& scanner, int depth) {
             filter.values.push_back(read_filter(scanner, depth + 1));
     } else {
         const std::string_view raw = scanner.take_scalar();
-        filter.text = filter.kind == JsonKind::String ? decode_json_string(raw) : std::string(raw);
+        if (filter.kind == JsonKind::String)
+            filter.text = decode_json_string(raw);
+        else if (filter.kind == JsonKind::Number)
+            filter.number = JsonNumber(raw);
     }
     return filter;
 }

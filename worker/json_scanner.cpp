@@ -62,51 +62,6 @@ char plain_escape(char c) {
     }
 }
 
-// A number without what does not matter: digits without zeros at either end, times 10^exponent.
-struct Decimal {
-    bool negative = false;
-    std::string digits;  // empty: zero
-    std::int64_t exponent = 0;
-
-    explicit Decimal(std::string_view text) {
-        negative = text.starts_with('-');
-        text.remove_prefix(negative ? 1 : 0);
-        const std::size_t e = std::min(text.find_first_of("eE"), text.size());
-        read_exponent(text.substr(e));
-        for (bool behind_point = false; char c : text.substr(0, e)) {
-            behind_point = behind_point || c == '.';
-            if (c == '.')
-                continue;
-            exponent -= behind_point ? 1 : 0;
-            if (!digits.empty() || c != '0')
-                digits += c;
-        }
-        while (!digits.empty() && digits.back() == '0') {
-            digits.pop_back();
-            ++exponent;
-        }
-        if (digits.empty()) {
-            negative = false;
-            exponent = 0;
-        }
-    }
-
-    // Beyond 10^17 an exponent is only "huge": two different such numbers pass for the same.
-    void read_exponent(std::string_view text) {
-        if (text.empty())
-            return;
-        text.remove_prefix(1);
-        const bool below = text.starts_with('-');
-        text.remove_prefix(text.front() == '-' || text.front() == '+' ? 1 : 0);
-        constexpr std::int64_t huge = 100'000'000'000'000'000;
-        for (char c : text)
-            exponent = std::min(exponent * 10 + (c - '0'), huge);
-        exponent = below ? -exponent : exponent;
-    }
-
-    bool operator==(const Decimal&) const = default;
-};
-
 }  // namespace
 
 std::string decode_json_string(std::string_view raw) {
@@ -137,8 +92,40 @@ std::string decode_json_string(std::string_view raw) {
     return text;
 }
 
-bool same_json_number(std::string_view a, std::string_view b) {
-    return a == b || Decimal(a) == Decimal(b);
+JsonNumber::JsonNumber(std::string_view text) {
+    negative = text.starts_with('-');
+    text.remove_prefix(negative ? 1 : 0);
+    const std::size_t e = std::min(text.find_first_of("eE"), text.size());
+    read_exponent(text.substr(e));
+    for (bool behind_point = false; char c : text.substr(0, e)) {
+        behind_point = behind_point || c == '.';
+        if (c == '.')
+            continue;
+        exponent -= behind_point ? 1 : 0;
+        if (!digits.empty() || c != '0')
+            digits += c;
+    }
+    while (!digits.empty() && digits.back() == '0') {
+        digits.pop_back();
+        ++exponent;
+    }
+    if (digits.empty()) {
+        negative = false;
+        exponent = 0;
+    }
+}
+
+// Beyond 10^17 an exponent is only "huge": two different such numbers pass for the same.
+void JsonNumber::read_exponent(std::string_view text) {
+    if (text.empty())
+        return;
+    text.remove_prefix(1);
+    const bool below = text.starts_with('-');
+    text.remove_prefix(text.front() == '-' || text.front() == '+' ? 1 : 0);
+    constexpr std::int64_t huge = 100'000'000'000'000'000;
+    for (char c : text)
+        exponent = std::min(exponent * 10 + (c - '0'), huge);
+    exponent = below ? -exponent : exponent;
 }
 
 void JsonScanner::spend(std::size_t bytes) {

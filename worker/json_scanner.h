@@ -54,7 +54,20 @@ class JsonScanner {
 
 // Escapes to UTF-8 bytes.  A lone surrogate becomes the three bytes it would have.
 std::string decode_json_string(std::string_view raw);
-// Whether two numbers, as written, are the same: 1.0, 1 and 10e-1 are.  No size overflows anything.
-bool same_json_number(std::string_view a, std::string_view b);
+
+// A number as written, without what does not matter: digits without zeros at either end, times
+// 10^exponent; 1.0, 1 and 10e-1 are equal.  No size overflows anything.
+struct JsonNumber {
+    JsonNumber() = default;
+    explicit JsonNumber(std::string_view text);
+    bool operator==(const JsonNumber&) const = default;
+
+    bool negative = false;
+    std::string digits;  // empty: zero
+    std::int64_t exponent = 0;
+
+  private:
+    void read_exponent(std::string_view text);
+};
 
 }  // namespace whisperer::engine

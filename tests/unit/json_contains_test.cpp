@@ -78,5 +78,25 @@ TEST(JsonContains, StopsAtItsLimits) {
     EXPECT_EQ(contains("[]", deep), -1);
 }
 
+// A small step must not hide a large amount of work: 8 kB of filter against every element.
+TEST(JsonContains, ALargeFilterCostsStepsForEachContainerOfTheData) {
+    std::string elements = "[[]";
+    std::string objects = "[{}";
+    for (int i = 1; i < 10'000; ++i) {
+        elements += ",[]";
+        objects += ",{}";
+    }
+    std::string numbers = "[[0";
+    std::string members = R"([{"0":0)";
+    for (int i = 1; i < 1000; ++i) {
+        numbers += "," + std::to_string(i);
+        members += ",\"" + std::to_string(i) + "\":0";
+    }
+    EXPECT_EQ(contains(elements + "]", numbers + "]]"), -1);
+    EXPECT_EQ(contains(objects + "]", members + "}]"), -1);
+    EXPECT_EQ(contains("[[]]", numbers + "]]"), 0);
+    EXPECT_EQ(contains("[{}]", members + "}]"), 0);
+}
+
 }  // namespace
 }  // namespace whisperer::engine
