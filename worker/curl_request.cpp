@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <new>
 
 #include "epoll_set.h"
+#include "retry_after.h"
 
 namespace whisperer::engine {
 namespace {
@@ -184,24 +184,12 @@ WireResult CurlRequest::end(CURLcode code) {
     return result;
 }
 
-// RFC 9110, 10.2.3: seconds or a date.  CURLINFO_RETRY_AFTER says the same, but newer libcurls cut
-// it at six hours.
+// CURLINFO_RETRY_AFTER says the same, but newer libcurls cut it at six hours.
 std::optional<seconds> CurlRequest::retry_after() const {
     curl_header* header = nullptr;
     if (curl_easy_header(easy_, "Retry-After", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
         return std::nullopt;
-    const std::string_view value(header->value);
-    long long number = -1;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error == std::errc::result_out_of_range) {
-        number = 1LL << 32;
-    } else if (error != std::errc() || end != value.data() + value.size()) {
-        const std::time_t date = curl_getdate(header->value, nullptr);
-        number = date < 0 ? -1 : static_cast<long long>(date - std::time(nullptr));
-    }
-    if (number <= 0)
-        return std::nullopt;
-    return seconds(std::min(number, 1LL << 32));
+    return parse_retry_after(header->value, std::time(nullptr));
 }
 
 void CurlRequest::set_resolved() noexcept {

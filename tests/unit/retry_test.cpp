@@ -6,6 +6,7 @@
 
 #include "fakes.h"
 #include "invalid.h"
+#include "retry_after.h"
 #include "verdict.h"
 
 namespace whisperer::engine {
@@ -122,6 +123,16 @@ TEST(Retry, ErrorsNameTheKey) {
         EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":1},"max_retries":)" +
                              std::string(bad) + "}"),
                     HasSubstr("\"max_retries\""));
+}
+
+TEST(RetryAfter, SecondsOrADate) {
+    constexpr std::time_t now = 1'792'000'000;  // 2026-10-14 17:46:40 GMT
+    EXPECT_EQ(parse_retry_after("120", now), seconds(120));
+    EXPECT_EQ(parse_retry_after("Wed, 14 Oct 2026 17:47:40 GMT", now), seconds(60));
+    EXPECT_EQ(parse_retry_after("99999999999999999999", now), retry_after_read_max);
+    for (const char* nothing : {"", "0", "-5", "-99999999999999999999", "99999999999999999999x",
+                                "1.5", "soon", "Wed, 14 Oct 2026 17:45:40 GMT"})
+        EXPECT_EQ(parse_retry_after(nothing, now), std::nullopt) << nothing;
 }
 
 Outcome judged(int status, std::optional<seconds> retry_after = std::nullopt, int retry_count = 0) {
