@@ -46,6 +46,15 @@ void check_characters(std::string_view url) {
         throw Invalid("URL has a fragment", "Leave out # and what follows; it is never sent.");
 }
 
+// libcurl would map other characters to ASCII ones only when it connects, some of them to digits
+// and dots: what has been looked at here would then not be where it goes.
+void check_host(const std::string& host) {
+    if (std::any_of(host.begin(), host.end(),
+                    [](char c) { return c < 0x21 || c > 0x7e || c == '%'; }))
+        throw Invalid("URL has a host with a character that no host name has",
+                      "Write an international name in its xn-- form.");
+}
+
 bool is_address(const std::string& host) {
     unsigned char bytes[16];
     return inet_pton(AF_INET, host.c_str(), bytes) == 1 ||
@@ -85,6 +94,7 @@ Target parse_url(std::string_view url, bool require_https) {
         target.host = target.host.substr(1, target.host.size() - 2);
     if (target.host.empty())
         throw Invalid("URL has no host");
+    check_host(target.host);
     const std::string port = part_of(parsed.get(), CURLUPART_PORT);
     const unsigned long port_number = port.empty() ? 0 : std::stoul(port);
     if (port_number == 0 || port_number > 65535)

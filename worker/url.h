@@ -18,8 +18,8 @@ struct Target {
     bool host_is_address = false;  // a literal: nothing to look up
 };
 
-// An absolute http(s) URL with a host; no user info, no fragment, no space or control character, at
-// most 2,048 bytes.  Throws Invalid, saying what is wrong.
+// An absolute http(s) URL with a host in ASCII; no user info, no fragment, no space or control
+// character, at most 2,048 bytes.  Throws Invalid, saying what is wrong.
 Target parse_url(std::string_view url, bool require_https);
 
 }  // namespace whisperer::engine

@@ -63,9 +63,47 @@ TEST(Url, TellsAddressesFromNames) {
     EXPECT_EQ(parse_url("http://[fd00::1]/", false).host, "fd00::1");
     EXPECT_FALSE(parse_url("http://example.com/", false).host_is_address);
     EXPECT_EQ(parse_url("https://Example.COM/", false).port, 443);
-    // Other ways to write 127.0.0.1; the guard decides on what it becomes.
-    EXPECT_EQ(parse_url("http://0x7f.1/", false).host, "127.0.0.1");
-    EXPECT_EQ(parse_url("http://2130706433/", false).host, "127.0.0.1");
+}
+
+// The guard, and what is said behind a proxy, must see the address and not its disguise.
+TEST(Url, OtherWaysToWriteAnAddressBecomeThatAddress) {
+    for (const char* loopback :
+         {"0x7f.1", "2130706433", "017700000001", "0x7f000001", "0177.0.0.1", "0x7F.0x0.0x0.0x1",
+          "127.1", "127.0.1", "%31%32%37.0.0.1", "127.0.0.%31"}) {
+        const Target target = parse_url("http://" + std::string(loopback) + "/", false);
+        EXPECT_EQ(target.host, "127.0.0.1") << loopback;
+        EXPECT_TRUE(target.host_is_address) << loopback;
+    }
+    EXPECT_EQ(parse_url("http://[::FFFF:127.0.0.1]/", false).host, "::ffff:127.0.0.1");
+    EXPECT_EQ(parse_url("http://[0:0:0:0:0:0:0:1]/", false).host, "::1");
+    EXPECT_EQ(parse_url("http://[fe80::1%25eth0]/", false).host, "fe80::1");
+    EXPECT_EQ(parse_url("http://LOCALHOST/", false).host, "localhost");
+}
+
+TEST(Url, WhatIsNoAddressStaysAName) {
+    for (const char* name : {"127.0.0.1.", "1.2.3.4.5", "127.0.0.1.example", "256.0.0.1"}) {
+        WhispererError error{};
+        const std::string url = "http://" + std::string(name) + "/";
+        if (whisperer_check_url(span_of(url), 0, &error) == WhispererOk) {
+            EXPECT_FALSE(parse_url(url, false).host_is_address) << name;
+        }
+    }
+}
+
+TEST(Url, HostsArePlainAscii) {
+    for (const char* host :
+         {"b\xC3\xBC"
+          "cher.example",
+          "\xEF\xBC\x91\xEF\xBC\x92\xEF\xBC\x97.0.0.1",
+          "127\xE3\x80\x82"
+          "0.0.1",
+          "%EF%BC%91%EF%BC%92%EF%BC%97.0.0.1", "\xE2\x91\xA0\xE2\x91\xA1\xE2\x91\xA6.0.0.1"})
+        EXPECT_THAT(url_error("http://" + std::string(host) + "/"), HasSubstr("no host name has"))
+            << host;
+    EXPECT_EQ(url_error("http://example.com/\xC3\xBC"), "");
+    for (const char* host :
+         {"a%00b", "a%20b", "a%0d%0ab", "a%2fb", "a%40b", "a%4", "127.0.0.1%", "[::1]x"})
+        EXPECT_NE(url_error("http://" + std::string(host) + "/"), "") << host;
 }
 
 std::string header_error(const std::string& json) {
@@ -106,6 +144,20 @@ TEST(Headers, BadOnesNameTheHeader) {
     for (int i = 0; i < 33; ++i)
         many += (i > 0 ? ",\"X-" : "\"X-") + std::to_string(i) + "\":\"\"";
     EXPECT_THAT(header_error(many + "}"), HasSubstr("32"));
+}
+
+// An error's text goes to clients and into tables: it must not end in half a character.
+TEST(Headers, ErrorsAreWholeCharacters) {
+    std::string name(63, 'x');
+    name += "\xC3\xBC";
+    EXPECT_THAT(header_error("{\"" + name + "\":\"1\"}"),
+                HasSubstr('"' + std::string(63, 'x') + "\" is not valid"));
+    WhispererError error{};
+    const std::string config = "{\"" + name + "\":1}";
+    whisperer_check_retry_config(span_of(config), &error);
+    EXPECT_THAT(error.message, HasSubstr('"' + std::string(63, 'x') + '"'));
+    whisperer_check_networks(span_of(name), &error);
+    EXPECT_THAT(error.message, HasSubstr('"' + std::string(63, 'x') + '"'));
 }
 
 TEST(Headers, LinesOfAHook) {
