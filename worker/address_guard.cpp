@@ -11,6 +11,7 @@
 #include <string>
 
 #include "invalid.h"
+#include "response_capture.h"
 
 namespace whisperer::engine {
 namespace {
@@ -142,7 +143,7 @@ int parse_number(std::string_view text, int max) {
 }
 
 [[noreturn]] void refuse_network(std::string_view entry) {
-    throw Invalid("\"" + std::string(entry.substr(0, 64)) + "\" is not a network",
+    throw Invalid('"' + to_clean_line(entry, 64) + "\" is not a network",
                   "Write cidr[:port], as in 10.1.0.0/16, 192.168.0.7:8080 or [fd00::/8]:443.");
 }
 

@@ -7,6 +7,7 @@
 
 #include "encoding.h"
 #include "invalid.h"
+#include "response_capture.h"
 
 namespace whisperer::engine {
 namespace {
@@ -55,10 +56,7 @@ std::string header_line(std::string_view name, std::string_view value) {
 
 // The name in an error text: whatever a person wrote, but short and on one line.
 std::string shown(std::string_view name) {
-    std::string text = "\"";
-    for (char c : name.substr(0, 64))
-        text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-    return text + '"';
+    return '"' + to_clean_line(name, 64) + '"';
 }
 
 std::string checked_line(const std::string& name, const nlohmann::json& value) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "invalid.h"
+#include "response_capture.h"
 #include "retry.h"
 
 namespace whisperer::engine {
@@ -34,12 +35,7 @@ class RetryConfigReader {
         throw Invalid("retry_countdown_config " + what, hint);
     }
 
-    static std::string quoted(std::string_view key) {
-        std::string text = "\"";
-        for (char c : key.substr(0, 64))
-            text += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-        return text + '"';
-    }
+    static std::string quoted(std::string_view key) { return '"' + to_clean_line(key, 64) + '"'; }
 
     static void check_keys(const nlohmann::json& object, const std::string& prefix,
                            std::initializer_list<std::string_view> known) {
