@@ -20,6 +20,15 @@ std::string errno_text(long error) {
     return lower_first(std::generic_category().message(static_cast<int>(error)));
 }
 
+// "OpenSSL/3.0.19: error:0A00042E:SSL routines::tlsv1 alert protocol version": the end of it is for
+// people.
+std::string without_codes(const std::string& text) {
+    if (text.find("SSL_ERROR_SYSCALL") != std::string::npos)
+        return "connection closed during the handshake";
+    const std::size_t end = text.rfind("::");
+    return end == std::string::npos || text.find("error:") > end ? text : text.substr(end + 2);
+}
+
 std::string duration_text(microseconds duration) {
     const auto ms = std::chrono::ceil<milliseconds>(duration).count();
     return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
@@ -41,7 +50,7 @@ std::string CurlRequest::timeout_text(microseconds elapsed) const {
 
 std::string CurlRequest::tls_text(CURLcode code) const {
     const char* reason = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
-    return "TLS failure: " + to_clean_line(reason, 400);
+    return "TLS failure: " + to_clean_line(without_codes(reason), 400);
 }
 
 std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const {
@@ -50,13 +59,17 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
         return std::string("address ") + refused_address_.data() + " is not allowed";
     if (our_errno_ != 0)
         return "could not make a socket: " + errno_text(our_errno_);
-    if (cut_ && capture_.headers_too_long())
+    if (cut_ && capture_.headers_too_many())
+        return "response has more than 1000 header lines";
+    // One line that is too long for libcurl is a lack of memory to it, or so says its code.
+    if ((cut_ && capture_.headers_too_long()) ||
+        (code == CURLE_OUT_OF_MEMORY && has_begun_to_answer()))
         return "response headers are longer than 65536 bytes";
     long error = 0;
     curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &error);
     switch (code) {
-        case CURLE_OK:  // so says libcurl 7.88 of a connection that was closed there, too
-            return "response ended within its headers";
+        case CURLE_OK:  // it takes what it has for the answer
+            return "connection closed within the response's headers";
         case CURLE_OPERATION_TIMEDOUT:
             return timeout_text(elapsed);
         case CURLE_COULDNT_RESOLVE_HOST:

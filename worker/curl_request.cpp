@@ -171,7 +171,8 @@ WireResult CurlRequest::end(CURLcode code) {
         if (location != nullptr)
             result.location = to_clean_line(location, 256);
     } else {
-        const bool ours = (our_errno_ != 0 && !result.refused) || code == CURLE_OUT_OF_MEMORY ||
+        const bool ours = (our_errno_ != 0 && !result.refused) ||
+                          (code == CURLE_OUT_OF_MEMORY && !has_begun_to_answer()) ||
                           code == CURLE_FAILED_INIT || code == CURLE_COULDNT_RESOLVE_PROXY;
         result.end = ours ? WireEnd::OurFault : WireEnd::Failed;
         result.error = failure_text(code, result.elapsed);
@@ -192,6 +193,12 @@ std::optional<seconds> CurlRequest::retry_after() const {
     return parse_retry_after(header->value, std::time(nullptr));
 }
 
+bool CurlRequest::has_begun_to_answer() const {
+    curl_off_t first_byte_us = 0;
+    curl_easy_getinfo(easy_, CURLINFO_STARTTRANSFER_TIME_T, &first_byte_us);
+    return first_byte_us > 0;
+}
+
 void CurlRequest::set_resolved() noexcept {
     if (!resolved_)
         --shared_.lookups;
@@ -205,7 +212,7 @@ bool CurlRequest::allows(const Address& address, std::uint16_t port) noexcept {
 std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t count, void* self) {
     auto& request = *static_cast<CurlRequest*>(self);
     const std::size_t bytes = size * count;
-    if (!request.capture_.add_header(bytes)) {
+    if (!request.capture_.add_header_line(bytes)) {
         request.cut_ = true;
         return bytes + 1;
     }

@@ -54,6 +54,7 @@ class CurlRequest {
     void apply_network_options();
     void apply_headers();
     std::optional<seconds> retry_after() const;
+    bool has_begun_to_answer() const;
     void set_resolved() noexcept;
     bool allows(const Address& address, std::uint16_t port) noexcept;
     std::string failure_text(CURLcode code, microseconds elapsed) const;

@@ -73,12 +73,14 @@ void ResponseCapture::restart(std::size_t keep_bytes_max) {
     kept_.clear();
     keep_bytes_max_ = keep_bytes_max;
     header_bytes_ = 0;
+    header_lines_ = 0;
     body_bytes_ = 0;
 }
 
-bool ResponseCapture::add_header(std::size_t bytes) noexcept {
+bool ResponseCapture::add_header_line(std::size_t bytes) noexcept {
     header_bytes_ += bytes;
-    return header_bytes_ <= response_header_bytes_max;
+    ++header_lines_;
+    return !headers_too_long() && !headers_too_many();
 }
 
 bool ResponseCapture::add_body(std::string_view bytes) noexcept {

@@ -9,7 +9,10 @@
 namespace whisperer::engine {
 
 // Reading stops here: header bytes (of all answers to one request, 1xx included) and body bytes.
+// libcurl keeps every header line for as long as the handle is not used again, at some 100 bytes
+// each besides the text, so lines are counted, too.
 inline constexpr std::size_t response_header_bytes_max = 64 * 1024;
+inline constexpr std::size_t response_header_lines_max = 1000;
 inline constexpr std::size_t response_body_bytes_max = 64 * 1024;
 
 // Valid UTF-8 without NUL, at most bytes_max long: what is not becomes U+FFFD.  A character that
@@ -24,16 +27,18 @@ class ResponseCapture {
     // Forgets the last answer; keeps memory for the next.
     void restart(std::size_t keep_bytes_max);
     // False: the limit is passed, stop reading.  Never throws: on a lack of memory it keeps less.
-    bool add_header(std::size_t bytes) noexcept;
+    bool add_header_line(std::size_t bytes) noexcept;
     bool add_body(std::string_view bytes) noexcept;
 
     bool headers_too_long() const { return header_bytes_ > response_header_bytes_max; }
+    bool headers_too_many() const { return header_lines_ > response_header_lines_max; }
     std::string text(std::size_t bytes_max) const { return to_clean_text(kept_, bytes_max); }
 
   private:
     std::string kept_;
     std::size_t keep_bytes_max_ = 0;
     std::size_t header_bytes_ = 0;
+    std::size_t header_lines_ = 0;
     std::size_t body_bytes_ = 0;
 };
 

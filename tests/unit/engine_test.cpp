@@ -293,8 +293,8 @@ TEST_F(EngineTest, EndlessHeadersAreCut) {
     server.set_handler([](const HttpRequest&) {
         HttpReply reply;
         reply.bytes = "HTTP/1.1 200 OK\r\n";
-        for (int i = 0; i < 2000; ++i)
-            reply.bytes += "X-Fill-" + std::to_string(i) + ": " + std::string(60, 'f') + "\r\n";
+        for (int i = 0; i < 200; ++i)
+            reply.bytes += "X-Fill-" + std::to_string(i) + ": " + std::string(600, 'f') + "\r\n";
         return reply;
     });
     ASSERT_EQ(driver.put_hook(1, server.url()), WhispererOk);
@@ -312,7 +312,7 @@ TEST_F(EngineTest, EndlessInterimAnswersAreCut) {
         return reply;
     });
     ASSERT_EQ(driver.put_hook(1, server.url()), WhispererOk);
-    EXPECT_EQ(deliver().error, "response headers are longer than 65536 bytes");
+    EXPECT_EQ(deliver().error, "response has more than 1000 header lines");
 }
 
 TEST_F(EngineTest, GuardRefusesLoopbackUnlessAllowed) {

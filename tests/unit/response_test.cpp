@@ -37,14 +37,21 @@ TEST(ResponseCapture, StopsReadingAtItsLimits) {
     EXPECT_TRUE(capture.add_body(std::string(response_body_bytes_max, 'x')));
     EXPECT_FALSE(capture.add_body("y"));
     EXPECT_EQ(capture.text(100), "xxxxxxxxxx");
-    EXPECT_TRUE(capture.add_header(response_header_bytes_max));
+    EXPECT_TRUE(capture.add_header_line(response_header_bytes_max));
     EXPECT_FALSE(capture.headers_too_long());
-    EXPECT_FALSE(capture.add_header(1));
+    EXPECT_FALSE(capture.add_header_line(1));
     EXPECT_TRUE(capture.headers_too_long());
     capture.restart(5);
     EXPECT_TRUE(capture.add_body("again"));
     EXPECT_EQ(capture.text(100), "again");
     EXPECT_FALSE(capture.headers_too_long());
+    for (std::size_t i = 0; i < response_header_lines_max; ++i)
+        EXPECT_TRUE(capture.add_header_line(3));
+    EXPECT_FALSE(capture.headers_too_many());
+    EXPECT_FALSE(capture.add_header_line(3));
+    EXPECT_TRUE(capture.headers_too_many());
+    capture.restart(5);
+    EXPECT_TRUE(capture.add_header_line(3));
 }
 
 }  // namespace

@@ -1,0 +1,74 @@
+// Answers that are none: each is a failed attempt of its receiver, with the reason.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine_driver.h"
+
+namespace whisperer::engine {
+namespace {
+
+class HostileAnswerTest : public testing::Test {
+  protected:
+    void SetUp() override { driver.create(); }
+
+    Got answered_with(const std::string& bytes) {
+        server.set_handler([=](const HttpRequest&) {
+            HttpReply reply;
+            reply.bytes = bytes;
+            reply.close = true;
+            return reply;
+        });
+        EXPECT_EQ(driver.put_hook(1, server.url()), WhispererOk);
+        const std::size_t before = driver.got.size();
+        EXPECT_EQ(driver.submit(7, 1), WhispererOk) << driver.error.message;
+        EXPECT_TRUE(driver.run_for(&server, before + 1));
+        return driver.got.size() > before ? driver.got[before] : Got{};
+    }
+
+    HttpServer server;
+    EngineDriver driver;
+};
+
+// libcurl calls it a lack of memory.  As our own fault it was tried for ever, and was no failure.
+TEST_F(HostileAnswerTest, OneGiantHeaderIsTheReceiversFault) {
+    const Got got =
+        answered_with("HTTP/1.1 200 OK\r\nX-Giant: " + std::string(1'000'000, 'g') + "\r\n\r\n");
+    EXPECT_EQ(got.kind, WhispererRetry);
+    EXPECT_TRUE(got.attempted);
+    EXPECT_EQ(got.error, "response headers are longer than 65536 bytes");
+}
+
+TEST_F(HostileAnswerTest, ManySmallHeadersAreCut) {
+    std::string bytes = "HTTP/1.1 200 OK\r\n";
+    for (int i = 0; i < 900; ++i)
+        bytes += "a:\r\n";
+    EXPECT_EQ(answered_with(bytes + "Content-Length: 0\r\n\r\n").kind, WhispererDelivered);
+    for (int i = 0; i < 200; ++i)
+        bytes += "a:\r\n";
+    const Got got = answered_with(bytes + "Content-Length: 0\r\n\r\n");
+    EXPECT_EQ(got.kind, WhispererRetry);
+    EXPECT_EQ(got.error, "response has more than 1000 header lines");
+}
+
+TEST_F(HostileAnswerTest, HeadersThatBreakOffSaySo) {
+    for (const char* bytes : {"HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\n"}) {
+        const Got got = answered_with(bytes);
+        EXPECT_EQ(got.kind, WhispererRetry) << bytes;
+        EXPECT_EQ(got.error, "connection closed within the response's headers") << bytes;
+    }
+}
+
+TEST_F(HostileAnswerTest, WhatIsNoHttpHasAReason) {
+    using std::string_literals::operator""s;
+    for (const std::string& bytes :
+         {"hello\r\n"s, "\0\1\2\3"s, "HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n"s,
+          "HTTP/9.9 200 OK\r\n\r\n"s, "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"s}) {
+        const Got got = answered_with(bytes);
+        EXPECT_EQ(got.kind, WhispererRetry) << bytes;
+        EXPECT_THAT(got.error, testing::MatchesRegex("[a-z][^\r\n]+")) << bytes;
+        EXPECT_THAT(got.error, testing::Not(testing::HasSubstr("no error"))) << bytes;
+    }
+}
+
+}  // namespace
+}  // namespace whisperer::engine
