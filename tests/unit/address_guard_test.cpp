@@ -70,8 +70,9 @@ TEST(AddressGuard, RefusesEverySpecialRangeAndAllowsItsNeighbours) {
         EXPECT_FALSE(allows(guard, range.first)) << range.first;
         EXPECT_FALSE(allows(guard, range.last)) << range.last;
         for (const char* neighbour : {range.below, range.above})
-            if (neighbour != nullptr)
+            if (neighbour != nullptr) {
                 EXPECT_TRUE(allows(guard, neighbour)) << neighbour;
+            }
     };
     for (const Range& range : special4)
         check(range);
