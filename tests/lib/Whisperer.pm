@@ -87,7 +87,7 @@ sub release_hold {
 
 # --- the receiver -------------------------------------------------------------------------------
 
-# tls: [key file, certificate file].
+# tls: [key file, certificate file]; options: more of receiver.mjs.
 sub new_receiver {
     my ($name, %options) = @_;
     my $folder = PostgreSQL::Test::Utils::tempdir("receiver_$name");
@@ -95,7 +95,7 @@ sub new_receiver {
     my $program = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/receiver.mjs}r;
     $self->{process} = IPC::Run::start(
         [ 'node', $program, '--ready', $self->{ready}, '--log', $self->{log},
-            $options{tls} ? ('--key', $options{tls}[0], '--cert', $options{tls}[1]) : () ],
+            $options{tls} ? ('--key', $options{tls}[0], '--cert', $options{tls}[1]) : (), @{ $options{options} // [] } ],
         '<', \undef, '>', "$folder/out", '2>', "$folder/err");
     wait_for('the receiver', sub { -e $self->{ready} });
     $self->{port} = PostgreSQL::Test::Utils::slurp_file($self->{ready});

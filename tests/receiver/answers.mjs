@@ -1,7 +1,8 @@
 // What the receiver answers: by the path, or by a script for the path.
 //
 // A step of a script is what a path can say too: 'ok', 'status/500', 'delay/1500', 'hang', 'reset',
-// 'redirect', 'huge', 'drip', 'half-body', 'half-head', 'bad-head'.  Steps are used one after the other; the last one stays.
+// 'redirect', 'cookie', 'huge', 'drip', and what hostile.mjs adds.  Steps are used one after the other; the last one stays.
+import { hostile, hostileAtOnce } from './hostile.mjs';
 
 const scripts = new Map();
 const failures = new Map();
@@ -23,10 +24,6 @@ function end(response, status, headers = {}, body = '') {
     response.end(body);
 }
 
-function raw(response, bytes) {
-    response.socket.end(bytes, 'latin1');
-}
-
 const kinds = {
     ok: (response) => end(response, 200, {}, 'ok'),
     status: (response, [status, seconds]) =>
@@ -34,18 +31,17 @@ const kinds = {
     delay: (response, [milliseconds, status]) =>
         setTimeout(() => end(response, Number(status ?? 200), {}, 'late'), Number(milliseconds)),
     hang: (response) => hung.add(response),
-    reset: (response) => (response.socket ?? response.stream.session).destroy(),
-    redirect: (response) => end(response, 302, { Location: '/ok' }),
+    reset: (response) => (response.socket ?? response.stream?.session)?.destroy(),
+    redirect: (response, [port, status]) =>
+        end(response, Number(status ?? 302), { Location: port ? `http://127.0.0.1:${port}/ok` : '/ok' }),
+    cookie: (response) => end(response, 200, { 'Set-Cookie': 'session=secret; Path=/' }, 'ok'),
     huge: (response) => end(response, 200, {}, 'x'.repeat(10 * 1024 * 1024)),
-    // What a receiver that crashes, or is none, may send.
-    'half-body': (response) => raw(response, 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf'),
-    'half-head': (response) => raw(response, 'HTTP/1.1 200 OK\r\nContent-Le'),
-    'bad-head': (response) => raw(response, 'HTTP/1.1 200 OK\r\n\x00\x01 no header\r\nContent-Length: -1\r\n\r\n'),
     drip: (response) => {
         response.writeHead(200);
         const timer = setInterval(() => response.write('.'), 50);
         response.on('close', () => clearInterval(timer));
     },
+    ...hostile,
 };
 
 function perform(response, step) {
@@ -76,4 +72,11 @@ export function answer(request, response, number) {
     if (kind === 'fail-first') return failFirst(request, response, rest);
     if (kind === 'flaky') return flaky(response, rest, number);
     perform(response, [kind, ...rest].join('/'));
+}
+
+// Before the body of the request is read; true: that was the answer.
+export function answerAtOnce(request, response) {
+    const [kind] = request.url.slice(1).split('/');
+    hostileAtOnce[kind]?.(response);
+    return kind in hostileAtOnce;
 }

@@ -1,6 +1,6 @@
 // The receiver of tests and demo: a real HTTP server that records every request and answers as told.
 //
-//   node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE]
+//   node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--tls-max VERSION]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
 // the log: {n, at_us, version, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
@@ -9,13 +9,13 @@
 //
 // What it answers is in the path; a script set by POST /control {"path": ..., "steps": [...]} wins.
 //   /ok /status/500 /delay/1500 /hang /reset /fail-first/2/500/<any> /redirect /huge /drip
-//   /flaky/10/500/<any> /half-body /half-head /bad-head
+//   /flaky/10/500/<any> /cookie, and those of hostile.mjs
 import { closeSync, openSync, renameSync, writeFileSync, writeSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import { parseArgs } from 'node:util';
 
-import { answer, releaseHung, setScript } from './answers.mjs';
+import { answer, answerAtOnce, releaseHung, setScript } from './answers.mjs';
 
 const { values: options } = parseArgs({
     options: {
@@ -23,11 +23,13 @@ const { values: options } = parseArgs({
         log: { type: 'string' },
         key: { type: 'string' },
         cert: { type: 'string' },
+        'tls-max': { type: 'string' },
+        slam: { type: 'boolean' },
         help: { type: 'boolean' },
     },
 });
 if (options.help || !options.ready || !options.log) {
-    console.log('usage: node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE]');
+    console.log('usage: node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--tls-max VERSION]] [--slam]');
     process.exit(options.help ? 0 : 2);
 }
 
@@ -70,6 +72,7 @@ function control(body, response) {
 }
 
 function handle(request, response) {
+    if (answerAtOnce(request, response)) return;
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('error', () => {});
@@ -80,9 +83,17 @@ function handle(request, response) {
     });
 }
 
+// An old version of TLS needs ciphers that are off by default.
+function tls() {
+    const files = { key: readFileSync(options.key), cert: readFileSync(options.cert) };
+    const old = { minVersion: 'TLSv1', maxVersion: options['tls-max'], ciphers: 'DEFAULT@SECLEVEL=0' };
+    return { allowHTTP1: true, ...files, ...(options['tls-max'] ? old : {}) };
+}
+
 const server = options.key
-    ? createSecureServer({ allowHTTP1: true, key: readFileSync(options.key), cert: readFileSync(options.cert) }, handle)
+    ? createSecureServer(tls(), handle)
     : createServer({ keepAliveTimeout: 60000 }, handle);
+if (options.slam) server.on('connection', (socket) => socket.destroy());
 server.on('clientError', (error, socket) => socket.destroy());
 server.listen(0, '127.0.0.1', () => {
     // Renamed into place, so that who sees the file can read all of it.

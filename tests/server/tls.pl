@@ -1,5 +1,5 @@
 # TLS: a receiver whose certificate a known authority signed is spoken to, over HTTP/2 where it offers
-# that; any other is a failed attempt with the reason.
+# that; any other is a failed attempt with the reason, and nothing is sent to it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -7,34 +7,113 @@ use Test::More;
 use Whisperer;
 
 my $folder = PostgreSQL::Test::Utils::tempdir('tls');
-my @openssl = ('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=test');
-sub certificate {
-    my ($name, $address) = @_;
-    run_log([ @openssl, '-keyout', "$folder/$name.key", '-out', "$folder/$name.crt", '-addext', "subjectAltName=IP:$address" ])
-        or die "openssl failed";
-    return [ "$folder/$name.key", "$folder/$name.crt" ];
+sub openssl { run_log([ 'openssl', @_ ]) or die "openssl failed" }
+
+# An authority of our own.  It signs what is asked of it: name, alternative name, days from today that the
+# certificate begins and ends.
+openssl(qw(req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority), '-keyout', "$folder/ca.key", '-out', "$folder/ca.crt");
+append_to_file("$folder/ca.conf", <<"CONF");
+[ca]
+default_ca = own
+[own]
+database = $folder/index
+new_certs_dir = $folder
+rand_serial = yes
+default_md = sha256
+policy = any
+unique_subject = no
+copy_extensions = copy
+[any]
+commonName = supplied
+CONF
+append_to_file("$folder/index", '');
+
+sub moment {
+    my ($days) = @_;
+    my @at = gmtime(time + $days * 86400);
+    return sprintf '%04d%02d%02d%02d%02d%02dZ', $at[5] + 1900, $at[4] + 1, @at[3, 2, 1, 0];
 }
 
-my $right = certificate('right', '127.0.0.1');
-my $node = new_node('tls', extra => "whisperer.ca_file = '$right->[1]'\n");
+sub certificate {
+    my ($name, $address, $from, $to) = @_;
+    my ($key, $request, $file) = map { "$folder/$name.$_" } qw(key csr crt);
+    openssl(qw(req -newkey rsa:2048 -nodes), '-subj', "/CN=$name", '-keyout', $key, '-out', $request, '-addext', "subjectAltName=$address");
+    openssl(qw(ca -batch -notext), '-config', "$folder/ca.conf", '-cert', "$folder/ca.crt", '-keyfile', "$folder/ca.key",
+        '-in', $request, '-out', $file, '-startdate', moment($from), '-enddate', moment($to));
+    return [ $key, $file ];
+}
+
+my $good = certificate('good', 'IP:127.0.0.1', -1, 1);
+openssl(qw(req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=self), '-keyout', "$folder/self.key", '-out', "$folder/self.crt",
+    '-addext', 'subjectAltName=IP:127.0.0.1');
 my %receiver = (
-    known => new_receiver('known', tls => $right),
-    unknown => new_receiver('unknown', tls => certificate('unknown', '127.0.0.1')),
+    good => new_receiver('good', tls => $good),
+    expired => new_receiver('expired', tls => certificate('expired', 'IP:127.0.0.1', -2, -1)),
+    future => new_receiver('future', tls => certificate('future', 'IP:127.0.0.1', 1, 2)),
+    wrong => new_receiver('wrong', tls => certificate('wrong', 'IP:127.0.0.2,DNS:other.example', -1, 1)),
+    self => new_receiver('self', tls => [ "$folder/self.key", "$folder/self.crt" ]),
+    old => new_receiver('old', tls => $good, options => [ '--tls-max', 'TLSv1.1' ]),
+    plain => new_receiver('plain'),
 );
-$node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
-$node->safe_psql('postgres', "SELECT whisperer.create_hook('e', '" . $receiver{$_}->url("/ok/$_") . "', secret_key => 'secret')")
-    for qw(known unknown);
-$node->safe_psql('postgres', "SELECT whisperer.deliver_event('e', json_build_object('n', g)) FROM generate_series(1, 20) g");
+$receiver{plain}{scheme} = 'https';
+my $node = new_node('tls', extra => "whisperer.ca_file = '$folder/ca.crt'\nwhisperer.circuit_breaker = off\n");
+sub sql { return $node->safe_psql('postgres', shift) }
+
+sub error_at {
+    my ($name) = @_;
+    return sql("SELECT coalesce(d.error, d.state) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id "
+            . "WHERE h.target_url LIKE '%/$name' ORDER BY d.event_id DESC LIMIT 1");
+}
+
+sql("SELECT whisperer.register_event('e')");
+my $once = q('{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}');
+for my $name (sort keys %receiver) {
+    my $url = $receiver{$name}->url("/ok/$name");
+    sql("SELECT whisperer.create_hook('e', '$url', secret_key => 'secret', retry_countdown_config => $once)");
+}
+sql("SELECT whisperer.deliver_event('e', json_build_object('n', g)) FROM generate_series(1, 20) g");
 wait_idle($node);
 
-my @requests = $receiver{known}->requests;
+my @requests = $receiver{good}->requests;
 is(scalar @requests, 20, 'a certificate of a known authority is accepted');
 is(scalar(grep { $_->{version} eq '2.0' } @requests), 20, 'and HTTP/2 is spoken');
-is(scalar(() = $receiver{unknown}->requests), 0, 'a receiver with an unknown certificate gets nothing');
-like($node->safe_psql('postgres', "SELECT DISTINCT error FROM whisperer.delivery WHERE state = 'pending' AND retry_count = 1"),
-    qr/^TLS failure: .*certificate/, 'and the ledger says why');
-
 my $verify = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/verify.mjs}r;
-command_ok([ 'node', $verify, $receiver{known}{log}, 'secret' ], 'signatures verify over HTTP/2');
+command_ok([ 'node', $verify, $receiver{good}{log}, 'secret' ], 'signatures verify over HTTP/2');
+
+my %reason = (
+    expired => qr/^TLS failure: .*certificate has expired$/,
+    future => qr/^TLS failure: .*certificate is not yet valid$/,
+    wrong => qr/^TLS failure: .*subject name .*127\.0\.0\.1/,
+    self => qr/^TLS failure: .*self-signed certificate$/,
+    old => qr/^TLS failure: .*protocol version$/,
+    plain => qr/^TLS failure: (connection closed during the handshake|wrong version number)$/,
+);
+for my $name (sort keys %reason) {
+    my $error = sql("SELECT DISTINCT d.error FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id "
+            . "WHERE h.target_url LIKE '%/$name'");
+    like($error, $reason{$name}, "$name: the ledger says why");
+    unlike($error, qr/error:|::|SSL_/, "$name: in words");
+    is(scalar(() = $receiver{$name}->requests), 0, "$name: nothing is sent");
+}
+
+# --- ca_file -------------------------------------------------------------------------------------------
+sub deliver_with {
+    my ($file, $expected) = @_;
+    sql("ALTER SYSTEM SET whisperer.ca_file = '$file'");
+    $node->reload;
+    wait_for("ca_file $file", sub {
+        sql(q(SELECT whisperer.deliver_event('e', '{}')));
+        wait_idle($node);
+        return error_at('good') =~ $expected;
+    });
+    return error_at('good');
+}
+append_to_file("$folder/empty.crt", "no certificate\n");
+is(deliver_with("$folder/missing.crt", qr/missing/), "TLS failure: error setting certificate file: $folder/missing.crt",
+    'a ca_file that is not there is named');
+is(deliver_with("$folder/empty.crt", qr/empty/), "TLS failure: error setting certificate file: $folder/empty.crt",
+    'so is one that holds no certificate');
+like(deliver_with('', qr/unable|self/), qr/^TLS failure: .*certificate/, 'without it the authority is not known');
+is(deliver_with("$folder/ca.crt", qr/^delivered/), 'delivered', 'and with it again it is');
 
 done_testing();
