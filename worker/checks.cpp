@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "address_guard.h"
+#include "auth.h"
 #include "boundary.h"
 #include "engine.h"
 #include "envelope.h"
@@ -38,6 +39,14 @@ WhispererCode whisperer_make_signing_key(const uint8_t* seed, char* key,
 
 WhispererCode whisperer_check_headers(WhispererSpan headers_json, WhispererError* error) noexcept {
     return guarded(error, [&] { parse_additional_headers(view_of(headers_json)); });
+}
+
+WhispererCode whisperer_check_auth(WhispererSpan auth_json, WhispererSpan headers_json,
+                                   int require_https, WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        Auth::parse(view_of(auth_json), "", require_https != 0)
+            .check_beside(parse_additional_headers(view_of(headers_json)));
+    });
 }
 
 WhispererCode whisperer_check_retry_config(WhispererSpan config_json,

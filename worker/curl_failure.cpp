@@ -65,6 +65,10 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
     if ((cut_ && capture_.headers_too_long()) ||
         (code == CURLE_OUT_OF_MEMORY && has_begun_to_answer()))
         return "response headers are longer than 65536 bytes";
+    // How a server says that it does not accept our certificate: TLS 1.3 does so after the
+    // handshake.
+    if (std::strstr(error_.data(), "SSL routines") != nullptr)
+        return tls_text(code);
     long error = 0;
     curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &error);
     switch (code) {

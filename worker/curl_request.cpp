@@ -20,6 +20,12 @@ namespace {
 
 constexpr long connection_lifetime_s = 300;  // or a receiver's fail-over in DNS is never seen
 
+// The text must live as long as the option is set.
+void set_blob(CURL* easy, CURLoption option, const std::string& text) {
+    curl_blob blob{const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
+    curl_easy_setopt(easy, option, &blob);
+}
+
 }  // namespace
 
 CurlRequest::CurlRequest(CurlShared& shared) : shared_(shared), easy_(curl_easy_init()) {
@@ -50,14 +56,16 @@ std::string CurlRequest::refusal(const WireRequest& request) const {
 
 void CurlRequest::begin(WireRequest request) {
     request_ = std::move(request);
-    if (applied_target_ != request_.target || applied_settings_ != shared_.settings)
+    if (applied_target_ != request_.target || applied_settings_ != shared_.settings ||
+        applied_identity_ != request_.identity)
         apply_options();
     apply_headers();
-    const std::string& body = request_.event->body();
+    const std::string& body = *request_.body;
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body.c_str());
-    capture_.restart(std::max(shared_.settings->failure_response_bytes_max,
-                              shared_.settings->success_response_bytes_max));
+    capture_.restart(
+        std::max({shared_.settings->failure_response_bytes_max,
+                  shared_.settings->success_response_bytes_max, request_.response_bytes_max}));
     error_[0] = '\0';
     headers_complete_ = false;
     cut_ = false;
@@ -101,6 +109,7 @@ void CurlRequest::apply_options() {
     apply_network_options();
     applied_target_ = request_.target;
     applied_settings_ = shared_.settings;
+    applied_identity_ = request_.identity;
 }
 
 void CurlRequest::apply_network_options() {
@@ -123,6 +132,12 @@ void CurlRequest::apply_network_options() {
     curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, 2L);
     if (!settings.ca_file.empty())
         curl_easy_setopt(easy_, CURLOPT_CAINFO, settings.ca_file.c_str());
+    if (request_.identity != nullptr) {
+        // libcurl takes PEM by default, and compares certificates before it uses a connection
+        // again.
+        set_blob(easy_, CURLOPT_SSLCERT_BLOB, request_.identity->certificate);
+        set_blob(easy_, CURLOPT_SSLKEY_BLOB, request_.identity->key);
+    }
 }
 
 // libcurl reads the list while the request runs and never writes to it, so the nodes can be ours
@@ -163,8 +178,10 @@ WireResult CurlRequest::end(CURLcode code) {
         result.end = WireEnd::Answered;
         result.http_status = static_cast<int>(status);
         const bool success = status / 100 == 2;
-        result.response = capture_.text(success ? shared_.settings->success_response_bytes_max
-                                                : shared_.settings->failure_response_bytes_max);
+        const std::size_t bytes_max = success ? shared_.settings->success_response_bytes_max
+                                              : shared_.settings->failure_response_bytes_max;
+        result.response = capture_.text(
+            request_.response_bytes_max != 0 ? request_.response_bytes_max : bytes_max);
         result.retry_after = retry_after();
         char* location = nullptr;
         curl_easy_getinfo(easy_, CURLINFO_REDIRECT_URL, &location);

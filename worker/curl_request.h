@@ -78,6 +78,7 @@ class CurlRequest {
     // What the options that stay set were set from.
     std::shared_ptr<const Target> applied_target_;
     std::shared_ptr<const Settings> applied_settings_;
+    std::shared_ptr<const ClientIdentity> applied_identity_;
 
     // Facts of the running request.
     bool resolved_ = false;

@@ -31,6 +31,8 @@ void Dispatcher::configure(std::shared_ptr<const Settings> settings) {
     for (auto& [id, lane] : lanes_) {
         if (!settings_->circuit_breaker && lane->close_circuit())
             note_circuit_change(*lane);
+        if (settings_->divert_to)
+            lane->token().forget();
         wake(*lane);
     }
 }
@@ -114,8 +116,11 @@ bool Dispatcher::has_room_for(const Lane& lane, microseconds now) const {
     const std::int64_t reserve = lane.in_flight() == 0 ? 0 : std::min(idle_lanes, max / 4);
     if (total >= max - reserve)
         return false;
-    return wire_.lookups() < lookups_max || lane.hook()->target()->host_is_address ||
-           lane.is_resolved(now);
+    if (wire_.lookups() < lookups_max)
+        return true;
+    if (must_fetch(lane, now))
+        return lane.hook()->auth().token_target()->host_is_address;
+    return lane.hook()->target()->host_is_address || lane.is_resolved(now);
 }
 
 void Dispatcher::wake(Lane& lane) {
@@ -143,9 +148,9 @@ void Dispatcher::wake_due(microseconds now) {
     }
 }
 
-// A lane without a token leaves the turns and costs nothing until it has one.
-void Dispatcher::await_token(Lane& lane, microseconds now) {
-    if (!lane.waits_for_token(settings_->max_in_flight_per_hook, now) ||
+// A lane whose rate is used up leaves the turns and costs nothing until it may go on.
+void Dispatcher::await_rate(Lane& lane, microseconds now) {
+    if (!lane.waits_for_rate(settings_->max_in_flight_per_hook, now) ||
         lane.wakeup_at == lane.bucket().token_at())
         return;
     wakeups_.emplace(lane.bucket().token_at(), &lane);
@@ -172,7 +177,7 @@ void Dispatcher::start_ready() {
         if (lane.may_start(max_per_hook, now))
             wake(lane);
         else
-            await_token(lane, now);
+            await_rate(lane, now);
     }
     blocked_ = !ready_.empty();
 }
@@ -190,15 +195,28 @@ void Dispatcher::start(Lane& lane) {
     flight.deadline = flight.started_at + settings_->request_timeout;
     busy_lanes_ += lane.in_flight() == 0 ? 1 : 0;
     flight.ticket = lane.started(flight.delivery.retry_count > 0, flight.started_at);
+    authorize_and_send(flight);
+    return_surplus(lane, flight.started_at);  // if this is a probe, all
+}
 
+void Dispatcher::send(InFlight& flight) {
+    const Hook& hook = *flight.hook;
     WireRequest request;
     request.cookie = &flight;
-    request.target = settings_->divert_to ? settings_->divert_to : flight.hook->target();
-    request.hook_headers = flight.hook->header_lines();
     request.attempt_headers = attempt_headers(flight);
-    request.event = flight.delivery.event;
-    wire_.start(lane.wire_lane(), std::move(request));
-    return_surplus(lane, flight.started_at);  // if this is a probe, all
+    request.body = {flight.delivery.event, &flight.delivery.event->body()};
+    if (settings_->divert_to) {
+        request.target = settings_->divert_to;
+        request.hook_headers = hook.diverted_header_lines();
+        flight.token_number = 0;
+    } else {
+        request.target = hook.target();
+        request.hook_headers = hook.header_lines();
+        request.identity = hook.auth().identity();
+        if (!flight.authorization.empty())
+            request.attempt_headers.push_back(flight.authorization);
+    }
+    wire_.start(flight.lane->wire_lane(), std::move(request));
 }
 
 HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
@@ -207,7 +225,7 @@ HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     const std::string timestamp =
         std::to_string(std::chrono::floor<seconds>(flight.started_unix).count());
     HeaderLines lines;
-    lines.reserve(5);
+    lines.reserve(6);
     lines.push_back("X-Whisperer-Event: " + event.type());
     if (signer.signs_body())
         lines.push_back("X-Whisperer-Signature: " + signer.body_signature(event.body()));
@@ -236,13 +254,14 @@ void Dispatcher::pump() {
 }
 
 void Dispatcher::start_and_push() {
+    send_authorized();
     start_ready();
     wire_.push_started();
     collect();
 }
 
 std::int64_t Dispatcher::wait_ms() const {
-    if (!outcomes_.empty() || (!ready_.empty() && !blocked_))
+    if (!outcomes_.empty() || (!ready_.empty() && !blocked_) || may_send_authorized())
         return 0;
     microseconds next = wire_.next_step();
     if (!running_.empty()) {

@@ -27,6 +27,23 @@ inline constexpr milliseconds overdue_grace{500};
 // ... and a parked delivery is promised to have ended after this long.
 inline constexpr milliseconds parked_grace{1000};
 
+// A delivery whose attempt runs: its request is with the wire, or it waits for a token that is
+// being fetched, or for its turn to be sent with one.
+struct InFlight {
+    Lane* lane = nullptr;
+    std::shared_ptr<const Hook> hook;
+    Queued delivery;
+    microseconds started_at{0};
+    microseconds started_unix{0};
+    microseconds deadline{0};
+    std::uint64_t ticket = 0;  // for its lane's circuit
+    bool parked = false;
+    std::string authorization;       // the line with the token that was fetched; empty: none
+    std::uint64_t token_number = 0;  // which of its lane's tokens that is; 0: none
+    bool was_renewed = false;        // sent, refused with 401, and to be sent again
+    std::list<InFlight>::iterator self;
+};
+
 class Dispatcher {
   public:
     // descriptors_max: how many requests this process can afford in all.  Clock and wire are
@@ -61,17 +78,6 @@ class Dispatcher {
     bool take_circuit_change(WhispererCircuit& circuit);
 
   private:
-    struct InFlight {
-        Lane* lane = nullptr;
-        std::shared_ptr<const Hook> hook;
-        Queued delivery;
-        microseconds started_at{0};
-        microseconds started_unix{0};
-        microseconds deadline{0};
-        std::uint64_t ticket = 0;  // for its lane's circuit
-        bool parked = false;
-        std::list<InFlight>::iterator self;
-    };
     using InFlightList = std::list<InFlight>;  // oldest first
 
     struct Expiry {
@@ -85,14 +91,16 @@ class Dispatcher {
     void wake(Lane& lane);
     void schedule_expiry(Lane& lane);
     void wake_due(microseconds now);
-    void await_token(Lane& lane, microseconds now);
+    void await_rate(Lane& lane, microseconds now);
     void start_and_push();
     void start_ready();
     void start(Lane& lane);
+    void send(InFlight& flight);
     HeaderLines attempt_headers(const InFlight& flight) const;
     void collect();
+    void take_result(InFlight& flight, WireResult&& result);
     void finish(InFlight& flight, WireResult&& result);
-    void note_lookup(const InFlight& flight, WireResult& result);
+    void note_lookup(const Target& target, WireResult& result);
     void park_old(microseconds now);
     void cut_overdue(InFlightList& list, microseconds now);
     void return_old(microseconds now);
@@ -102,6 +110,17 @@ class Dispatcher {
     void forget_circuit_change(Lane& lane);
     void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);
     void forget_if_done(Lane& lane);
+
+    // Tokens that must be fetched: dispatcher_token.cpp.
+    bool must_fetch(const Lane& lane, microseconds now) const;
+    void authorize_and_send(InFlight& flight);
+    void fetch_token(InFlight& flight);
+    void end_fetch(InFlight& flight, WireResult&& result);
+    bool renew_token(InFlight& flight, const WireResult& result);
+    bool may_send_authorized() const;
+    void send_authorized();
+    void withdraw(InFlight& flight);
+    void give_up_fetch(Lane& lane);
 
     Clock& clock_;
     Wire& wire_;
@@ -113,12 +132,13 @@ class Dispatcher {
     std::deque<Lane*> ready_;  // lanes that may start, in turn
     bool blocked_ = false;     // the last turn left ready lanes for want of room
     std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
-    std::set<std::pair<microseconds, Lane*>> wakeups_;  // of lanes that wait for a token
+    std::set<std::pair<microseconds, Lane*>> wakeups_;  // of lanes that wait for their rate
     std::deque<Lane*> changed_circuits_;
     ResolverHealth resolver_;
 
     InFlightList running_;
     InFlightList parked_;
+    std::deque<InFlight*> authorized_;  // of both, those that have a token and are to be sent
     std::vector<WireResult> results_;
     std::deque<Outcome> outcomes_;
 

@@ -24,23 +24,33 @@ void Dispatcher::collect() {
     results_.clear();
     wire_.take_results(results_);
     for (WireResult& result : results_)
-        finish(*static_cast<InFlight*>(result.cookie), std::move(result));
+        take_result(*static_cast<InFlight*>(result.cookie), std::move(result));
     results_.clear();
 }
 
-void Dispatcher::note_lookup(const InFlight& flight, WireResult& result) {
+void Dispatcher::note_lookup(const Target& target, WireResult& result) {
     if (!result.looked_up)
         return;
-    const Target& target = settings_->divert_to ? *settings_->divert_to : *flight.hook->target();
     if (result.resolved)
         resolver_.found(target.host);
     else if (resolver_.failed(target.host))
         result.end = WireEnd::OurFault;
 }
 
+void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
+    const bool is_fetch = flight.lane->fetcher == &flight;
+    note_lookup(is_fetch                ? *flight.hook->auth().token_target()
+                : settings_->divert_to ? *settings_->divert_to
+                                       : *flight.hook->target(),
+                result);
+    if (is_fetch)
+        end_fetch(flight, std::move(result));
+    else if (!renew_token(flight, result))
+        finish(flight, std::move(result));
+}
+
 void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     Lane& lane = *flight.lane;
-    note_lookup(flight, result);
     const microseconds now = clock_.steady();
     const bool was_retry = flight.delivery.retry_count > 0;
     const bool delivered = result.end == WireEnd::Answered && result.http_status / 100 == 2;
@@ -104,7 +114,11 @@ void Dispatcher::cut_overdue(InFlightList& list, microseconds now) {
         result.elapsed = now - flight.started_at;
         result.error = "no response in time";
         result.connected = true;  // for all that is known
-        finish(flight, std::move(result));
+        withdraw(flight);
+        if (flight.lane->fetcher == &flight)
+            end_fetch(flight, std::move(result));
+        else
+            finish(flight, std::move(result));
     }
 }
 
@@ -117,10 +131,13 @@ void Dispatcher::return_old(microseconds now) {
         Lane& lane = *found->second;
         lane.expiry_scheduled = false;
         Queued delivery;
-        const bool limited = lane.waits_for_token(settings_->max_in_flight_per_hook, now);
+        const bool limited = lane.waits_for_rate(settings_->max_in_flight_per_hook, now);
         while (lane.take_older_than(now - settings_->park_after, delivery)) {
             --queued_;
-            give_back(lane, delivery, now, limited ? "rate limit" : "endpoint is busy");
+            give_back(lane, delivery, now,
+                      limited                   ? "rate limit"
+                      : lane.fetcher != nullptr ? "token is being fetched"
+                                                : "endpoint is busy");
         }
         if (lane.queued() > 0)
             schedule_expiry(lane);
@@ -134,12 +151,15 @@ bool Dispatcher::credit_is_short() const {
 }
 
 // A lane that is known to be slow, failing or limited does not hold other lanes' credit for
-// park_after, nor does one of which nothing is known when others need it; one whose circuit is open
-// holds none at all.
+// park_after, nor does one of which nothing is known when others need it; one whose circuit is
+// open, or whose token could not be fetched just now, holds none at all.
 void Dispatcher::return_surplus(Lane& lane, microseconds now) {
-    const bool all = lane.circuit().blocks(now);
+    const bool all = lane.is_blocked(now);
     const bool limited = lane.bucket().limits() && !lane.struggling();
-    const char* why = all ? "circuit is open" : limited ? "rate limit" : "endpoint is busy";
+    const char* why = lane.circuit().blocks(now) ? "circuit is open"
+                      : all                      ? "token could not be fetched"
+                      : limited                  ? "rate limit"
+                                                 : "endpoint is busy";
     const bool is_short = lane.unproven(now) && credit_is_short();
     Queued delivery;
     while (all ? lane.take_older_than(microseconds::max(), delivery)
@@ -174,7 +194,10 @@ void Dispatcher::drop_hook(std::int64_t id) {
         --queued_;
         give_back(lane, delivery, now, "hook was dropped");
     }
-    forget_if_done(lane);
+    if (lane.fetcher != nullptr)
+        give_up_fetch(lane);
+    else
+        forget_if_done(lane);
 }
 
 void Dispatcher::forget_if_done(Lane& lane) {

@@ -76,6 +76,7 @@ typedef struct WhispererHook {
     WhispererSpan previous_secret_key; /* empty: none; else both sign (rotation) */
     WhispererSpan additional_headers;  /* JSON object of strings; empty: none */
     WhispererSpan retry_config;        /* retry_countdown_config as JSON; empty: the default */
+    WhispererSpan auth;                /* config.auth as JSON; empty: none */
     double rate_limit;                 /* requests per second, at most 1000000; 0: no limit */
 } WhispererHook;
 
@@ -216,6 +217,9 @@ WhispererCode whisperer_make_signing_key(const uint8_t* seed, char* key,
                                          WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_headers(WhispererSpan headers_json,
                                       WhispererError* error) WHISPERER_NOEXCEPT;
+/* Beside these additional headers, of which it may set none. */
+WhispererCode whisperer_check_auth(WhispererSpan auth_json, WhispererSpan headers_json,
+                                   int require_https, WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_retry_config(WhispererSpan config_json,
                                            WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_networks(WhispererSpan networks,

@@ -27,12 +27,6 @@ bool is_token(std::string_view name) {
     });
 }
 
-bool is_field_value(std::string_view value) {
-    return std::all_of(value.begin(), value.end(), [](char c) {
-        return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
-    });
-}
-
 bool is_reserved(std::string_view lower_name) {
     return std::find(reserved_names.begin(), reserved_names.end(), lower_name) !=
                reserved_names.end() ||
@@ -105,14 +99,10 @@ HeaderLines parse_additional_headers(std::string_view json) {
     return lines;
 }
 
-HeaderLines hook_header_lines(std::string_view additional_headers_json, std::string_view hook_id,
+HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view hook_id,
                               std::string_view user_agent) {
-    HeaderLines lines = parse_additional_headers(additional_headers_json);
-    const bool has_user_agent =
-        std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
-            return to_lower(std::string_view(line).substr(0, line.find_first_of(":;"))) ==
-                   "user-agent";
-        });
+    HeaderLines lines = std::move(additional_headers);
+    const bool has_user_agent = sets_header(lines, "user-agent");
     lines.push_back("Content-Type: application/json");
     // Without this libcurl asks for permission first when a body is large, and waits a second.
     lines.push_back("Expect:");
@@ -120,6 +110,18 @@ HeaderLines hook_header_lines(std::string_view additional_headers_json, std::str
         lines.push_back(header_line("User-Agent", user_agent));
     lines.push_back(header_line("X-Whisperer-Hook", hook_id));
     return lines;
+}
+
+bool sets_header(const HeaderLines& lines, std::string_view lower_name) {
+    return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
+        return to_lower(std::string_view(line).substr(0, line.find_first_of(":;"))) == lower_name;
+    });
+}
+
+bool is_field_value(std::string_view value) {
+    return std::all_of(value.begin(), value.end(), [](char c) {
+        return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
+    });
 }
 
 }  // namespace whisperer::engine

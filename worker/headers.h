@@ -21,8 +21,14 @@ using HeaderLines = std::vector<std::string>;
 // and x-whisperer-*.  User-Agent may be replaced.  Throws Invalid, naming the header.
 HeaderLines parse_additional_headers(std::string_view json);
 
-// All the constant lines of a hook: ours, then the additional ones.
-HeaderLines hook_header_lines(std::string_view additional_headers_json, std::string_view hook_id,
+// All the constant lines of a hook: the additional ones, then ours.
+HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view hook_id,
                               std::string_view user_agent);
+
+// Whether one of the lines is for the name, which is given in lower case.
+bool sets_header(const HeaderLines& lines, std::string_view lower_name);
+
+// No control character but the tab.
+bool is_field_value(std::string_view value);
 
 }  // namespace whisperer::engine

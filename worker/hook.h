@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "auth.h"
 #include "engine.h"
 #include "headers.h"
 #include "retry.h"
@@ -21,7 +22,12 @@ class Hook {
 
     std::int64_t id() const { return id_; }
     const std::shared_ptr<const Target>& target() const { return target_; }
+    const Auth& auth() const { return auth_; }
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
+    // For requests that go to divert_to: nothing in them is a secret of the hook's.
+    const std::shared_ptr<const HeaderLines>& diverted_header_lines() const {
+        return diverted_header_lines_;
+    }
     const Signer& signer() const { return signer_; }
     const RetryPlan& retry_plan() const { return retry_plan_; }
     double rate_limit() const { return rate_limit_; }  // requests per second; 0: none
@@ -32,7 +38,9 @@ class Hook {
     std::int64_t id_;
     std::string source_;
     std::shared_ptr<const Target> target_;
+    Auth auth_;
     std::shared_ptr<const HeaderLines> header_lines_;
+    std::shared_ptr<const HeaderLines> diverted_header_lines_;
     Signer signer_;
     RetryPlan retry_plan_;
     double rate_limit_;

@@ -33,6 +33,8 @@ bool Lane::replace_hook(std::shared_ptr<const Hook> hook) {
         bucket_ = TokenBucket(hook->rate_limit());
         reserved_until_ = microseconds(0);
     }
+    if (hook->auth() != hook_->auth())
+        token_.forget();
     hook_ = std::move(hook);
     return circuit_closed;
 }
@@ -56,15 +58,15 @@ int Lane::limit(int max_per_hook) const {
 }
 
 bool Lane::may_start(int max_per_hook, microseconds now) const {
-    return has_capacity(max_per_hook) && !circuit_.blocks(now) && bucket_.token_at() <= now;
+    return has_capacity(max_per_hook) && !is_blocked(now) && bucket_.token_at() <= now;
 }
 
-bool Lane::waits_for_token(int max_per_hook, microseconds now) const {
-    return has_capacity(max_per_hook) && !circuit_.blocks(now) && bucket_.token_at() > now;
+bool Lane::waits_for_rate(int max_per_hook, microseconds now) const {
+    return has_capacity(max_per_hook) && !is_blocked(now) && bucket_.token_at() > now;
 }
 
 bool Lane::has_capacity(int max_per_hook) const {
-    if (queued() == 0 || parked_ >= max_per_hook)
+    if (queued() == 0 || parked_ >= max_per_hook || fetcher != nullptr)
         return false;
     return (slow() ? in_flight() : running_) < limit(max_per_hook);
 }
@@ -188,17 +190,19 @@ microseconds Lane::wants_retries_at(microseconds now) const {
         return circuit_.probe_at();
     if (circuit_.state() == Circuit::State::HalfOpen)
         return now + return_wait_min;
+    if (token_.rests(now))
+        return token_.rests_until();
     if (queued() == 0 || bucket_.token_at() <= now)
         return now;
     return bucket_.token_at() + static_cast<std::int64_t>(queued()) * bucket_.spacing();
 }
 
 milliseconds Lane::reserve_return(microseconds now) {
-    const bool blocked = circuit_.blocks(now);
+    const bool blocked = is_blocked(now);
     reserved_until_ = std::max<microseconds>(reserved_until_, now + return_wait_min);
     if (circuit_.state() == Circuit::State::Open)
         reserved_until_ = std::max(reserved_until_, circuit_.probe_at());
-    reserved_until_ = std::max(reserved_until_, bucket_.token_at());
+    reserved_until_ = std::max({reserved_until_, bucket_.token_at(), token_.rests_until()});
     reserved_until_ = std::min<microseconds>(reserved_until_, now + return_wait_max);
     const auto wait = std::chrono::ceil<milliseconds>(reserved_until_ - now);
     const int requests = slow() ? std::min(window_, slow_lane_in_flight_max) : window_;

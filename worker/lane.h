@@ -8,7 +8,9 @@
 #pragma once
 #include <deque>
 #include <memory>
+#include <vector>
 
+#include "access_token.h"
 #include "circuit.h"
 #include "clock.h"
 #include "envelope.h"
@@ -34,6 +36,8 @@ inline constexpr microseconds return_spacing_max{10000};
 // Only a rate limit of almost nothing asks for more.
 inline constexpr std::chrono::hours return_wait_max{24 * 365};
 
+struct InFlight;
+
 struct Queued {
     std::uint64_t token = 0;
     int retry_count = 0;
@@ -48,14 +52,14 @@ class Lane {
     const std::shared_ptr<const Hook>& hook() const { return hook_; }
     WireLane& wire_lane() { return *wire_lane_; }
     // A new address is a new endpoint: what was learned of the old one is forgotten.  A new rate
-    // begins with a full bucket.  True: the circuit closed by it.
+    // begins with a full bucket, new credentials with no token.  True: the circuit closed by it.
     bool replace_hook(std::shared_ptr<const Hook> hook);
 
     void push(Queued delivery);
     void pop_newest(bool is_retry);  // undoes a push
     bool may_start(int max_per_hook, microseconds now) const;
     // Only its rate limit keeps it from starting.
-    bool waits_for_token(int max_per_hook, microseconds now) const;
+    bool waits_for_rate(int max_per_hook, microseconds now) const;
     // The next in turn.  While first attempts wait, retries get every second turn and at most half
     // of the requests.  Only if may_start.
     Queued take(int max_per_hook);
@@ -68,6 +72,8 @@ class Lane {
 
     // Returns the attempt's ticket for the circuit.
     std::uint64_t started(bool is_retry, microseconds now);
+    // The same attempt sends a second request.
+    void sent_again(microseconds now) { bucket_.take(now); }
     void parked();
     void ended(const WireResult& result, bool delivered, bool was_retry, bool was_parked,
                microseconds now, microseconds park_after);
@@ -80,6 +86,10 @@ class Lane {
     bool close_circuit();
     const Circuit& circuit() const { return circuit_; }
     const TokenBucket& bucket() const { return bucket_; }
+    AccessToken& token() { return token_; }
+    const AccessToken& token() const { return token_; }
+    // Nothing may start, and nothing need wait here for it.
+    bool is_blocked(microseconds now) const { return circuit_.blocks(now) || token_.rests(now); }
 
     // How long a delivery that is handed back should stay away.
     milliseconds reserve_return(microseconds now);
@@ -101,6 +111,8 @@ class Lane {
     bool dropped = false;           // lives on until its requests have ended
     bool circuit_changed = false;   // is in the list of changes that the host has not seen
     microseconds wakeup_at = microseconds::max();  // its entry among the wake-ups; max: none
+    InFlight* fetcher = nullptr;     // the delivery whose attempt fetches the token; null: none
+    std::vector<InFlight*> waiting;  // others in flight that go on when it is there
 
   private:
     bool has_capacity(int max_per_hook) const;
@@ -127,6 +139,7 @@ class Lane {
     microseconds reserved_until_{0};
     Circuit circuit_;
     TokenBucket bucket_;
+    AccessToken token_;
 };
 
 }  // namespace whisperer::engine

@@ -76,7 +76,7 @@ Target parse_url(std::string_view url, bool require_https) {
     authority = authority.substr(0, authority.find_first_of("/?"));
     if (authority.find('@') != std::string_view::npos)
         throw Invalid("URL contains a user name or password",
-                      "Use additional_headers for credentials.");
+                      "Use auth in the hook's config for credentials.");
     if (authority.empty() || authority.front() == ':')
         throw Invalid("URL has no host");
 

@@ -4,16 +4,15 @@
 #include <algorithm>
 
 namespace whisperer::engine {
-namespace {
 
 std::string status_error(const WireResult& result) {
     const std::string status = std::to_string(result.http_status);
     if (result.http_status / 100 == 3 && !result.location.empty())
         return "redirect refused: " + status + " to " + result.location;
+    if (result.http_status == 401)
+        return "unauthorized: HTTP status 401";
     return "HTTP status " + status;
 }
-
-}  // namespace
 
 Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock) {
     const bool answered = result.end == WireEnd::Answered;

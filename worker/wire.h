@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "client_identity.h"
 #include "clock.h"
-#include "envelope.h"
 #include "headers.h"
 #include "settings.h"
 #include "url.h"
@@ -27,7 +27,9 @@ struct WireRequest {
     std::shared_ptr<const Target> target;
     std::shared_ptr<const HeaderLines> hook_headers;  // the same for all requests of a hook
     HeaderLines attempt_headers;
-    std::shared_ptr<const Event> event;
+    std::shared_ptr<const std::string> body;
+    std::shared_ptr<const ClientIdentity> identity;  // null: none
+    std::size_t response_bytes_max = 0;              // kept of the answer; 0: by the settings
 };
 
 enum class WireEnd {

@@ -28,13 +28,15 @@ inline WhispererSettings small_settings() {
 class DispatcherTest : public testing::Test {
   protected:
     void put(std::int64_t id, const char* retry = "", const char* url = "http://192.0.2.1/",
-             double rate_limit = 0) {
+             double rate_limit = 0, const char* auth = "", const char* headers = "") {
         WhispererHook hook{};
         hook.id = id;
         hook.target_url = span(url);
         hook.secret_key = span("secret");
         hook.retry_config = span(retry);
         hook.rate_limit = rate_limit;
+        hook.auth = span(auth);
+        hook.additional_headers = span(headers);
         dispatcher.put_hook(std::make_shared<const Hook>(hook, "whisperer/1.0", false));
     }
 

@@ -25,7 +25,19 @@ class FakeWire final : public Wire {
         void* cookie;
         std::string body;
         HeaderLines headers;
-        std::string hook;  // what X-Whisperer-Hook says
+        std::string hook;  // what X-Whisperer-Hook says; empty: a token is asked for
+        std::string url;
+        HeaderLines hook_headers;
+        bool has_identity;
+
+        // What Authorization says; empty: nothing.
+        std::string authorization() const {
+            for (const HeaderLines* lines : {&headers, &hook_headers})
+                for (const std::string& line : *lines)
+                    if (line.starts_with("Authorization: "))
+                        return line.substr(15);
+            return {};
+        }
     };
 
     void configure(std::shared_ptr<const Settings>) override {}
@@ -35,10 +47,14 @@ class FakeWire final : public Wire {
         for (const std::string& line : *request.hook_headers)
             if (line.starts_with("X-Whisperer-Hook: "))
                 hook = line.substr(18);
-        sent.push_back({request.cookie, request.event->body(), request.attempt_headers, hook});
+        sent.push_back({request.cookie, *request.body, request.attempt_headers, hook,
+                        request.target->url, *request.hook_headers, request.identity != nullptr});
         running.push_back(request.cookie);
     }
-    void cancel(WireLane&, const void* cookie) override { std::erase(running, cookie); }
+    void cancel(WireLane&, const void* cookie) override {
+        std::erase(running, cookie);
+        std::erase_if(results, [&](const WireResult& result) { return result.cookie == cookie; });
+    }
     void step() override {}
     void push_started() override {}
     void take_results(std::vector<WireResult>& taken) override {
@@ -52,7 +68,8 @@ class FakeWire final : public Wire {
     std::int64_t connections_total() const override { return 0; }
 
     // Ends the oldest running request: by a status, 0: could not connect, -1: connection lost.
-    void answer(int status, microseconds elapsed = milliseconds(1)) {
+    void answer(int status, microseconds elapsed = milliseconds(1),
+                const std::string& response = "") {
         WireResult result;
         result.cookie = running.front();
         result.end = status > 0 ? WireEnd::Answered : WireEnd::Failed;
@@ -60,6 +77,7 @@ class FakeWire final : public Wire {
         result.resolved = true;
         result.connected = status != 0;
         result.elapsed = elapsed;
+        result.response = response;
         running.erase(running.begin());
         results.push_back(std::move(result));
     }

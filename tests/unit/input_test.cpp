@@ -161,12 +161,13 @@ TEST(Headers, ErrorsAreWholeCharacters) {
 }
 
 TEST(Headers, LinesOfAHook) {
-    const HeaderLines lines =
-        hook_header_lines(R"({"X-A":"  spaced ","X-Empty":""})", "42", "whisperer/1.0");
+    const HeaderLines lines = hook_header_lines(
+        parse_additional_headers(R"({"X-A":"  spaced ","X-Empty":""})"), "42", "whisperer/1.0");
     for (const char* line : {"X-A: spaced", "X-Empty;", "Content-Type: application/json",
                              "Expect:", "User-Agent: whisperer/1.0", "X-Whisperer-Hook: 42"})
         EXPECT_THAT(lines, Contains(line));
-    const HeaderLines mine = hook_header_lines(R"({"user-agent":"mine"})", "42", "whisperer/1.0");
+    const HeaderLines mine = hook_header_lines(parse_additional_headers(R"({"user-agent":"mine"})"),
+                                               "42", "whisperer/1.0");
     EXPECT_THAT(mine, Contains("user-agent: mine"));
     EXPECT_THAT(mine, testing::Not(Contains("User-Agent: whisperer/1.0")));
 }
