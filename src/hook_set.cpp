@@ -72,6 +72,7 @@ constexpr const char* load_query =
     "starts_with(h.event_type, 'whisperer-'), h.owner, h.transform, h.callback, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "
+    "s.auth, "
     // Lines that were begun are served to their end, ordered or not.
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines "
@@ -108,13 +109,15 @@ enum LoadColumn {
     LoadCountdown,
     LoadCountdownKwargs,
     LoadFunctionTimeouts,
+    LoadAuth,
     LoadOrdering,
     LoadHasLines,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
-    const WhispererSpan parts[] = {hook.target_url, hook.secret_key, hook.previous_secret_key,
-                                   hook.additional_headers, hook.retry_config};
+    const WhispererSpan parts[] = {hook.target_url,          hook.secret_key,
+                                   hook.previous_secret_key, hook.additional_headers,
+                                   hook.retry_config,        hook.auth};
     uint64 hash = 1;
     for (const WhispererSpan& part : parts)
         hash =
@@ -138,7 +141,9 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
                        &definition->previous_secret_key, error) &&
            open_stored(definition->id, headers_column, utf8_column(row, LoadHeaders),
-                       &definition->additional_headers, error);
+                       &definition->additional_headers, error) &&
+           open_stored(definition->id, auth_column, utf8_column(row, LoadAuth), &definition->auth,
+                       error);
 }
 
 // Told once for each reason.

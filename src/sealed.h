@@ -12,6 +12,7 @@ namespace whisperer::pg {
 inline constexpr const char* secret_key_column = "secret_key";
 inline constexpr const char* previous_secret_column = "previous_secret_key";
 inline constexpr const char* headers_column = "additional_headers";
+inline constexpr const char* auth_column = "auth";
 
 // The UTF-8 of a stored value, in the current context; of one that is not sealed, stored itself.
 // False: it cannot be opened, and *error says why.

@@ -58,6 +58,7 @@ extern "C" {
 PG_FUNCTION_INFO_V1(whisperer_check_url_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_secret_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_headers_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_auth_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_retry_config_sql);
 PG_FUNCTION_INFO_V1(whisperer_make_secret);
 PG_FUNCTION_INFO_V1(whisperer_make_signing_key_sql);
@@ -82,6 +83,15 @@ PGDLLEXPORT Datum whisperer_check_headers_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererError error = {};
     accept(whisperer_check_headers(jsonb_argument(fcinfo, 0), &error), error);
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_auth_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    accept(whisperer_check_auth(jsonb_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
+                                settings.require_https, &error),
+           error);
     PG_RETURN_VOID();
 }
 

@@ -6,6 +6,8 @@ CREATE FUNCTION whisperer.check_secret(secret text) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_secret_sql';
 CREATE FUNCTION whisperer.check_headers(headers jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_headers_sql';
+CREATE FUNCTION whisperer.check_auth(auth jsonb, headers jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_auth_sql';
 CREATE FUNCTION whisperer.check_retry_config(config jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_retry_config_sql';
 CREATE FUNCTION whisperer.make_secret() RETURNS text
@@ -23,6 +25,8 @@ COMMENT ON FUNCTION whisperer.check_url(text) IS 'raises 22023 unless this may b
 COMMENT ON FUNCTION whisperer.check_secret(text) IS 'raises 22023 unless this may be a secret_key';
 COMMENT ON FUNCTION whisperer.check_headers(jsonb) IS
     'raises 22023 unless these may be additional_headers';
+COMMENT ON FUNCTION whisperer.check_auth(jsonb, jsonb) IS
+    'raises 22023, naming the key, unless this may be the auth of a hook''s config beside these additional_headers';
 COMMENT ON FUNCTION whisperer.check_retry_config(jsonb) IS
     'raises 22023, naming the key, unless this may be a retry_countdown_config';
 COMMENT ON FUNCTION whisperer.make_secret() IS 'a new whsec_ secret of 32 random bytes';

@@ -154,10 +154,6 @@ BEGIN
     IF jsonb_typeof(config) <> 'object' THEN
         RAISE EXCEPTION 'config must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF config ? 'auth' THEN
-        RAISE EXCEPTION 'config.auth is not supported by this version'
-            USING ERRCODE = 'feature_not_supported', HINT = 'Use additional_headers.';
-    END IF;
     -- The worker holds those of all hooks in memory.
     IF octet_length((config - 'auth')::text) > 8192 THEN
         RAISE EXCEPTION 'config is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
@@ -168,7 +164,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb) IS
-    'raises 22023 or 0A000 for what a hook''s JSON columns must not hold';
+    'raises 22023 for what a hook''s JSON columns must not hold';
 
 -- On what people may write; adoption and the refreshing of names change nothing of it.
 CREATE TRIGGER check_hook

@@ -40,6 +40,8 @@ BEGIN
         PERFORM whisperer.check_secret(set_secret_as.secret_key);
     END IF;
     PERFORM whisperer.check_headers(set_secret_as.additional_headers);
+    PERFORM whisperer.check_auth(whisperer.open_secret(s.hook_id, 'auth', s.auth)::jsonb, set_secret_as.additional_headers)
+    FROM whisperer.secret s WHERE s.hook_id = set_secret_as.hook_id;
     sealed_key := whisperer.seal_secret(set_secret_as.hook_id, 'secret_key', set_secret_as.secret_key);
     sealed_headers := whisperer.seal_secret(set_secret_as.hook_id, 'additional_headers',
                                             nullif(set_secret_as.additional_headers, '{}')::text);

@@ -29,7 +29,7 @@ BEGIN
             USING ERRCODE = 'unique_violation',
                   HINT = 'Change it with whisperer.update_hook, or delete it first.';
     END;
-    PERFORM whisperer.set_secret(hook_id, create_hook.secret_key,
+    PERFORM whisperer.set_secret(hook_id, coalesce(create_hook.secret_key, whisperer.make_secret()),
                                  coalesce(create_hook.additional_headers, '{}'));
     RETURN hook_id;
 END;

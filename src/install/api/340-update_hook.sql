@@ -20,6 +20,10 @@ BEGIN
         RAISE EXCEPTION 'event_type and target_url must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    -- Authorization may move from one to the other: the new ones are checked beside each other.
+    IF changes ?& '{config,additional_headers}' THEN
+        PERFORM whisperer.set_secret(update_hook.hook_id, NULL, '{}');
+    END IF;
     BEGIN
         UPDATE whisperer.hook_definition h
         SET event_type = coalesce(changes->>'event_type', h.event_type),

@@ -9,7 +9,8 @@ AS $$
                               'X-Whisperer-Event', o.event_type,
                               'X-Whisperer-Hook', h.id::text,
                               'webhook-id', replace(o.id::text, '-', ''))
-               || whisperer.masked_headers(h.id),
+               || whisperer.masked_headers(h.id)
+               || CASE WHEN h.config->'auth' ? 'type' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
            CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
                 THEN whisperer.envelope(o.id, o.event_type, o.data) END
     FROM whisperer.outbox o

@@ -21,7 +21,7 @@ BEGIN
         SELECT p.oid::regprocedure AS name,
                p.proname ~ '_as$'
                OR p.proname IN ('request_delivery', 'operator_hooks', 'refuse_delivery', 'require_range', 'replayable', 'set_privilege', 'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
-                                'note_change', 'wake_workers', 'announce',
+                                'note_change', 'wake_workers', 'announce', 'keep_auth',
                                 'seal_secret', 'open_secret', 'secret_is_current', 'reseal_secret', 'require_secret_keeper') AS is_internal
         FROM pg_proc p WHERE p.pronamespace = 'whisperer'::regnamespace
     LOOP

@@ -1,0 +1,48 @@
+-- config.auth: what people write of it goes into whisperer.secret; the hook's config keeps only that
+-- there is one, and of which type.
+
+CREATE FUNCTION whisperer.masked_auth(auth jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN auth ? 'type' THEN jsonb_build_object('type', auth->'type') ELSE '{}' END
+        || CASE WHEN auth ? 'client_certificate' THEN '{"client_certificate": "***"}'::jsonb ELSE '{}' END;
+END;
+COMMENT ON FUNCTION whisperer.masked_auth(jsonb) IS
+    'what of config.auth stays in a hook''s config: its type, and whether there is a client certificate';
+
+-- Runs as the extension's owner, whoever writes; that he may write the row is decided by its
+-- privileges and row-level security.  Nobody can call it or attach it to a table of his own: see
+-- 900-access.  An INSERT finds no secret: ids are not reused.
+CREATE FUNCTION whisperer.keep_auth() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    new_auth jsonb := nullif(NEW.config->'auth', 'null');
+BEGIN
+    -- Being restored: the secret comes by itself.
+    IF TG_OP = 'INSERT' AND NEW.incarnation <> whisperer.my_incarnation() THEN
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'UPDATE' AND new_auth = OLD.config->'auth' THEN
+        RETURN NEW;
+    END IF;
+    NEW.config := NEW.config - 'auth';
+    IF new_auth IS NULL THEN
+        UPDATE whisperer.secret s SET auth = NULL WHERE s.hook_id = NEW.id AND s.auth IS NOT NULL;
+        RETURN NEW;
+    END IF;
+    PERFORM whisperer.check_auth(new_auth, coalesce(
+        (SELECT whisperer.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb
+         FROM whisperer.secret s WHERE s.hook_id = NEW.id), '{}'));
+    INSERT INTO whisperer.secret (hook_id, auth) VALUES (NEW.id, whisperer.seal_secret(NEW.id, 'auth', new_auth::text))
+    ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE SET auth = excluded.auth;
+    NEW.config := NEW.config || jsonb_build_object('auth', whisperer.masked_auth(new_auth));
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.keep_auth() IS
+    'trigger: moves config.auth to where secrets are kept; left as it is shown, it stays as it was';
+
+-- After check_hook, by its name.
+CREATE TRIGGER keep_auth BEFORE INSERT OR UPDATE OF config ON whisperer.hook_definition
+    FOR EACH ROW EXECUTE FUNCTION whisperer.keep_auth();
