@@ -87,7 +87,8 @@ sub release_hold {
 
 # --- the receiver -------------------------------------------------------------------------------
 
-# tls: [key file, certificate file]; options: more of receiver.mjs.
+# tls: [key file, certificate file]; client_ca: certificate file of who must have signed the clients';
+# options: more of receiver.mjs.
 sub new_receiver {
     my ($name, %options) = @_;
     my $folder = PostgreSQL::Test::Utils::tempdir("receiver_$name");
@@ -95,7 +96,8 @@ sub new_receiver {
     my $program = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/receiver.mjs}r;
     $self->{process} = IPC::Run::start(
         [ 'node', $program, '--ready', $self->{ready}, '--log', $self->{log},
-            $options{tls} ? ('--key', $options{tls}[0], '--cert', $options{tls}[1]) : (), @{ $options{options} // [] } ],
+            $options{tls} ? ('--key', $options{tls}[0], '--cert', $options{tls}[1]) : (),
+            $options{client_ca} ? ('--client-ca', $options{client_ca}) : (), @{ $options{options} // [] } ],
         '<', \undef, '>', "$folder/out", '2>', "$folder/err");
     wait_for('the receiver', sub { -e $self->{ready} });
     $self->{port} = PostgreSQL::Test::Utils::slurp_file($self->{ready});
@@ -177,7 +179,7 @@ sub ids {
     return \%times;
 }
 
-# {"path": ..., "steps": [...]} or {"release": true}; see receiver.mjs.
+# {"path": ..., "steps": [...]}, {"release": true} or {"revoke": name}; see receiver.mjs.
 sub control {
     my ($self, $command) = @_;
     require HTTP::Tiny;

@@ -4,6 +4,8 @@
 // 'redirect', 'cookie', 'huge', 'drip', and what hostile.mjs adds.  Steps are used one after the other; the last one stays.
 import { hostile, hostileAtOnce } from './hostile.mjs';
 
+import { credentialKinds } from './credentials.mjs';
+
 const scripts = new Map();
 const failures = new Map();
 const hung = new Set();
@@ -64,11 +66,15 @@ function flaky(response, [percent, status], number) {
     perform(response, chance < Number(percent) ? `status/${status}` : 'ok');
 }
 
-export function answer(request, response, number) {
+export function answer(request, response, number, body) {
     const path = request.url.split('?')[0];
     const script = scripts.get(path);
     if (script) return perform(response, script.length > 1 ? script.shift() : script[0]);
     const [kind, ...rest] = path.slice(1).split('/');
+    if (credentialKinds[kind]) {
+        const [status, text] = credentialKinds[kind](request.headers, body, rest.map(decodeURIComponent));
+        return end(response, status, {}, text);
+    }
     if (kind === 'fail-first') return failFirst(request, response, rest);
     if (kind === 'flaky') return flaky(response, rest, number);
     perform(response, [kind, ...rest].join('/'));

@@ -1,21 +1,23 @@
 // The receiver of tests and demo: a real HTTP server that records every request and answers as told.
 //
-//   node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--tls-max VERSION]] [--slam]
+//   node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
 // the log: {n, at_us, version, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
-// byte of the body has arrived.  The log is written before the answer is sent, so whoever saw an
+// byte of the body has arrived.  With --client-ca a client must show a certificate of that authority,
+// and the line has its subject: {..., client}.  The log is written before the answer is sent, so whoever saw an
 // answer finds the line.
 //
 // What it answers is in the path; a script set by POST /control {"path": ..., "steps": [...]} wins.
 //   /ok /status/500 /delay/1500 /hang /reset /fail-first/2/500/<any> /redirect /huge /drip
-//   /flaky/10/500/<any> /cookie, and those of hostile.mjs
+//   /flaky/10/500/<any> /cookie, and those of hostile.mjs and credentials.mjs
 import { closeSync, openSync, renameSync, writeFileSync, writeSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import { parseArgs } from 'node:util';
 
 import { answer, answerAtOnce, releaseHung, setScript } from './answers.mjs';
+import { revoke } from './credentials.mjs';
 
 const { values: options } = parseArgs({
     options: {
@@ -25,11 +27,12 @@ const { values: options } = parseArgs({
         cert: { type: 'string' },
         'tls-max': { type: 'string' },
         slam: { type: 'boolean' },
+        'client-ca': { type: 'string' },
         help: { type: 'boolean' },
     },
 });
 if (options.help || !options.ready || !options.log) {
-    console.log('usage: node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--tls-max VERSION]] [--slam]');
+    console.log('usage: node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]');
     process.exit(options.help ? 0 : 2);
 }
 
@@ -46,6 +49,10 @@ function text(body) {
     }
 }
 
+function client(request) {
+    return options['client-ca'] ? { client: request.socket.getPeerCertificate().subject?.CN } : {};
+}
+
 // One write for all requests of a turn of the event loop; then their answers.
 function flush() {
     const batch = pending;
@@ -58,7 +65,7 @@ function record(request, body, respond) {
     const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
     const headers = request.rawHeaders ?? Object.entries(request.headers).flat();
     const n = ++count;
-    const line = JSON.stringify({ n, at_us, version: request.httpVersion, method: request.method, path: request.url, headers, ...text(body) });
+    const line = JSON.stringify({ n, at_us, version: request.httpVersion, method: request.method, path: request.url, headers, ...client(request), ...text(body) });
     pending.push({ line: line + '\n', respond: () => respond(n) });
     if (pending.length === 1) setImmediate(flush);
 }
@@ -66,6 +73,7 @@ function record(request, body, respond) {
 function control(body, response) {
     const command = JSON.parse(body.toString() || '{}');
     if (command.release) releaseHung();
+    if (command.revoke) revoke(command.revoke);
     if (command.path) setScript(command.path, command.steps);
     response.writeHead(200);
     response.end(JSON.stringify({ count }));
@@ -79,7 +87,7 @@ function handle(request, response) {
     request.on('end', () => {
         const body = Buffer.concat(chunks);
         if (request.url === '/control') control(body, response);
-        else record(request, body, (n) => answer(request, response, n));
+        else record(request, body, (n) => answer(request, response, n, body));
     });
 }
 
@@ -87,7 +95,8 @@ function handle(request, response) {
 function tls() {
     const files = { key: readFileSync(options.key), cert: readFileSync(options.cert) };
     const old = { minVersion: 'TLSv1', maxVersion: options['tls-max'], ciphers: 'DEFAULT@SECLEVEL=0' };
-    return { allowHTTP1: true, ...files, ...(options['tls-max'] ? old : {}) };
+    const clients = options['client-ca'] && { ca: readFileSync(options['client-ca']), requestCert: true, rejectUnauthorized: true };
+    return { allowHTTP1: true, ...files, ...(options['tls-max'] ? old : {}), ...clients };
 }
 
 const server = options.key

@@ -1,0 +1,86 @@
+# Receivers that want a client certificate: each hook shows its own, on connections of its own.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $folder = PostgreSQL::Test::Utils::tempdir('certificates');
+sub openssl {
+    run_log([ 'openssl', @_ ]) or die 'openssl failed';
+}
+openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=authority', '-keyout', "$folder/ca.key", '-out', "$folder/ca.crt");
+
+# Signed by the authority.
+sub certificate {
+    my ($name) = @_;
+    openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', "/CN=$name", '-keyout', "$folder/$name.key", '-out', "$folder/$name.csr");
+    append_to_file("$folder/$name.ext", "subjectAltName=IP:127.0.0.1\n");
+    openssl('x509', '-req', '-in', "$folder/$name.csr", '-CA', "$folder/ca.crt", '-CAkey', "$folder/ca.key", '-CAcreateserial',
+        '-days', '2', '-extfile', "$folder/$name.ext", '-out', "$folder/$name.crt");
+}
+certificate($_) for qw(server ann bob);
+
+my $node = new_node('certificates', extra => "whisperer.ca_file = '$folder/ca.crt'\n");
+my $receiver = new_receiver('certificates', tls => [ "$folder/server.key", "$folder/server.crt" ], client_ca => "$folder/ca.crt");
+$node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
+
+sub identity {
+    my ($name, $more) = @_;
+    return JSON::PP::encode_json({
+        auth => {
+            client_certificate => slurp_file("$folder/$name.crt"),
+            client_key => slurp_file("$folder/$name.key"),
+            %{ $more // {} },
+        } });
+}
+
+sub hook {
+    my ($path, $config) = @_;
+    return $node->safe_psql('postgres', "SELECT whisperer.create_hook('e', '" . $receiver->url($path) . "', config => '$config')");
+}
+
+sub deliver {
+    $node->safe_psql('postgres', "SELECT whisperer.deliver_event('e', json_build_object('n', g)) FROM generate_series(1, 40) g");
+    wait_idle($node);
+}
+
+# Whose certificates came with the requests for a path.
+sub clients {
+    my ($path) = @_;
+    my %seen = map { ($_->{client} // 'nobody') => 1 } $receiver->requests($path);
+    return join ' ', sort keys %seen;
+}
+
+my $ann = hook('/ok/ann', identity('ann'));
+my $bob = hook('/auth/bearer/t', identity('bob', { type => 'bearer', token => 't' }));
+my $nobody = hook('/ok/nobody', '{}');
+deliver() for 1 .. 3;
+is(clients('/ok/ann'), 'ann', 'a hook shows its own certificate');
+is(clients('/auth/bearer/t'), 'bob', 'and so does another at the same server, beside a token');
+is(scalar(() = $receiver->requests('/ok/ann')), 120, 'every event has arrived');
+is($node->safe_psql('postgres', "SELECT DISTINCT state FROM whisperer.delivery WHERE hook_id = $bob"), 'delivered', 'with both credentials');
+is(scalar(() = $receiver->requests('/ok/nobody')), 0, 'a hook without one borrows no connection');
+like($node->safe_psql('postgres', "SELECT DISTINCT error FROM whisperer.delivery WHERE hook_id = $nobody AND retry_count = 1"),
+    qr/^TLS failure: .*certificate required/, 'and the ledger says what is missing');
+is($node->safe_psql('postgres', "SELECT config FROM whisperer.hook WHERE id = $bob"),
+    '{"auth": {"type": "bearer", "client_certificate": "***"}}', 'the config shows that there is one');
+
+# Another certificate in place of the first, at the same address.
+$node->safe_psql('postgres', "SELECT whisperer.update_hook($ann, jsonb_build_object('config', '" . identity('bob') . "'::jsonb))");
+deliver();
+my @anns = map { $_->{client} } $receiver->requests('/ok/ann');
+is(scalar(grep { $_ eq 'bob' } @anns[120 .. $#anns]), 40, 'a new certificate is used from the next request on');
+
+# What could never work is refused when it is written.
+openssl('pkey', '-in', "$folder/ann.key", '-aes256', '-passout', 'pass:x', '-out', "$folder/locked.key");
+sub refusal {
+    my ($certificate, $key) = @_;
+    my $config = JSON::PP::encode_json({ auth => { client_certificate => slurp_file("$folder/$certificate"), client_key => slurp_file("$folder/$key") } });
+    my (undef, undef, $error) = $node->psql('postgres', "\\set VERBOSITY sqlstate\n\\set VERBOSITY verbose\nSELECT whisperer.update_hook($ann, jsonb_build_object('config', '$config'::jsonb))");
+    return $error;
+}
+like(refusal('ann.crt', 'bob.key'), qr/22023: config\.auth key "client_key" does not belong to client_certificate.*HINT:/s, 'a key of another certificate');
+like(refusal('ann.crt', 'locked.key'), qr/22023: config\.auth key "client_key" has a passphrase.*HINT:/s, 'a key with a passphrase');
+
+done_testing();
