@@ -46,3 +46,6 @@ COMMENT ON FUNCTION whisperer.keep_auth() IS
 -- After check_hook, by its name.
 CREATE TRIGGER keep_auth BEFORE INSERT OR UPDATE OF config ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer.keep_auth();
+
+COMMENT ON COLUMN whisperer.hook.config IS
+    'a JSON object of yours, which config_filter of an event is compared with; its key auth holds credentials for the receiver, is kept with the secrets and shown by type only';
