@@ -135,8 +135,6 @@ void CurlTransport::start(WireLane& lane, WireRequest request) {
 }
 
 void CurlTransport::cancel(WireLane& lane, const void* cookie) {
-    // One that could not be started has its result here already.
-    std::erase_if(results_, [&](const WireResult& result) { return result.cookie == cookie; });
     auto& curl_lane = static_cast<CurlLane&>(lane);
     CurlRequest* request = curl_lane.find(cookie);
     if (request == nullptr)

@@ -21,11 +21,13 @@ void keep_own_body(Outcome& outcome, const Queued& delivery) {
 }  // namespace
 
 void Dispatcher::collect() {
-    results_.clear();
-    wire_.take_results(results_);
-    for (WireResult& result : results_)
-        take_result(*static_cast<InFlight*>(result.cookie), std::move(result));
-    results_.clear();
+    // Until there is none: a second request of an attempt may end as it is started.
+    do {
+        results_.clear();
+        wire_.take_results(results_);
+        for (WireResult& result : results_)
+            take_result(*static_cast<InFlight*>(result.cookie), std::move(result));
+    } while (!results_.empty());
 }
 
 void Dispatcher::note_lookup(const Target& target, WireResult& result) {

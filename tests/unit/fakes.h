@@ -1,5 +1,7 @@
 // A clock that stands still until it is told, and a wire that answers when it is told.
 #pragma once
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -51,10 +53,7 @@ class FakeWire final : public Wire {
                         request.target->url, *request.hook_headers, request.identity != nullptr});
         running.push_back(request.cookie);
     }
-    void cancel(WireLane&, const void* cookie) override {
-        std::erase(running, cookie);
-        std::erase_if(results, [&](const WireResult& result) { return result.cookie == cookie; });
-    }
+    void cancel(WireLane&, const void* cookie) override { std::erase(running, cookie); }
     void step() override {}
     void push_started() override {}
     void take_results(std::vector<WireResult>& taken) override {
@@ -70,6 +69,10 @@ class FakeWire final : public Wire {
     // Ends the oldest running request: by a status, 0: could not connect, -1: connection lost.
     void answer(int status, microseconds elapsed = milliseconds(1),
                 const std::string& response = "") {
+        if (running.empty()) {
+            ADD_FAILURE() << "no request is running";
+            return;
+        }
         WireResult result;
         result.cookie = running.front();
         result.end = status > 0 ? WireEnd::Answered : WireEnd::Failed;
