@@ -51,11 +51,20 @@ class FakeWire final : public Wire {
                 hook = line.substr(18);
         sent.push_back({request.cookie, *request.body, request.attempt_headers, hook,
                         request.target->url, *request.hook_headers, request.identity != nullptr});
-        running.push_back(request.cookie);
+        if (request.target->url == refused_url) {
+            results.push_back({});
+            results.back().cookie = request.cookie;
+            results.back().error = "refused";
+        } else {
+            running.push_back(request.cookie);
+        }
     }
     void cancel(WireLane&, const void* cookie) override { std::erase(running, cookie); }
     void step() override {}
-    void push_started() override {}
+    void push_started() override {
+        std::move(results_of_push.begin(), results_of_push.end(), std::back_inserter(results));
+        results_of_push.clear();
+    }
     void take_results(std::vector<WireResult>& taken) override {
         for (WireResult& result : results)
             taken.push_back(std::move(result));
@@ -108,6 +117,8 @@ class FakeWire final : public Wire {
     std::vector<Sent> sent;
     std::vector<void*> running;
     std::vector<WireResult> results;
+    std::vector<WireResult> results_of_push;  // end while what was started is pushed out
+    std::string refused_url;                  // requests to it end as they are started
 };
 
 }  // namespace whisperer::engine

@@ -1,66 +1,8 @@
 // Hooks whose token is fetched: when, how often, and what becomes of the deliveries meanwhile.
-#include "dispatcher_fixture.h"
+#include "token_fixture.h"
 
 namespace whisperer::engine {
 namespace {
-
-constexpr const char* oauth2 =
-    R"({"type":"oauth2","token_url":"http://192.0.2.9/token","client_id":"me",
-        "client_secret":"s3"})";
-constexpr const char* token_auth =
-    R"({"type":"token","url":"http://192.0.2.9/login","username":"u","password":"p",
-        "token_key":"a.b"})";
-
-class TokenTest : public DispatcherTest {
-  protected:
-    void put_fetching(std::int64_t id = 1, const char* auth = oauth2,
-                      const char* url = "http://192.0.2.1/", double rate_limit = 0) {
-        put(id, "", url, rate_limit, auth);
-    }
-
-    void submit_many(int count, std::uint64_t first = 1) {
-        for (int i = 0; i < count; ++i)
-            submit(1, first + static_cast<std::uint64_t>(i));
-    }
-
-    // Answers the fetch that is running.
-    std::vector<Outcome> give_token(const std::string& name, const std::string& expires_in = "") {
-        const std::string more = expires_in.empty() ? "" : ",\"expires_in\":" + expires_in;
-        EXPECT_TRUE(wire.sent.back().hook.empty()) << "a token was asked for";
-        wire.answer(200, milliseconds(1), R"({"access_token":")" + name + "\"" + more + "}");
-        return pump();
-    }
-
-    // Goes on until all is answered: tokens t<n>, deliveries by the status.
-    std::vector<Outcome> run(int status, const std::string& expires_in = "") {
-        std::vector<Outcome> all = pump();
-        while (!wire.running.empty()) {
-            const auto request =
-                std::find_if(wire.sent.rbegin(), wire.sent.rend(),
-                             [&](const auto& one) { return one.cookie == wire.running.front(); });
-            if (request->hook.empty())
-                wire.answer(200, milliseconds(1),
-                            R"({"access_token":"t)" + std::to_string(fetches()) + "\"" +
-                                (expires_in.empty() ? "" : ",\"expires_in\":" + expires_in) + "}");
-            else
-                wire.answer(status);
-            for (Outcome& outcome : pump())
-                all.push_back(std::move(outcome));
-        }
-        return all;
-    }
-
-    std::size_t fetches() const {
-        return static_cast<std::size_t>(std::count_if(
-            wire.sent.begin(), wire.sent.end(), [](const auto& one) { return one.hook.empty(); }));
-    }
-
-    static int count(const std::vector<Outcome>& outcomes, WhispererOutcomeKind kind) {
-        return static_cast<int>(
-            std::count_if(outcomes.begin(), outcomes.end(),
-                          [&](const Outcome& outcome) { return outcome.kind == kind; }));
-    }
-};
 
 TEST_F(TokenTest, OneFetchServesAllThatIsQueued) {
     put_fetching();
@@ -138,7 +80,7 @@ TEST_F(TokenTest, A401IsAnsweredWithAFreshTokenOnce) {
     pump();
     wire.answer(401);
     EXPECT_TRUE(pump().empty()) << "the attempt goes on";
-    const auto delivered = give_token("t2");
+    give_token("t2");
     EXPECT_EQ(wire.sent.back().authorization(), "Bearer t2");
     wire.answer(200);
     const auto ended = pump();
@@ -351,6 +293,23 @@ TEST_F(TokenTest, DroppingAHookDuringTheFetchConsumesNoAttempt) {
     EXPECT_EQ(count(run(200), WhispererDelivered), 1);
 }
 
+TEST_F(TokenTest, AFetchRefusedAsItStartsIsToldInTheSamePump) {
+    put_fetching();
+    submit(1, 1);
+    run(200);
+    submit(1, 2);
+    pump();
+    put(2, "", "http://name.example/");
+    wire.lookups_now = lookups_max;  // a lane that finds no room: the pump looks once
+    submit(2, 3);
+    wire.refused_url = "http://192.0.2.9/token";
+    wire.answer(401);
+    std::swap(wire.results, wire.results_of_push);
+    const auto ended = pump();
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].error, "token: refused");
+}
+
 TEST_F(TokenTest, OtherCredentialsNeedAnotherToken) {
     put_fetching();
     submit(1, 1);
@@ -424,61 +383,6 @@ TEST_F(TokenTest, LookUpsBoundWhatIsSentWithATokenThatCame) {
     wire.lookups_now = 0;
     EXPECT_EQ(dispatcher.wait_ms(), 0);
     EXPECT_EQ(count(run(200), WhispererDelivered), 1);
-}
-
-class DivertedTokenTest : public TokenTest {
-  protected:
-    void divert(const char* url) {
-        WhispererSettings settings = small_settings();
-        settings.divert_to = span(url);
-        dispatcher.configure(std::make_shared<const Settings>(settings));
-    }
-
-    static bool mentions(const FakeWire::Sent& sent, const std::string& text) {
-        for (const HeaderLines* lines : {&sent.headers, &sent.hook_headers})
-            for (const std::string& line : *lines)
-                if (line.find(text) != std::string::npos)
-                    return true;
-        return false;
-    }
-};
-
-TEST_F(DivertedTokenTest, TheSinkSeesNoCredentials) {
-    divert("http://192.0.2.7/sink");
-    put_fetching(1);
-    put(2, "", "http://192.0.2.1/", 0, R"({"type":"basic","username":"u","password":"p"})",
-        R"({"X-Api-Key":"k3y"})");
-    submit(1, 1);
-    submit(2, 2);
-    EXPECT_EQ(count(run(200), WhispererDelivered), 2);
-    EXPECT_EQ(wire.sent.size(), 2U);
-    for (const auto& sent : wire.sent) {
-        EXPECT_EQ(sent.url, "http://192.0.2.7/sink");
-        EXPECT_EQ(sent.authorization(), "");
-        EXPECT_FALSE(mentions(sent, "k3y"));
-        EXPECT_TRUE(mentions(sent, "webhook-id: "));
-    }
-    submit(1, 3);
-    EXPECT_EQ(count(run(401), WhispererRetry), 1);
-    EXPECT_EQ(wire.sent.size(), 3U) << "a sink that asks for a token gets none";
-    divert("");
-    submit(2, 4);
-    run(200);
-    EXPECT_EQ(wire.sent.back().authorization(), "Basic dTpw");
-    EXPECT_TRUE(mentions(wire.sent.back(), "k3y"));
-}
-
-TEST_F(DivertedTokenTest, DivertingDuringTheFetch) {
-    put_fetching();
-    submit(1, 1);
-    pump();
-    divert("http://192.0.2.7/sink");
-    give_token("t1");
-    EXPECT_EQ(wire.sent.back().url, "http://192.0.2.7/sink");
-    EXPECT_EQ(wire.sent.back().authorization(), "");
-    divert("");
-    wire.answer(401);
-    EXPECT_EQ(count(pump(), WhispererRetry), 1) << "it was the sink's answer";
 }
 
 }  // namespace
