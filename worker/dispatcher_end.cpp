@@ -41,7 +41,7 @@ void Dispatcher::note_lookup(const Target& target, WireResult& result) {
 
 void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
     const bool is_fetch = flight.lane->fetcher == &flight;
-    note_lookup(is_fetch                ? *flight.hook->auth().token_target()
+    note_lookup(is_fetch               ? *flight.hook->auth().token_target()
                 : settings_->divert_to ? *settings_->divert_to
                                        : *flight.hook->target(),
                 result);
