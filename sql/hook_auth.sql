@@ -4,7 +4,7 @@ CREATE ROLE regress_ann; CREATE ROLE regress_bob;
 GRANT USAGE ON SCHEMA whisperer TO regress_ann, regress_bob;
 SELECT whisperer.register_event('authorized');
 SELECT whisperer.allow('authorized', r, 'subscribe') FROM unnest('{regress_ann,regress_bob}'::regrole[]) r;
-CREATE FUNCTION stored(bigint) RETURNS jsonb LANGUAGE sql SECURITY DEFINER AS 'SELECT auth FROM whisperer.secret WHERE hook_id = $1';
+CREATE FUNCTION stored(bigint) RETURNS jsonb LANGUAGE sql SECURITY DEFINER AS 'SELECT auth::jsonb FROM whisperer.secret WHERE hook_id = $1';
 CREATE FUNCTION shown(bigint) RETURNS jsonb LANGUAGE sql AS 'SELECT config FROM whisperer.hook WHERE id = $1';
 SET ROLE regress_ann;
 

@@ -79,10 +79,11 @@ is(storage(), 'plain||1', 'and secret_storage says so');
 # With one, what is new is sealed, and what is old when it is asked for.
 write_keys("# keys\n$first\n");
 set('whisperer.secret_key_file', $key_file);
-my $new = hook('new', "secret_key => 'sealed-secret'", q(additional_headers => '{"X-Token": "sealed-token"}'));
+my $new = hook('new', "secret_key => 'sealed-secret'", q(additional_headers => '{"X-Token": "sealed-token"}'),
+    q(config => '{"auth": {"type": "bearer", "token": "sealed-bearer"}}'));
 my $signing = hook('signing', 'secret_key => whisperer.make_signing_key()');
 like(storage(), qr/^plain\|\|1\nsealed\|[0-9a-f]{16}\|2$/, 'what was there stays as it was');
-ok(!is_stored(qr/sealed-secret|sealed-token/), 'what is new is not to be seen');
+ok(!is_stored(qr/sealed-secret|sealed-token|sealed-bearer/), 'what is new is not to be seen');
 is(sql('SELECT whisperer.reencrypt_secrets()'), 1, 'reencrypt_secrets changes what was not sealed');
 is(sql('SELECT whisperer.reencrypt_secrets()'), 0, 'and nothing a second time');
 my ($key_id) = storage() =~ /^sealed\|([0-9a-f]{16})\|3$/;
@@ -101,6 +102,7 @@ ok(verifies_body(request_of('new', 1), 'sealed-secret'), 'one that was sealed fr
 ok(verifies_v1a(request_of('signing', 1), sql("SELECT whisperer.hook_public_key($signing)")), 'so does a signing key');
 is(Whisperer::Receiver::header(request_of('old', 1), 'x-token'), 'plain-token', 'headers are sent');
 is(Whisperer::Receiver::header(request_of('new', 1), 'x-token'), 'sealed-token', 'of both');
+is(Whisperer::Receiver::header(request_of('new', 1), 'authorization'), 'Bearer sealed-bearer', 'and credentials');
 
 # Rotation of a hook's secret moves the old one to another column.
 sql("SELECT whisperer.rotate_secret($new, 'newer-secret')");

@@ -78,7 +78,13 @@ my @steps = (
     'SELECT whisperer.rotate_secret(2)',
     "SELECT whisperer.update_hook(3, jsonb_build_object('secret_key', " . secret('updated', "$text-updated") . '))',
     (map { "CALL whisperer.ping_hook($_)" } 1, 2, 4),
+    "SELECT whisperer.update_hook(2, jsonb_build_object('additional_headers', null, 'config', jsonb_build_object('auth', " .
+        secret('basic', qq({"type": "basic", "username": "u", "password": "$token-basic"})) . '::jsonb)))',
     # What is refused, with the secret in the arguments.
+    "SELECT whisperer.update_hook(3, jsonb_build_object('config', jsonb_build_object('auth', " .
+        secret('beside', qq({"type": "bearer", "token": "$token-beside"})) . '::jsonb)))',
+    "SELECT whisperer.update_hook(2, jsonb_build_object('config', jsonb_build_object('auth', " .
+        secret('bad_auth', qq({"type": "bearer", "token": "$token-bad\\n", "client_key": "$token-key"})) . '::jsonb)))',
     "SELECT whisperer.rotate_secret(1, " . secret('bad_whsec', "whsec_$previous not base64") . ')',
     "SELECT whisperer.rotate_secret(1, " . secret('bad_whsk', "whsk_$previous") . ')',
     "SELECT whisperer.rotate_secret(99, $rotated)",
