@@ -46,7 +46,7 @@ sub grep_lines {
 
 my @src = files(qr/\.(cpp|h)$/, 'src');
 my @engine = files(qr/\.(cpp|h)$/, 'worker');
-my @unit = files(qr/\.(cpp|h)$/, 'tests/unit', 'tests/bench');
+my @unit = files(qr/\.(cpp|h)$/, 'tests/unit', 'tests/fuzz', 'tests/bench');
 my @cpp = (@src, @engine, @unit);
 my @sql = files(qr/\.sql$/, 'src/install');
 my @scripts = files(qr/(\.(pl|pm|mjs|spec)$|\/(run|setup|tree|demo|drain|isolation)$|\.sh$)/, 'tests');

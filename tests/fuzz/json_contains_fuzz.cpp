@@ -1,0 +1,64 @@
+// Containment of JSON texts.  The input is data, a byte 0xFF, and the filter; without that byte the
+// text is both.
+#include "json_contains.h"
+
+#include <nlohmann/json.hpp>
+
+#include "json_scanner.h"
+#include "property.h"
+
+using namespace whisperer::engine;
+
+namespace {
+
+constexpr std::int64_t plenty = 10'000'000;
+
+bool is_json(std::string_view text) {
+    std::int64_t steps = plenty;
+    try {
+        JsonScanner::validate(text, steps);
+        return true;
+    } catch (const JsonGaveUp&) {
+        return false;
+    }
+}
+
+// Of containers in each other; more than there are when brackets stand in strings.
+int depth_of(std::string_view text) {
+    int depth = 0;
+    int deepest = 0;
+    for (char c : text) {
+        depth += c == '[' || c == '{' ? 1 : 0;
+        depth -= (c == ']' || c == '}') && depth > 0 ? 1 : 0;
+        deepest = std::max(deepest, depth);
+    }
+    return deepest;
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+    const std::string_view input = text_of(bytes, size);
+    const std::size_t middle = std::min(input.find('\xFF'), input.size());
+    const std::string_view data = input.substr(0, middle);
+    const std::string_view filter = middle < size ? input.substr(middle + 1) : data;
+    const int result = json_contains(data, filter, plenty);
+    HOLDS(result >= -1 && result <= 1);
+    HOLDS(result == -1 || (is_json(data) && is_json(filter)));
+    // Whatever a strict parser takes is JSON to us, too; it steps over a byte order mark.
+    HOLDS(is_json(data) || data.starts_with("\xEF") || !nlohmann::json::accept(data));
+    for (std::string_view text : {data, filter})
+        if (is_json(text) && depth_of(text) <= filter_depth_max)
+            HOLDS(json_contains(text, text, plenty) == 1);
+    // Fewer steps: the same answer or none.
+    for (std::int64_t steps : {0, 1, 10, 100, 1000}) {
+        const int hasty = json_contains(data, filter, steps);
+        HOLDS(hasty == result || hasty == -1);
+    }
+    if (result == 1 && is_json(data)) {
+        HOLDS(json_contains('[' + std::string(data) + ']', '[' + std::string(filter) + ']',
+                            plenty) == 1 ||
+              depth_of(filter) >= filter_depth_max || filter.find_first_of("[{") != 0);
+    }
+    return 0;
+}
