@@ -45,12 +45,14 @@ std::string CurlRequest::refusal(const WireRequest& request) const {
     if (settings.proxy.empty())
         return {};
     // Behind a proxy the guard sees only the proxy, so what can be said without it is said here.
-    if (const auto address = Address::parse(target.host))
-        return settings.guard.allows(*address, target.port)
-                   ? std::string()
-                   : "address " + target.host + " is not allowed";
-    if (target.host == "localhost" || target.host.ends_with(".localhost"))
-        return "host " + target.host + " is not allowed";
+    std::string host = target.host;
+    if (host.ends_with('.'))
+        host.pop_back();
+    if (const auto address = Address::parse(host))
+        return settings.guard.allows(*address, target.port) ? std::string()
+                                                            : "address " + host + " is not allowed";
+    if (host == "localhost" || host.ends_with(".localhost"))
+        return "host " + host + " is not allowed";
     return {};
 }
 

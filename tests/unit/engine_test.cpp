@@ -362,16 +362,16 @@ TEST_F(EngineTest, GoesThroughTheProxyAndGuardsBeforeIt) {
     driver.settings.proxy = span_of(url);
     driver.settings.allowed_networks = {nullptr, 0};
     ASSERT_EQ(driver.configure(), WhispererOk);
-    ASSERT_EQ(driver.put_hook(1, "http://customer.example/x"), WhispererOk);
-    ASSERT_EQ(driver.put_hook(2, "http://10.0.0.1/x"), WhispererOk);
-    ASSERT_EQ(driver.put_hook(3, "http://localhost/x"), WhispererOk);
-    for (std::int64_t id = 1; id <= 3; ++id)
+    std::int64_t id = 0;
+    for (const char* host : {"a.example", "10.0.0.1", "localhost", "localhost.", "127.0.0.1."}) {
+        ASSERT_EQ(driver.put_hook(++id, "http://" + std::string(host) + "/x"), WhispererOk);
         ASSERT_EQ(driver.submit(static_cast<std::uint64_t>(id), id), WhispererOk);
-    ASSERT_TRUE(driver.run_for(&proxy, 3));
+    }
+    ASSERT_TRUE(driver.run_for(&proxy, static_cast<std::size_t>(id)));
     for (const Got& got : driver.got)
         EXPECT_EQ(got.kind, got.token == 1 ? WhispererDelivered : WhispererRetry) << got.error;
     ASSERT_EQ(proxy.requests.size(), 1U);
-    EXPECT_EQ(proxy.requests[0].request_line, "POST http://customer.example/x HTTP/1.1");
+    EXPECT_EQ(proxy.requests[0].request_line, "POST http://a.example/x HTTP/1.1");
     driver.settings.proxy = {nullptr, 0};
 }
 
