@@ -126,6 +126,8 @@ while ($api =~ /CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) whisperer\.(\w+
 check('every public function and view has a COMMENT', '\df+ shows it: what it does, units, errors.', @silent);
 check('an install script adopts nothing', 'No IF NOT EXISTS, no OR REPLACE: somebody may have planted the object.',
     grep_lines(qr/IF NOT EXISTS|OR REPLACE/, 0, @sql));
+check('documents name files that are there', 'Name the test that shows it now.',
+    map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|docs)\/[\w.\/-]+\.\w+)`/g } grep { -e } 'SECURITY.md', 'README.md', glob 'docs/*.md');
 check('released scripts are frozen', 'Change the schema by a delta in src/install/updates.',
     -e 'src/install/released/SHA256SUMS' ? grep { !/: OK$/ } split /\n/, `cd src/install/released && sha256sum -c SHA256SUMS 2>&1` : ());
 
