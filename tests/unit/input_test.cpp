@@ -101,8 +101,8 @@ TEST(Url, HostsArePlainAscii) {
         EXPECT_THAT(url_error("http://" + std::string(host) + "/"), HasSubstr("no host name has"))
             << host;
     EXPECT_EQ(url_error("http://example.com/\xC3\xBC"), "");
-    for (const char* host :
-         {"a%00b", "a%20b", "a%0d%0ab", "a%2fb", "a%40b", "a%4", "127.0.0.1%", "[::1]x"})
+    for (const char* host : {"a%00b", "a%20b", "a%0d%0ab", "a%2fb", "a%40b", "a%4", "127.0.0.1%",
+                             "a|b", "a~b", "[::1]x"})
         EXPECT_NE(url_error("http://" + std::string(host) + "/"), "") << host;
 }
 
