@@ -3,7 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include <chrono>
+#include <ctime>
 #include <map>
 
 #include "dispatcher_fixture.h"
@@ -367,7 +367,7 @@ TEST_F(CircuitDispatchTest, AClosedCircuitDoesNotPostponeLaterReturns) {
 // Ten hooks for a week, an event a minute, one of which fails always.  The host reads as it is
 // told: retries of a hook only when hook_wait_ms is 0.
 TEST_F(CircuitDispatchTest, AWeekOfOneFailingHook) {
-    const auto began = std::chrono::steady_clock::now();
+    const std::clock_t began = std::clock();
     constexpr std::int64_t failing = 10;
     constexpr int minutes = 7 * 24 * 60;
     for (std::int64_t hook = 1; hook <= 10; ++hook)
@@ -408,7 +408,7 @@ TEST_F(CircuitDispatchTest, AWeekOfOneFailingHook) {
     EXPECT_GE(attempts_of_failing, 7 * 24 * 5);
     EXPECT_LE(attempts_of_failing, 7 * 24 * 6 + 20);
 #ifndef __SANITIZE_ADDRESS__
-    EXPECT_LT(std::chrono::steady_clock::now() - began, seconds(1));
+    EXPECT_LT(std::clock() - began, CLOCKS_PER_SEC) << "more than a second of the processor";
 #else
     (void)began;
 #endif
