@@ -55,19 +55,18 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
     return true;
 }
 
-// One transaction gives every worker of the new number its row, from the one furthest behind.
+// One transaction gives every worker of the new number its row, from the one furthest behind.  Of
+// two snapshots with the same end the one with more running transactions is the earlier.
 void share_out_again(const Bookmark* bookmark) {
     const Oid types[] = {INT2OID, INT8OID};
     Datum values[] = {Int16GetDatum(bookmark->workers), Int64GetDatum(my_incarnation())};
     int result = SPI_execute_with_args(
         "WITH old AS (DELETE FROM whisperer.bookmark WHERE incarnation = $2 RETURNING *), "
-        "behind AS ((SELECT seen, reading, place_xid, place_id FROM old ORDER BY "
-        "pg_snapshot_xmax(seen), pg_snapshot_xmin(seen), place_xid, place_id LIMIT 1) UNION ALL "
-        "SELECT '1:1:', '1:1:', '0', '00000000-0000-0000-0000-000000000000' "
-        "WHERE NOT EXISTS (SELECT FROM old)) "
-        "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading, place_xid, "
-        "place_id) SELECT w, $2, $1, b.seen, b.reading, b.place_xid, b.place_id "
-        "FROM behind b, generate_series(0, $1 - 1) AS w",
+        "behind AS ((SELECT seen FROM old ORDER BY pg_snapshot_xmax(seen), "
+        "(SELECT count(*) FROM pg_snapshot_xip(seen)) DESC LIMIT 1) UNION ALL "
+        "SELECT '1:1:' WHERE NOT EXISTS (SELECT FROM old)) "
+        "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading) "
+        "SELECT w, $2, $1, b.seen, b.seen FROM behind b, generate_series(0, $1 - 1) AS w",
         lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)
         elog(ERROR, "could not write whisperer.bookmark");

@@ -9,6 +9,15 @@
 
 namespace whisperer::pg {
 
+// SQL: whether some worker of its incarnation may not be through with the row o of the outbox.
+// marks is a materialized copy of the bookmarks.  Each of them is asked: of two places in different
+// windows neither need be the earlier one.
+#define UNDONE_BY_SOME                                                                     \
+    "(NOT EXISTS (SELECT FROM marks m WHERE m.incarnation = o.incarnation) OR EXISTS "     \
+    "(SELECT FROM marks m WHERE m.incarnation = o.incarnation AND NOT "                    \
+    "(pg_visible_in_snapshot(o.xid, m.seen) OR (pg_visible_in_snapshot(o.xid, m.reading) " \
+    "AND (o.xid, o.id) <= (m.place_xid, m.place_id)))))"
+
 struct Bookmark {
     int worker;
     int workers;
@@ -19,7 +28,8 @@ struct Bookmark {
 };
 
 // In a writing transaction: finds the worker's row or makes it.  When the number of workers has
-// changed, every worker starts from the one that was furthest behind: the ledger knows the rest.
+// changed, every worker starts from the window's start that was furthest behind: the ledger knows
+// the rest.
 // The window of the place is allocated in context.
 Bookmark load_bookmark(MemoryContext context, int worker, int workers);
 

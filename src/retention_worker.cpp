@@ -5,6 +5,7 @@
 // transaction.  Its statements take snapshots of their own, after the lock.  It waits for no lock:
 // an INSERT or a read that came after us would wait behind our waiting.
 #include "retention.h"
+#include "bookmark.h"
 #include "record.h"
 #include "session.h"
 #include "settings.h"
@@ -40,14 +41,10 @@ bool lock_soon(Oid table, LOCKMODE mode) {
 
 const char* slot_query(int16 slot) {
     return psprintf(
-        "WITH behind AS (SELECT * FROM whisperer.bookmark WHERE incarnation = $1 ORDER BY "
-        "pg_snapshot_xmax(seen), pg_snapshot_xmin(seen), place_xid, place_id LIMIT 1) "
+        "WITH marks AS MATERIALIZED (SELECT * FROM whisperer.bookmark WHERE incarnation = $1) "
         "SELECT count(*), count(*) FILTER (WHERE o.created_at >= $2), "
-        "count(*) FILTER (WHERE o.incarnation = $1 AND (b.seen IS NULL OR NOT "
-        "(pg_visible_in_snapshot(o.xid, b.seen) OR (pg_visible_in_snapshot(o.xid, b.reading) "
-        "AND (o.xid, o.id) <= (b.place_xid, b.place_id))))), "
-        "count(*) FILTER (WHERE o.incarnation <> $1) "
-        "FROM whisperer.outbox_%d o LEFT JOIN behind b ON true",
+        "count(*) FILTER (WHERE o.incarnation = $1 AND " UNDONE_BY_SOME
+        "), count(*) FILTER (WHERE o.incarnation <> $1) FROM whisperer.outbox_%d o",
         slot);
 }
 

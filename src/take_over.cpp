@@ -20,19 +20,13 @@ enum CarriedColumn {
 };
 
 // All rows are read, because nothing but (xid, id) is indexed; once in the life of a restored
-// database.  Of several bookmarks the one furthest behind counts: the ledger has what the others
-// were ahead.
+// database.  What some worker had not done is undone: the ledger has what the others did.
 constexpr const char* carried_query =
-    "WITH behind AS MATERIALIZED (SELECT DISTINCT ON (incarnation) incarnation, seen, reading, "
-    "place_xid, place_id FROM whisperer.bookmark WHERE incarnation <> $3 ORDER BY incarnation, "
-    "pg_snapshot_xmax(seen), pg_snapshot_xmin(seen), place_xid, place_id) "
-    "SELECT " PAGE_COLUMNS
-    ", o.incarnation, o.incarnation <> $3 AND (b.seen IS NULL OR NOT "
-    "(pg_visible_in_snapshot(o.xid, b.seen) OR (pg_visible_in_snapshot(o.xid, b.reading) "
-    "AND (o.xid, o.id) <= (b.place_xid, b.place_id)))) "
-    "FROM (SELECT " PAGE_COLUMNS
+    "WITH marks AS MATERIALIZED (SELECT * FROM whisperer.bookmark WHERE incarnation <> $3) "
+    "SELECT " PAGE_COLUMNS ", o.incarnation, o.incarnation <> $3 AND " UNDONE_BY_SOME
+    " FROM (SELECT " PAGE_COLUMNS
     ", incarnation FROM whisperer.outbox WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $4) "
-    "AS o LEFT JOIN behind AS b ON b.incarnation = o.incarnation ORDER BY o.xid, o.id";
+    "AS o ORDER BY o.xid, o.id";
 
 void begin_scan(Worker* worker) {
     HookSet* hooks = worker->hooks;
