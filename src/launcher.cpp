@@ -8,6 +8,7 @@
 
 #include "database_list.h"
 #include "pg.h"
+#include "session.h"
 #include "settings.h"
 #include "shared_state.h"
 
@@ -274,6 +275,7 @@ void whisperer_launcher_main(Datum) {
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
+    pin_session();
     pg_atomic_write_u32(&shared_state()->launcher_proc, my_proc_plus_one());
     before_shmem_exit(leave, 0);
     handles = (BackgroundWorkerHandle**)MemoryContextAllocZero(
