@@ -1,7 +1,10 @@
 // Named points at which a test can stop the worker: whisperer.hold_at = '<point>', then a reload.
 //
 //   before-page-snapshot  after-page-snapshot  after-hooks-loaded
-//   after-post (an outcome was taken, the ledger not written)   after-ledger (before the bookmark)
+//   in-page               half of the page is handed out
+//   after-post            an outcome was taken, the ledger not written
+//   before-ledger-commit  results, and maybe the bookmark, are written
+//   after-ledger          they are committed; a bookmark does not know of these results yet
 #pragma once
 
 namespace whisperer::pg {

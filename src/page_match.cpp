@@ -4,6 +4,7 @@
 
 #include "delivery_key.h"
 #include "encoding.h"
+#include "injection.h"
 #include "settings.h"
 #include "transaction.h"
 #include "worker.h"
@@ -226,6 +227,8 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
         bool is_null;
         reader->last_row_at = DatumGetTimestampTz(row_column(row, PageCreatedAt, &is_null));
         MemoryContextReset(reader->row_context);
+        if (handled == (count + 1) / 2)
+            hold_at("in-page");
     }
     MemoryContextSwitchTo(caller);
     return handled;

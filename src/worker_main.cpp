@@ -185,6 +185,7 @@ void write(const Writes& what) {
         register_types(worker);
     if (what.names)
         refresh_role_names(worker);
+    hold_at("before-ledger-commit");
     commit_transaction();
     in_transaction = false;
     if (worker->take_over.at_end)
