@@ -4,7 +4,8 @@
 //   in-page               half of the page is handed out
 //   after-post            an outcome was taken, the ledger not written
 //   before-ledger-commit  results, and maybe the bookmark, are written
-//   after-ledger          they are committed; a bookmark does not know of these results yet
+//   after-bookmark        the bookmark is committed, and other requests are under way
+//   after-ledger          results are committed; no bookmark knows of them yet
 #pragma once
 
 namespace whisperer::pg {

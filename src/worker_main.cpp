@@ -188,6 +188,8 @@ void write(const Writes& what) {
     hold_at("before-ledger-commit");
     commit_transaction();
     in_transaction = false;
+    if (what.bookmark)
+        hold_at("after-bookmark");
     if (worker->take_over.at_end)
         end_take_over(worker);
     if (!what.batch)
