@@ -20,11 +20,12 @@ our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle hold wait_he
 our $wait_s = $ENV{WHISPERER_TEST_WAIT_S} // 60;
 my @receivers;
 
-# A running server with the extension in database postgres.  extra: lines for postgresql.conf.
+# A running server with the extension in database postgres.  extra: lines for postgresql.conf; init: of
+# PostgreSQL::Test::Cluster.
 sub new_node {
     my ($name, %options) = @_;
     my $node = PostgreSQL::Test::Cluster->new($name);
-    $node->init;
+    $node->init(%{ $options{init} // {} });
     $node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'whisperer'
 whisperer.allowed_networks = '127.0.0.0/8'
@@ -88,14 +89,14 @@ sub release_hold {
 # --- the receiver -------------------------------------------------------------------------------
 
 # tls: [key file, certificate file]; client_ca: certificate file of who must have signed the clients';
-# options: more of receiver.mjs.
+# port: where an earlier one listened; options: more of receiver.mjs.
 sub new_receiver {
     my ($name, %options) = @_;
     my $folder = PostgreSQL::Test::Utils::tempdir("receiver_$name");
     my $self = bless { ready => "$folder/ready", log => "$folder/log" }, 'Whisperer::Receiver';
     my $program = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/receiver.mjs}r;
     $self->{process} = IPC::Run::start(
-        [ 'node', $program, '--ready', $self->{ready}, '--log', $self->{log},
+        [ 'node', $program, '--ready', $self->{ready}, '--log', $self->{log}, '--port', $options{port} // 0,
             $options{tls} ? ('--key', $options{tls}[0], '--cert', $options{tls}[1]) : (),
             $options{client_ca} ? ('--client-ca', $options{client_ca}) : (), @{ $options{options} // [] } ],
         '<', \undef, '>', "$folder/out", '2>', "$folder/err");
@@ -185,6 +186,12 @@ sub control {
     require HTTP::Tiny;
     my $answer = HTTP::Tiny->new->post($self->url('/control'), { content => JSON::PP::encode_json($command) });
     die "the receiver refused: $answer->{status}" unless $answer->{success};
+}
+
+# Sends a signal to the process, by name.
+sub signal {
+    my ($self, $name) = @_;
+    $self->{process}->signal($name);
 }
 
 sub stop {

@@ -59,6 +59,13 @@ function failFirst(request, response, [times, status]) {
     perform(response, failed < Number(times) ? `status/${status}` : 'ok');
 }
 
+// late-first/<milliseconds>/<anything>: per path and event, the first attempt fails, and that late.
+function lateFirst(request, response, [milliseconds]) {
+    const key = `${request.url} ${request.headers['webhook-id']}`;
+    perform(response, failures.has(key) ? 'ok' : `delay/${milliseconds}/500`);
+    failures.set(key, 1);
+}
+
 // flaky/<percent>/<status>/<anything>: so many of all requests fail, by their numbers in the log, so
 // that whoever reads the log knows which.
 function flaky(response, [percent, status], number) {
@@ -76,6 +83,7 @@ export function answer(request, response, number, body) {
         return end(response, status, {}, text);
     }
     if (kind === 'fail-first') return failFirst(request, response, rest);
+    if (kind === 'late-first') return lateFirst(request, response, rest);
     if (kind === 'flaky') return flaky(response, rest, number);
     perform(response, [kind, ...rest].join('/'));
 }

@@ -1,6 +1,6 @@
 // The receiver of tests and demo: a real HTTP server that records every request and answers as told.
 //
-//   node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]
+//   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
 // the log: {n, at_us, version, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
@@ -10,7 +10,7 @@
 //
 // What it answers is in the path; a script set by POST /control {"path": ..., "steps": [...]} wins.
 //   /ok /status/500 /delay/1500 /hang /reset /fail-first/2/500/<any> /redirect /huge /drip
-//   /flaky/10/500/<any> /cookie, and those of hostile.mjs and credentials.mjs
+//   /late-first/150/<any> /flaky/10/500/<any> /cookie, and those of hostile.mjs and credentials.mjs
 import { closeSync, openSync, renameSync, writeFileSync, writeSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
@@ -23,6 +23,7 @@ const { values: options } = parseArgs({
     options: {
         ready: { type: 'string' },
         log: { type: 'string' },
+        port: { type: 'string', default: '0' },
         key: { type: 'string' },
         cert: { type: 'string' },
         'tls-max': { type: 'string' },
@@ -32,7 +33,7 @@ const { values: options } = parseArgs({
     },
 });
 if (options.help || !options.ready || !options.log) {
-    console.log('usage: node receiver.mjs --ready FILE --log FILE [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]');
+    console.log('usage: node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]');
     process.exit(options.help ? 0 : 2);
 }
 
@@ -104,7 +105,7 @@ const server = options.key
     : createServer({ keepAliveTimeout: 60000 }, handle);
 if (options.slam) server.on('connection', (socket) => socket.destroy());
 server.on('clientError', (error, socket) => socket.destroy());
-server.listen(0, '127.0.0.1', () => {
+server.listen(Number(options.port), '127.0.0.1', () => {
     // Renamed into place, so that who sees the file can read all of it.
     writeFileSync(options.ready + '.new', String(server.address().port));
     renameSync(options.ready + '.new', options.ready);
