@@ -1,0 +1,324 @@
+# Faults while a load runs, and what came of it: everything that is in the application's table at the end
+# must have been received, and nothing else may have been.
+#
+# The load rolls back, uses savepoints, prepares transactions and commits asynchronously.  Each row has a key of its
+# own, which is in the payload, so that what was received is compared with the application's table alone.
+# When a fault comes is random; the seed is printed, and WHISPERER_SEED repeats it.  WHISPERER_TRIES says how often each
+# fault is tried, and the file WHISPERER_REPORT gets the table's lines.
+package Faults;
+
+use strict;
+use warnings;
+use IPC::Run ();
+use List::Util qw(max min);
+use PostgreSQL::Test::Utils ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Whisperer;
+
+# What the sessions of application and test say, whatever a fault made the default.
+my @application_settings = qw(statement_timeout=0 lock_timeout=0 idle_in_transaction_session_timeout=0
+    default_transaction_read_only=off default_transaction_deferrable=off);
+
+my %scripts = (
+    plain => "INSERT INTO item (round) VALUES (:round);\n",
+    asynchronous => "BEGIN;\nSET LOCAL synchronous_commit = off;\nINSERT INTO item (round) VALUES (:round);\nCOMMIT;\n",
+    rollback => "BEGIN;\nINSERT INTO item (round) VALUES (:round);\nROLLBACK;\n",
+    savepoint => "BEGIN;\nINSERT INTO item (round) VALUES (:round);\nSAVEPOINT s;\nINSERT INTO item (round) VALUES (:round);\n"
+        . "ROLLBACK TO s;\nINSERT INTO item (round) VALUES (:round);\nCOMMIT;\n",
+    prepared => "\\set n random(1, 1000000000)\nBEGIN;\nINSERT INTO item (round) VALUES (:round);\n"
+        . "PREPARE TRANSACTION 'p:client_id:n';\nCOMMIT PREPARED 'p:client_id:n';\n",
+);
+my %mixes = (
+    mixed => { plain => 8, asynchronous => 3, rollback => 2, savepoint => 2, prepared => 1 },
+    asynchronous => { asynchronous => 1 },
+);
+
+# A server, a receiver and hooks on it.  paths: of the hooks; extra and init: as for new_node.
+sub new {
+    my ($class, $name, %options) = @_;
+    my $seed = $ENV{WHISPERER_SEED} // int(rand(1_000_000));
+    srand($seed);
+    note "WHISPERER_SEED=$seed";
+    $ENV{PGOPTIONS} = join ' ', map { "-c $_" } @application_settings;
+    my $node = new_node($name, init => $options{init}, extra => <<"CONF" . ($options{extra} // ''));
+restart_after_crash = on
+log_statement = none
+whisperer.circuit_breaker = off
+CONF
+    my $self = bless { name => $name, node => $node, seed => $seed, round => 0, rows => [], logs => [],
+        rate => $options{rate} // 300, folder => PostgreSQL::Test::Utils::tempdir("load_$name") }, $class;
+    $self->start_receiver;
+    $node->safe_psql('postgres', <<'SQL');
+CREATE TABLE item (id bigserial PRIMARY KEY, key uuid NOT NULL DEFAULT gen_random_uuid(), round int NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp());
+SELECT whisperer.register_event('item-created');
+CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created');
+CREATE FUNCTION same(event json) RETURNS json LANGUAGE sql AS 'SELECT event';
+SQL
+    $self->add_hook($_) for @{ $options{paths} // ['/ok/plain'] };
+    for my $script (keys %scripts) {
+        PostgreSQL::Test::Utils::append_to_file("$self->{folder}/$script", $scripts{$script});
+    }
+    return $self;
+}
+
+# Paths that contain "transform" get a hook with a function.
+sub add_hook {
+    my ($self, $path) = @_;
+    my $more = $path =~ /transform/ ? ", transform => 'public.same'" : '';
+    my $url = $self->{receiver}->url($path);
+    my $id = $self->{node}->safe_psql('postgres', <<"SQL");
+SELECT whisperer.create_hook('item-created', '$url', retry_countdown_config =>
+    '{"choice": "fixed", "kwargs": {"seconds": 0.2}, "max_retries": 1000}'$more)
+SQL
+    $self->{paths}{$path} = $id;
+}
+
+# --- what faults use ----------------------------------------------------------------------------
+
+# The answer, or undef while the server cannot answer.
+sub ask {
+    my ($self, $query) = @_;
+    my ($status, $out) = $self->{node}->psql('postgres', $query, on_error_die => 0, timeout => 60, stderr => \my $ignored);
+    return $status == 0 ? $out : undef;
+}
+
+# The pid of a process of this kind, once there is one.
+sub process {
+    my ($self, $kind) = @_;
+    return wait_for("a $kind", sub {
+        $self->ask("SELECT pid FROM pg_stat_activity WHERE backend_type = '$kind' LIMIT 1");
+    });
+}
+
+sub worker {
+    my ($self) = @_;
+    return wait_for('the worker', sub {
+        $self->ask("SELECT pid FROM whisperer.status WHERE state = 'running' AND pid IS NOT NULL");
+    });
+}
+
+# Started again as soon as nothing of the old one is left.
+sub start_server {
+    my ($self) = @_;
+    # A failed start finds the old pid file and takes the server for running.
+    wait_for('the old server to be gone', sub { $self->{node}{_pid} = undef; $self->{node}->start(fail_ok => 1) });
+}
+
+# On the same port as before.
+sub start_receiver {
+    my ($self) = @_;
+    my $receiver = new_receiver("$self->{name}_" . @{ $self->{logs} }, port => $self->{receiver} ? $self->{receiver}{port} : 0);
+    $self->{receiver} = $receiver;
+    push @{ $self->{logs} }, { receiver => $receiver, read => 0 };
+}
+
+sub set {
+    my ($self, %settings) = @_;
+    $self->{node}->safe_psql('postgres', join ';', map { "ALTER SYSTEM SET $_ = $settings{$_}" } sort keys %settings);
+    $self->{node}->reload;
+}
+
+sub reset_settings {
+    my ($self, @names) = @_;
+    $self->{node}->safe_psql('postgres', "ALTER SYSTEM RESET $_") for @names;
+    $self->{node}->reload;
+}
+
+# What dies, dies now.
+sub mark {
+    my ($self) = @_;
+    push @{ $self->{faults_at} }, time * 1e6;
+}
+
+sub kill_process {
+    my ($self, $pid) = @_;
+    $self->mark;
+    kill 'KILL', $pid;
+}
+
+sub moment {
+    my ($low, $high) = @_;
+    return $low + rand($high - $low);
+}
+
+# --- the load -----------------------------------------------------------------------------------
+
+# A client whose connection breaks ends; the next pgbench opens new ones.
+sub start_load {
+    my ($self, $mix) = @_;
+    my ($node, $folder) = @{$self}{qw(node folder)};
+    unlink "$folder/stop";
+    my $weights = $mixes{$mix};
+    my @files = map { "-f $folder/$_\@$weights->{$_}" } sort keys %$weights;
+    my $pgbench = join ' ', "pgbench -n -c 4 -t 40 -l --log-prefix=$folder/times -R", $self->{rate}, "-D round=$self->{round}", "--random-seed=$self->{seed}\$n",
+        '-h', $node->host, '-p', $node->port, @files, 'postgres';
+    $self->{load} = IPC::Run::start([ 'sh', '-c', "export PGAPPNAME=load; n=0; until [ -e $folder/stop ]; do n=\$((n + 1)); $pgbench || sleep 0.05; done" ],
+        '<', \undef, '>', "$folder/out", '2>', "$folder/err");
+}
+
+sub stop_load {
+    my ($self) = @_;
+    PostgreSQL::Test::Utils::append_to_file("$self->{folder}/stop", '');
+    $self->{load}->finish;
+}
+
+# A test that died leaves no load behind.
+sub DESTROY {
+    my ($self) = @_;
+    PostgreSQL::Test::Utils::append_to_file("$self->{folder}/stop", '') if -d $self->{folder};
+}
+
+sub wait_for_rows {
+    my ($self, $more) = @_;
+    my $count = "SELECT count(*) FROM item WHERE round = $self->{round}";
+    my $before;
+    wait_for('the server', sub { defined($before = $self->ask($count)) });
+    wait_for('the load', sub { ($self->ask($count) // 0) >= $before + $more });
+}
+
+# Everything is delivered.  What was prepared when its session died is somebody's to decide: committed.
+sub settle {
+    my ($self) = @_;
+    my $node = $self->{node};
+    wait_for('the server', sub { $self->ask('SELECT 1') });
+    for my $name (split /\n/, $node->safe_psql('postgres', 'SELECT gid FROM pg_prepared_xacts')) {
+        $node->safe_psql('postgres', "COMMIT PREPARED '$name'");
+    }
+    $self->worker;
+    wait_for('all deliveries', sub { defined $self->ask("CALL whisperer.wait_idle('60 s')") });
+    wait_for('the last retry', sub {
+        ($self->ask("SELECT count(*) FROM whisperer.delivery WHERE state = 'pending'") // '') eq '0';
+    });
+}
+
+# --- the comparison -----------------------------------------------------------------------------
+
+# Requests that were logged since the last call: {path}{key} = [[received at, attempt begun at], ...], in
+# microseconds; the latter is known in whole seconds.
+sub received {
+    my ($self) = @_;
+    my %received;
+    for my $log (@{ $self->{logs} }) {
+        open my $file, '<:raw', $log->{receiver}{log} or next;
+        seek $file, $log->{read}, 0;
+        while (my $line = <$file>) {
+            next unless $line =~ /\n\z/;
+            my ($at, $path) = $line =~ /"at_us":(\d+),.*?"path":"([^"]*)"/ or die "not a request: $line";
+            my ($key) = $line =~ /\\"key\\":\\"([-0-9a-f]+)\\"/ or die "without a key: $line";
+            my ($begun) = $line =~ /"webhook-timestamp","(\d+)"/ or die "without a time: $line";
+            push @{ $received{$path}{$key} }, [ $at, $begun * 1e6 ];
+        }
+        $log->{read} = tell $file;
+    }
+    return \%received;
+}
+
+# {key} = when it was inserted, in microseconds.
+sub committed {
+    my ($self) = @_;
+    return { map { split /\|/ } split /\n/, $self->{node}->safe_psql('postgres',
+        "SELECT key, (extract(epoch FROM made_at) * 1000000)::bigint FROM item WHERE round = $self->{round}") };
+}
+
+# {path}{key} = when the row of the ledger that says "delivered" was written.
+sub ledger {
+    my ($self) = @_;
+    my %path_of = reverse %{ $self->{paths} };
+    my %ledger;
+    for (split /\n/, $self->{node}->safe_psql('postgres', <<"SQL")) {
+SELECT d.hook_id, o.data->>'key', (extract(epoch FROM d.modified_at) * 1000000)::bigint
+FROM whisperer.delivery d JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id
+WHERE d.state = 'delivered' AND (o.data->>'round')::int = $self->{round}
+SQL
+        my ($hook, $key, $at) = split /\|/;
+        $ledger{ $path_of{$hook} }{$key} = $at;
+    }
+    return \%ledger;
+}
+
+sub compare {
+    my ($self) = @_;
+    my ($committed, $received, $ledger) = ($self->committed, $self->received, $self->ledger);
+    my %row = (committed => scalar keys %$committed, map { $_ => 0 } qw(missing invented duplicates again slowest age));
+    for my $path (keys %{ $self->{paths} }) {
+        my $got = $received->{$path} // {};
+        # One attempt fails, and then it must be made again.
+        my $needed = $path =~ /late-first/ ? 2 : 1;
+        $row{missing} += grep { @{ $got->{$_} // [] } < $needed } keys %$committed;
+        for my $key (keys %$got) {
+            my @times = sort { $a <=> $b } map { $_->[0] } @{ $got->{$key} };
+            $row{duplicates} += max(@times - $needed, 0);
+            $row{invented}++, next unless $committed->{$key};
+            $row{slowest} = max($row{slowest}, ($times[0] - $committed->{$key}) / 1e6);
+            # So long before a process died had it been received that was then sent again.
+            my @ages = grep { $_ >= 0 } map { ($_ - $times[$needed - 1]) / 1e6 } @times > $needed ? @{ $self->{faults_at} } : ();
+            $row{age} = max($row{age}, @ages ? min(@ages) : 0);
+            # The ledger had it, and then an attempt was begun.
+            my $entered = $ledger->{$path}{$key};
+            $row{again}++ if $entered && grep { $_->[1] > $entered } @{ $got->{$key} };
+        }
+    }
+    return \%row;
+}
+
+# --- one line of the table ----------------------------------------------------------------------
+
+# Tries the fault while the load runs.  tries: at most; mix: of the load; settings: during the fault.
+sub try_fault {
+    my ($self, $what, $fault, %options) = @_;
+    my $tries = $ENV{WHISPERER_TRIES} // 1;
+    $tries = $options{tries} if $options{tries} && $options{tries} < $tries;
+    $self->{round}++;
+    $self->{faults_at} = [];
+    my %settings = %{ $options{settings} // {} };
+    $self->set(%settings) if %settings;
+    $self->worker;
+    $self->start_load($options{mix} // 'mixed');
+    for my $try (1 .. $tries) {
+        $self->wait_for_rows(20);
+        sleep moment(0, 0.3);
+        $fault->($self);
+        $self->wait_for_rows(1);
+    }
+    $self->stop_load;
+    $self->settle;
+    my $row = $self->compare;
+    $self->reset_settings(keys %settings) if %settings;
+    @{$row}{qw(what tries)} = ($what, $tries);
+    $self->show($row);
+    cmp_ok($row->{committed}, '>', 0, "$what: there was a load");
+    is("$row->{missing} missing, $row->{invented} invented", '0 missing, 0 invented', "$what: nothing is missing, nothing invented");
+    is($row->{again}, 0, "$what: what the ledger had is not sent again");
+    return $row;
+}
+
+# Milliseconds of the longest transaction of the load.
+sub longest_transaction_ms {
+    my ($self) = @_;
+    my $longest = 0;
+    for my $file (glob "$self->{folder}/times.*") {
+        for (split /\n/, PostgreSQL::Test::Utils::slurp_file($file)) {
+            my ($time, $lag) = (split)[ 2, 6 ];
+            $longest = max($longest, ($time - $lag) / 1000) if $time =~ /^\d+$/;
+        }
+    }
+    return $longest;
+}
+
+# Tells whoever runs the test, and the report.
+sub report {
+    my ($line) = @_;
+    note $line;
+    PostgreSQL::Test::Utils::append_to_file($ENV{WHISPERER_REPORT}, "$line\n") if $ENV{WHISPERER_REPORT};
+}
+
+sub show {
+    my ($self, $row) = @_;
+    my $line = sprintf '| %-60s | %5d | %7d | %3d | %3d | %5d | %5.2f | %6.2f |', @{$row}{qw(what tries committed missing invented duplicates age slowest)};
+    note 'fault, tries, committed, missing, invented, duplicates, age of the oldest of them (s), slowest (s)' if $self->{round} == 1;
+    report($line);
+}
+
+1;

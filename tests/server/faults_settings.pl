@@ -1,0 +1,46 @@
+# Settings that somebody made for people, for the whole server, the database or the role, must not stop the
+# worker; the application says what it needs itself.
+use strict;
+use warnings;
+use Faults;
+use Test::More;
+use Whisperer;
+
+my $trial = Faults->new('faults_settings', paths => [ '/ok/plain', '/ok/transform' ]);
+my $node = $trial->{node};
+
+my %timeouts = (statement_timeout => 1, lock_timeout => 1, idle_in_transaction_session_timeout => 1);
+$timeouts{transaction_timeout} = 1 if $node->pg_version >= 17;
+my %characteristics = (default_transaction_read_only => 'on', default_transaction_isolation => 'serializable',
+    default_transaction_deferrable => 'on');
+
+# New processes start with the settings, old ones are given them.
+sub end_worker {
+    $trial->ask("SELECT pg_terminate_backend(@{[$trial->worker]})");
+}
+
+$trial->try_fault('timeouts of 1 ms for the whole server', \&end_worker, settings => \%timeouts);
+
+for my $whom ('DATABASE postgres', "ROLE @{[$node->safe_psql('postgres', 'SELECT current_user')]}") {
+    my %all = (%timeouts, %characteristics);
+    $trial->try_fault("timeouts, read only, serializable for $whom", sub {
+        $node->safe_psql('postgres', "ALTER $whom SET $_ = $all{$_}") for sort keys %all;
+        end_worker();
+        $trial->wait_for_rows(1);
+        $trial->worker;
+        $node->safe_psql('postgres', "ALTER $whom RESET $_") for sort keys %all;
+    });
+}
+
+# Whoever starts a deferrable transaction waits for serializable ones that write.
+$trial->try_fault('serializable, read only, deferrable for the whole server', sub {
+    my $session = $node->background_psql('postgres');
+    $session->query_safe("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; INSERT INTO item (round) VALUES ($trial->{round})");
+    my $pid = $trial->worker;
+    end_worker();
+    isnt(wait_for('another worker', sub { my $other = $trial->worker; $other ne $pid && $other }), $pid, 'a worker starts beside a serializable transaction');
+    $session->query_safe('COMMIT');
+    $session->quit;
+}, settings => \%characteristics);
+
+done_testing();
