@@ -32,7 +32,7 @@ whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run.
 # Each calls make again, because PGXS may have come with the set-up.
-.PHONY: help setup build-all test demo bench tidy fuzz valgrind
+.PHONY: help setup build-all test demo bench fuzz soak tidy valgrind
 
 help:
 	@echo "make            build the extension"
@@ -40,6 +40,7 @@ help:
 	@echo "make demo       see it work, on a throw-away server"
 	@echo "make test       unit, regression, isolation and server tests, style"
 	@echo "make bench      how fast a backlog drains here, and what bad endpoints cost the others"
+	@echo "make soak       faults many times, and a long steady load (SOAK='--help': what it takes)"
 	@echo "make fuzz       feed the engine's parsers with nonsense, FUZZ_SECONDS=60 each"
 	@echo "make valgrind   unit tests and a server that delivers, under valgrind"
 	@echo "make tidy       style only"
@@ -61,6 +62,9 @@ demo: build-all
 bench: build-all
 	@tests/bench/drain $(EVENTS)
 	@tests/bench/isolation
+
+soak: build-all
+	@tests/soak/soak $(SOAK)
 
 fuzz:
 	@tests/setup fuzz

@@ -49,7 +49,7 @@ my @engine = files(qr/\.(cpp|h)$/, 'worker');
 my @unit = files(qr/\.(cpp|h)$/, 'tests/unit', 'tests/fuzz', 'tests/bench');
 my @cpp = (@src, @engine, @unit);
 my @sql = files(qr/\.sql$/, 'src/install');
-my @scripts = files(qr/(\.(pl|pm|mjs|spec)$|\/(run|setup|tree|demo|drain|isolation)$|\.sh$)/, 'tests');
+my @scripts = files(qr/(\.(pl|pm|mjs|spec)$|\/(run|setup|tree|demo|drain|isolation|soak)$|\.sh$)/, 'tests');
 
 # --- layers -------------------------------------------------------------------------------------
 check('src knows of worker only the door', 'Include ../worker/engine.h, nothing else of worker.',
