@@ -59,11 +59,13 @@ function failFirst(request, response, [times, status]) {
     perform(response, failed < Number(times) ? `status/${status}` : 'ok');
 }
 
-// late-first/<milliseconds>/<anything>: per path and event, the first attempt fails, and that late.
+// late-first/<milliseconds>/<anything>: all answers are late, and the first attempt fails of events whose
+// id ends in 0, 1 or 2.  The checker knows which.
 function lateFirst(request, response, [milliseconds]) {
-    const key = `${request.url} ${request.headers['webhook-id']}`;
-    perform(response, failures.has(key) ? 'ok' : `delay/${milliseconds}/500`);
-    failures.set(key, 1);
+    const id = request.headers['webhook-id'];
+    const fails = /[012]$/.test(id) && !failures.has(`${request.url} ${id}`);
+    failures.set(`${request.url} ${id}`, 1);
+    perform(response, `delay/${milliseconds}/${fails ? 500 : 200}`);
 }
 
 // flaky/<percent>/<status>/<anything>: so many of all requests fail, by their numbers in the log, so

@@ -46,7 +46,7 @@ $trial->try_fault('worker: the ledger cannot grow', sub {
     my $limit = $size > 1 << 20 ? $size : 1 << 20;
     system("prlimit --pid $pid --fsize=$limit:") == 0 or die 'prlimit failed';
     wait_for('the worker to give up', sub { ($trial->ask("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") // 1) == 0 });
-}, tries => 4);
+}, tries => 5);
 
 like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/could not extend file|File too large/, 'the ledger could not grow');
 

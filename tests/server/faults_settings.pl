@@ -14,12 +14,15 @@ $timeouts{transaction_timeout} = 1 if $node->pg_version >= 17;
 my %characteristics = (default_transaction_read_only => 'on', default_transaction_isolation => 'serializable',
     default_transaction_deferrable => 'on');
 
+# A worker that ends with an error is started again later and later.
+my @rarely = (tries => 5);
+
 # New processes start with the settings, old ones are given them.
 sub end_worker {
     $trial->ask("SELECT pg_terminate_backend(@{[$trial->worker]})");
 }
 
-$trial->try_fault('timeouts of 1 ms for the whole server', \&end_worker, settings => \%timeouts);
+$trial->try_fault('timeouts of 1 ms for the whole server', \&end_worker, settings => \%timeouts, @rarely);
 
 for my $whom ('DATABASE postgres', "ROLE @{[$node->safe_psql('postgres', 'SELECT current_user')]}") {
     my %all = (%timeouts, %characteristics);
@@ -29,7 +32,7 @@ for my $whom ('DATABASE postgres', "ROLE @{[$node->safe_psql('postgres', 'SELECT
         $trial->wait_for_rows(1);
         $trial->worker;
         $node->safe_psql('postgres', "ALTER $whom RESET $_") for sort keys %all;
-    });
+    }, @rarely);
 }
 
 # Whoever starts a deferrable transaction waits for serializable ones that write.
@@ -41,6 +44,6 @@ $trial->try_fault('serializable, read only, deferrable for the whole server', su
     isnt(wait_for('another worker', sub { my $other = $trial->worker; $other ne $pid && $other }), $pid, 'a worker starts beside a serializable transaction');
     $session->query_safe('COMMIT');
     $session->quit;
-}, settings => \%characteristics);
+}, settings => \%characteristics, @rarely);
 
 done_testing();
