@@ -10,6 +10,9 @@ use Whisperer;
 
 my $trial = Faults->new('failover', paths => [ '/ok/one', '/ok/two' ], init => { allows_streaming => 1 });
 
+my $promotions = 0;
+my %told;    # keys of rows whose commit was acknowledged
+
 sub new_standby {
     my ($primary, $name) = @_;
     $primary->backup("for_$name");
@@ -26,16 +29,23 @@ sub new_standby {
 # A client that prints the key of each row once its INSERT has been acknowledged.
 sub start_witness {
     my ($file) = @_;
-    my $script = "$trial->{folder}/witness";
-    append_to_file($script, "INSERT INTO item (round) VALUES ($trial->{round}) RETURNING key;\n" x 20000) unless -e $script;
+    my $script = "$trial->{folder}/witness_$promotions";
+    append_to_file($script, "INSERT INTO item (round) VALUES ($trial->{round}) RETURNING key;\n" x 20000);
     return IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1', '-h', $trial->{node}->host, '-p', $trial->{node}->port,
         '-f', $script, 'postgres' ], '<', \undef, '>', $file, '2>', "$file.err");
 }
 
-my $promotions = 0;
-my %told;
+# While the standby's receiver stands still, asynchronous commits go on and are visible.
+sub fall_behind {
+    my ($standby) = @_;
+    my $pid = $standby->safe_psql('postgres', 'SELECT pid FROM pg_stat_wal_receiver');
+    kill 'STOP', $pid;
+    $trial->wait_for_rows(10);
+    return $pid;
+}
 
-$trial->try_fault('failover to a synchronous standby', sub {
+sub fail_over {
+    my (%options) = @_;
     my $primary = $trial->{node};
     my $standby = new_standby($primary, 'standby_' . ++$promotions);
     my $acknowledged = "$trial->{folder}/acknowledged_$promotions";
@@ -43,19 +53,31 @@ $trial->try_fault('failover to a synchronous standby', sub {
     wait_for('the witness', sub { -s $acknowledged });
     $trial->wait_for_rows(100);
     is($standby->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'whisperer'"), 0, 'nothing of ours runs on a standby');
+    my $receiver = $options{behind} ? fall_behind($standby) : undef;
     $trial->mark;
     $primary->kill9;
+    # What it had not read yet is gone with it.
+    kill 'KILL', $receiver if $receiver;
     $trial->stop_load;
     $witness->finish;
     $told{$_} = 1 for grep { /^[-0-9a-f]{36}$/ } split /\n/, slurp_file($acknowledged);
-    $standby->promote;
     $trial->{node} = $standby;
+    wait_for('the standby', sub { $trial->ask('SELECT 1') });
+    $standby->promote;
     $trial->worker;
     $trial->start_load('mixed');
-});
+}
 
-my $there = $trial->committed;
-cmp_ok(scalar keys %told, '>', 0, 'clients were told of commits: ' . scalar keys %told);
-is(scalar(grep { !$there->{$_} } keys %told), 0, 'and each of those is in the promoted server');
+sub check_told {
+    my $there = $trial->committed;
+    cmp_ok(scalar keys %told, '>', 0, 'clients were told of commits: ' . scalar keys %told);
+    is(scalar(grep { !$there->{$_} } keys %told), 0, 'and each of those is in the promoted server');
+    %told = ();
+}
+
+$trial->try_fault('failover to a synchronous standby', sub { fail_over() });
+check_told();
+$trial->try_fault('failover to a standby that is behind asynchronous commits', sub { fail_over(behind => 1) }, mix => 'asynchronous');
+check_told();
 
 done_testing();
