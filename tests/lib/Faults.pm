@@ -10,7 +10,7 @@ package Faults;
 use strict;
 use warnings;
 use IPC::Run ();
-use List::Util qw(max min);
+use List::Util qw(max);
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -126,18 +126,6 @@ sub reset_settings {
     $self->{node}->reload;
 }
 
-# What dies, dies now.
-sub mark {
-    my ($self) = @_;
-    push @{ $self->{faults_at} }, time * 1e6;
-}
-
-sub kill_process {
-    my ($self, $pid) = @_;
-    $self->mark;
-    kill 'KILL', $pid;
-}
-
 sub moment {
     my ($low, $high) = @_;
     return $low + rand($high - $low);
@@ -242,7 +230,7 @@ SQL
 sub compare {
     my ($self) = @_;
     my ($committed, $received, $ledger) = ($self->committed, $self->received, $self->ledger);
-    my %row = (committed => scalar keys %$committed, map { $_ => 0 } qw(missing invented duplicates again slowest age));
+    my %row = (committed => scalar keys %$committed, map { $_ => 0 } qw(missing invented duplicates again slowest));
     for my $path (keys %{ $self->{paths} }) {
         my $got = $received->{$path} // {};
         $row{missing} += grep { !$got->{$_} } keys %$committed;
@@ -254,9 +242,6 @@ sub compare {
             $row{duplicates} += max(@times - $needed, 0);
             $row{invented}++, next unless $committed->{$key};
             $row{slowest} = max($row{slowest}, ($times[0] - $committed->{$key}) / 1e6);
-            # So long before a process died had it been received that was then sent again.
-            my @ages = grep { $_ >= 0 } map { ($_ - $times[$needed - 1]) / 1e6 } @times > $needed ? @{ $self->{faults_at} } : ();
-            $row{age} = max($row{age}, @ages ? min(@ages) : 0);
             # The ledger had it, and then an attempt was begun.
             my $entered = $ledger->{$path}{$key};
             $row{again}++ if $entered && grep { $_->[1] > $entered } @{ $got->{$key} };
@@ -273,7 +258,6 @@ sub try_fault {
     my $tries = $ENV{WHISPERER_TRIES} // 1;
     $tries = $options{tries} if $options{tries} && $options{tries} < $tries;
     $self->{round}++;
-    $self->{faults_at} = [];
     my %settings = %{ $options{settings} // {} };
     $self->set(%settings) if %settings;
     $self->worker;
@@ -318,8 +302,8 @@ sub report {
 
 sub show {
     my ($self, $row) = @_;
-    my $line = sprintf '| %-60s | %5d | %7d | %3d | %3d | %5d | %5.2f | %6.2f |', @{$row}{qw(what tries committed missing invented duplicates age slowest)};
-    note 'fault, tries, committed, missing, invented, duplicates, age of the oldest of them (s), slowest (s)' if $self->{round} == 1;
+    my $line = sprintf '| %-60s | %5d | %7d | %3d | %3d | %5d | %6.2f |', @{$row}{qw(what tries committed missing invented duplicates slowest)};
+    note 'fault, tries, committed, missing, invented, duplicates, slowest (s)' if $self->{round} == 1;
     report($line);
 }
 

@@ -54,7 +54,6 @@ sub fail_over {
     $trial->wait_for_rows(100);
     is($standby->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'whisperer'"), 0, 'nothing of ours runs on a standby');
     my $receiver = $options{behind} ? fall_behind($standby) : undef;
-    $trial->mark;
     $primary->kill9;
     # What it had not read yet is gone with it.
     kill 'KILL', $receiver if $receiver;

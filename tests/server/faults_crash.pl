@@ -11,26 +11,26 @@ my $node = $trial->{node};
 my $terminate = 'SELECT pg_terminate_backend';
 # A worker that ends with an error is started again later and later.
 my @rarely = (tries => 5);
-my $immediate = sub { $trial->mark; $node->stop('immediate'); $node->start };
+my $immediate = sub { $node->stop('immediate'); $node->start };
 
-$trial->try_fault('worker killed with -9', sub { $trial->kill_process($trial->worker) });
+$trial->try_fault('worker killed with -9', sub { kill('KILL', $trial->worker) });
 $trial->try_fault('worker: pg_terminate_backend', sub { $trial->ask("$terminate(@{[$trial->worker]})") }, @rarely);
 $trial->try_fault('worker: pg_cancel_backend', sub { $trial->ask("SELECT pg_cancel_backend(@{[$trial->worker]})") }, @rarely);
 $trial->try_fault('backend killed with -9', sub {
-    $trial->kill_process(wait_for('a client', sub {
+    kill 'KILL', wait_for('a client', sub {
         $trial->ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'load' LIMIT 1");
-    }));
+    });
 });
-$trial->try_fault('launcher killed with -9', sub { $trial->kill_process($trial->process('whisperer launcher')) });
-$trial->try_fault('helper killed with -9', sub { $trial->kill_process($trial->process('whisperer helper')) });
+$trial->try_fault('launcher killed with -9', sub { kill('KILL', $trial->process('whisperer launcher')) });
+$trial->try_fault('helper killed with -9', sub { kill('KILL', $trial->process('whisperer helper')) });
 $trial->try_fault('helper: pg_terminate_backend', sub { $trial->ask("$terminate(@{[$trial->process('whisperer helper')]})") });
 $trial->try_fault('pg_ctl stop -m immediate, start', $immediate);
-$trial->try_fault('postmaster killed with -9, start', sub { $trial->mark; $node->kill9; $trial->start_server });
+$trial->try_fault('postmaster killed with -9, start', sub { $node->kill9; $trial->start_server });
 $trial->try_fault('pg_ctl restart -m fast', sub { $node->restart });
 
 # Whatever is visible is not yet safe, and little of the ledger is.
 my %asynchronous = (mix => 'asynchronous', settings => { wal_writer_delay => "'10s'" });
 $trial->try_fault('all commits asynchronous: stop -m immediate, start', $immediate, %asynchronous);
-$trial->try_fault('all commits asynchronous: worker killed with -9', sub { $trial->kill_process($trial->worker) }, %asynchronous);
+$trial->try_fault('all commits asynchronous: worker killed with -9', sub { kill('KILL', $trial->worker) }, %asynchronous);
 
 done_testing();

@@ -24,7 +24,7 @@ for my $point (@points) {
     $trial->try_fault("worker killed with -9 at $point", sub {
         hold($node, $point);
         wait_held($node, $point);
-        $trial->kill_process($trial->ask("SELECT pid FROM pg_stat_activity WHERE query = 'held at $point'"));
+        kill('KILL', $trial->ask("SELECT pid FROM pg_stat_activity WHERE query = 'held at $point'"));
         wait_for('the server', sub { $trial->ask('ALTER SYSTEM RESET whisperer.hold_at; SELECT 1') });
         $node->reload;
     });

@@ -56,7 +56,7 @@ for my $way ('killed with -9', 'ended by pg_terminate_backend') {
         my $reader = $node->background_psql('postgres', on_error_stop => 0);
         $reader->query('BEGIN; LOCK TABLE whisperer.outbox IN ACCESS SHARE MODE');
         my $pid = $trial->process('whisperer retention');
-        $way =~ /kill/ ? $trial->kill_process($pid) : $trial->ask("SELECT pg_terminate_backend($pid)");
+        $way =~ /kill/ ? kill('KILL', $pid) : $trial->ask("SELECT pg_terminate_backend($pid)");
         eval { $reader->quit };
     });
 }
