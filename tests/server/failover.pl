@@ -64,7 +64,7 @@ sub fail_over {
     wait_for('the standby', sub { $trial->ask('SELECT 1') });
     $standby->promote;
     $trial->worker;
-    $trial->start_load('mixed');
+    $trial->start_load($options{behind} ? 'asynchronous' : 'mixed');
 }
 
 sub check_told {
