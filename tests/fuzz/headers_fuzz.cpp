@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
             bytes += line.size();
         }
         HOLDS(bytes <= additional_header_bytes_max);
-        const HeaderLines all = hook_header_lines(json, "42", "whisperer/1.0");
+        const HeaderLines all = hook_header_lines(lines, "42", "whisperer/1.0");
         const auto count = [&](std::string_view name) {
             return std::count_if(all.begin(), all.end(), [&](const std::string& line) {
                 return to_lower(line).starts_with(name);
