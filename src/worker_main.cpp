@@ -310,10 +310,12 @@ long wait_ms(TimestampTz now) {
 
 void reload_settings() {
     ConfigReloadPending = false;
+    bool had_keys = settings.secret_key_file[0] != '\0';
     ProcessConfigFile(PGC_SIGHUP);
     configure_engine(worker->engine);
     // The key file may be another, or be there again.
-    worker->hooks->stale = turn.look = true;
+    if (had_keys || settings.secret_key_file[0] != '\0')
+        worker->hooks->stale = turn.look = true;
 }
 
 void wait_for_work(WaitEventSet* events) {

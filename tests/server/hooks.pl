@@ -98,7 +98,7 @@ $hook_first->query_safe('COMMIT');
 $event_second->query_safe(q(SELECT whisperer.deliver_event('e', '{"note": "crossed"}'); COMMIT));
 release_hold($node);
 wait_idle($node);
-like(received('/ok/crossed'), qr/\bcrossed$/, 'a transaction older than the hook that commits after it is delivered');
+like(received('/ok/crossed'), qr/\bcrossed\b/, 'a transaction older than the hook that commits after it is delivered');
 $_->quit for $hook_first, $event_second;
 
 done_testing();
