@@ -22,7 +22,10 @@ class JsonScanner {
     JsonScanner(std::string_view text, std::int64_t& steps) : text_(text), steps_(&steps) {}
 
     std::size_t position() const { return at_; }
-    void go_to(std::size_t position) { at_ = position; }
+    void go_to(std::size_t position) {
+        at_ = position;
+        entered_ = false;  // also if what was entered was left before its first element
+    }
 
     JsonKind peek();
     // The text of a string (quotes stripped, escapes not decoded), number or literal.

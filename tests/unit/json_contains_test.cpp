@@ -36,6 +36,9 @@ TEST(JsonContains, ArraysAsSets) {
     EXPECT_EQ(contains(R"([{"a": 1}, {"b": 2}])", R"([{"b": 2}])"), 1);
     EXPECT_EQ(contains("[1, [2, 3]]", "[[3]]"), 1);
     EXPECT_EQ(contains("[1, [2, 3]]", "[3]"), 0);
+    EXPECT_EQ(contains(R"([[], {"a": 1}])", R"([[], {"a": 1}])"), 1)
+        << "an empty one before others";
+    EXPECT_EQ(contains(R"([{}, [1], 2])", "[{}, 2]"), 1);
     EXPECT_EQ(contains("[]", "[]"), 1);
 }
 
