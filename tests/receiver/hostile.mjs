@@ -27,8 +27,9 @@ function drip(socket, head, piece) {
     socket.on('close', () => clearInterval(timer));
 }
 
-const ok = 'HTTP/1.1 200 OK\r\n';
-const bad = 'HTTP/1.1 500 Bad\r\n';
+// They close the connection, and say so: another request on it would be a race.
+const ok = 'HTTP/1.1 200 OK\r\nConnection: close\r\n';
+const bad = 'HTTP/1.1 500 Bad\r\nConnection: close\r\n';
 // 50 MB in 50 kB.
 let bomb;
 const makeBomb = () => (bomb ??= gzipSync(Buffer.alloc(50 * 1024 * 1024)).toString('latin1'));
