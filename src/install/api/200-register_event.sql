@@ -44,4 +44,3 @@ COMMENT ON FUNCTION whisperer.register_event(text, text) IS
 
 COMMENT ON TABLE whisperer.event_type IS
     'what may be recorded and subscribed to; owner_name is for a dump, where oids mean nothing';
-GRANT SELECT ON whisperer.event_type TO PUBLIC;

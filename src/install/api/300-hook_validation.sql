@@ -172,19 +172,3 @@ CREATE TRIGGER check_hook
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer.check_hook();
-
-ALTER TABLE whisperer.hook_definition ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_hooks ON whisperer.hook_definition
-    USING (pg_has_role(whisperer.living_role(owner, owner_name, incarnation), 'MEMBER'));
-
-GRANT SELECT ON whisperer.hook_definition TO PUBLIC;
-GRANT INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-              rate_limit, ordering, description, is_active, is_paused),
-      UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-              rate_limit, ordering, description, is_active, is_paused, resumes)
-    ON whisperer.hook_definition TO PUBLIC;
-
-ALTER TABLE whisperer.hook_run ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_hooks ON whisperer.hook_run FOR SELECT
-    USING (EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id));
-GRANT SELECT ON whisperer.hook_run TO PUBLIC;

@@ -40,4 +40,3 @@ COMMENT ON COLUMN whisperer.hook.state IS
     'active, paused (deliveries wait), disabled (by 410, failures or time-outs; deliveries wait), deleted';
 COMMENT ON COLUMN whisperer.hook.since IS
     'events visible in this snapshot came before the hook and are not for it';
-GRANT SELECT, INSERT, UPDATE ON whisperer.hook TO PUBLIC;

@@ -1,27 +1,11 @@
 -- Who may read what happened.
-ALTER TABLE whisperer.outbox ENABLE ROW LEVEL SECURITY;
-CREATE POLICY allowed_types ON whisperer.outbox FOR SELECT
-    USING (CASE WHEN hook_id IS NULL
-                THEN whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'publish')
-                     OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, 'subscribe')
-                ELSE EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id) END);
-GRANT SELECT ON whisperer.outbox TO PUBLIC;
 COMMENT ON TABLE whisperer.outbox IS
     'the log of events, append-only; one sees the types that one may publish or subscribe to, and what was recorded for a hook of one''s own alone';
 
-ALTER TABLE whisperer.delivery ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_hooks ON whisperer.delivery FOR SELECT
-    USING (EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id));
-GRANT SELECT ON whisperer.delivery TO PUBLIC;
 COMMENT ON TABLE whisperer.delivery IS
     'the ledger: what became of each event at each hook (pending, delivered, failed, cancelled); one sees those of one''s own hooks';
 COMMENT ON COLUMN whisperer.delivery.retry_count IS 'attempts made so far';
 COMMENT ON COLUMN whisperer.delivery.response_content IS 'first bytes of the last answer';
-
-ALTER TABLE whisperer.past_attempt ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_hooks ON whisperer.past_attempt FOR SELECT
-    USING (EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id));
-GRANT SELECT ON whisperer.past_attempt TO PUBLIC;
 
 CREATE VIEW whisperer.attempt WITH (security_invoker = true) AS
 SELECT p.event_id, p.hook_id, p.number, p.requested_at, p.response_http_status, p.response_content,
@@ -33,4 +17,3 @@ SELECT d.event_id, d.hook_id, d.retry_count, d.request_datetimes[cardinality(d.r
 FROM whisperer.delivery d WHERE d.state = 'delivered';
 COMMENT ON VIEW whisperer.attempt IS
     'one row for each POST that was made for your hooks and has ended, and for each transform that failed before one, the first hundred of a delivery, with the first bytes of the answer';
-GRANT SELECT ON whisperer.attempt TO PUBLIC;

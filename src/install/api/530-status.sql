@@ -46,4 +46,3 @@ COMMENT ON FUNCTION whisperer.status_rows() IS 'the rows of the view status';
 CREATE VIEW whisperer.status AS SELECT * FROM whisperer.status_rows();
 COMMENT ON VIEW whisperer.status IS
     'one row per worker: running, paused, idle or down, with the reason; lag_events counts what is recorded and not yet done, to 100000 at most; rate in deliveries per second';
-GRANT SELECT ON whisperer.status TO PUBLIC;

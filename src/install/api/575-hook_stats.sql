@@ -36,4 +36,3 @@ CROSS JOIN LATERAL (
 WHERE h.is_active AND (m.is_mine OR pg_has_role('pg_read_all_stats', 'USAGE'));
 COMMENT ON VIEW whisperer.hook_stats IS
     'how your hooks are doing, and without URLs and errors, for members of pg_monitor, everybody''s: backlog, success rate and response times of the last hour''s events, circuit (closed, open, half-open), last error of an attempt, last error of its functions and time-outs of them in a row';
-GRANT SELECT ON whisperer.hook_stats TO PUBLIC;

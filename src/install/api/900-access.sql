@@ -2,36 +2,61 @@
 -- what checks its caller and read what row-level security guards.  Nobody else is granted anything here,
 -- also where the default privileges of the installing role say so, and PUBLIC's right to call does not
 -- depend on them.
+--
+-- An update gives what it makes its privileges, and leaves alone what was there, with what an operator
+-- granted since; nor does it take a lock that a transaction which records events could hold.  A privilege
+-- or a policy that changes is the business of a delta in updates/.
 DO $do$
 DECLARE
     object record;
+    grantee oid;
 BEGIN
+    -- New is what has no initial privileges yet (pg_init_privs): REVOKE, even of nothing, notes them.
     FOR object IN
-        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name, a.grantee
-        FROM pg_class c, aclexplode(c.relacl) a
-        WHERE c.relnamespace = 'whisperer'::regnamespace AND a.grantee NOT IN (0, c.relowner)
-        UNION
-        SELECT 'ROUTINE', p.oid::regprocedure::text, a.grantee
-        FROM pg_proc p, aclexplode(p.proacl) a
-        WHERE p.pronamespace = 'whisperer'::regnamespace AND a.grantee NOT IN (0, p.proowner)
+        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name,
+               c.relacl AS acl, c.relowner AS owner, readable.privileges
+        FROM pg_class c
+        LEFT JOIN (VALUES
+            ('event_type', 'SELECT'),
+            ('hook_definition', 'SELECT, '
+                'INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
+                        'rate_limit, ordering, description, is_active, is_paused), '
+                'UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
+                        'rate_limit, ordering, description, is_active, is_paused, resumes)'),
+            ('hook', 'SELECT, INSERT, UPDATE'),
+            ('hook_run', 'SELECT'),
+            ('hook_stats', 'SELECT'),
+            ('outbox', 'SELECT'),
+            ('delivery', 'SELECT'),
+            ('past_attempt', 'SELECT'),
+            ('attempt', 'SELECT'),
+            ('status', 'SELECT')) AS readable (name, privileges) ON readable.name = c.relname
+        WHERE c.relnamespace = 'whisperer'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+          AND NOT EXISTS (SELECT FROM pg_init_privs i
+                          WHERE i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0)
+        UNION ALL
+        SELECT 'ROUTINE', p.oid::regprocedure::text, p.proacl, p.proowner,
+               CASE WHEN p.proname !~ '_as$' AND p.proname NOT IN (
+                        'request_delivery', 'operator_hooks', 'refuse_delivery', 'require_range', 'replayable', 'set_privilege',
+                        'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
+                        'note_change', 'wake_workers', 'announce', 'keep_auth', 'seal_secret', 'open_secret',
+                        'secret_is_current', 'reseal_secret', 'require_secret_keeper') THEN 'EXECUTE' END
+        FROM pg_proc p
+        WHERE p.pronamespace = 'whisperer'::regnamespace
+          AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
     LOOP
-        EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', object.kind, object.name, object.grantee::regrole);
-    END LOOP;
-    FOR object IN
-        SELECT p.oid::regprocedure AS name,
-               p.proname ~ '_as$'
-               OR p.proname IN ('request_delivery', 'operator_hooks', 'refuse_delivery', 'require_range', 'replayable', 'set_privilege', 'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
-                                'note_change', 'wake_workers', 'announce', 'keep_auth',
-                                'seal_secret', 'open_secret', 'secret_is_current', 'reseal_secret', 'require_secret_keeper') AS is_internal
-        FROM pg_proc p WHERE p.pronamespace = 'whisperer'::regnamespace
-    LOOP
-        IF object.is_internal THEN
-            EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', object.name);
-        ELSE
-            EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO PUBLIC', object.name);
+        FOR grantee IN
+            SELECT DISTINCT a.grantee FROM aclexplode(object.acl) a WHERE a.grantee NOT IN (0, object.owner)
+        LOOP
+            EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', object.kind, object.name, grantee::regrole);
+        END LOOP;
+        EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', object.kind, object.name);
+        IF object.privileges IS NOT NULL THEN
+            EXECUTE format('GRANT %s ON %s %s TO PUBLIC', object.privileges, object.kind, object.name);
         END IF;
     END LOOP;
-    -- Row-level security on what has no policy, partitions included: whoever may read all data, or was
+
+    -- Row-level security also on what has no policy, partitions included: whoever may read all data, or was
     -- granted a table by its name, sees none of it.
     FOR object IN
         SELECT c.oid::regclass AS name FROM pg_class c
@@ -39,6 +64,25 @@ BEGIN
           AND NOT c.relrowsecurity AND c.relname <> 'event_type'
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', object.name);
+    END LOOP;
+    FOR object IN
+        SELECT * FROM (VALUES
+            ('own_hooks', 'hook_definition', 'ALL',
+             'pg_has_role(whisperer.living_role(owner, owner_name, incarnation), ''MEMBER'')'),
+            ('own_hooks', 'hook_run', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
+            ('own_hooks', 'delivery', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
+            ('own_hooks', 'past_attempt', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
+            ('allowed_types', 'outbox', 'SELECT',
+             'CASE WHEN hook_id IS NULL '
+                  'THEN whisperer.may(quote_ident(current_user)::regrole::oid, event_type, ''publish'') '
+                       'OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, ''subscribe'') '
+                  'ELSE EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id) END')
+        ) AS policies (name, relation, command, rule)
+        WHERE NOT EXISTS (SELECT FROM pg_policy p
+                          WHERE p.polname = name AND p.polrelid = format('whisperer.%I', relation)::regclass)
+    LOOP
+        EXECUTE format('CREATE POLICY %I ON whisperer.%I FOR %s USING (%s)',
+                       object.name, object.relation, object.command, object.rule);
     END LOOP;
 END
 $do$;
