@@ -1,12 +1,16 @@
 # Builds and installs the extension (PGXS).  `make help` lists the other targets.
 EXTENSION = whisperer
-EXTVERSION = 1.0
+EXTVERSION = 1.1
+# The release before it, whose update script is made here.
+PREVIOUS = 1.0
 MODULE_big = whisperer
 
 SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard worker/*.cpp))
 OBJS = $(SOURCES:.cpp=.o)
 FRAGMENTS = $(sort $(wildcard src/install/schema/*.sql)) $(sort $(wildcard src/install/api/*.sql))
-DATA_built = whisperer--$(EXTVERSION).sql
+UPDATE = whisperer--$(PREVIOUS)--$(EXTVERSION).sql
+DATA = $(sort $(wildcard src/install/released/*.sql))
+DATA_built = whisperer--$(EXTVERSION).sql $(UPDATE)
 EXTRA_CLEAN = $(OBJS:.o=.d) build results regression.diffs regression.out
 
 # C++20 under PGXS: bitcode is compiled without these flags, and a shared object with a missing
@@ -25,10 +29,18 @@ ifneq ($(PGXS),)
 include $(PGXS)
 -include $(OBJS:.o=.d)
 whisperer.so: src/exports.map
+$(OBJS): Makefile
 endif
 
 whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
 	cat src/install/header.sql $(FRAGMENTS) > $@.tmp && mv $@.tmp $@
+
+# An update changes the tables by its delta and then runs the fragments of the API once more.  What they
+# replace is the extension's own, or PostgreSQL refuses (since 14.5).
+$(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/install/update_header.sql
+	{ cat src/install/update_header.sql $< && \
+	  sed -E 's/^CREATE (FUNCTION|PROCEDURE|VIEW|TRIGGER) /CREATE OR REPLACE \1 /' $(sort $(wildcard src/install/api/*.sql)); \
+	} > $@.tmp && mv $@.tmp $@
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run.
 # Each calls make again, because PGXS may have come with the set-up.

@@ -66,7 +66,7 @@ check('json.hpp is included in few files', 'It costs seconds per file; parse in 
 
 # --- size ---------------------------------------------------------------------------------------
 check('no file is longer than 500 lines', 'Split it by what it is for.',
-    grep { defined } map { my $lines = () = slurp($_) =~ /\n/g; $lines > 500 ? "$_: $lines lines" : undef } @cpp, @sql, @scripts);
+    grep { defined } map { my $lines = () = slurp($_) =~ /\n/g; $lines > 500 ? "$_: $lines lines" : undef } @cpp, grep({ !m{/released/} } @sql), @scripts);
 
 # A function body: from a line that ends in "{" and does not start with white space or a keyword of
 # another block, to the next "}" in the first column.

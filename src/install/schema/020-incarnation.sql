@@ -4,6 +4,8 @@
 CREATE TABLE whisperer.incarnation (
     number bigint PRIMARY KEY
 );
+COMMENT ON TABLE whisperer.incarnation IS
+    'which database this is among its copies: one row, never dumped';
 
 INSERT INTO whisperer.incarnation
 SELECT ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint;

@@ -20,6 +20,8 @@ CREATE TABLE whisperer.event_type_privilege (
     incarnation bigint NOT NULL DEFAULT whisperer.my_incarnation(),
     PRIMARY KEY (event_type, role, privilege, incarnation)
 );
+COMMENT ON TABLE whisperer.event_type_privilege IS
+    'what allow() granted: which role, besides the owner''s members, may publish or subscribe to an event type';
 
 SELECT pg_catalog.pg_extension_config_dump('whisperer.event_type', '');
 SELECT pg_catalog.pg_extension_config_dump('whisperer.event_type_privilege', '');

@@ -25,6 +25,8 @@ CREATE TABLE whisperer.hook_definition (
     created_at   timestamptz NOT NULL DEFAULT now(),
     modified_at  timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON TABLE whisperer.hook_definition IS
+    'subscriptions as people write them; the view whisperer.hook adds their state';
 COMMENT ON COLUMN whisperer.hook_definition.resumes IS
     'counts resume_hook(); what hook_run says of an earlier count is over';
 COMMENT ON COLUMN whisperer.hook_definition.rate_limit IS

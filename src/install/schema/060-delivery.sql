@@ -68,6 +68,8 @@ CREATE TABLE whisperer.past_attempt (
     slot          smallint NOT NULL,
     PRIMARY KEY (event_id, hook_id, number, slot)
 ) PARTITION BY LIST (slot);
+COMMENT ON TABLE whisperer.past_attempt IS
+    'attempts that a delivery did not end with, a hundred of each at most; the view whisperer.attempt adds the success it ended with';
 
 DO $do$
 BEGIN

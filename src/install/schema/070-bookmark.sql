@@ -12,6 +12,8 @@ CREATE TABLE whisperer.bookmark (
     modified_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (worker, incarnation)
 );
+COMMENT ON TABLE whisperer.bookmark IS
+    'how far each worker has read the outbox; written by the worker alone';
 COMMENT ON COLUMN whisperer.bookmark.workers IS
     'how many workers shared the hooks when this was written';
 

@@ -16,6 +16,8 @@ CREATE TABLE whisperer.request (
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (xid, id)
 );
+COMMENT ON TABLE whisperer.request IS
+    'what people asked of the worker, and it has not done yet';
 COMMENT ON COLUMN whisperer.request.kind IS
     'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; the others are the functions of the same names';
 
@@ -28,3 +30,5 @@ CREATE TABLE whisperer.control (
     modified_by  text NOT NULL DEFAULT current_user,
     modified_at  timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON TABLE whisperer.control IS
+    'whether delivery is paused in this database: one row, or none if it never was';

@@ -1,0 +1,133 @@
+# ALTER EXTENSION UPDATE: an updated installation is the same as a new one, the new library records with the
+# old schema and waits, and what was recorded meanwhile is delivered.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('upgrade', bare => 1);
+my $receiver = new_receiver('upgrade');
+my $current = $node->safe_psql('postgres', q(SELECT default_version FROM pg_available_extensions WHERE name = 'whisperer'));
+my @older = grep { $_ ne $current } split /\n/,
+    $node->safe_psql('postgres', q(SELECT version FROM pg_available_extension_versions WHERE name = 'whisperer' ORDER BY 1));
+cmp_ok(scalar @older, '>=', 1, "there are releases before $current: @older");
+
+# Everything that the extension consists of, a line each, in terms that mean the same in every database.
+# Not the order of columns: those that an update adds come last.
+my $inventory = <<'SQL';
+SET search_path = pg_catalog;
+CREATE TEMP VIEW relation AS SELECT * FROM pg_class WHERE relnamespace = 'whisperer'::regnamespace;
+CREATE FUNCTION pg_temp.rights(acl aclitem[]) RETURNS text LANGUAGE sql AS
+$$SELECT string_agg(format('%s: %s%s', CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END, privilege_type,
+        CASE WHEN is_grantable THEN '*' END), ', ' ORDER BY grantee, privilege_type) FROM aclexplode(acl)$$;
+SELECT 'member ' || pg_describe_object(classid, objid, 0) FROM pg_depend
+WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'whisperer')
+UNION ALL SELECT format('relation %s kind %s options %s row security %s %s partition %s rights %s owner %s', oid::regclass, relkind, reloptions,
+        relrowsecurity, relforcerowsecurity, pg_get_expr(relpartbound, oid), pg_temp.rights(relacl), relowner::regrole) FROM relation
+UNION ALL SELECT format('column %s.%s %s not null %s default %s identity %s statistics %s rights %s', attrelid::regclass, attname,
+        format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid), attidentity, nullif(attstattarget, -1), pg_temp.rights(attacl))
+    FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE attrelid IN (SELECT oid FROM relation) AND attnum > 0 AND NOT attisdropped
+UNION ALL SELECT format('constraint %s on %s: %s', conname, conrelid::regclass, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE conrelid IN (SELECT oid FROM relation)
+UNION ALL SELECT 'index ' || pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid IN (SELECT oid FROM relation)
+UNION ALL SELECT format('view %s: %s', oid::regclass, pg_get_viewdef(oid)) FROM relation WHERE relkind = 'v'
+UNION ALL SELECT format('rule %s', pg_get_ruledef(oid)) FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM relation)
+UNION ALL SELECT format('trigger %s', pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM relation)
+UNION ALL SELECT format('policy %s', p) FROM pg_policies p WHERE schemaname = 'whisperer'
+UNION ALL SELECT format('routine %s rights %s owner %s', pg_get_functiondef(oid), pg_temp.rights(proacl), proowner::regrole)
+    FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace
+UNION ALL SELECT format('comment on %s: %s', pg_describe_object(classoid, objoid, objsubid), description) FROM pg_description
+    WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM relation)
+       OR classoid = 'pg_proc'::regclass AND objoid IN (SELECT oid FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace)
+UNION ALL SELECT format('initial rights of %s: %s', pg_describe_object(classoid, objoid, objsubid), pg_temp.rights(initprivs)) FROM pg_init_privs
+    WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM relation)
+       OR classoid = 'pg_proc'::regclass AND objoid IN (SELECT oid FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace)
+UNION ALL SELECT format('dumped %s %s', relation::regclass, condition) FROM pg_extension, unnest(extconfig, extcondition) AS u (relation, condition)
+    WHERE extname = 'whisperer'
+UNION ALL SELECT format('extension schema %s', extnamespace::regnamespace) FROM pg_extension WHERE extname = 'whisperer';
+SQL
+
+sub inventory {
+    my ($database) = @_;
+    return sort split /\x{1}/, $node->safe_psql($database, $inventory, extra_params => [ '--record-separator', "\x{1}", '--no-align' ]);
+}
+
+sub only_in {
+    my ($these, $those) = @_;
+    my %known = map { $_ => 1 } @$those;
+    return join "\n", grep { !$known{$_} } @$these;
+}
+
+$node->safe_psql('postgres', 'CREATE DATABASE fresh');
+$node->safe_psql('fresh', 'CREATE EXTENSION whisperer');
+my @fresh = inventory('fresh');
+cmp_ok(scalar @fresh, '>', 500, 'a new installation: ' . @fresh . ' things to compare');
+is($node->safe_psql('fresh', <<'SQL'), '', 'all its objects have their initial privileges noted, so that an update knows them');
+SELECT pg_describe_object(classid, objid, 0) FROM pg_depend d
+WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'whisperer')
+  AND (classid = 'pg_proc'::regclass OR classid = 'pg_class'::regclass)
+  AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = d.classid AND i.objoid = d.objid)
+SQL
+for my $older (@older) {
+    (my $database = "from_$older") =~ s/\W/_/g;
+    $node->safe_psql('postgres', "CREATE DATABASE $database");
+    $node->safe_psql($database, "CREATE EXTENSION whisperer VERSION '$older'; ALTER EXTENSION whisperer UPDATE");
+    my @updated = inventory($database);
+    is(only_in(\@fresh, \@updated), '', "$older updated lacks nothing of a new installation");
+    is(only_in(\@updated, \@fresh), '', "$older updated has nothing that a new installation has not");
+}
+
+# --- the new library with the old schema -----------------------------------------------------------------
+my $old = $older[0];
+$node->safe_psql('postgres', 'CREATE ROLE watcher');
+$node->safe_psql('postgres', "CREATE EXTENSION whisperer VERSION '$old'");
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE item (id int);
+SELECT whisperer.register_event('item-created');
+CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created');
+SELECT whisperer.create_hook('item-created', '@{[ $receiver->url('/ok/old') ]}', secret_key => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
+GRANT SELECT ON whisperer.bookmark TO watcher;
+GRANT EXECUTE ON FUNCTION whisperer.worker_state TO watcher;
+INSERT INTO item SELECT generate_series(1, 100);
+SELECT whisperer.deliver_event('item-created', '{"by": "function"}') FROM generate_series(1, 100);
+SQL
+wait_for('a worker that says what is wrong', sub {
+    $node->safe_psql('postgres', 'SELECT state, reason FROM whisperer.status') eq 'idle|versions differ: run ALTER EXTENSION whisperer UPDATE';
+});
+# Meanwhile the others are served.
+$node->safe_psql('fresh', <<"SQL");
+SELECT whisperer.register_event('other');
+SELECT whisperer.create_hook('other', '@{[ $receiver->url('/ok/fresh') ]}');
+SELECT whisperer.deliver_event('other', '{}') FROM generate_series(1, 100);
+SQL
+wait_idle($node, 'fresh');
+is(scalar(() = $receiver->requests('/ok/fresh')), 100, 'a database whose extension is up to date is served');
+is(scalar(() = $receiver->requests('/ok/old')), 0, 'one whose schema is older waits');
+my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
+is(scalar(() = $log =~ /database "postgres" waits: its extension has version \Q$old\E/g), 1, 'and says so once');
+unlike($log, qr/ERROR:/, 'nothing goes wrong meanwhile');
+
+# --- the update, while the application goes on -------------------------------------------------------------
+my $session = $node->background_psql('postgres');
+$session->query_safe('BEGIN');
+$session->query_safe('INSERT INTO item VALUES (1000)');
+$node->safe_psql('postgres', q(SET lock_timeout = '20s'; ALTER EXTENSION whisperer UPDATE));
+pass('the update waits for no transaction that has recorded an event');
+wait_idle($node);
+is(scalar(() = $receiver->requests('/ok/old')), 200, 'what was recorded with the old schema is delivered');
+$session->query_safe('COMMIT');
+$session->quit;
+wait_idle($node);
+my %ids = map { Whisperer::Receiver::header($_, 'webhook-id') => 1 } $receiver->requests('/ok/old');
+is(scalar(keys %ids), 201, 'and what was recorded during the update');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered')), 201, 'the ledger says so');
+is($node->safe_psql('postgres', q(SELECT has_table_privilege('watcher', 'whisperer.bookmark', 'SELECT'),
+    has_function_privilege('watcher', 'whisperer.worker_state'::regproc, 'EXECUTE'))), 't|t', 'what was granted stays granted');
+my ($dump) = run_command([ 'pg_dump', '--schema-only', '-d', $node->connstr('postgres') ]);
+like($dump, qr/^GRANT SELECT ON TABLE whisperer\.bookmark TO watcher;/m, 'and is in a dump');
+like($dump, qr/^GRANT ALL ON FUNCTION whisperer\.worker_state\(.*\) TO watcher;/m, 'of functions too');
+
+$node->stop;
+done_testing();
