@@ -9,6 +9,9 @@
 namespace whisperer::engine {
 namespace {
 
+// CURLE_TOO_LARGE, which libcurl has since 8.6.
+constexpr auto too_large = static_cast<CURLcode>(100);
+
 std::string lower_first(std::string text) {
     // "SSL certificate" keeps its capitals, "Connection refused" does not.
     if (text.size() > 1 && std::islower(static_cast<unsigned char>(text[1])) != 0)
@@ -62,7 +65,7 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
     if (cut_ && capture_.headers_too_many())
         return "response has more than 1000 header lines";
     // One line that is too long for libcurl is a lack of memory to it, or so says its code.
-    if ((cut_ && capture_.headers_too_long()) ||
+    if ((cut_ && capture_.headers_too_long()) || code == too_large ||
         (code == CURLE_OUT_OF_MEMORY && has_begun_to_answer()))
         return "response headers are longer than 65536 bytes";
     // How a server says that it does not accept our certificate: TLS 1.3 does so after the
