@@ -46,4 +46,24 @@ $trial->try_fault('serializable, read only, deferrable for the whole server', su
     $session->quit;
 }, settings => \%characteristics, @rarely);
 
+# Every setting of ours, to a value that makes a difference and back.  Attempts may fail for it; what is
+# committed arrives all the same.
+my %other = (
+    allowed_networks => '10.0.0.0/8', denied_networks => '127.0.0.0/8', ca_file => '/nowhere', callback_timeout => '1min', circuit_breaker => 'on',
+    connect_timeout => '100ms', disable_after => '1d', divert_to => 'http://127.0.0.1:1/', enabled => 'off', log_deliveries => 'on',
+    max_in_flight => 1, max_in_flight_per_hook => 1, max_payload => '1kB', max_queued_bytes => '1MB', max_response_bytes => 0,
+    park_after => '10ms', poll_interval => '10ms', proxy => 'http://127.0.0.1:1', request_timeout => '100ms', require_https => 'on',
+    retention => '1h', secret_key_file => '/nowhere', workers => 3);
+is(join(' ', sort keys %other), $node->safe_psql('postgres', q(SELECT string_agg(split_part(name, '.', 2), ' ' ORDER BY name COLLATE "C")
+    FROM pg_settings WHERE name LIKE 'whisperer.%')), 'no setting is forgotten');
+$trial->try_fault('every setting is changed and reloaded', sub {
+    for my $name (sort keys %other) {
+        $trial->set("whisperer.$name" => "'$other{$name}'");
+        $trial->wait_for_rows(5);
+        $trial->reset_settings("whisperer.$name");
+        # What new_node and this test set for all servers is in postgresql.conf, so that it holds again now.
+        $trial->wait_for_rows(5);
+    }
+}, tries => 1);
+
 done_testing();
