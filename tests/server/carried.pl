@@ -60,13 +60,26 @@ sub record_undelivered {
 record_undelivered(1, 700);
 $source->safe_psql('postgres', "SELECT whisperer.create_hook('e', '$base/ok/latest')");
 record_undelivered(701, 1500);
-my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
-$source->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'pg_dump');
+my $dumps = PostgreSQL::Test::Utils::tempdir('dump');
+my $dump = "$dumps/custom";
+$source->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'pg_dump, custom');
+$source->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-f', "$dumps/folder", 'postgres' ], 'pg_dump, a folder, in parallel');
+$source->command_ok([ 'pg_dump', '-Fp', '-f', "$dumps/plain", 'postgres' ], 'pg_dump, plain');
+
+# How many rows of each table, and what is in them.  The worker that was there first has a bookmark of its own.
+sub contents {
+    my ($node, $database) = @_;
+    return $node->safe_psql($database, join ';', map {
+        "SELECT '$_', count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM whisperer.$_ t"
+            . ($_ eq 'bookmark' ? ' WHERE t.incarnation = (SELECT min(h.incarnation) FROM whisperer.hook_definition h)' : '')
+    } qw(event_type event_type_privilege hook_definition secret hook_run outbox delivery past_attempt bookmark));
+}
+my $contents = contents($source, 'postgres');
 
 # Another cluster, with roles of other oids, without one of them, and with a worker that is there first.
 my $target = new_node('target', bare => 1, extra => "restart_after_crash = on\nwhisperer.poll_interval = 100ms");
 $target->safe_psql('postgres', 'CREATE ROLE filler; CREATE ROLE gamma; CREATE ROLE alpha');
-$target->safe_psql('postgres', 'CREATE DATABASE restored');
+$target->safe_psql('postgres', "CREATE DATABASE $_") for qw(restored folder plain);
 my $before = () = $receiver->requests;
 $target->command_ok([ 'pg_restore', '--exit-on-error', '--no-owner', '--no-acl', '-j', '2', '-d', 'restored', $dump ],
     'pg_restore in parallel');
@@ -76,6 +89,14 @@ wait_for('the carried hooks to be seen', sub {
 like(slurp_file($target->logfile), qr/hooks carried here by a restore or copy .*paused: 7/, 'the log says so, and so does status');
 is($target->safe_psql('restored', 'SELECT DISTINCT state, state_reason FROM whisperer.hook'),
     'paused|carried here by a restore or copy of another database', 'every carried hook is paused');
+
+$target->command_ok([ 'pg_restore', '--exit-on-error', '--no-owner', '--no-acl', '-j', '2', '-d', 'folder', "$dumps/folder" ],
+    'pg_restore of a folder in parallel');
+$target->command_ok([ 'psql', '-X', '-q', '-o', '/dev/null', '-d', 'plain', '-f', "$dumps/plain" ], 'psql of a plain dump');
+for my $database (qw(restored folder plain)) {
+    is(contents($target, $database), $contents, "$database: everything came along");
+    is($target->safe_psql($database, 'SELECT DISTINCT state FROM whisperer.hook'), 'paused', "$database: every hook is paused");
+}
 
 record($target, 'restored', 'native-1');
 $target->safe_psql('restored', 'SELECT pg_current_xact_id() FROM generate_series(1, 10)');
@@ -128,5 +149,14 @@ is($target->safe_psql('restored', 'SELECT count(*) FROM whisperer.status WHERE r
 record($target, 'restored', 'native-2');
 wait_idle($target, 'restored');
 like(received($_), qr/\bnative-2\b/, "$_ goes on") for '/ok/alpha', '/ok/gone';
+
+# The other formats carried the same.
+my $outcome = "SELECT d.hook_id, d.state, count(*) FROM whisperer.delivery d JOIN whisperer.outbox o ON o.id = d.event_id
+    WHERE o.data->>'note' NOT LIKE 'native%' GROUP BY 1, 2 ORDER BY 1, 2";
+for my $database (qw(folder plain)) {
+    $target->psql($database, 'SELECT whisperer.resume()');
+    wait_idle($target, $database);
+    is($target->safe_psql($database, $outcome), $target->safe_psql('restored', $outcome), "$database: resume() delivers the same");
+}
 
 done_testing();

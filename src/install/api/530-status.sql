@@ -37,7 +37,7 @@ AS $$
            CASE WHEN current_setting('whisperer.enabled', true) = 'off' THEN 'whisperer.enabled is off'
                 WHEN current_setting('shared_preload_libraries') !~ '\mwhisperer\M'
                 THEN 'the library is not in shared_preload_libraries'
-                ELSE 'no worker has started yet; see the server log' END,
+                ELSE 'no worker has started yet; if it stays so, raise max_worker_processes, or see the server log' END,
            NULL, NULL, b.events, NULL, 0, 0, 0, 0, 0
     FROM behind b WHERE NOT EXISTS (SELECT FROM whisperer.worker_state())
 $$;
