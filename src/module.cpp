@@ -8,7 +8,11 @@
 
 extern "C" {
 
+#ifdef PG_MODULE_MAGIC_EXT  // since PostgreSQL 18: pg_get_loaded_modules()
+PG_MODULE_MAGIC_EXT(.name = "whisperer", .version = WHISPERER_VERSION);
+#else
 PG_MODULE_MAGIC;
+#endif
 
 PGDLLEXPORT void _PG_init(void);
 

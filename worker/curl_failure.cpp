@@ -26,7 +26,8 @@ std::string errno_text(long error) {
 // "OpenSSL/3.0.19: error:0A00042E:SSL routines::tlsv1 alert protocol version": the end of it is for
 // people.
 std::string without_codes(const std::string& text) {
-    if (text.find("SSL_ERROR_SYSCALL") != std::string::npos)
+    if (text.find("SSL_ERROR_SYSCALL") != std::string::npos ||
+        text.find("unexpected eof") != std::string::npos)
         return "connection closed during the handshake";
     const std::size_t end = text.rfind("::");
     return end == std::string::npos || text.find("error:") > end ? text : text.substr(end + 2);

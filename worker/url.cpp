@@ -52,12 +52,16 @@ bool is_host_character(char c) {
            std::string_view("-._:").find(c) != std::string_view::npos;
 }
 
+[[noreturn]] void throw_bad_host() {
+    throw Invalid("URL has a host with a character that no host name has",
+                  "Write an international name in its xn-- form.");
+}
+
 // libcurl would map other characters to ASCII ones only when it connects, some of them to digits
 // and dots: what has been looked at here would then not be where it goes.
 void check_host(const std::string& host) {
     if (!std::all_of(host.begin(), host.end(), is_host_character))
-        throw Invalid("URL has a host with a character that no host name has",
-                      "Write an international name in its xn-- form.");
+        throw_bad_host();
 }
 
 bool is_address(const std::string& host) {
@@ -92,6 +96,8 @@ Target parse_url(std::string_view url, bool require_https) {
     const CURLUcode code = curl_url_set(parsed.get(), CURLUPART_URL, target.url.c_str(), 0);
     if (code == CURLUE_OUT_OF_MEMORY)
         throw std::bad_alloc();
+    if (code == CURLUE_BAD_HOSTNAME)  // newer versions of libcurl find more of them
+        throw_bad_host();
     if (code != CURLUE_OK)
         throw Invalid(std::string("URL is not valid: ") + to_lower(curl_url_strerror(code)));
     target.host = to_lower(part_of(parsed.get(), CURLUPART_HOST));

@@ -20,6 +20,8 @@ use Whisperer;
 my @application_settings = qw(statement_timeout=0 lock_timeout=0 idle_in_transaction_session_timeout=0
     default_transaction_read_only=off default_transaction_deferrable=off);
 
+push @application_settings, 'transaction_timeout=0' if `postgres -V` =~ / (\d+)/ && $1 >= 17;
+
 my %scripts = (
     plain => "INSERT INTO item (round) VALUES (:round);\n",
     asynchronous => "BEGIN;\nSET LOCAL synchronous_commit = off;\nINSERT INTO item (round) VALUES (:round);\nCOMMIT;\n",
