@@ -254,7 +254,11 @@ sub compare {
 
 # --- one line of the table ----------------------------------------------------------------------
 
-# Tries the fault while the load runs.  tries: at most; mix: of the load; settings: during the fault.
+# A worker that ends with an error is started again later and later, but for a new server at once.
+my $ends_between_restarts = 3;
+
+# Tries the fault while the load runs.  tries: at most; mix: of the load; settings: during the fault; ends_worker: with
+# an error.
 sub try_fault {
     my ($self, $what, $fault, %options) = @_;
     my $tries = $ENV{WHISPERER_TRIES} // 1;
@@ -269,6 +273,7 @@ sub try_fault {
         sleep moment(0, 0.3);
         $fault->($self);
         $self->wait_for_rows(1);
+        $self->{node}->restart if $options{ends_worker} && $try % $ends_between_restarts == 0;
     }
     $self->stop_load;
     $self->settle;

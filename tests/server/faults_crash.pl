@@ -9,13 +9,12 @@ use Whisperer;
 my $trial = Faults->new('faults_crash', paths => [ '/ok/plain', '/ok/transform', '/late-first/50/x' ], rate => 200);
 my $node = $trial->{node};
 my $terminate = 'SELECT pg_terminate_backend';
-# A worker that ends with an error is started again later and later.
-my @rarely = (tries => 5);
+my @ends_worker = (ends_worker => 1);
 my $immediate = sub { $node->stop('immediate'); $node->start };
 
 $trial->try_fault('worker killed with -9', sub { kill('KILL', $trial->worker) });
-$trial->try_fault('worker: pg_terminate_backend', sub { $trial->ask("$terminate(@{[$trial->worker]})") }, @rarely);
-$trial->try_fault('worker: pg_cancel_backend', sub { $trial->ask("SELECT pg_cancel_backend(@{[$trial->worker]})") }, @rarely);
+$trial->try_fault('worker: pg_terminate_backend', sub { $trial->ask("$terminate(@{[$trial->worker]})") }, @ends_worker);
+$trial->try_fault('worker: pg_cancel_backend', sub { $trial->ask("SELECT pg_cancel_backend(@{[$trial->worker]})") }, @ends_worker);
 $trial->try_fault('backend killed with -9', sub {
     kill 'KILL', wait_for('a client', sub {
         $trial->ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'load' LIMIT 1");

@@ -14,15 +14,14 @@ $timeouts{transaction_timeout} = 1 if $node->pg_version >= 17;
 my %characteristics = (default_transaction_read_only => 'on', default_transaction_isolation => 'serializable',
     default_transaction_deferrable => 'on');
 
-# A worker that ends with an error is started again later and later.
-my @rarely = (tries => 5);
+my @ends_worker = (ends_worker => 1);
 
 # New processes start with the settings, old ones are given them.
 sub end_worker {
     $trial->ask("SELECT pg_terminate_backend(@{[$trial->worker]})");
 }
 
-$trial->try_fault('timeouts of 1 ms for the whole server', \&end_worker, settings => \%timeouts, @rarely);
+$trial->try_fault('timeouts of 1 ms for the whole server', \&end_worker, settings => \%timeouts, @ends_worker);
 
 for my $whom ('DATABASE postgres', "ROLE @{[$node->safe_psql('postgres', 'SELECT current_user')]}") {
     my %all = (%timeouts, %characteristics);
@@ -32,7 +31,7 @@ for my $whom ('DATABASE postgres', "ROLE @{[$node->safe_psql('postgres', 'SELECT
         $trial->wait_for_rows(1);
         $trial->worker;
         $node->safe_psql('postgres', "ALTER $whom RESET $_") for sort keys %all;
-    }, @rarely);
+    }, @ends_worker);
 }
 
 # Whoever starts a deferrable transaction waits for serializable ones that write.
@@ -44,7 +43,7 @@ $trial->try_fault('serializable, read only, deferrable for the whole server', su
     isnt(wait_for('another worker', sub { my $other = $trial->worker; $other ne $pid && $other }), $pid, 'a worker starts beside a serializable transaction');
     $session->query_safe('COMMIT');
     $session->quit;
-}, settings => \%characteristics, @rarely);
+}, settings => \%characteristics, @ends_worker);
 
 # Every setting of ours, to a value that makes a difference and back.  Attempts may fail for it; what is
 # committed arrives all the same.
