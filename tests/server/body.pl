@@ -39,7 +39,8 @@ my $expected = '{"event":{"type":"package-created","uuid":"' . $id . '"},"data":
 is($_->{body}, $expected, "attempt $_->{n}: column order, numbers, unicode and white space are kept") for @requests;
 is(Whisperer::Receiver::header($_, 'webhook-id'), $id, "attempt $_->{n}: the same webhook-id") for @requests;
 is(Whisperer::Receiver::header($requests[0], 'content-type'), 'application/json', 'content type');
-is(Whisperer::Receiver::header($requests[0], 'user-agent'), 'whisperer/1.0', 'user agent');
+my $version = $node->safe_psql('postgres', q(SELECT extversion FROM pg_extension WHERE extname = 'whisperer'));
+is(Whisperer::Receiver::header($requests[0], 'user-agent'), "whisperer/$version", 'user agent');
 is(Whisperer::Receiver::header($requests[0], 'x-whisperer-event'), 'package-created', 'event type');
 is(Whisperer::Receiver::header($requests[0], 'x-whisperer-hook'), 1, 'hook id');
 is(Whisperer::Receiver::header($requests[0], 'x-tenant'), 'acme', 'an additional header');

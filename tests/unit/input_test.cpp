@@ -85,7 +85,9 @@ TEST(Url, WhatIsNoAddressStaysAName) {
         WhispererError error{};
         const std::string url = "http://" + std::string(name) + "/";
         if (whisperer_check_url(span_of(url), 0, &error) == WhispererOk) {
-            EXPECT_FALSE(parse_url(url, false).host_is_address) << name;
+            // Newer versions of libcurl take the first for what it is without its dot.
+            const Target target = parse_url(url, false);
+            EXPECT_EQ(target.host_is_address, target.host == "127.0.0.1") << name;
         }
     }
 }
