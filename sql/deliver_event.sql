@@ -16,5 +16,22 @@ SELECT failure($$SELECT whisperer.deliver_event('made', NULL::json)$$);
 SELECT failure($$SELECT whisperer.deliver_event(NULL, '{}')$$);
 SELECT failure($$SELECT whisperer.deliver_event('made', '{bad'::text)$$);
 SELECT failure($$SELECT whisperer.deliver_event('made', '{bad')$$);
+-- Rows are put into the table without a statement, and are like any others all the same: they obey the
+-- transaction, are in every index, and large ones are stored apart.
+BEGIN READ ONLY;
+SELECT failure($$SELECT whisperer.deliver_event('made', '{}')$$);
+COMMIT;
+CREATE INDEX regress_apart ON whisperer.outbox ((length(data::text))) WHERE event_type = 'made' AND length(data::text) > 1000;
+BEGIN;
+SELECT whisperer.deliver_event('made', json_build_object('large', repeat(md5('x'), 1000), 'digits', (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) i))) IS NOT NULL AS large;
+SAVEPOINT undone;
+SELECT whisperer.deliver_event('made', '{"undone": true}') IS NOT NULL AS undone;
+ROLLBACK TO undone;
+SELECT whisperer.deliver_event('made', '{"small": true}') IS NOT NULL AS small;
+SELECT length(data::text), pg_column_size(data) > 8192 AS apart, left(data::text, 20) FROM whisperer.outbox WHERE xid = pg_current_xact_id() ORDER BY id;
+SET LOCAL enable_seqscan = off;
+SELECT count(*) AS in_the_index FROM whisperer.outbox WHERE event_type = 'made' AND length(data::text) > 1000;
+COMMIT;
+DROP INDEX whisperer.regress_apart;
 SELECT whisperer.unregister_event('made');
 SELECT whisperer.resume();

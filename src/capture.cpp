@@ -16,13 +16,18 @@ struct PinnedSetting {
     const char* value;
 };
 
+// Etc/UTC, which initdb finds on many machines, differs from UTC in nothing but its name.
+bool is_utc(const char* timezone) {
+    return strcmp(timezone, "UTC") == 0 || strcmp(timezone, "Etc/UTC") == 0;
+}
+
 // Sets, until the matching AtEOXact_GUC, what differs from the pinned values.  Looking first costs
 // nothing; five unconditional settings cost 2.7 microseconds a row.
 int pin_settings() {
     int level = NewGUCNestLevel();
     PinnedSetting differing[5];
     int count = 0;
-    if (strcmp(pg_get_timezone_name(session_timezone), "UTC") != 0)
+    if (!is_utc(pg_get_timezone_name(session_timezone)))
         differing[count++] = {"TimeZone", "UTC"};
     if (DateStyle != USE_ISO_DATES)
         differing[count++] = {"DateStyle", "ISO"};
@@ -223,8 +228,10 @@ void require_transition_tables(TriggerData* trigger, const CaptureOptions& optio
 }
 
 // Rows are turned into events and inserted in runs, each in memory that is emptied after it, so
-// that a statement of a million rows needs no more than one of a thousand.
-constexpr int rows_per_run = 1000;
+// that a statement of a million rows needs no more than one of a hundred.  What rows of an ordinary
+// size need is never given back to the system within the statement.
+constexpr int rows_per_run = 100;
+constexpr Size run_bytes = 256 * 1024;
 
 int make_run(CaptureOptions& options, TransitionTable& rows, TransitionTable& old_rows,
              TupleDesc desc, NewEvent* events, bool* at_end) {
@@ -255,7 +262,7 @@ void capture_statement(TriggerData* trigger, CaptureOptions& options) {
         open_transition_table(is_update ? trigger->tg_oldtable : nullptr, desc);
     NewEvent* events = (NewEvent*)palloc(sizeof(NewEvent) * rows_per_run);
     MemoryContext run = AllocSetContextCreate(CurrentMemoryContext, "whisperer capture run",
-                                              ALLOCSET_DEFAULT_SIZES);
+                                              run_bytes, run_bytes, ALLOCSET_DEFAULT_MAXSIZE);
     MemoryContext caller = MemoryContextSwitchTo(run);
     bool at_end = false;
     while (!at_end) {

@@ -16,6 +16,20 @@ uint64 clock_ticks() {
     return milliseconds << 12 | fraction;
 }
 
+// Asking for a few bytes costs as much as asking for many.
+void random_bytes(uint8* target, size_t count) {
+    static uint8 pool[512];
+    static size_t left = 0;
+    if (left < count) {
+        if (!pg_strong_random(pool, sizeof pool))
+            ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
+                    errmsg("could not generate random values"));
+        left = sizeof pool;
+    }
+    left -= count;
+    memcpy(target, pool + left, count);
+}
+
 }  // namespace
 
 pg_uuid_t make_event_id() {
@@ -24,8 +38,7 @@ pg_uuid_t make_event_id() {
     last_ticks = ticks;
 
     pg_uuid_t id;
-    if (!pg_strong_random(id.data + 8, 8))
-        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
+    random_bytes(id.data + 8, 8);
     for (int i = 0; i < 6; i++)
         id.data[i] = (uint8)(ticks >> (52 - 8 * i));
     id.data[6] = (uint8)(0x70 | ((ticks >> 8) & 0x0f));

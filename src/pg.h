@@ -102,6 +102,25 @@ inline int pg_base64(const char* source, int bytes, char* destination, int capac
 #endif
 }
 
+// ExecCloseIndices that keeps the locks until the transaction ends: taking them again is then
+// cheap.
+inline void pg_close_indices(ResultRelInfo* relation) {
+    for (int i = 0; i < relation->ri_NumIndices; i++) {
+#if PG_VERSION_NUM >= 170000
+        index_insert_cleanup(relation->ri_IndexRelationDescs[i], relation->ri_IndexRelationInfo[i]);
+#endif
+        index_close(relation->ri_IndexRelationDescs[i], NoLock);
+    }
+}
+
+inline void pg_insert_index_tuples(ResultRelInfo* relation, TupleTableSlot* row, EState* estate) {
+#if PG_VERSION_NUM >= 160000
+    list_free(ExecInsertIndexTuples(relation, row, estate, false, false, nullptr, NIL, false));
+#else
+    list_free(ExecInsertIndexTuples(relation, row, estate, false, false, nullptr, NIL));
+#endif
+}
+
 #if PG_VERSION_NUM >= 160000
 inline AclResult pg_function_execute_check(Oid function, Oid role) {
     return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);

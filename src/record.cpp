@@ -3,6 +3,7 @@
 #include "record.h"
 
 #include "event_id.h"
+#include "outbox_writer.h"
 #include "owner_context.h"
 #include "slot.h"
 #include "transaction.h"
@@ -12,9 +13,8 @@ namespace whisperer::pg {
 
 namespace {
 
-constexpr int slots = 8;
 constexpr int event_type_bytes_max = 128;
-// Rows of a statement are inserted in runs of this many, which bounds the arrays.
+// Rows of a statement are inserted in runs of this many, which bounds the memory they take.
 constexpr int run_length = 1000;
 
 // Bumped when anything cached here may have changed; a cache is good while its number is this one.
@@ -24,6 +24,7 @@ uint64 changes = 1;
 struct Identity {
     uint64 as_of;
     Oid outbox;
+    Oid partitions[slot_count];
     Oid event_type;
     Oid event_type_privilege;
     Oid owner;
@@ -39,9 +40,6 @@ struct Privilege {
     char event_type[event_type_bytes_max + 1];
 };
 Privilege last_privilege;
-
-SPIPlanPtr single_plans[slots];
-SPIPlanPtr run_plans[slots];
 
 void on_relation_change(Datum, Oid relation) {
     if (relation == InvalidOid || relation == identity.outbox || relation == identity.event_type ||
@@ -79,6 +77,8 @@ const Identity& current_identity() {
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
                 errmsg("extension \"whisperer\" is not installed in this database"),
                 errhint("Run CREATE EXTENSION whisperer."));
+    for (int slot = 0; slot < slot_count; slot++)
+        found.partitions[slot] = get_relname_relid(psprintf("outbox_%d", slot), schema);
     found.event_type = get_relname_relid("event_type", schema);
     found.event_type_privilege = get_relname_relid("event_type_privilege", schema);
     Relation relation = table_open(found.outbox, AccessShareLock);
@@ -101,78 +101,15 @@ const Identity& current_identity() {
     return identity;
 }
 
-Datum text_datum_or_null(text* value, char* is_null) {
-    *is_null = value ? ' ' : 'n';
-    return PointerGetDatum(value);
-}
-
-void insert_single(const char* event_type, text* source, Jsonb* config_filter,
-                   const NewEvent& event, int16 slot) {
-    Oid types[] = {UUIDOID, TEXTOID, JSONOID, TEXTOID, TEXTOID, JSONBOID, INT8OID};
-    char query[320];
-    snprintf(query, sizeof query,
-             "INSERT INTO whisperer.outbox_%d (id, event_type, data, source, object_id, "
-             "config_filter, incarnation, slot) VALUES ($1, $2, $3, $4, $5, $6, $7, %d)",
-             slot, slot);
-    pg_uuid_t id = event.id;
-    char nulls[] = "       ";
-    Datum values[] = {UUIDPGetDatum(&id),
-                      CStringGetTextDatum(event_type),
-                      event.data,
-                      text_datum_or_null(source, &nulls[3]),
-                      text_datum_or_null(event.object_id, &nulls[4]),
-                      PointerGetDatum(config_filter),
-                      Int64GetDatum(identity.incarnation)};
-    nulls[5] = config_filter ? ' ' : 'n';
-    SPIPlanPtr plan = kept_plan(&single_plans[slot], query, lengthof(types), types);
-    if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
-        elog(ERROR, "could not insert into whisperer.outbox");
-}
-
-void insert_run(const char* event_type, text* source, const NewEvent* events, int count,
-                int16 slot) {
-    Oid types[] = {UUIDARRAYOID, JSONARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID, INT8OID};
-    char query[400];
-    snprintf(query, sizeof query,
-             "INSERT INTO whisperer.outbox_%d (id, event_type, data, source, object_id, "
-             "incarnation, slot) SELECT u.id, $4, u.data, $5, u.object_id, $6, %d "
-             "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
-             "pg_catalog.unnest($3)) AS u (id, data, object_id)",
-             slot, slot);
-    Datum* ids = (Datum*)palloc(sizeof(Datum) * count);
-    Datum* datas = (Datum*)palloc(sizeof(Datum) * count);
-    Datum* objects = (Datum*)palloc(sizeof(Datum) * count);
-    bool* no_object = (bool*)palloc(sizeof(bool) * count);
-    for (int i = 0; i < count; i++) {
-        ids[i] = UUIDPGetDatum(&events[i].id);
-        datas[i] = events[i].data;
-        objects[i] = PointerGetDatum(events[i].object_id);
-        no_object[i] = events[i].object_id == nullptr;
-    }
-    char nulls[] = "      ";
-    Datum values[] = {
-        make_array(ids, nullptr, count, UUIDOID),       make_array(datas, nullptr, count, JSONOID),
-        make_array(objects, no_object, count, TEXTOID), CStringGetTextDatum(event_type),
-        text_datum_or_null(source, &nulls[4]),          Int64GetDatum(identity.incarnation)};
-    SPIPlanPtr plan = kept_plan(&run_plans[slot], query, lengthof(types), types);
-    if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
-        elog(ERROR, "could not insert into whisperer.outbox");
-}
-
 }  // namespace
 
 void record_events(const char* event_type, text* source, Jsonb* config_filter,
                    const NewEvent* events, int count) {
-    UserContext saved = enter_owner(current_identity().owner);
-    SPI_connect();
-    int16 slot = current_slot();
-    if (count == 1)
-        insert_single(event_type, source, config_filter, events[0], slot);
-    else
-        for (int done = 0; done < count; done += run_length)
-            insert_run(event_type, source, events + done, Min(run_length, count - done), slot);
-    SPI_finish();
-    leave_owner(saved);
+    const Identity& self = current_identity();
+    OutboxRows rows = {event_type, source, config_filter, self.incarnation, current_slot()};
+    for (int done = 0; done < count; done += run_length)
+        insert_events(self.partitions[rows.slot], rows, events + done,
+                      Min(run_length, count - done));
     wake_workers_at_commit();
 }
 

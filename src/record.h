@@ -1,7 +1,7 @@
 // Writing events to the outbox: the one way in, for triggers and functions alike.
 //
-// Invariant: every value is finished before it gets here.  The insert runs as the extension's
-// owner, so it must evaluate no expression of anybody else (a cast, a default, a domain check).
+// Invariant: every value is finished before it gets here.  The writer needs no right on the outbox,
+// so nothing of anybody's is evaluated on the way in (a cast, a default, a domain check).
 #pragma once
 
 #include "pg.h"

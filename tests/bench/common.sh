@@ -1,0 +1,134 @@
+# Sourced by tests/bench/bench: databases, baselines, and the results of the figures.
+. tests/lib/folder.sh
+. tests/lib/server.sh
+
+results=$work/results    # figure, ours, baseline, ratio, bound; see report
+db=postgres              # of sql
+sql() { psql -X -q -v ON_ERROR_STOP=1 -d "$db" "$@"; }
+value() { sql -At "$@"; }
+progress() { echo "$*" >&2; }
+median() { printf '%s\n' "$@" | sort -g | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
+calculate() { awk "BEGIN {printf \"%.4g\", $*}"; }
+
+# One line of the table.  ours and the baseline are of the same unit; the bound is of the ratio, or of
+# ours where there is no baseline: ">= 0.65", "<= 3", or empty for a figure to read.
+report() { # figure, unit, ours, baseline or empty, bound or empty
+    local ratio=
+    [ -z "$4" ] || ratio=$(calculate "$3 / $4")
+    report_ratio "$1" "$2" "$3" "$4" "$ratio" "$5"
+}
+
+# The same where the ratio is the median of pairs.
+report_ratio() { # figure, unit, ours, baseline, ratio, bound
+    local met=
+    [ -z "$6" ] || met=$(awk "BEGIN {print (${5:-$3} $6) ? \"yes\" : \"NO\"}")
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$5" "$6" "$met" | tee -a "$results" | tr '\t' ' ' >&2
+}
+
+# With the extension, an event type of its name, and no hook yet.
+new_database() { # name
+    db=postgres sql -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)" -c "CREATE DATABASE $1" 2>/dev/null
+    db=$1
+    sql -c 'CREATE EXTENSION whisperer' -c "SELECT whisperer.register_event('$1')" >/dev/null
+}
+
+drop_database() { db=postgres sql -c "DROP DATABASE $1 WITH (FORCE)"; }
+
+add_hook() { # event type, URL [, more arguments]
+    sql -c "SELECT whisperer.create_hook('$1', '$2'${3:+, $3})" >/dev/null
+}
+
+set_parameter() { # name, value
+    db=postgres sql -c "ALTER SYSTEM SET $1 = $2" -c 'SELECT pg_reload_conf()' >/dev/null
+}
+
+payload="json_build_object('id', g, 'transfer_id', 49, 'order_number', '248398923123')"
+
+record_events() { # event type, number [, payload, an expression over g]
+    sql -c "SELECT count(whisperer.deliver_event('$1', ${3:-$payload})) FROM generate_series(1, $2) g" >/dev/null
+}
+
+delivered() { value -c 'SELECT coalesce(sum(delivered), 0) FROM whisperer.status'; }
+
+# Records while delivery is paused, resumes, and prints deliveries per second until the ledger has them all.
+drain_rate() { # deliveries expected, then commands that record
+    local expected=$1 before after rate; shift
+    sql -c 'SELECT whisperer.pause()' >/dev/null
+    "$@"
+    sql -c CHECKPOINT
+    before=$(delivered)
+    rate=$(value <<SQL
+SELECT clock_timestamp() AS begun \gset
+SELECT whisperer.resume() \g /dev/null
+CALL whisperer.wait_idle('900 s');
+SELECT round($expected / extract(epoch FROM clock_timestamp() - :'begun'));
+SQL
+    )
+    # The status is a second old at most.
+    for _ in $(seq 50); do
+        after=$(delivered)
+        [ $((after - before)) -lt "$expected" ] || break
+        sleep 0.1
+    done
+    [ $((after - before)) = "$expected" ] || { progress "expected $expected deliveries, counted $((after - before))"; return 1; }
+    echo "$rate"
+}
+
+# What one libcurl loop posts of the same body: the baseline of deliveries.
+bare_rate() { # URL, requests
+    [ -s "$work/body" ] || db=postgres value -c "SELECT json_build_object('id', gen_random_uuid(), 'type', 'bench', 'timestamp', now(),
+        'data', json_build_object('id', 1, 'transfer_id', 49, 'order_number', '248398923123'))" | tr -d '\n' >"$work/body"
+    build/bench/curl_loop "$1" "$2" 64 "$work/body"
+}
+
+build_curl_loop() {
+    mkdir -p build/bench
+    [ build/bench/curl_loop -nt tests/bench/curl_loop.cpp ] ||
+        ${CXX:-g++} -std=c++20 -O2 -o build/bench/curl_loop tests/bench/curl_loop.cpp -lcurl
+}
+
+# From commit to receipt, in milliseconds: median, 99th percentile and number.  The receipts are lines of
+# seconds since 1970 and webhook-id.
+latencies() { # file
+    value -F ' ' <<SQL
+CREATE TEMP TABLE receipt (at numeric, id text);
+\copy receipt FROM '$1' (DELIMITER ' ')
+SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric, 2), round(percentile_cont(0.99) WITHIN GROUP (ORDER BY ms)::numeric, 2), count(*)
+FROM (SELECT (r.at - extract(epoch FROM pg_xact_commit_timestamp(o.xid::xid))) * 1000 AS ms
+      FROM receipt r JOIN whisperer.outbox o ON o.id = r.id::uuid) AS latency;
+SQL
+}
+
+# Answers 204 to all, 200 with so many kB below /answerN, and logs the time and webhook-id of what comes to /log.
+# Sets $nginx, its URL.
+start_bench_nginx() {
+    local port; port=$(free_port)
+    mkdir "$work/nginx"
+    cat >"$work/nginx.conf" <<C
+worker_processes 1; daemon off; pid $work/nginx/pid; error_log $work/nginx/error.log;
+events { worker_connections 4096; }
+http {
+    log_format receipt '\$msec \$http_webhook_id';
+    access_log off; keepalive_requests 100000000; client_body_temp_path $work/nginx; proxy_temp_path $work/nginx;
+    fastcgi_temp_path $work/nginx; uwsgi_temp_path $work/nginx; scgi_temp_path $work/nginx;
+    server {
+        listen 127.0.0.1:$port backlog=4096;
+        location / { return 204; }
+        location /log { access_log $work/nginx.log receipt buffer=64k flush=200ms; return 204; }
+        set \$kb "$(printf 'a%.0s' $(seq 1000))";
+        location /answer1 { return 200 "\$kb"; }
+        location /answer8 { return 200 "\$kb\$kb\$kb\$kb\$kb\$kb\$kb\$kb"; }
+    }
+}
+C
+    "$(command -v nginx || echo /usr/sbin/nginx)" -c "$work/nginx.conf" -p "$work/nginx" 2>/dev/null &
+    pids+=($!)
+    wait_for_file "$work/nginx/pid" nginx
+    nginx=http://127.0.0.1:$port
+}
+
+# What nginx has buffered of its log gets written within 200 ms.
+nginx_flush() {
+    local size=-1
+    until [ "$(wc -c <"$work/nginx.log")" = "$size" ]; do size=$(wc -c <"$work/nginx.log"); sleep 0.5; done
+}

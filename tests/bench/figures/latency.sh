@@ -1,0 +1,47 @@
+# From the commit to the receiver, under a steady load and on an idle server.
+seconds=$((60 * scale / 100))
+
+measure() {
+    new_database latency
+    sql -c 'CREATE TABLE item (id bigserial PRIMARY KEY, v text)' \
+        -c "CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('latency')"
+    add_hook latency "$nginx/log"
+    echo "INSERT INTO item (v) VALUES ('x');" >"$work/insert.sql"
+    measure_load
+    measure_single
+    drop_database latency
+}
+
+# nginx logs the time to the millisecond.
+measure_load() {
+    : >"$work/nginx.log"
+    progress "sustained: 5000 events/s for $seconds s ..."
+    pgbench -n -c 4 -R 5000 -T "$seconds" -f "$work/insert.sql" latency >"$work/pgbench" 2>&1
+    sql -c 'CALL whisperer.wait_idle()'
+    nginx_flush
+    local rate p50 p99 count third late
+    rate=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench")
+    read -r p50 p99 count < <(latencies "$work/nginx.log")
+    report 'sustained: events recorded' 1/s "$rate" '' ''
+    [ "$count" -gt 0 ] && report 'sustained: events received, none twice' '' "$(cut -d' ' -f2 "$work/nginx.log" | sort -u | wc -l)" "$count" '== 1'
+    report 'sustained: commit to receipt, median' ms "$p50" '' '<= 3'
+    report 'sustained: commit to receipt, 99th percentile' ms "$p99" '' '<= 20'
+    third=$((count / 3))
+    read -r p50 late _ < <(head -"$third" "$work/nginx.log" >"$work/part" && latencies "$work/part")
+    read -r p50 p99 _ < <(tail -"$third" "$work/nginx.log" >"$work/part" && latencies "$work/part")
+    report 'sustained: 99th percentile, last third / first third' ms "$p99" "$late" ''
+}
+
+# One event at a time, with the test receiver, which knows microseconds.
+measure_single() {
+    progress 'single events on an idle server ...'
+    start_receiver single
+    sql -c "SELECT whisperer.update_hook(id, jsonb_build_object('target_url', 'http://127.0.0.1:$port/ok')) FROM whisperer.hook" >/dev/null
+    pgbench -n -c 1 -R 20 -T "$((seconds / 3))" -f "$work/insert.sql" latency >/dev/null 2>&1
+    sql -c 'CALL whisperer.wait_idle()'
+    node tests/bench/receipts.mjs "$work/single.log" >"$work/receipts"
+    local p50 p99 count
+    read -r p50 p99 count < <(latencies "$work/receipts")
+    report 'single event, idle server: commit to receipt, median' ms "$p50" '' '<= 1.5'
+    report 'single event, idle server: commit to receipt, 99th percentile' ms "$p99" '' '<= 5'
+}
