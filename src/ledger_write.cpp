@@ -1,8 +1,11 @@
-// The statements of the ledger; see ledger.h.  One statement a batch, with array parameters.
+// Writing the ledger; see ledger.h.  New rows go straight into the table, the rest is one statement
+// a batch, with array parameters.
 #include "ledger.h"
 #include "delivery_key.h"
+#include "direct_insert.h"
 #include "encoding.h"
 #include "record.h"
+#include "slot.h"
 #include "transaction.h"
 
 namespace whisperer::pg {
@@ -61,15 +64,6 @@ constexpr Oid array_types[ColumnCount] = {
     "WITH ORDINALITY AS e (" ENTRY_NAMES ", number) ORDER BY event_id, hook_id, number DESC) AS u"
 
 #define THIS_ROW " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
-
-constexpr const char* insert_query =
-    "INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, state, retry_count, "
-    "next_attempt_at, request_datetimes, response_http_status, response_content, response_time, "
-    "error, body, line, slot) SELECT u.event_id, u.hook_id, u.xid, $15, u.state, u.retry_count, "
-    "u.next_attempt_at, CASE WHEN u.requested_at IS NULL THEN '{}' ELSE ARRAY[u.requested_at] END, "
-    "u.http_status, u.response, u.response_us * interval '1 microsecond', u.error, u.body, u.line, "
-    "u.slot "
-    "FROM " ENTRY_COLUMNS;
 
 constexpr const char* update_query =
     "UPDATE whisperer.delivery d SET state = u.state, retry_count = u.retry_count, "
@@ -172,6 +166,90 @@ void write_entries(const Ledger* ledger, bool (*is_chosen)(const LedgerEntry&), 
     run_plan(kept_plan(plan, query, ColumnCount + 1, types), values, nullptr, false, 0, expected);
 }
 
+// As the install script creates the table.
+enum DeliveryColumn {
+    DeliveryEventId,
+    DeliveryHookId,
+    DeliveryXid,
+    DeliveryIncarnation,
+    DeliveryStateName,
+    DeliveryRetryCount,
+    DeliveryRoundStart,
+    DeliveryNextAttemptAt,
+    DeliveryRequestDatetimes,
+    DeliveryHttpStatus,
+    DeliveryResponseContent,
+    DeliveryResponseTime,
+    DeliveryError,
+    DeliveryBody,
+    DeliveryLine,
+    DeliveryCreatedAt,
+    DeliveryModifiedAt,
+    DeliverySlot,
+    DeliveryColumnCount
+};
+
+Datum attempts_of(const LedgerEntry& entry) {
+    Datum requested_at = TimestampTzGetDatum(entry.requested_at);
+    return make_array(&requested_at, nullptr, entry.requested_at == 0 ? 0 : 1, TIMESTAMPTZOID);
+}
+
+Datum interval_of(int64 us) {
+    Interval* interval = (Interval*)palloc0(sizeof(Interval));
+    interval->time = us;
+    return IntervalPGetDatum(interval);
+}
+
+void set_text(TupleTableSlot* row, DeliveryColumn column, WhispererSpan utf8) {
+    if (utf8.size > 0)
+        set_column(row, column, PointerGetDatum(server_from_utf8(utf8)));
+}
+
+void fill_row(TupleTableSlot* row, const LedgerEntry& entry) {
+    Datum now = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+    set_column(row, DeliveryEventId, UUIDPGetDatum(&entry.event_id));
+    set_column(row, DeliveryHookId, Int64GetDatum(entry.hook_id));
+    set_column(row, DeliveryXid, UInt64GetDatum(entry.xid));
+    set_column(row, DeliveryIncarnation, Int64GetDatum(my_incarnation()));
+    set_column(row, DeliveryStateName, CStringGetTextDatum(state_name(entry.state)));
+    set_column(row, DeliveryRetryCount, Int32GetDatum(entry.retry_count));
+    set_column(row, DeliveryRoundStart, Int32GetDatum(0));
+    set_column(row, DeliveryNextAttemptAt, TimestampTzGetDatum(entry.next_attempt_at),
+               entry.next_attempt_at == 0);
+    set_column(row, DeliveryRequestDatetimes, attempts_of(entry));
+    set_column(row, DeliveryHttpStatus, Int32GetDatum(entry.http_status), entry.http_status == 0);
+    set_text(row, DeliveryResponseContent, entry.response);
+    if (entry.requested_at != 0)
+        set_column(row, DeliveryResponseTime, interval_of(entry.response_time_us));
+    set_text(row, DeliveryError, entry.error);
+    set_text(row, DeliveryBody, entry.body);
+    set_column(row, DeliveryLine, Int64GetDatum(entry.line), entry.line == 0);
+    set_column(row, DeliveryCreatedAt, now);
+    set_column(row, DeliveryModifiedAt, now);
+    set_column(row, DeliverySlot, Int16GetDatum(entry.slot));
+}
+
+// The batch's rows are nearly always of one slot.
+void insert_slot(const Ledger* ledger, int16 slot, int count) {
+    Oid table =
+        get_relname_relid(psprintf("delivery_%d", slot), get_namespace_oid("whisperer", false));
+    DirectInsert insert = begin_direct_insert(table, DeliveryColumnCount, count);
+    for (int i = 0; i < ledger->count; i++)
+        if (is_insert(ledger->entries[i]) && ledger->entries[i].slot == slot)
+            fill_row(add_direct_row(&insert), ledger->entries[i]);
+    end_direct_insert(&insert);
+}
+
+void insert_entries(const Ledger* ledger) {
+    int counts[slot_count] = {};
+    for (int i = 0; i < ledger->count; i++)
+        if (is_insert(ledger->entries[i]))
+            counts[ledger->entries[i].slot]++;
+    for (int16 slot = 0; slot < slot_count; slot++)
+        if (counts[slot] > 0)
+            insert_slot(ledger, slot, counts[slot]);
+}
+
 void tell_of_failures(const Ledger* ledger) {
     for (int i = 0; i < ledger->count; i++)
         if (ledger->entries[i].kind == EntryKind::Delivery &&
@@ -183,10 +261,10 @@ void tell_of_failures(const Ledger* ledger) {
 }  // namespace
 
 void write_batch(const Ledger* ledger) {
-    static SPIPlanPtr insert_plan, update_plan, attempt_plan, callback_plan, countdown_plan;
+    static SPIPlanPtr update_plan, attempt_plan, callback_plan, countdown_plan;
     if (ledger->count > 0) {
         // A delivery that was parked and ended within one batch has an insert and an update.
-        write_entries(ledger, is_insert, &insert_plan, insert_query, SPI_OK_INSERT);
+        insert_entries(ledger);
         write_entries(ledger, is_update, &update_plan, update_query, SPI_OK_UPDATE);
         write_entries(ledger, is_failed_attempt, &attempt_plan, attempt_query, SPI_OK_INSERT);
         write_entries(ledger, is_callback, &callback_plan, callback_query, SPI_OK_UPDATE);

@@ -24,6 +24,8 @@ constexpr int held_retry_ms = 5;
 // A wait as long as this is a rest: what pg_stat shows of us is brought up to date.
 constexpr long idle_wait_ms = 100;
 constexpr int drain_margin_ms = 100;
+// PostgreSQL waits 5 s for us when the database is dropped.
+constexpr int drain_max_ms = 2000;
 constexpr int64 drain_step_ms = 50;
 constexpr int64 status_interval_us = 100000;
 
@@ -359,7 +361,8 @@ void drain() {
     for (int i = 0; i < worker->hooks->count; i++)
         whisperer_engine_drop_hook(worker->engine, worker->hooks->hooks[i].id);
     TimestampTz deadline =
-        GetCurrentTimestamp() + (settings.park_after_ms + drain_margin_ms) * (int64)1000;
+        GetCurrentTimestamp() +
+        (Min(settings.park_after_ms, drain_max_ms) + drain_margin_ms) * (int64)1000;
     WaitEventSet* events = create_wait_events(worker->engine);
     stopping = true;
     for (;;) {
