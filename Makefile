@@ -51,7 +51,7 @@ help:
 	@echo "make install    install it into the PostgreSQL of pg_config"
 	@echo "make demo       see it work, on a throw-away server"
 	@echo "make test       unit, regression, isolation and server tests, style"
-	@echo "make bench      how fast a backlog drains here, and what bad endpoints cost the others"
+	@echo "make bench      what a delivery costs beside bare libcurl and others (BENCH='--help': what it takes)"
 	@echo "make soak       faults many times, and a long steady load (SOAK='--help': what it takes)"
 	@echo "make fuzz       feed the engine's parsers with nonsense, FUZZ_SECONDS=60 each"
 	@echo "make valgrind   unit tests and a server that delivers, under valgrind"
@@ -72,7 +72,7 @@ demo: build-all
 	@tests/demo/demo
 
 bench: build-all
-	@tests/bench/drain $(EVENTS)
+	@tests/bench/bench $(BENCH)
 	@tests/bench/isolation
 
 soak: build-all

@@ -6,7 +6,8 @@ pending=$((1000000 * scale / 100))
 
 fill() { # rows of history, pending rows of a hook whose receiver is gone
     progress "flat: making $1 delivered and $2 pending deliveries ..."
-    add_hook flat_full http://127.0.0.1:1/dead
+    sql -c "SELECT whisperer.register_event('flat_dead')" >/dev/null
+    add_hook flat_dead http://127.0.0.1:1/dead
     sql <<SQL
 SET synchronous_commit = off;
 INSERT INTO whisperer.outbox (id, event_type, data, xid) SELECT whisperer.new_event_id(), 'old', '{"id": 1, "transfer_id": 49}', '10'
@@ -28,11 +29,11 @@ measure() {
     new_database flat_empty
     add_hook flat_empty "$nginx/empty"
     for round in $(seq 0 "$rounds"); do
-        db=flat_empty; empty=$(drain_rate "$events" record_events flat_empty "$events")
-        db=flat_full; full=$(drain_rate "$events" record_events flat_full "$events")
+        db=flat_empty; empty=$(drain_all flat_empty)
+        db=flat_full; full=$(drain_all flat_full)
         db=flat_empty
         hold_snapshot
-        beside=$(drain_rate "$events" record_events flat_empty "$events")
+        beside=$(drain_all flat_empty)
         release_snapshot
         progress "flat, round $round: empty $empty, full $full, beside a snapshot $beside deliveries/s"
         [ "$round" -gt 0 ] || continue
@@ -43,6 +44,20 @@ measure() {
     report_ratio 'flat: beside an open repeatable-read transaction / without' 1/s "$(median "${besides[@]}")" "$(median "${empties[@]}")" "$(median "${ratio_beside[@]}")" '>= 0.9'
     drop_database flat_empty
     drop_database flat_full
+}
+
+# As drain_rate, but asks the status, a tenth of a second old at most: wait_idle looks at every pending delivery.
+drain_all() { # event type
+    value <<SQL
+SELECT whisperer.pause() \g /dev/null
+SELECT count(whisperer.deliver_event('$1', $payload)) FROM generate_series(1, $events) g \g /dev/null
+CHECKPOINT;
+CREATE TEMP TABLE wanted AS SELECT sum(delivered) + $events AS count FROM whisperer.status;
+SELECT clock_timestamp() AS begun \gset
+SELECT whisperer.resume() \g /dev/null
+DO 'BEGIN WHILE (SELECT sum(s.delivered) < min(w.count) FROM whisperer.worker_state() s, wanted w) LOOP COMMIT; PERFORM pg_sleep(0.05); END LOOP; END';
+SELECT round($events / extract(epoch FROM clock_timestamp() - :'begun'));
+SQL
 }
 
 # A snapshot of this database that was taken before anything was recorded.
