@@ -82,7 +82,10 @@ SQL
 # The answer, or undef while the server cannot answer.
 sub ask {
     my ($self, $query) = @_;
-    my ($status, $out) = $self->{node}->psql('postgres', $query, on_error_die => 0, timeout => 60, stderr => \my $ignored);
+    my ($status, $out) = eval { $self->{node}->psql('postgres', $query, on_error_die => 0, timeout => 60, stderr => \my $ignored) };
+    # A psql that is refused may end before it was told the query.
+    return undef if $@ =~ /Broken pipe/;
+    die $@ if $@;
     return $status == 0 ? $out : undef;
 }
 
