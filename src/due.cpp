@@ -129,7 +129,7 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
         bool is_null;
         TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
         if (at > now || !has_credit(worker)) {
-            hook->next_due_at = row > 0 ? Max(at, now + group_us) : Max(at, now);
+            hook->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
             return;
         }
         if (must_wait_for_room(worker, hook, now))
