@@ -17,7 +17,7 @@ SELECT failure($$SELECT whisperer.deliver_event(NULL, '{}')$$);
 SELECT failure($$SELECT whisperer.deliver_event('made', '{bad'::text)$$);
 SELECT failure($$SELECT whisperer.deliver_event('made', '{bad')$$);
 -- Rows are put into the table without a statement, and are like any others all the same: they obey the
--- transaction, are in every index, and large ones are stored apart.
+-- transaction, are in every index, are checked, and large ones are stored apart.
 BEGIN READ ONLY;
 SELECT failure($$SELECT whisperer.deliver_event('made', '{}')$$);
 COMMIT;
@@ -33,5 +33,8 @@ SET LOCAL enable_seqscan = off;
 SELECT count(*) AS in_the_index FROM whisperer.outbox WHERE event_type = 'made' AND length(data::text) > 1000;
 COMMIT;
 DROP INDEX whisperer.regress_apart;
+ALTER TABLE whisperer.outbox ADD CONSTRAINT regress_checked CHECK (data::text <> '{"refused": true}');
+SELECT failure($$SELECT whisperer.deliver_event('made', '{"refused": true}')$$);
+ALTER TABLE whisperer.outbox DROP CONSTRAINT regress_checked;
 SELECT whisperer.unregister_event('made');
 SELECT whisperer.resume();

@@ -11,10 +11,8 @@ void insert_one(const DirectInsert* insert) {
 }
 
 void insert_many(const DirectInsert* insert) {
-    BulkInsertState bulk = GetBulkInsertState();
     table_multi_insert(insert->relation, insert->rows, insert->count, GetCurrentCommandId(true), 0,
-                       bulk);
-    FreeBulkInsertState(bulk);
+                       nullptr);
     for (int i = 0; i < insert->count; i++) {
         pg_insert_index_tuples(insert->info, insert->rows[i], insert->estate);
         ResetPerTupleExprContext(insert->estate);
@@ -52,8 +50,12 @@ TupleTableSlot* add_direct_row(DirectInsert* insert) {
 }
 
 void end_direct_insert(DirectInsert* insert) {
-    for (int i = 0; i < insert->count; i++)
+    const TupleConstr* constraints = RelationGetDescr(insert->relation)->constr;
+    for (int i = 0; i < insert->count; i++) {
         ExecStoreVirtualTuple(insert->rows[i]);
+        if (constraints && constraints->num_check > 0)
+            ExecConstraints(insert->info, insert->rows[i], insert->estate);
+    }
     if (insert->count == 1)
         insert_one(insert);
     else if (insert->count > 1)

@@ -1,9 +1,9 @@
 // Putting rows into a table of ours as COPY does, without a plan: its start and end cost a few rows
 // more than the rows themselves (docs/performance.md).
 //
-// Evaluates no default, no trigger and no check constraint: what the table demands, the caller
-// inserts. Columns are counted as the install script creates them; what an update adds comes behind
-// and is null.
+// Evaluates no default, fires no trigger, and asks no partition whether the row is its own: that is
+// the caller's business, and so is what must not be null.  Check constraints are checked.  Columns
+// are counted as the install script creates them; what an update adds comes behind and is null.
 #pragma once
 
 #include "pg.h"
