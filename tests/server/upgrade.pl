@@ -90,6 +90,8 @@ CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION w
 SELECT whisperer.create_hook('item-created', '@{[ $receiver->url('/ok/old') ]}', secret_key => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw');
 GRANT SELECT ON whisperer.bookmark TO watcher;
 GRANT EXECUTE ON FUNCTION whisperer.worker_state TO watcher;
+CREATE TABLE whisperer.note (of_an_operator text);
+GRANT SELECT ON whisperer.note TO watcher;
 INSERT INTO item SELECT generate_series(1, 100);
 SELECT whisperer.deliver_event('item-created', '{"by": "function"}') FROM generate_series(1, 100);
 SQL
@@ -125,6 +127,8 @@ is(scalar(keys %ids), 201, 'and what was recorded during the update');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered')), 201, 'the ledger says so');
 is($node->safe_psql('postgres', q(SELECT has_table_privilege('watcher', 'whisperer.bookmark', 'SELECT'),
     has_function_privilege('watcher', 'whisperer.worker_state'::regproc, 'EXECUTE'))), 't|t', 'what was granted stays granted');
+is($node->safe_psql('postgres', q(SELECT has_table_privilege('watcher', 'whisperer.note', 'SELECT'), relrowsecurity
+    FROM pg_class WHERE oid = 'whisperer.note'::regclass)), 't|f', 'a table that is not the extension\'s is left alone');
 my ($dump) = run_command([ 'pg_dump', '--schema-only', '-d', $node->connstr('postgres') ]);
 like($dump, qr/^GRANT SELECT ON TABLE whisperer\.bookmark TO watcher;/m, 'and is in a dump');
 like($dump, qr/^GRANT ALL ON FUNCTION whisperer\.worker_state\(.*\) TO watcher;/m, 'of functions too');

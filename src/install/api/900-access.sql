@@ -4,12 +4,15 @@
 -- depend on them.
 --
 -- An update gives what it makes its privileges, and leaves alone what was there, with what an operator
--- granted since; nor does it take a lock that a transaction which records events could hold.  A privilege
+-- granted since, and what somebody else put into the schema; nor does it take a lock that a transaction which records events could hold.  A privilege
 -- or a policy that changes is the business of a delta in updates/.
 DO $do$
 DECLARE
     object record;
     grantee oid;
+    members oid[] := (SELECT array_agg(d.objid) FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                      WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'whisperer'
+                        AND d.classid IN ('pg_class'::regclass, 'pg_proc'::regclass));
 BEGIN
     -- New is what has no initial privileges yet (pg_init_privs): REVOKE, even of nothing, notes them.
     FOR object IN
@@ -31,7 +34,7 @@ BEGIN
             ('past_attempt', 'SELECT'),
             ('attempt', 'SELECT'),
             ('status', 'SELECT')) AS readable (name, privileges) ON readable.name = c.relname
-        WHERE c.relnamespace = 'whisperer'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+        WHERE c.oid = ANY (members) AND c.relkind IN ('r', 'p', 'v', 'S')
           AND NOT EXISTS (SELECT FROM pg_init_privs i
                           WHERE i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0)
         UNION ALL
@@ -42,7 +45,7 @@ BEGIN
                         'note_change', 'wake_workers', 'announce', 'keep_auth', 'seal_secret', 'open_secret',
                         'secret_is_current', 'reseal_secret', 'require_secret_keeper') THEN 'EXECUTE' END
         FROM pg_proc p
-        WHERE p.pronamespace = 'whisperer'::regnamespace
+        WHERE p.oid = ANY (members)
           AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
     LOOP
         FOR grantee IN
@@ -60,7 +63,7 @@ BEGIN
     -- granted a table by its name, sees none of it.
     FOR object IN
         SELECT c.oid::regclass AS name FROM pg_class c
-        WHERE c.relnamespace = 'whisperer'::regnamespace AND c.relkind IN ('r', 'p')
+        WHERE c.oid = ANY (members) AND c.relkind IN ('r', 'p')
           AND NOT c.relrowsecurity AND c.relname <> 'event_type'
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', object.name);
