@@ -7,7 +7,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('life', extra => "whisperer.poll_interval = 100ms\n");
+# With requests that may be in flight for as long as they last.
+my $node = new_node('life', extra => "whisperer.poll_interval = 100ms\nwhisperer.park_after = '60s'\n");
 my $receiver = new_receiver('life');
 my $base = $receiver->url('');
 
