@@ -29,7 +29,6 @@ const char* state_name(DeliveryState state) {
 enum EntryColumn {
     EventId,
     HookId,
-    Xid,
     Slot,
     State,
     RetryCount,
@@ -40,23 +39,22 @@ enum EntryColumn {
     Response,
     Error,
     Body,
-    LineNumber,
     ColumnCount
 };
 
 // Element and array types of the columns, in the order of EntryColumn.
-constexpr Oid element_types[ColumnCount] = {
-    UUIDOID,        INT8OID, XID8OID, INT2OID, TEXTOID, INT4OID, TIMESTAMPTZOID,
-    TIMESTAMPTZOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID};
-constexpr Oid array_types[ColumnCount] = {
-    UUIDARRAYOID, INT8ARRAYOID,        XID8ARRAYOID,        INT2ARRAYOID, TEXTARRAYOID,
-    INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
-    TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID,        INT8ARRAYOID};
+constexpr Oid element_types[ColumnCount] = {UUIDOID, INT8OID,        INT2OID,        TEXTOID,
+                                            INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
+                                            INT8OID, TEXTOID,        TEXTOID,        TEXTOID};
+constexpr Oid array_types[ColumnCount] = {UUIDARRAYOID,        INT8ARRAYOID, INT2ARRAYOID,
+                                          TEXTARRAYOID,        INT4ARRAYOID, TIMESTAMPTZARRAYOID,
+                                          TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
+                                          TEXTARRAYOID,        TEXTARRAYOID, TEXTARRAYOID};
 
-#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
-#define ENTRY_NAMES                                                       \
-    "event_id, hook_id, xid, slot, state, retry_count, next_attempt_at, " \
-    "requested_at, http_status, response_us, response, error, body, line"
+#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+#define ENTRY_NAMES                                                                             \
+    "event_id, hook_id, slot, state, retry_count, next_attempt_at, requested_at, http_status, " \
+    "response_us, response, error, body"
 #define ENTRY_COLUMNS ENTRY_ARRAYS "AS u (" ENTRY_NAMES ") "
 // A retry may be parked and end within one batch: the last word on a row is what counts.
 #define LAST_ENTRIES                                               \
@@ -73,23 +71,23 @@ constexpr const char* update_query =
     "response_content = coalesce(u.response, d.response_content), "
     "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
     "body = CASE WHEN u.next_attempt_at IS NOT NULL THEN coalesce(u.body, d.body) END, "
-    "error = u.error, modified_at = now() FROM " LAST_ENTRIES THIS_ROW "AND $15 IS NOT NULL";
+    "error = u.error, modified_at = now() FROM " LAST_ENTRIES THIS_ROW;
 
 constexpr const char* attempt_query =
     "INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, "
     "response_http_status, response_content, response_time, error, slot) SELECT u.event_id, "
     "u.hook_id, u.retry_count, u.requested_at, u.http_status, u.response, "
     "u.response_us * interval '1 microsecond', u.error, u.slot FROM " ENTRY_COLUMNS
-    " WHERE $15 IS NOT NULL ON CONFLICT DO NOTHING";
+    "ON CONFLICT DO NOTHING";
 
 constexpr const char* callback_query =
     "UPDATE whisperer.delivery d SET next_attempt_at = NULL, body = NULL FROM " ENTRY_COLUMNS
-        THIS_ROW "AND d.state <> 'pending' AND $15 IS NOT NULL";
+        THIS_ROW "AND d.state <> 'pending'";
 
 // Unless another attempt has been made, or the delivery has ended.
 constexpr const char* countdown_query =
     "UPDATE whisperer.delivery d SET next_attempt_at = u.next_attempt_at FROM " ENTRY_COLUMNS
-        THIS_ROW "AND d.state = 'pending' AND d.retry_count = u.retry_count AND $15 IS NOT NULL";
+        THIS_ROW "AND d.state = 'pending' AND d.retry_count = u.retry_count";
 
 bool is_insert(const LedgerEntry& entry) {
     return entry.kind == EntryKind::Delivery && !entry.is_update;
@@ -126,7 +124,6 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     bool attempted = entry.requested_at != 0;
     put(columns, EventId, row, UUIDPGetDatum(&entry.event_id), false);
     put(columns, HookId, row, Int64GetDatum(entry.hook_id), false);
-    put(columns, Xid, row, UInt64GetDatum(entry.xid), false);
     put(columns, Slot, row, Int16GetDatum(entry.slot), false);
     put(columns, State, row, CStringGetTextDatum(state_name(entry.state)), false);
     put(columns, RetryCount, row, Int32GetDatum(entry.retry_count), false);
@@ -138,7 +135,6 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     put_text(columns, Response, row, entry.response);
     put_text(columns, Error, row, entry.error);
     put_text(columns, Body, row, entry.body);
-    put(columns, LineNumber, row, Int64GetDatum(entry.line), entry.line == 0);
 }
 
 // Writes the entries that are chosen.
@@ -155,15 +151,10 @@ void write_entries(const Ledger* ledger, bool (*is_chosen)(const LedgerEntry&), 
             put_row(&columns, rows++, ledger->entries[i]);
     if (rows == 0)
         return;
-    Oid types[ColumnCount + 1];
-    Datum values[ColumnCount + 1];
-    for (int c = 0; c < ColumnCount; c++) {
-        types[c] = array_types[c];
+    Datum values[ColumnCount];
+    for (int c = 0; c < ColumnCount; c++)
         values[c] = make_array(columns.values[c], columns.nulls[c], rows, element_types[c]);
-    }
-    types[ColumnCount] = INT8OID;
-    values[ColumnCount] = Int64GetDatum(my_incarnation());
-    run_plan(kept_plan(plan, query, ColumnCount + 1, types), values, nullptr, false, 0, expected);
+    run_plan(kept_plan(plan, query, ColumnCount, array_types), values, nullptr, false, 0, expected);
 }
 
 // As the install script creates the table.
