@@ -29,6 +29,7 @@ clean_up() {
     stop_servers
     [ -z "$job" ] || kill -KILL -- "-$job" 2>/dev/null
     wait 2>/dev/null
+    ! mountpoint -q "$work/small" || umount -l "$work/small"
     rm -rf --one-file-system "$work"
     exit "$status"
 }
