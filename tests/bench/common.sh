@@ -102,28 +102,11 @@ SQL
 # Answers 204 to all, 200 with so many kB below /answerN, and logs the time and webhook-id of what comes to /log.
 # Sets $nginx, its URL.
 start_bench_nginx() {
-    local port; port=$(free_port)
-    mkdir "$work/nginx"
-    cat >"$work/nginx.conf" <<C
-worker_processes 1; daemon off; pid $work/nginx/pid; error_log $work/nginx/error.log;
-events { worker_connections 4096; }
-http {
-    log_format receipt '\$msec \$http_webhook_id';
-    access_log off; keepalive_requests 100000000; client_body_temp_path $work/nginx; proxy_temp_path $work/nginx;
-    fastcgi_temp_path $work/nginx; uwsgi_temp_path $work/nginx; scgi_temp_path $work/nginx;
-    server {
-        listen 127.0.0.1:$port backlog=4096;
-        location / { return 204; }
+    start_nginx "log_format receipt '\$msec \$http_webhook_id';" "
+        set \$kb '$(printf 'a%.0s' $(seq 1000))';
         location /log { access_log $work/nginx.log receipt buffer=64k flush=200ms; return 204; }
-        set \$kb "$(printf 'a%.0s' $(seq 1000))";
-        location /answer1 { return 200 "\$kb"; }
-        location /answer8 { return 200 "\$kb\$kb\$kb\$kb\$kb\$kb\$kb\$kb"; }
-    }
-}
-C
-    "$(command -v nginx || echo /usr/sbin/nginx)" -c "$work/nginx.conf" -p "$work/nginx" 2>/dev/null &
-    pids+=($!)
-    wait_for_file "$work/nginx/pid" nginx
+        location /answer1 { return 200 '\$kb'; }
+        location /answer8 { return 200 '\$kb\$kb\$kb\$kb\$kb\$kb\$kb\$kb'; }"
     nginx=http://127.0.0.1:$port
 }
 

@@ -37,17 +37,19 @@ start_receiver() { # name: sets $port, log in $work/$name.log
     port=$(cat "$work/$1.port")
 }
 
-# A receiver that answers 204 and costs next to nothing: sets $port.
-start_nginx() {
+# A receiver that answers 204 and costs next to nothing: sets $port.  With more of its configuration, within
+# http and within server.
+start_nginx() { # [http [server]]
     port=$(free_port)
     mkdir "$work/nginx"
     cat >"$work/nginx.conf" <<C
 worker_processes 1; daemon off; pid $work/nginx/pid; error_log $work/nginx/error.log;
-events { worker_connections 1024; }
+events { worker_connections 4096; }
 http {
-    access_log off; keepalive_requests 1000000; client_body_temp_path $work/nginx; proxy_temp_path $work/nginx;
+    access_log off; keepalive_requests 100000000; client_body_temp_path $work/nginx; proxy_temp_path $work/nginx;
     fastcgi_temp_path $work/nginx; uwsgi_temp_path $work/nginx; scgi_temp_path $work/nginx;
-    server { listen 127.0.0.1:$port; location / { return 204; } }
+    ${1:-}
+    server { listen 127.0.0.1:$port backlog=4096; location / { return 204; } ${2:-} }
 }
 C
     "$(command -v nginx || echo /usr/sbin/nginx)" -c "$work/nginx.conf" -p "$work/nginx" 2>/dev/null &
