@@ -1,9 +1,7 @@
 // Loading the hook set and keeping the engine's copy of it; see hook_set.h.
 #include "hook_set.h"
 
-#include "encoding.h"
-#include "record.h"
-#include "sealed.h"
+#include "hook_load.h"
 #include "transaction.h"
 
 namespace whisperer::pg {
@@ -48,226 +46,6 @@ bool hooks_changed(HookSet* set, XidSnapshot* now) {
     return changed;
 }
 
-WhispererSpan utf8_column(int row, int number) {
-    char* value = text_column(row, number);
-    WhispererSpan utf8 = {nullptr, 0};
-    if (value && !utf8_from_server(value, strlen(value), &utf8))
-        utf8 = {nullptr, 0};
-    return utf8;
-}
-
-constexpr const char* load_query =
-    "SELECT h.id, h.owner_name, h.target_url, h.config::text, h.filter::text, h.since::text, "
-    "h.retry_countdown_config::text, coalesce(s.secret_key, ''), "
-    "CASE WHEN s.previous_expires_at > now() THEN s.previous_secret_key END, "
-    "s.additional_headers, "
-    "CASE WHEN s.previous_expires_at > now() THEN s.previous_expires_at END, "
-    "h.incarnation = $1 AS is_native, h.is_active, "
-    "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
-    "AND r.disabled_resumes IS DISTINCT FROM h.resumes "
-    "AND whisperer.role_exists(h.owner) AS is_runnable, "
-    "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
-    "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
-    "h.rate_limit, r.failing_since, r.circuit_opened_at IS NOT NULL, "
-    "starts_with(h.event_type, 'whisperer-'), h.owner, h.transform, h.callback, "
-    "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
-    "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "
-    "s.auth, "
-    // Lines that were begun are served to their end, ordered or not.
-    "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
-    "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines "
-    "FROM whisperer.hook_definition h "
-    "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
-    "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
-    "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
-
-enum LoadColumn {
-    LoadId = 1,
-    LoadOwner,
-    LoadUrl,
-    LoadConfig,
-    LoadFilter,
-    LoadSince,
-    LoadRetry,
-    LoadSecret,
-    LoadPreviousSecret,
-    LoadHeaders,
-    LoadPreviousExpires,
-    LoadNative,
-    LoadActive,
-    LoadRunnable,
-    LoadSinceIncarnation,
-    LoadCreatedAt,
-    LoadCarried,
-    LoadRateLimit,
-    LoadFailingSince,
-    LoadCircuitOpen,
-    LoadOperator,
-    LoadOwnerId,
-    LoadTransform,
-    LoadCallback,
-    LoadCountdown,
-    LoadCountdownKwargs,
-    LoadFunctionTimeouts,
-    LoadAuth,
-    LoadOrdering,
-    LoadHasLines,
-};
-
-uint64 fingerprint(const WhispererHook& hook) {
-    const WhispererSpan parts[] = {hook.target_url,          hook.secret_key,
-                                   hook.previous_secret_key, hook.additional_headers,
-                                   hook.retry_config,        hook.auth};
-    uint64 hash = 1;
-    for (const WhispererSpan& part : parts)
-        hash =
-            hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
-                                                                  (int)part.size, part.size + 1)));
-    return hash_combine64(hash,
-                          DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
-                                                           sizeof hook.rate_limit, 0)));
-}
-
-// False: one of the secrets cannot be opened.
-bool load_definition(WhispererHook* definition, int row, WhispererError* error) {
-    definition->id = int64_column(row, LoadId);
-    definition->target_url = utf8_column(row, LoadUrl);
-    definition->retry_config = utf8_column(row, LoadRetry);
-    bool is_null;
-    Datum rate_limit = column(row, LoadRateLimit, &is_null);
-    definition->rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
-    return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
-                       &definition->secret_key, error) &&
-           open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
-                       &definition->previous_secret_key, error) &&
-           open_stored(definition->id, headers_column, utf8_column(row, LoadHeaders),
-                       &definition->additional_headers, error) &&
-           open_stored(definition->id, auth_column, utf8_column(row, LoadAuth), &definition->auth,
-                       error);
-}
-
-// Told once for each reason.
-void refuse_hook(Hook* hook, const Hook* before, const WhispererError& error) {
-    hook->runnable = false;
-    hook->refused = DatumGetUInt64(hash_any_extended((const unsigned char*)error.message,
-                                                     (int)strlen(error.message), 1)) |
-                    1;
-    if (before && before->refused == hook->refused)
-        return;
-    ereport(LOG,
-            errmsg("whisperer: hook " INT64_FORMAT " cannot be served, its deliveries wait: %s",
-                   hook->id, error.message),
-            errhint("%s",
-                    error.hint[0] != '\0' ? error.hint : "Correct it with whisperer.update_hook."));
-}
-
-// Tells the engine of a runnable hook, unless it knows this definition already.
-void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) {
-    WhispererHook definition = {};
-    WhispererError error = {};
-    if (!load_definition(&definition, row, &error)) {
-        refuse_hook(hook, before, error);
-        return;
-    }
-    hook->fingerprint = fingerprint(definition);
-    if (before && before->runnable && before->fingerprint == hook->fingerprint)
-        return;
-    WhispererCode code = whisperer_engine_put_hook(engine, &definition, &error);
-    if (code == WhispererInvalid)
-        refuse_hook(hook, before, error);
-    else if (code != WhispererOk)
-        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
-                errmsg("whisperer: hook " INT64_FORMAT ": %s", hook->id, error.message));
-}
-
-void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
-    XidSnapshot* since = parse_snapshot(text_column(row, LoadSince), CurrentMemoryContext);
-    int64 incarnation = int64_column(row, LoadSinceIncarnation);
-    if (incarnation == my_incarnation())
-        hook->since = since;
-    if (!bool_column(row, LoadCarried))
-        return;
-    bool is_null;
-    hook->carried = (CarriedHook*)palloc0(sizeof(CarriedHook));
-    hook->carried->in_scan = before && before->carried && before->carried->in_scan;
-    hook->carried->incarnation = incarnation;
-    hook->carried->since = since;
-    hook->carried->created_at = DatumGetTimestampTz(column(row, LoadCreatedAt, &is_null));
-    set->carried_count++;
-}
-
-// What hook_run says counts when the process knows nothing yet.  An engine that has just been told
-// of the hook has its circuit closed.
-void load_health(Hook* hook, int row, const Hook* before) {
-    bool is_known = before && before->runnable && hook->runnable;
-    if (is_known) {
-        hook->failing_since = before->failing_since;
-        hook->failing_written = before->failing_written;
-        hook->circuit_is_open = before->circuit_is_open;
-        return;
-    }
-    bool is_null;
-    Datum failing_since = column(row, LoadFailingSince, &is_null);
-    hook->failing_written = is_null ? 0 : DatumGetTimestampTz(failing_since);
-    // The time that it was paused is no time of failures.
-    hook->failing_since = before && !before->runnable ? 0 : hook->failing_written;
-    hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
-}
-
-void load_functions(Hook* hook, int row, const Hook* before) {
-    bool is_null;
-    hook->owner = DatumGetObjectId(column(row, LoadOwnerId, &is_null));
-    hook->transform = text_column(row, LoadTransform);
-    hook->callback = text_column(row, LoadCallback);
-    hook->countdown = text_column(row, LoadCountdown);
-    hook->countdown_kwargs = text_column(row, LoadCountdownKwargs);
-    Datum timeouts = column(row, LoadFunctionTimeouts, &is_null);
-    hook->function_timeouts = before    ? before->function_timeouts
-                              : is_null ? 0
-                                        : DatumGetInt32(timeouts);
-    // Somebody has resumed it.
-    if (before && hook->runnable && !before->runnable)
-        hook->function_timeouts = 0;
-}
-
-void load_lines(HookSet* set, Hook* hook, int row, const Hook* before) {
-    hook->ordering = ordering_from(text_column(row, LoadOrdering));
-    hook->lines = before ? before->lines : nullptr;
-    if (hook->lines == nullptr && bool_column(row, LoadHasLines))
-        hook->lines = create_lines(MemoryContextGetParent(set->context));
-}
-
-void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
-    hook->id = int64_column(row, LoadId);
-    hook->owner_name = text_column(row, LoadOwner);
-    hook->config = utf8_column(row, LoadConfig);
-    hook->filter = utf8_column(row, LoadFilter);
-    load_since(set, hook, row, before);
-    hook->is_deleted = !bool_column(row, LoadActive);
-    hook->runnable = bool_column(row, LoadRunnable);
-    // Unknown to this process: look for what is pending at once.
-    hook->next_due_at = hook->low_at = DT_NOBEGIN;
-    if (before) {
-        hook->next_due_at = before->next_due_at;
-        hook->low_at = before->low_at;
-        hook->low_id = before->low_id;
-    }
-    if (hook->is_deleted && before && !before->is_deleted)
-        hook->next_due_at = DT_NOBEGIN;
-    load_health(hook, row, before);
-    load_functions(hook, row, before);
-    load_lines(set, hook, row, before);
-    if (hook->runnable)
-        put_hook(engine, hook, row, before);
-    set->stale_circuits += hook->circuit_is_stale;
-    if (!hook->runnable && before && before->runnable)
-        whisperer_engine_drop_hook(engine, hook->id);
-    bool is_null;
-    Datum expires = column(row, LoadPreviousExpires, &is_null);
-    if (!is_null)
-        set->reload_at = Min(set->reload_at, DatumGetTimestampTz(expires));
-}
-
 HTAB* create_index(MemoryContext context, const char* name, Size key, Size entry, int flags) {
     HASHCTL control = {};
     control.keysize = key;
@@ -310,7 +88,6 @@ void tell_of_unadopted(const HookSet* set, int64 before) {
 }
 
 void load_hooks(HookSet* set, WhispererEngine* engine) {
-    static SPIPlanPtr plan;
     HookSet before = *set;
     set->context = AllocSetContextCreate(MemoryContextGetParent(before.context), "whisperer hooks",
                                          ALLOCSET_DEFAULT_SIZES);
@@ -324,20 +101,14 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     set->reload_at = DT_NOEND;
     load_control(set);
 
-    const Oid types[] = {INT8OID, BOOLOID};
-    Datum values[] = {Int64GetDatum(my_incarnation()), BoolGetDatum(set->requests_seen == nullptr)};
-    run_plan(kept_plan(&plan, load_query, lengthof(types), types), values, nullptr, true, 0,
-             SPI_OK_SELECT);
+    query_hooks(set->requests_seen == nullptr);
     MemoryContext caller = MemoryContextSwitchTo(set->context);
     set->hooks = (Hook*)palloc0_array(Hook, Max(SPI_processed, 1));
     set->count = 0;
     for (uint64 row = 0; row < SPI_processed; row++) {
-        int64 id = int64_column((int)row, LoadId);
+        int64 id = queried_hook_id((int)row);
         if (!serves(set, id))
             continue;
-        set->has_operators |=
-            bool_column((int)row, LoadActive) && bool_column((int)row, LoadOperator);
-        set->unadopted += bool_column((int)row, LoadActive) && !bool_column((int)row, LoadNative);
         HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
         index->index = set->count++;
         load_hook(set, &set->hooks[index->index], (int)row, engine, find_hook(&before, id));

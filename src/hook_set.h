@@ -42,7 +42,8 @@ struct Hook {
     int function_timeouts;   // in a row
     bool waits_for_room;     // its backlog is not read, for the helper has enough of its calls
     WhispererSpan config;    // UTF-8 JSON
-    WhispererSpan filter;    // UTF-8 JSON, empty: none
+    bool has_filter;
+    WhispererFilter* filter;  // null: none, or it cannot be read
     // Due retries: nothing is due before next_due_at, and everything up to (low_at, low_id) has
     // been read by this process.  DT_NOEND: nothing is pending.
     TimestampTz next_due_at;

@@ -25,6 +25,7 @@ struct Row {
     char* object_id;
     const char* refusal;  // why it can be sent to nobody; null: it can
     WhispererSpan data;
+    WhispererDocument* document;  // the data, once a filter asked
     WhispererSpan config_filter;
 };
 
@@ -63,16 +64,24 @@ void read_data(Row* row) {
         row->refusal = read_payload(data_of(*row), &row->data);
 }
 
+// After the last hook; an ERROR before that ends the process.
+void forget_document(Row* row) {
+    whisperer_document_destroy(row->document);
+    row->document = nullptr;
+}
+
 enum class Match { No, Yes, Undecided };
 
 // What the hook says of the event itself.
-Match matches(const Hook& hook, const Row& row) {
-    if (row.config_filter.size > 0 &&
-        whisperer_json_contains(hook.config, row.config_filter, filter_steps_max) != 1)
+Match matches(const Hook& hook, Row* row) {
+    if (row->config_filter.size > 0 &&
+        whisperer_json_contains(hook.config, row->config_filter, filter_steps_max) != 1)
         return Match::No;
-    if (hook.filter.size == 0 || row.refusal || strcmp(row.event_type, ping_event_type) == 0)
+    if (!hook.has_filter || row->refusal || strcmp(row->event_type, ping_event_type) == 0)
         return Match::Yes;
-    int contains = whisperer_json_contains(row.data, hook.filter, filter_steps_max);
+    if (row->document == nullptr)
+        row->document = whisperer_document_create(row->data, filter_steps_max);
+    int contains = whisperer_document_contains(row->document, hook.filter);
     return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
 }
 
@@ -111,7 +120,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
         if (is_too_old(*row, hook))
             continue;
-        Match match = matches(hook, *row);
+        Match match = matches(hook, row);
         if (match == Match::No || (known && find_delivery_key(known, row->id, hook.id)))
             continue;
         matched++;
@@ -127,6 +136,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         else
             deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0};
     }
+    forget_document(row);
     if (submitted > 0) {
         WhispererEvent event = {};
         memcpy(event.id, row->id.data, sizeof event.id);
@@ -178,12 +188,12 @@ const TypeEntry* wanted_by(Worker* worker, const Row& row) {
 }
 
 // Without a word of when: enters the row as pending for the hook, if it matches.
-void enter_row(Worker* worker, const Row& row, const Hook& hook) {
+void enter_row(Worker* worker, Row* row, const Hook& hook) {
     Match match = matches(hook, row);
     if (match == Match::No)
         return;
-    const char* error = refusal(row, match);
-    add_unsent(worker->ledger, worker->hooks, delivery_of(row, hook, -1),
+    const char* error = refusal(*row, match);
+    add_unsent(worker->ledger, worker->hooks, delivery_of(*row, hook, -1),
                error ? DeliveryState::Failed : DeliveryState::Pending, error);
 }
 
@@ -247,8 +257,9 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
             is_older(row, incarnation, *hook.carried) ||
             (known && find_delivery_key(known, row.id, hook.id)))
             continue;
-        enter_row(worker, row, hook);
+        enter_row(worker, &row, hook);
     }
+    forget_document(&row);
     MemoryContextReset(worker->reader.row_context);
     MemoryContextSwitchTo(caller);
 }
@@ -260,8 +271,9 @@ void enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Ho
     for (int i = 0; i < wanted->count; i++)
         if (&worker->hooks->hooks[wanted->hooks[i]] == hook) {
             read_data(&row);
-            enter_row(worker, row, *hook);
+            enter_row(worker, &row, *hook);
         }
+    forget_document(&row);
     MemoryContextReset(worker->reader.row_context);
     MemoryContextSwitchTo(caller);
 }

@@ -8,7 +8,6 @@
 #include "engine.h"
 #include "envelope.h"
 #include "headers.h"
-#include "json_contains.h"
 #include "retry.h"
 #include "sealed.h"
 #include "settings.h"
@@ -60,12 +59,6 @@ WhispererCode whisperer_check_networks(WhispererSpan networks, WhispererError* e
 
 size_t whisperer_envelope(const WhispererEvent* event, char* body, size_t capacity) noexcept {
     return write_envelope(event->id, view_of(event->type), view_of(event->data), body, capacity);
-}
-
-int whisperer_json_contains(WhispererSpan data, WhispererSpan filter, int64_t step_max) noexcept {
-    int result = -1;
-    guarded(nullptr, [&] { result = json_contains(view_of(data), view_of(filter), step_max); });
-    return result;
 }
 
 WhispererCode whisperer_check_keys(WhispererSpan keys, WhispererError* error) noexcept {

@@ -233,6 +233,19 @@ size_t whisperer_envelope(const WhispererEvent* event, char* body,
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,
                             int64_t step_max) WHISPERER_NOEXCEPT;
 
+/* The same for many events and many filters, each read once.  NULL: it cannot be read; that is
+ * allowed below, and the answer is then -1.  A document borrows its data; what reading it took is
+ * missing from the steps of each question. */
+typedef struct WhispererFilter WhispererFilter;
+typedef struct WhispererDocument WhispererDocument;
+WhispererFilter* whisperer_filter_create(WhispererSpan json, int64_t step_max) WHISPERER_NOEXCEPT;
+void whisperer_filter_destroy(WhispererFilter* filter) WHISPERER_NOEXCEPT;
+WhispererDocument* whisperer_document_create(WhispererSpan data,
+                                             int64_t step_max) WHISPERER_NOEXCEPT;
+void whisperer_document_destroy(WhispererDocument* document) WHISPERER_NOEXCEPT;
+int whisperer_document_contains(const WhispererDocument* document,
+                                const WhispererFilter* filter) WHISPERER_NOEXCEPT;
+
 /* Secrets at rest.  keys is the text of a key file: a key of 64 hex digits a line, the first seals,
  * all open.  Where a secret is stored is part of what it is sealed with. */
 typedef struct WhispererSecretPlace {

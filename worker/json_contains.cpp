@@ -1,35 +1,29 @@
-// The filter becomes a small tree; the data is walked in place, once per level of the filter.
+// The filter becomes a small tree; the data is walked in place, once per level of the filter, but
+// for an object at the top, whose members are looked up.
 #include "json_contains.h"
 
 #include <algorithm>
-#include <string>
-#include <vector>
-
-#include "json_scanner.h"
+#include <bit>
 
 namespace whisperer::engine {
 namespace {
 
 constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
-// One value of the filter.  Bounded: filters are small and no deeper than filter_depth_max.
-struct Filter {
-    JsonKind kind = JsonKind::Null;
-    std::string text;               // String: decoded
-    JsonNumber number;              // Number: worked out once, however often it is compared
-    std::vector<std::string> keys;  // Object: sorted, each once; values beside them
-    std::vector<Filter> values;     // Object, Array
-};
+}  // namespace
 
-class Matcher {
+class JsonMatcher {
   public:
-    Matcher(std::string_view data, std::int64_t& steps) : data_(data, steps), steps_(&steps) {}
+    JsonMatcher(const JsonDocument& document, std::int64_t& steps)
+        : document_(document), data_(document.text_, steps), steps_(&steps) {}
 
-    bool root_contains(const Filter& filter) {
+    bool root_contains(const JsonFilter& filter) {
         const JsonKind kind = data_.peek();
+        if (kind == JsonKind::Object && filter.kind == JsonKind::Object)
+            return members_contain(filter);
         // A bare value counts as an array of itself, on the filter's side only.
         if (kind == JsonKind::Array && !is_container(filter.kind)) {
-            Filter wrapped;
+            JsonFilter wrapped;
             wrapped.kind = JsonKind::Array;
             wrapped.values.push_back(filter);
             return contains(0, wrapped);
@@ -38,12 +32,14 @@ class Matcher {
     }
 
   private:
+    using Member = JsonDocument::Member;
+
     static bool is_container(JsonKind kind) {
         return kind == JsonKind::Object || kind == JsonKind::Array;
     }
 
     // Recursion follows the filter, so its depth is the filter's.
-    bool contains(std::size_t position, const Filter& filter) {
+    bool contains(std::size_t position, const JsonFilter& filter) {
         data_.go_to(position);
         if (data_.peek() != filter.kind)
             return false;
@@ -54,7 +50,7 @@ class Matcher {
         return same_scalar(data_.take_scalar(), filter);
     }
 
-    static bool same_scalar(std::string_view raw, const Filter& filter) {
+    static bool same_scalar(std::string_view raw, const JsonFilter& filter) {
         if (filter.kind == JsonKind::Number)
             return JsonNumber(raw) == filter.number;
         if (filter.kind != JsonKind::String)
@@ -72,7 +68,19 @@ class Matcher {
     // What is prepared for each container of the data is as large as the filter's side of it.
     void spend_on(std::size_t values) { spend(values / 8); }
 
-    bool object_contains(const Filter& filter) {
+    bool members_contain(const JsonFilter& filter) {
+        spend_on(filter.keys.size());
+        for (std::size_t i = 0; i < filter.keys.size(); ++i) {
+            const auto found = std::ranges::lower_bound(
+                document_.members_, std::string_view(filter.keys[i]), {}, &Member::key);
+            if (found == document_.members_.end() || found->key != filter.keys[i] ||
+                !contains(found->place, filter.values[i]))
+                return false;
+        }
+        return true;
+    }
+
+    bool object_contains(const JsonFilter& filter) {
         spend_on(filter.keys.size());
         std::vector<std::size_t> places(filter.keys.size(), nowhere);
         std::string decoded;
@@ -94,18 +102,18 @@ class Matcher {
         return true;
     }
 
-    bool array_contains(const Filter& filter) {
+    bool array_contains(const JsonFilter& filter) {
         spend_on(filter.values.size());
-        std::vector<const Filter*> wanted;
+        std::vector<const JsonFilter*> wanted;
         wanted.reserve(filter.values.size());
-        for (const Filter& value : filter.values)
+        for (const JsonFilter& value : filter.values)
             wanted.push_back(&value);
         data_.enter();
         while (!wanted.empty() && data_.next_element()) {
             const std::size_t element = data_.position();
             data_.skip_value();
             const std::size_t behind = data_.position();
-            std::erase_if(wanted, [&](const Filter* value) {
+            std::erase_if(wanted, [&](const JsonFilter* value) {
                 spend(1);
                 return contains(element, *value);
             });
@@ -114,16 +122,19 @@ class Matcher {
         return wanted.empty();
     }
 
+    const JsonDocument& document_;
     JsonScanner data_;
     std::int64_t* steps_;
 };
 
-void read_object(JsonScanner& scanner, Filter& filter, int depth);
+namespace {
 
-Filter read_filter(JsonScanner& scanner, int depth) {
+void read_object(JsonScanner& scanner, JsonFilter& filter, int depth);
+
+JsonFilter read_filter(JsonScanner& scanner, int depth) {
     if (depth > filter_depth_max)
         throw JsonGaveUp{};
-    Filter filter;
+    JsonFilter filter;
     filter.kind = scanner.peek();
     if (filter.kind == JsonKind::Object) {
         read_object(scanner, filter, depth);
@@ -141,8 +152,8 @@ Filter read_filter(JsonScanner& scanner, int depth) {
     return filter;
 }
 
-void read_object(JsonScanner& scanner, Filter& filter, int depth) {
-    std::vector<std::pair<std::string, Filter>> members;
+void read_object(JsonScanner& scanner, JsonFilter& filter, int depth) {
+    std::vector<std::pair<std::string, JsonFilter>> members;
     std::string_view key;
     scanner.enter();
     while (scanner.next_member(key)) {
@@ -163,17 +174,65 @@ void read_object(JsonScanner& scanner, Filter& filter, int depth) {
 
 }  // namespace
 
-int json_contains(std::string_view data, std::string_view filter, std::int64_t step_max) {
+std::optional<JsonFilter> JsonFilter::parse(std::string_view text, std::int64_t step_max) {
     std::int64_t steps = step_max;
     try {
-        JsonScanner scanner(filter, steps);
-        const Filter wanted = read_filter(scanner, 0);
+        JsonScanner scanner(text, steps);
+        JsonFilter filter = read_filter(scanner, 0);
         scanner.expect_end();
-        JsonScanner::validate(data, steps);
-        return Matcher(data, steps).root_contains(wanted) ? 1 : 0;
+        return filter;
+    } catch (const JsonGaveUp&) {
+        return std::nullopt;
+    }
+}
+
+JsonDocument::JsonDocument(std::string_view text, std::int64_t step_max) : text_(text) {
+    std::int64_t steps = step_max;
+    try {
+        JsonScanner::validate(text, steps);
+        if (JsonScanner(text, steps).peek() == JsonKind::Object)
+            read_members(steps);
+        steps_left_ = steps;
+    } catch (const JsonGaveUp&) {
+        members_.clear();
+    }
+}
+
+void JsonDocument::read_members(std::int64_t& steps) {
+    JsonScanner scanner(text_, steps);
+    std::string_view key;
+    scanner.enter();
+    while (scanner.next_member(key)) {
+        if (key.find('\\') != std::string_view::npos)
+            key = decoded_.emplace_back(decode_json_string(key));
+        members_.push_back({key, scanner.position()});
+        scanner.skip_value();
+    }
+    // Sorting costs what it costs: a step for eight comparisons.
+    steps -= static_cast<std::int64_t>(members_.size() * std::bit_width(members_.size()) / 8);
+    if (steps < 0)
+        throw JsonGaveUp{};
+    // The last of equal keys wins: it is the first of them from behind.
+    std::ranges::reverse(members_);
+    std::ranges::stable_sort(members_, {}, &Member::key);
+    const auto repeated = std::ranges::unique(members_, {}, &Member::key);
+    members_.erase(repeated.begin(), repeated.end());
+}
+
+int JsonDocument::contains(const JsonFilter& filter) const {
+    if (steps_left_ < 0)
+        return -1;
+    std::int64_t steps = steps_left_;
+    try {
+        return JsonMatcher(*this, steps).root_contains(filter) ? 1 : 0;
     } catch (const JsonGaveUp&) {
         return -1;
     }
+}
+
+int json_contains(std::string_view data, std::string_view filter, std::int64_t step_max) {
+    const std::optional<JsonFilter> wanted = JsonFilter::parse(filter, step_max);
+    return wanted ? JsonDocument(data, step_max).contains(*wanted) : -1;
 }
 
 }  // namespace whisperer::engine

@@ -52,6 +52,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     for (std::string_view text : {data, filter})
         if (is_json(text) && depth_of(text) <= filter_depth_max)
             HOLDS(json_contains(text, text, plenty) == 1);
+    // A document that has answered others answers the same.
+    const JsonDocument document(data, plenty);
+    const auto itself = JsonFilter::parse(data, plenty);
+    const auto wanted = JsonFilter::parse(filter, plenty);
+    HOLDS(!itself || document.contains(*itself) == 1);
+    HOLDS(!wanted || document.contains(*wanted) == result);
     // Fewer steps: the same answer or none.
     for (std::int64_t steps : {0, 1, 10, 100, 1000}) {
         const int hasty = json_contains(data, filter, steps);

@@ -101,5 +101,47 @@ TEST(JsonContains, ALargeFilterCostsStepsForEachContainerOfTheData) {
     EXPECT_EQ(contains("[{}]", members + "}]"), 0);
 }
 
+TEST(JsonDocument, AnswersManyFiltersAsEachAlone) {
+    const std::string_view data =
+        R"({"b": 1, "a": {"x": [1, 2]}, "k\u0065y": "v", "b": 2, "": null})";
+    const JsonDocument document(data, plenty);
+    for (const char* filter :
+         {R"({"b": 2})", R"({"b": 1})", R"({"key": "v"})", R"({"key": "w"})", R"({"": null})",
+          R"({"a": {"x": [2]}})", R"({"a": {"x": [3]}})", R"({"a": {"x": [2]}, "b": 2, "c": 1})",
+          "{}", "[]", "1", R"({"z": 1})", R"({"0": 1})"}) {
+        const auto wanted = JsonFilter::parse(filter, plenty);
+        ASSERT_TRUE(wanted) << filter;
+        EXPECT_EQ(document.contains(*wanted), contains(data, filter)) << filter;
+    }
+    EXPECT_EQ(document.contains(*JsonFilter::parse(R"({"b": 2, "key": "v"})", plenty)), 1);
+    EXPECT_EQ(document.contains(*JsonFilter::parse(R"({"b": 1})", plenty)), 0);
+}
+
+// What one filter uses up is not missing for the next.
+TEST(JsonDocument, EachFilterHasItsOwnSteps) {
+    std::string data = R"({"list": [0)";
+    for (int i = 1; i < 200; ++i)
+        data += "," + std::to_string(i);
+    data += "]}";
+    std::string many = R"({"list": [)";
+    for (int i = 200; i < 400; ++i)
+        many += (i > 200 ? "," : "") + std::to_string(i);
+    many += "]}";
+    const JsonDocument document(data, 2000);
+    const auto costly = JsonFilter::parse(many, plenty);
+    const auto cheap = JsonFilter::parse(R"({"list": [0]})", plenty);
+    EXPECT_EQ(document.contains(*costly), -1);
+    EXPECT_EQ(document.contains(*cheap), 1);
+    EXPECT_EQ(document.contains(*costly), -1);
+    EXPECT_EQ(JsonDocument(data, 100).contains(*cheap), -1) << "reading it took all of them";
+}
+
+TEST(JsonDocument, WhatIsNotJsonAnswersNobody) {
+    const JsonDocument document(R"({"a": 1, )", plenty);
+    EXPECT_EQ(document.contains(*JsonFilter::parse(R"({"a": 1})", plenty)), -1);
+    EXPECT_EQ(document.contains(*JsonFilter::parse("{}", plenty)), -1);
+    EXPECT_FALSE(JsonFilter::parse("{", plenty));
+}
+
 }  // namespace
 }  // namespace whisperer::engine
