@@ -10,20 +10,20 @@ COMMENT ON FUNCTION whisperer.idle_ticket_done(bigint) IS
     'whether the ticket''s events are all in the ledger';
 
 -- Deliveries that have had no attempt (since somebody asked for another) and do not wait for a person,
--- requests, and hooks whose backlog from another database is still being looked for.
+-- requests, and hooks whose backlog from another database is still being looked for.  Hook by hook, by
+-- the index: the backlog of a dead endpoint, whose circuit is open, is not walked.
 CREATE FUNCTION whisperer.unattempted() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT (SELECT count(*) FROM whisperer.request q
             WHERE q.kind <> 'hooks' AND q.incarnation = whisperer.my_incarnation())
-           + count(*) FILTER (WHERE d.hook_id IS NOT NULL)
-           + count(DISTINCT h.id) FILTER (WHERE h.since_incarnation <> whisperer.my_incarnation()
-                                          AND r.taken_over IS DISTINCT FROM whisperer.my_incarnation())
+           + coalesce(sum((SELECT count(*) FROM whisperer.delivery d
+                           WHERE d.hook_id = h.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
+                             AND d.retry_count = d.round_start)), 0)::bigint
+           + count(*) FILTER (WHERE h.since_incarnation <> whisperer.my_incarnation()
+                              AND r.taken_over IS DISTINCT FROM whisperer.my_incarnation())
     FROM whisperer.hook_definition h
     LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
-    LEFT JOIN whisperer.delivery d
-      ON d.hook_id = h.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
-     AND d.retry_count = d.round_start
     WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer.my_incarnation()
       AND whisperer.role_exists(h.owner)
       AND r.disabled_resumes IS DISTINCT FROM h.resumes AND r.circuit_opened_at IS NULL;
@@ -38,6 +38,7 @@ AS $$
 DECLARE
     deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
     ticket bigint := 0;
+    looked_at pg_catalog.timestamptz;
 BEGIN
     IF whisperer.in_transaction_block() THEN
         RAISE EXCEPTION 'whisperer.wait_idle cannot run inside a transaction block'
@@ -47,6 +48,7 @@ BEGIN
     LOOP
         -- Each look is a transaction of its own, or the wait would hold back vacuum.
         COMMIT;
+        looked_at := pg_catalog.clock_timestamp();
         IF ticket OPERATOR(pg_catalog.=) 0 THEN
             ticket := whisperer.idle_ticket();
         ELSIF whisperer.idle_ticket_done(ticket)
@@ -64,7 +66,9 @@ BEGIN
                                 FROM whisperer.status s),
                       HINT = 'SELECT * FROM whisperer.status and whisperer.delivery show what it waits for.';
         END IF;
-        PERFORM pg_catalog.pg_sleep(0.01);
+        -- Looking takes a fifth of the time at most, however much is pending.
+        PERFORM pg_catalog.pg_sleep(greatest(0.01, 4 OPERATOR(pg_catalog.*) extract(epoch FROM
+                                    pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) looked_at)));
     END LOOP;
 END;
 $$;
