@@ -75,10 +75,15 @@ SQL
 }
 
 # What one libcurl loop posts of the same body: the baseline of deliveries.
-bare_rate() { # URL, requests
+bare_rate() { # URL, requests [, in flight [, body file]]
+    write_body
+    build/bench/curl_loop "$1" "$2" "${3:-64}" "${4:-$work/body}"
+}
+
+# The body of the baselines: $work/body.
+write_body() {
     [ -s "$work/body" ] || db=postgres value -c "SELECT json_build_object('id', gen_random_uuid(), 'type', 'bench', 'timestamp', now(),
         'data', json_build_object('id', 1, 'transfer_id', 49, 'order_number', '248398923123'))" | tr -d '\n' >"$work/body"
-    build/bench/curl_loop "$1" "$2" 64 "$work/body"
 }
 
 build_curl_loop() {
@@ -114,4 +119,15 @@ start_bench_nginx() {
 nginx_flush() {
     local size=-1
     until [ "$(wc -c <"$work/nginx.log")" = "$size" ]; do size=$(wc -c <"$work/nginx.log"); sleep 0.5; done
+}
+
+# npm's graphile-worker, with a database of its own; see queue.mjs.  Skipped with a line where it cannot be had.
+install_queue() {
+    [ ! -e "$work/queue/queue.mjs" ] || return 0
+    command -v npm >/dev/null || { progress 'graphile-worker: skipped: there is no npm'; return 1; }
+    mkdir -p "$work/queue"
+    (cd "$work/queue" && npm init -y && npm install --no-audit --no-fund graphile-worker@0.16 undici@6) >"$work/npm.log" 2>&1 ||
+        { tail -3 "$work/npm.log" >&2; progress 'graphile-worker: skipped: npm cannot install it'; return 1; }
+    db=postgres sql -c 'CREATE DATABASE queue'
+    cp tests/bench/queue.mjs "$work/queue/"
 }

@@ -1,12 +1,13 @@
 // The baseline of a queue beside the database: jobs in a table, taken with SKIP LOCKED by graphile-worker
 // with its local queue, posted with undici, removed when they are done.
 //
-//   node queue.mjs URL JOBS BODY_FILE      prints jobs per second; libpq's environment says which server
+//   node queue.mjs URL JOBS BODY_FILE [BYTES]      prints jobs per second; libpq's environment says which server;
+//                                                  a job carries so many bytes beside its number, default 0
 import { readFileSync } from 'node:fs';
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
 import { Pool } from 'undici';
 
-const [, , url, jobs, file] = process.argv;
+const [, , url, jobs, file, bytes] = process.argv;
 const body = readFileSync(file);
 const target = new URL(url);
 const connectionString = `postgresql:///queue?host=${process.env.PGHOST}&port=${process.env.PGPORT}&user=${process.env.PGUSER}`;
@@ -20,7 +21,8 @@ const headers = {
 const utils = await makeWorkerUtils({ connectionString, logger });
 await utils.migrate();
 await utils.withPgClient((client) => client.query(
-    `SELECT count(graphile_worker.add_job('post', json_build_object('id', g))) FROM generate_series(1, $1::int) g`, [jobs]));
+    `SELECT count(graphile_worker.add_job('post', json_build_object('id', g, 'v', repeat('v', $2::int)))) FROM generate_series(1, $1::int) g`,
+    [jobs, bytes ?? 0]));
 
 const pool = new Pool(target.origin, { connections: 64 });
 let done = 0;

@@ -67,18 +67,9 @@ measure_answers() {
 measure_queue() { # our rate
     local round rates=()
     install_queue || return 0
-    db=postgres sql -c 'CREATE DATABASE queue'
     for round in $(seq "$rounds"); do
         rates+=("$(node "$work/queue/queue.mjs" "$nginx/queue" $((events / 5)) "$work/body")")
         progress "graphile-worker, round $round: ${rates[-1]} deliveries/s"
     done
     report 'drain, one worker / graphile-worker with undici' 1/s "$1" "$(median "${rates[@]}")" '>= 3'
-}
-
-install_queue() {
-    command -v npm >/dev/null || { progress 'graphile-worker: skipped: there is no npm'; return 1; }
-    mkdir "$work/queue"
-    cp tests/bench/queue.mjs "$work/queue/"
-    (cd "$work/queue" && npm init -y && npm install --no-audit --no-fund graphile-worker@0.16 undici@6) >"$work/npm.log" 2>&1 ||
-        { tail -3 "$work/npm.log" >&2; progress 'graphile-worker: skipped: npm cannot install it'; return 1; }
 }

@@ -18,7 +18,7 @@ measure() {
         db=fan_one; one+=("$(drain_rate "$deliveries" record_events fan_one "$deliveries")")
         db=fan_many; many+=("$(drain_rate "$deliveries" record_events fan_many $((deliveries / 100)))")
         db=fan_few; few+=("$(drain_rate "$deliveries" record_events fan_few $((deliveries / 10)))")
-        db=fan_filter; filter+=("$(drain_rate "$((deliveries / 10))" record_events fan_filter $((deliveries / 100)))")
+        db=fan_filter; filter+=("$(drain_rate "$deliveries" record_events fan_filter $((deliveries / 10)))")
         progress "fan-out, round $round: one hook ${one[-1]}, 100 hooks ${many[-1]}, 10 of 1000 hooks ${few[-1]}, by filter ${filter[-1]} deliveries/s"
         if [ "$round" = 0 ]; then one=() many=() few=() filter=(); continue; fi
         ratio_many+=("$(calculate "${many[-1]} / ${one[-1]}")"); ratio_few+=("$(calculate "${few[-1]} / ${one[-1]}")")

@@ -16,7 +16,7 @@ measure() {
 measure_load() {
     : >"$work/nginx.log"
     progress "sustained: 5000 events/s for $seconds s ..."
-    pgbench -n -c 8 -j 2 -R 5000 -T "$seconds" -f "$work/insert.sql" latency >"$work/pgbench" 2>&1
+    pgbench -n -M prepared -c 16 -j 2 -R 5000 -T "$seconds" -f "$work/insert.sql" latency >"$work/pgbench" 2>&1
     sql -c 'CALL whisperer.wait_idle()'
     nginx_flush
     local rate p50 p99 count third late

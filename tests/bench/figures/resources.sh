@@ -17,18 +17,17 @@ measure_idle() {
     record_events idle 10
     sql -c 'CALL whisperer.wait_idle()'
     sleep 3
-    before=$(ours_ticks); progress "idle: $seconds s ..."; sleep "$seconds"; after=$(ours_ticks)
-    report "idle, one database: processor time in $seconds s" ms "$(calculate "($after - $before) * 1000 / $(getconf CLK_TCK)")" '' '<= 20'
+    before=$(our_ms); progress "idle: $seconds s ..."; sleep "$seconds"; after=$(our_ms)
+    report "idle, one database: processor time in $seconds s" ms "$(calculate "$after - $before")" '' '<= 20'
     drop_database idle
 }
 
-ours_ticks() {
-    local pid sum=0 utime stime
+# Processor time of all our processes; schedstat has it in nanoseconds.
+our_ms() {
+    local pid
     for pid in $(db=postgres value -c "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'whisperer%'"); do
-        read -r utime stime < <(sed 's/.*) //' "/proc/$pid/stat" | awk '{print $12, $13}')
-        sum=$((sum + utime + stime))
-    done
-    echo "$sum"
+        cat "/proc/$pid/schedstat"
+    done | awk '{sum += $1} END {printf "%.2f", sum / 1e6}'
 }
 
 # A receiver that never answers; as many requests as the worker takes wait for it.
@@ -38,7 +37,7 @@ measure_memory() {
     for size in 1000 1000000; do
         count=$((size == 1000 ? 12000 : 400))
         new_database memory
-        set_parameter whisperer.max_in_flight 1000
+        set_parameter whisperer.max_in_flight 2500    # four times that is taken at once
         set_parameter whisperer.park_after "'60s'"
         set_parameter whisperer.request_timeout "'600s'"
         add_hook memory "http://127.0.0.1:$port/hang"
@@ -78,5 +77,24 @@ measure_wal() {
     report 'WAL for an event of 1 kB: delivery' B "$(value -c "SELECT round(pg_wal_lsn_diff('$after', '$recorded') / $events)")" '' ''
     table=$(value -c "SELECT sum(pg_total_relation_size(oid)) / $events FROM pg_class WHERE relname ~ '^(outbox|delivery)_[0-7]\$'")
     report 'disk for an event of 1 kB and its delivery' B "$(calculate "$table")" '' ''
+    recorded=$(value -c "SELECT round(pg_wal_lsn_diff('$after', '$before') / $events)")
     drop_database wal
+    measure_queue_wal "$recorded"
+}
+
+# A queue's jobs are gone when they are done; what is left of their table is room for others.
+measure_queue_wal() { # our WAL for each event
+    install_queue || return 0
+    write_body
+    local before after
+    node "$work/queue/queue.mjs" "$nginx/queue" 1 "$work/body" >/dev/null    # makes its tables
+    db=postgres sql -c CHECKPOINT
+    before=$(db=queue value -c 'SELECT pg_current_wal_insert_lsn()')
+    node "$work/queue/queue.mjs" "$nginx/queue" "$events" "$work/body" 1000 >/dev/null
+    after=$(db=queue value -c 'SELECT pg_current_wal_insert_lsn()')
+    report "WAL for an event of 1 kB, recorded and delivered / graphile-worker's" B "$1" \
+        "$(db=queue value -c "SELECT round(pg_wal_lsn_diff('$after', '$before') / $events)")" ''
+    report "disk of graphile-worker's tables, for each of its jobs" B \
+        "$(db=queue value -c "SELECT round(sum(pg_total_relation_size(c.oid)) / $events) FROM pg_class c
+            WHERE relnamespace = 'graphile_worker'::regnamespace AND relkind = 'r'")" '' ''
 }
