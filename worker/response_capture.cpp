@@ -41,12 +41,25 @@ Sequence next_sequence(std::string_view bytes) {
     return {size, true, false};
 }
 
+// Bytes that are ASCII and not NUL.
+std::size_t plain_prefix(std::string_view bytes) {
+    const auto end =
+        std::ranges::find_if(bytes, [](char byte) { return static_cast<signed char>(byte) <= 0; });
+    return static_cast<std::size_t>(end - bytes.begin());
+}
+
 }  // namespace
 
 std::string to_clean_text(std::string_view bytes, std::size_t bytes_max) {
     std::string text;
     text.reserve(std::min(bytes.size(), bytes_max));
     while (!bytes.empty()) {
+        // Most of most answers is ASCII.
+        const std::size_t plain = std::min(plain_prefix(bytes), bytes_max - text.size());
+        text += bytes.substr(0, plain);
+        bytes.remove_prefix(plain);
+        if (bytes.empty())
+            break;
         const Sequence sequence = next_sequence(bytes);
         if (sequence.cut)
             break;

@@ -7,29 +7,32 @@ measure() {
         -c "CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('latency')"
     add_hook latency "$nginx/log"
     echo "INSERT INTO item (v) VALUES ('x');" >"$work/insert.sql"
-    measure_load
+    echo "INSERT INTO item (v) SELECT 'x' FROM generate_series(1, 5);" >"$work/insert_five.sql"
+    measure_load 'one event a transaction' insert 5000
+    measure_load 'five events a transaction' insert_five 1000
     measure_single
     drop_database latency
 }
 
 # nginx logs the time to the millisecond.
-measure_load() {
+measure_load() { # title, script, transactions a second
     : >"$work/nginx.log"
-    progress "sustained: 5000 events/s for $seconds s ..."
-    pgbench -n -M prepared -c 16 -j 2 -R 5000 -T "$seconds" -f "$work/insert.sql" latency >"$work/pgbench" 2>&1
+    progress "sustained, $1: $3 transactions/s for $seconds s ..."
+    sql -c 'TRUNCATE item'
+    pgbench -n -M prepared -c 8 -j 1 -R "$3" -T "$seconds" -f "$work/$2.sql" latency >"$work/pgbench" 2>&1
     sql -c 'CALL whisperer.wait_idle()'
     nginx_flush
     local rate p50 p99 count third late
     rate=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench")
     read -r p50 p99 count < <(latencies "$work/nginx.log")
-    report 'sustained: events recorded' 1/s "$rate" '' ''
-    [ "$count" -gt 0 ] && report 'sustained: events received, none twice' '' "$(cut -d' ' -f2 "$work/nginx.log" | sort -u | wc -l)" "$count" '== 1'
-    report 'sustained: commit to receipt, median' ms "$p50" '' '<= 3'
-    report 'sustained: commit to receipt, 99th percentile' ms "$p99" '' '<= 20'
+    report "sustained, $1: transactions of $3/s" 1/s "$rate" '' ''
+    [ "$count" -gt 0 ] && report "sustained, $1: events received, none twice" '' "$(cut -d' ' -f2 "$work/nginx.log" | sort -u | wc -l)" "$count" '== 1'
+    report "sustained, $1: commit to receipt, median" ms "$p50" '' '<= 3'
+    report "sustained, $1: commit to receipt, 99th percentile" ms "$p99" '' '<= 20'
     third=$((count / 3))
     read -r p50 late _ < <(head -"$third" "$work/nginx.log" >"$work/part" && latencies "$work/part")
     read -r p50 p99 _ < <(tail -"$third" "$work/nginx.log" >"$work/part" && latencies "$work/part")
-    report 'sustained: 99th percentile, last third / first third' ms "$p99" "$late" ''
+    report "sustained, $1: 99th percentile, last third / first third" ms "$p99" "$late" ''
 }
 
 # One event at a time, with the test receiver, which knows microseconds.
