@@ -2,15 +2,21 @@
 -- What PUBLIC may do, for every table and view.  A new one needs a decision here.
 CREATE TEMP TABLE decided (object text PRIMARY KEY, privileges text, columns text, policies text);
 INSERT INTO decided VALUES
+    ('api_token', 'SELECT', NULL, 'view, owner'),
+    ('api_token_record', NULL, NULL, 'none'),
+    ('api_token_record_id_seq', NULL, NULL, 'sequence'),
     ('attempt', 'SELECT', NULL, 'view, invoker'),
     ('bookmark', NULL, NULL, 'none'),
     ('control', NULL, NULL, 'none'),
     ('delivery', 'SELECT', NULL, 'SELECT'),
+    ('delivery_rate', 'SELECT', NULL, 'view, owner'),
+    ('event_queue', 'SELECT', NULL, 'view, invoker'),
     ('event_type', 'SELECT', NULL, 'open'),
     ('event_type_privilege', NULL, NULL, 'none'),
     ('hook', 'INSERT SELECT UPDATE', NULL, 'view, invoker'),
     ('hook_definition', 'SELECT', 'INSERT UPDATE', 'ALL'),
     ('hook_definition_id_seq', NULL, NULL, 'sequence'),
+    ('hook_minute', NULL, NULL, 'none'),
     ('hook_run', 'SELECT', NULL, 'SELECT'),
     ('hook_stats', 'SELECT', NULL, 'view, owner'),
     ('incarnation', NULL, NULL, 'none'),
@@ -42,15 +48,15 @@ CREATE TEMP VIEW callable AS
 SELECT DISTINCT p.proname::text AS name FROM pg_proc p
 WHERE p.pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
 CREATE TEMP TABLE decided_callable AS SELECT unnest('{
-    allow,backfill,cancel,capture,create_hook,delete_hook,deliver_event,deliver_now,disallow,hook_public_key,hook_secret,pause,pause_hook,ping_hook,preview,reassign_owned,
-    recover,reencrypt_secrets,register_event,replay,resume,resume_hook,retry,rotate_secret,secret_storage,unregister_event,unwatch,update_hook,wait_idle,watch,why,
+    allow,api_token_role,backfill,cancel,capture,create_api_token,create_hook,delete_hook,deliver_event,deliver_now,disallow,hook_public_key,hook_secret,pause,pause_hook,ping_hook,preview,reassign_owned,
+    recover,reencrypt_secrets,register_event,replay,resume,resume_hook,retry,revoke_api_token,rotate_secret,secret_storage,unregister_event,unwatch,update_hook,wait_idle,watch,why,
     capture_triggers,change_hook,check_auth,check_event_pattern,check_function,check_headers,check_hook,check_hook_functions,check_hook_json,check_retry_config,
     check_secret,check_url,current_slot,envelope,event_id_bound,event_type_owner,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,
-    json_contains,living_role,make_secret,make_signing_key,masked_auth,masked_headers,may,my_incarnation,new_event_id,record_backfill,record_ping,role_exists,set_secret,
+    json_contains,living_role,make_secret,make_signing_key,masked_auth,masked_headers,may,my_incarnation,new_event_id,queued_events,record_backfill,record_ping,response_time_at,role_exists,set_secret,
     status_rows,unattempted,why_not,why_pending}'::text[]) AS name;
 CREATE TEMP TABLE decided_internal AS SELECT unnest('{
     adopt,adopt_event_types,announce,keep_auth,note_change,open_secret,operator_hooks,refresh_role_names,refuse_delivery,replayable,request_delivery,require_hook,require_range,
-    require_secret_keeper,reseal_secret,seal_secret,secret_is_current,set_paused,set_privilege,wake_workers,worker_state}'::text[]) AS name;
+    require_secret_keeper,reseal_secret,same_bytes,seal_secret,secret_is_current,set_paused,set_privilege,unread_events,wake_workers,worker_state}'::text[]) AS name;
 SELECT 'callable' AS not_as_decided, name FROM (TABLE callable EXCEPT TABLE decided_callable) AS c
 UNION ALL SELECT 'not callable', name FROM (TABLE decided_callable EXCEPT TABLE callable) AS c
 UNION ALL SELECT 'undecided', p.proname FROM pg_proc p WHERE p.pronamespace = 'whisperer'::regnamespace
@@ -120,6 +126,7 @@ CREATE FUNCTION regress_ledger(hook bigint, event uuid) RETURNS void LANGUAGE sq
     SELECT o.id, hook, o.xid, o.incarnation, 'failed', 1, 'no answer', o.slot FROM whisperer.outbox o WHERE o.id = event;
     INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, error, slot)
     SELECT o.id, hook, 1, now(), 'no answer', o.slot FROM whisperer.outbox o WHERE o.id = event;
+    INSERT INTO whisperer.hook_minute VALUES (hook, date_trunc('minute', now()), 0, 1, 1, '{}', 0, 1, 1, 0, 'no answer');
     INSERT INTO whisperer.hook_run (hook_id, function_error, function_timeouts) VALUES (hook, 'left a secret', 1)
 $$;
 SET ROLE regress_team;
@@ -136,8 +143,8 @@ CREATE FUNCTION regress_look() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     thing text; what text; key text;
 BEGIN
-    FOREACH thing IN ARRAY '{hook,hook_definition,hook_run,hook_stats,delivery,past_attempt,attempt,outbox,outbox_now,secret,request,bookmark,event_type_privilege}'::text[] LOOP
-        key := CASE WHEN thing = 'outbox' THEN 'event_type' WHEN thing ~ '^(outbox|secret|request|bookmark|event_type)' THEN '''rows''::text'
+    FOREACH thing IN ARRAY '{hook,hook_definition,hook_run,hook_stats,hook_minute,delivery_rate,delivery,past_attempt,attempt,outbox,outbox_now,secret,api_token,api_token_record,request,bookmark,event_type_privilege}'::text[] LOOP
+        key := CASE WHEN thing = 'outbox' THEN 'event_type' WHEN thing ~ '^(outbox|secret|api_token|request|bookmark|event_type)' THEN '''rows''::text'
             ELSE format('(SELECT s.event_type FROM whisperer.hook_stats s WHERE s.hook_id = x.%s)', CASE WHEN thing IN ('hook', 'hook_definition') THEN 'id' ELSE 'hook_id' END) END;
         BEGIN
             EXECUTE format('SELECT string_agg(DISTINCT %s, '' '' ORDER BY %1$s) FROM whisperer.%I x', key, replace(thing, 'now', whisperer.current_slot()::text)) INTO what;
@@ -148,7 +155,7 @@ BEGIN
     END LOOP;
 END;
 $$;
-SET ROLE regress_ann; SELECT regress_look();
+SET ROLE regress_ann; SELECT count(whisperer.create_api_token('regress_ann', 'for roles')); SELECT regress_look();
 SET ROLE regress_mate; SELECT regress_look();
 SET ROLE regress_publisher; SELECT regress_look();
 SET ROLE regress_subscriber; SELECT regress_look();

@@ -97,6 +97,7 @@ Ledger* create_ledger(MemoryContext context) {
         (LedgerEntry*)MemoryContextAlloc(context, sizeof(LedgerEntry) * ledger->capacity);
     ledger->news_capacity = 16;
     ledger->news = (HookNews*)MemoryContextAlloc(context, sizeof(HookNews) * ledger->news_capacity);
+    ledger->meters = create_meters(context);
     return ledger;
 }
 
@@ -178,9 +179,10 @@ void add_countdown(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Tim
     add_entry(ledger, entry);
 }
 
-void note_written(const Ledger* ledger, HookSet* hooks) {
+void note_written(Ledger* ledger, HookSet* hooks) {
     for (int i = 0; i < ledger->count; i++) {
         const LedgerEntry& entry = ledger->entries[i];
+        count_entry(&ledger->meters, entry);
         Hook* hook = find_hook(hooks, entry.hook_id);
         if (hook && entry.next_attempt_at != 0)
             note_due(hooks, hook, entry.next_attempt_at);

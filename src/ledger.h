@@ -6,6 +6,7 @@
 
 #include "../worker/engine.h"
 #include "hook_health.h"
+#include "hook_meter.h"
 #include "hook_set.h"
 #include "pg.h"
 #include "tracker.h"
@@ -58,6 +59,7 @@ struct Ledger {
     int line_arrivals;      // entries that come into a line
     bool has_operators;     // failures are told of
     TimestampTz oldest_at;  // when the first entry of the batch came
+    Meters meters;
 };
 
 Ledger* create_ledger(MemoryContext context);
@@ -82,8 +84,9 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks, const Whisper
 // In a writing transaction.  The batch stays until forget_batch, which the caller calls after
 // commit.
 void write_batch(const Ledger* ledger);
-// After the commit: what is due may have been looked for when these were not to be seen yet.
-void note_written(const Ledger* ledger, HookSet* hooks);
+// After the commit: counts, and what is due may have been looked for when these were not to be seen
+// yet.
+void note_written(Ledger* ledger, HookSet* hooks);
 void forget_batch(Ledger* ledger, Tracker* tracker);
 
 // In a writing transaction: cancels up to limit pending deliveries of a deleted hook, and callbacks

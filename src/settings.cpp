@@ -100,6 +100,9 @@ void define_settings() {
     define_bool("whisperer.log_deliveries",
                 "Logs a line for each attempt and what came of it; never a payload.",
                 &s.log_deliveries, false);
+    define_bool("whisperer.track_hooks",
+                "Counts what each hook does, for hook_stats and delivery_rate.", &s.track_hooks,
+                true);
     define_bool("whisperer.require_https", "Accepts only https in target_url.", &s.require_https,
                 false);
     define_string("whisperer.allowed_networks",

@@ -21,6 +21,7 @@ struct Settings {
     int disable_after_s;
     bool circuit_breaker;
     bool log_deliveries;
+    bool track_hooks;
     bool require_https;
     char* allowed_networks;
     char* denied_networks;

@@ -168,6 +168,7 @@ struct Writes {
     bool bookmark;
     bool types;
     bool names;
+    bool meters;
 };
 
 void write(const Writes& what) {
@@ -187,6 +188,8 @@ void write(const Writes& what) {
         register_types(worker);
     if (what.names)
         refresh_role_names(worker);
+    if (what.meters)
+        write_meters(&worker->ledger->meters);
     hold_at("before-ledger-commit");
     commit_transaction();
     in_transaction = false;
@@ -212,7 +215,8 @@ void write_results(TimestampTz now) {
     what.bookmark = bookmark_is_due(&worker->bookmark, worker->tracker, now);
     what.types = worker->unregistered_count > 0 && worker->register_at <= now;
     what.names = names_are_due(worker, now);
-    if (what.batch || what.bookmark || what.types || what.names)
+    what.meters = meters_due_at(&worker->ledger->meters) <= now;
+    if (what.batch || what.bookmark || what.types || what.names || what.meters)
         write(what);
 }
 
@@ -304,6 +308,9 @@ long wait_ms(TimestampTz now) {
         wait = Min(wait, held_retry_ms);
     if (worker->ledger->count > 0)
         wait = Min(wait, batch_age_max_us / 1000);
+    TimestampTz meters_at = meters_due_at(&worker->ledger->meters);
+    if (meters_at < DT_NOEND)
+        wait = Min(wait, (Max(meters_at, now) - now) / 1000 + 1);
     if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND &&
         has_credit(worker))
         wait = Min(wait, (Max(worker->hooks->next_due_at, now) - now) / 1000 + 1);
@@ -386,11 +393,12 @@ void finish() {
     stop_helper(worker);
     drain();
     SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
-    Writes bookmark = {};
-    bookmark.bookmark = true;
     write_whole_batch();
-    if (bookmark_is_behind(&worker->bookmark, worker->tracker))
-        write(bookmark);
+    Writes last = {};
+    last.bookmark = bookmark_is_behind(&worker->bookmark, worker->tracker);
+    last.meters = meters_due_at(&worker->ledger->meters) < DT_NOEND;
+    if (last.bookmark || last.meters)
+        write(last);
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ wait_for('the event to be put aside', sub { sql("SELECT count(*) FROM whisperer.
 is(scalar(() = $receiver->requests('/status/500/bad')), $attempts, 'while it is open nothing is sent');
 record('good', 'unharmed');
 wait_for('the other hook', sub { () = $receiver->requests('/ok/good') });
+wait_for('the figures', sub { sql("SELECT last_error FROM whisperer.hook_stats WHERE hook_id = $bad") ne '' });
 my $stats = sql("SELECT pending, circuit_reason, last_error FROM whisperer.hook_stats WHERE hook_id = $bad");
 like($stats, qr/^4\|\d+ of \d+ attempts failed within 5 min\|HTTP status 500$/, 'hook_stats shows it');
 sql(qq(SELECT whisperer.update_hook($bad, '{"target_url": "$base/ok/mended"}')));

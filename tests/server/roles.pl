@@ -133,7 +133,9 @@ sql(q(SET ROLE shop; SELECT whisperer.deliver_event('order-paid', '{"n": "2"}'))
 is(sql('SET ROLE monitor; SELECT lag_events > 0 FROM whisperer.status'), 't', 'monitoring sees what waits');
 sql('SET ROLE operator; SELECT webhook_admin.resume()');
 wait_for('the delivery', sub { received('/ok/team') eq '1 2' });
-is(sql(q(SET ROLE monitor; SELECT owner, state, delivered, target_url FROM whisperer.hook_stats WHERE event_type = 'order-paid')), 'partner|active|2|', 'and how each hook is doing');
+my $figures = q(SET ROLE monitor; SELECT owner, state, delivered, target_url FROM whisperer.hook_stats WHERE event_type = 'order-paid');
+wait_for('the figures', sub { sql($figures) =~ /\|2\|/ });
+is(sql($figures), 'partner|active|2|', 'and how each hook is doing');
 is(sql('SET ROLE monitor; SELECT count(*) FROM whisperer.outbox'), 0, 'but no event');
 sql('GRANT postgres TO operator');
 sql('SET ROLE operator; SELECT whisperer.pause(), whisperer.resume()');

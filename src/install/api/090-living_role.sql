@@ -43,6 +43,11 @@ BEGIN
         UPDATE whisperer.event_type_privilege p SET role_name = r.rolname
         FROM pg_authid r WHERE r.oid = p.role AND p.incarnation = mine AND p.role_name <> r.rolname;
     END IF;
+    IF EXISTS (SELECT FROM whisperer.api_token_record t JOIN pg_authid r ON r.oid = t.role
+               WHERE t.incarnation = mine AND t.role_name <> r.rolname) THEN
+        UPDATE whisperer.api_token_record t SET role_name = r.rolname
+        FROM pg_authid r WHERE r.oid = t.role AND t.incarnation = mine AND t.role_name <> r.rolname;
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION whisperer.refresh_role_names() IS

@@ -1,3 +1,31 @@
+-- What is recorded and not yet done, as the stored bookmarks say, which are up to a second old.
+CREATE FUNCTION whisperer.unread_events() RETURNS SETOF whisperer.outbox
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT o.* FROM whisperer.outbox o, (
+        SELECT b.* FROM whisperer.bookmark b WHERE b.incarnation = whisperer.my_incarnation()
+        ORDER BY pg_snapshot_xmax(b.seen), b.place_xid, b.place_id LIMIT 1) AS b
+    WHERE o.incarnation = b.incarnation AND o.xid >= pg_snapshot_xmin(b.seen)
+      AND NOT pg_visible_in_snapshot(o.xid, b.seen)
+      AND ((o.xid, o.id) > (b.place_xid, b.place_id)
+           OR NOT pg_visible_in_snapshot(o.xid, b.reading));
+END;
+COMMENT ON FUNCTION whisperer.unread_events() IS
+    'events behind the bookmark that is furthest behind';
+
+CREATE FUNCTION whisperer.queued_events(OUT xid xid8, OUT id uuid)
+    RETURNS SETOF record LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT o.xid, o.id FROM whisperer.unread_events() o LIMIT 1000;
+END;
+COMMENT ON FUNCTION whisperer.queued_events() IS 'the keys of the first thousand events of unread_events';
+
+CREATE VIEW whisperer.event_queue WITH (security_invoker = true) AS
+SELECT o.id AS event_id, o.event_type, o.object_id, o.created_at
+FROM whisperer.queued_events() q JOIN whisperer.outbox o ON o.xid = q.xid AND o.id = q.id;
+COMMENT ON VIEW whisperer.event_queue IS
+    'events that are recorded and not yet handed to their hooks: of the thousand oldest those that one may see';
+
 -- At least one row, so that "nothing runs" has a reason.
 CREATE FUNCTION whisperer.status_rows(
     OUT worker integer, OUT state text, OUT reason text, OUT pid integer, OUT since timestamptz,
@@ -6,15 +34,7 @@ CREATE FUNCTION whisperer.status_rows(
     RETURNS SETOF record LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     WITH behind AS (
-        SELECT count(*) AS events FROM (
-            SELECT FROM whisperer.outbox o, (
-                SELECT b.* FROM whisperer.bookmark b WHERE b.incarnation = whisperer.my_incarnation()
-                ORDER BY pg_snapshot_xmax(b.seen), b.place_xid, b.place_id LIMIT 1) b
-            WHERE o.incarnation = b.incarnation AND o.xid >= pg_snapshot_xmin(b.seen)
-              AND NOT pg_visible_in_snapshot(o.xid, b.seen)
-              AND ((o.xid, o.id) > (b.place_xid, b.place_id)
-                   OR NOT pg_visible_in_snapshot(o.xid, b.reading))
-            LIMIT 100000) AS unread),
+        SELECT count(*) AS events FROM (SELECT FROM whisperer.unread_events() LIMIT 100000) AS unread),
     paused AS (
         SELECT EXISTS (SELECT FROM whisperer.control c WHERE c.is_paused) AS is_paused,
                (SELECT count(*) FROM whisperer.hook_definition h

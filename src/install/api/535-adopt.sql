@@ -1,4 +1,4 @@
--- A restored or copied database has the other one's hooks, event types and privileges.  They rest until
+-- A restored or copied database has the other one's hooks, event types, privileges and API tokens.  They rest until
 -- resume() makes them this database's own.  What the hooks still had to get the worker then finds in
 -- the outbox and the ledger that came along.
 CREATE FUNCTION whisperer.adopt() RETURNS void
@@ -10,6 +10,8 @@ DECLARE
     adopted integer := 0;
 BEGIN
     PERFORM whisperer.adopt_event_types();
+    UPDATE whisperer.api_token_record t SET role = r.oid, incarnation = mine
+    FROM pg_authid r WHERE r.rolname = t.role_name AND t.incarnation <> mine;
     FOR carried IN
         SELECT h.id, h.owner_name, whisperer.living_role(h.owner, h.owner_name, h.incarnation) AS owner
         FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY h.id

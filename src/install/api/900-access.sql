@@ -33,7 +33,10 @@ BEGIN
             ('delivery', 'SELECT'),
             ('past_attempt', 'SELECT'),
             ('attempt', 'SELECT'),
-            ('status', 'SELECT')) AS readable (name, privileges) ON readable.name = c.relname
+            ('status', 'SELECT'),
+            ('event_queue', 'SELECT'),
+            ('delivery_rate', 'SELECT'),
+            ('api_token', 'SELECT')) AS readable (name, privileges) ON readable.name = c.relname
         WHERE c.oid = ANY (members) AND c.relkind IN ('r', 'p', 'v', 'S')
           AND NOT EXISTS (SELECT FROM pg_init_privs i
                           WHERE i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0)
@@ -43,7 +46,8 @@ BEGIN
                         'request_delivery', 'operator_hooks', 'refuse_delivery', 'require_range', 'replayable', 'set_privilege',
                         'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
                         'note_change', 'wake_workers', 'announce', 'keep_auth', 'seal_secret', 'open_secret',
-                        'secret_is_current', 'reseal_secret', 'require_secret_keeper') THEN 'EXECUTE' END
+                        'secret_is_current', 'reseal_secret', 'require_secret_keeper',
+                        'unread_events', 'same_bytes') THEN 'EXECUTE' END
         FROM pg_proc p
         WHERE p.oid = ANY (members)
           AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)

@@ -1,0 +1,32 @@
+-- Rates and response times, from what the worker counts.
+
+CREATE FUNCTION whisperer.response_time_at(counts bigint[], fraction double precision) RETURNS interval
+    LANGUAGE sql IMMUTABLE STRICT
+BEGIN ATOMIC
+    SELECT make_interval(secs => 0.0001 * power(2.0::float8,
+               (b.number - 1 + (fraction * b.total - (b.up_to - b.count)) / b.count)::float8 / 2))
+    FROM (SELECT c.number, c.count, sum(c.count) OVER (ORDER BY c.number) AS up_to, sum(c.count) OVER () AS total
+          FROM unnest(counts) WITH ORDINALITY AS c (count, number)) AS b
+    WHERE b.count > 0 AND b.up_to >= fraction * b.total
+    ORDER BY b.number LIMIT 1;
+END;
+COMMENT ON FUNCTION whisperer.response_time_at(bigint[], double precision) IS
+    'the response time that this fraction of them did not exceed, to a fifth; counts as in hook_minute.response_times';
+
+-- With the rights of the extension's owner, as hook_stats, and for the same reason.
+CREATE VIEW whisperer.delivery_rate WITH (security_barrier = true) AS
+SELECT m.hook_id, m.minute, m.delivered::bigint AS delivered, m.failed_attempts::bigint AS failed_attempts,
+       m.failed::bigint AS failed,
+       whisperer.response_time_at(m.response_times::bigint[], 0.5) AS response_time_p50,
+       whisperer.response_time_at(m.response_times::bigint[], 0.95) AS response_time_p95,
+       m.response_times::bigint[] AS response_times
+FROM whisperer.hook_minute m
+JOIN whisperer.hook_definition h ON h.id = m.hook_id
+WHERE m.minute > now() - interval '24 hours'
+  AND (pg_has_role(coalesce(whisperer.living_role(h.owner, h.owner_name, h.incarnation),
+                            (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer')), 'MEMBER')
+       OR pg_has_role('pg_read_all_stats', 'USAGE'));
+COMMENT ON COLUMN whisperer.delivery_rate.response_times IS
+    'counts by response time, as in hook_minute: of several rows add them element by element, and ask response_time_at';
+COMMENT ON VIEW whisperer.delivery_rate IS
+    'per hook and minute of the last 24 hours: deliveries that succeeded, attempts that failed, deliveries that failed for good, and how fast the answers came; your hooks, for members of pg_monitor all; a few seconds late';

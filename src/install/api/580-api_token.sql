@@ -1,0 +1,93 @@
+-- Tokens of the HTTP gateway.  A token is what_<id>_<43 characters>: 32 random bytes, of which the
+-- database keeps a hash.
+CREATE VIEW whisperer.api_token WITH (security_barrier = true) AS
+SELECT t.id, r.role, t.description, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
+FROM whisperer.api_token_record t
+CROSS JOIN LATERAL (SELECT whisperer.living_role(t.role, t.role_name, t.incarnation)::regrole AS role) AS r
+WHERE pg_has_role(coalesce(r.role, (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer')), 'MEMBER');
+COMMENT ON VIEW whisperer.api_token IS
+    'the tokens of your roles for the HTTP gateway, without what they are; last_used_at to the minute';
+
+CREATE FUNCTION whisperer.same_bytes(one bytea, other bytea) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_same_bytes';
+COMMENT ON FUNCTION whisperer.same_bytes(bytea, bytea) IS
+    'equality in a time that does not depend on where the first difference is';
+
+CREATE FUNCTION whisperer.create_api_token_as(caller oid, role_name regrole, description text, expires_at timestamptz)
+    RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    random constant text := translate(substr(whisperer.make_secret(), 7), '+/=', '-_');
+    made bigint;
+BEGIN
+    IF create_api_token_as.role_name IS NULL OR create_api_token_as.description IS NULL THEN
+        RAISE EXCEPTION 'a token needs a role and a description' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF NOT pg_has_role(caller, create_api_token_as.role_name, 'MEMBER') THEN
+        RAISE EXCEPTION 'permission denied to create a token of role "%"', create_api_token_as.role_name
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Only the role''s members may.';
+    END IF;
+    IF create_api_token_as.expires_at <= now() THEN
+        RAISE EXCEPTION 'expires_at is in the past' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO whisperer.api_token_record (role, role_name, hash, description, expires_at)
+    SELECT r.oid, r.rolname, sha256(convert_to(random, 'UTF8')), create_api_token_as.description, create_api_token_as.expires_at
+    FROM pg_roles r WHERE r.oid = create_api_token_as.role_name
+    RETURNING id INTO made;
+    RETURN format('what_%s_%s', made, random);
+END;
+$$;
+
+CREATE FUNCTION whisperer.create_api_token(role_name regrole, description text, expires_at timestamptz DEFAULT NULL)
+    RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) IS
+    'a token with which an HTTP client acts as the role; shown this once; 42501 unless you are a member of the role, 22023 for a time in the past';
+
+CREATE FUNCTION whisperer.revoke_api_token_as(caller oid, id bigint) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE whisperer.api_token_record t SET revoked_at = coalesce(t.revoked_at, now())
+    WHERE t.id = revoke_api_token_as.id
+      AND pg_has_role(caller, coalesce(whisperer.living_role(t.role, t.role_name, t.incarnation), current_user::regrole::oid), 'MEMBER');
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'token % does not exist', coalesce(revoke_api_token_as.id::text, 'null')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM whisperer.api_token shows yours.';
+    END IF;
+END;
+$$;
+
+CREATE FUNCTION whisperer.revoke_api_token(id bigint) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.revoke_api_token(bigint) IS
+    'ends a token of one of your roles; nothing happens if it has ended; 42704';
+
+-- Asked by the gateway before it takes on the role.  Whoever could not take it on learns nothing.
+CREATE FUNCTION whisperer.api_token_role_as(caller oid, token text) RETURNS name
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parts constant text[] := regexp_match(token, '^what_([0-9]{1,18})_([A-Za-z0-9_-]{43})$');
+    found whisperer.api_token_record;
+    held_by name;
+BEGIN
+    SELECT * INTO found FROM whisperer.api_token_record t
+    WHERE t.id = parts[1]::bigint AND t.incarnation = whisperer.my_incarnation();
+    IF NOT coalesce(whisperer.same_bytes(found.hash, sha256(convert_to(parts[2], 'UTF8'))), false)
+       OR found.revoked_at IS NOT NULL OR found.expires_at <= clock_timestamp() THEN
+        RETURN NULL;
+    END IF;
+    SELECT r.rolname INTO held_by FROM pg_roles r
+    WHERE r.oid = found.role AND pg_has_role(caller, r.oid, 'MEMBER');
+    IF held_by IS NOT NULL AND NOT pg_is_in_recovery()
+       AND coalesce(found.last_used_at < clock_timestamp() - interval '1 minute', true) THEN
+        UPDATE whisperer.api_token_record t SET last_used_at = clock_timestamp() WHERE t.id = found.id;
+    END IF;
+    RETURN held_by;
+END;
+$$;
+
+CREATE FUNCTION whisperer.api_token_role(token text) RETURNS name
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
+COMMENT ON FUNCTION whisperer.api_token_role(text) IS
+    'the role that a token stands for; null: it is unknown, has ended, or you are no member of the role; notes the use';
