@@ -1,0 +1,197 @@
+// Parameters of path and query; see parameters.h.
+#include "parameters.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+
+#include "json_text.h"
+#include "problem.h"
+#include "text.h"
+#include "time_text.h"
+
+namespace whisperer::gateway {
+
+namespace {
+
+constexpr std::size_t text_bytes_max = 4096;
+constexpr int limit_default = 50;
+constexpr int limit_max = 200;
+
+// Digits alone, within bounds.
+template <typename Number>
+std::optional<Number> number_of(std::string_view text, Number least, Number most) {
+    Number number{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool is_whole = error == std::errc{} && end == text.data() + text.size();
+    if (!is_whole || text.front() == '-' || number < least || number > most)
+        return std::nullopt;
+    return number;
+}
+
+std::optional<std::string> uuid_of(std::string_view text) {
+    std::string digits;
+    for (std::size_t i = 0; i < text.size(); i++) {
+        const bool is_dash = text.size() == 36 && (i == 8 || i == 13 || i == 18 || i == 23);
+        const auto c = static_cast<unsigned char>(text[i]);
+        if (is_dash && c == '-')
+            continue;
+        if (is_dash || !(is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
+            return std::nullopt;
+        digits += text[i];
+    }
+    return digits.size() == 32 ? std::optional(digits) : std::nullopt;
+}
+
+using Values = std::optional<std::vector<Value>>;
+
+Values one(std::optional<std::string> value) {
+    return value ? Values({std::move(*value)}) : std::nullopt;
+}
+
+template <typename Number>
+Values one_number(std::string_view text, Number least, Number most, Number more = 0) {
+    const auto number = number_of<Number>(text, least, most);
+    return number ? Values({std::to_string(*number + more)}) : std::nullopt;
+}
+
+Values delivery_of(std::string_view text) {
+    const std::size_t dash = text.rfind('-');
+    if (dash == std::string_view::npos || dash != 32)
+        return std::nullopt;
+    const auto uuid = uuid_of(text.substr(0, dash));
+    const auto hook = one_number<std::int64_t>(text.substr(dash + 1), 1, INT64_MAX);
+    if (!uuid || !hook)
+        return std::nullopt;
+    return Values({*uuid, hook->front()});
+}
+
+// Nothing: the text is not of the kind.
+Values values_of(std::string_view text, const Parameter& parameter) {
+    switch (parameter.kind) {
+        case Kind::Id:
+            return one_number<std::int64_t>(text, 1, INT64_MAX);
+        case Kind::Uuid:
+            return one(uuid_of(text));
+        case Kind::DeliveryId:
+            return delivery_of(text);
+        case Kind::Integer:
+            return one_number<std::int32_t>(text, 0, INT32_MAX);
+        case Kind::Hours:
+            return one_number<std::int32_t>(text, 1, 24);
+        case Kind::Limit:
+            return one_number<std::int32_t>(text, 1, limit_max, 1);
+        case Kind::Time:
+            return one(time_of(text));
+        case Kind::Boolean:
+            if (text == "true" || text == "false")
+                return one(std::string(text));
+            return std::nullopt;
+        case Kind::Choice:
+            if (text.find(' ') == std::string_view::npos &&
+                parameter.choices.find(" " + std::string(text) + " ") != std::string::npos)
+                return one(std::string(text));
+            return std::nullopt;
+        case Kind::Text:
+            if (text.size() <= text_bytes_max && text.find('\0') == std::string_view::npos &&
+                is_utf8(text))
+                return one(std::string(text));
+            return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+std::string wanted(const Parameter& parameter) {
+    switch (parameter.kind) {
+        case Kind::Id:
+            return "must be the id of a hook";
+        case Kind::Uuid:
+            return "must be the id of an event: 32 hex digits";
+        case Kind::DeliveryId:
+            return "must be the id of a delivery: 32 hex digits, a dash, and the id of a hook";
+        case Kind::Integer:
+            return "must be an integer from 0 to 2147483647";
+        case Kind::Hours:
+            return "must be an integer from 1 to 24";
+        case Kind::Limit:
+            return "must be an integer from 1 to " + std::to_string(limit_max);
+        case Kind::Time:
+            return "must be a time in ISO 8601, as in 2024-05-01T12:00:00Z";
+        case Kind::Boolean:
+            return "must be true or false";
+        case Kind::Choice:
+            return "must be one of" + parameter.choices.substr(0, parameter.choices.size() - 1);
+        case Kind::Text:
+            break;
+    }
+    return "must be text in UTF-8 without NUL, at most " + std::to_string(text_bytes_max) +
+           " bytes";
+}
+
+void append_absent(const Parameter& parameter, std::vector<Value>& values) {
+    if (parameter.kind == Kind::Limit)
+        values.emplace_back(std::to_string(limit_default + 1));
+    else if (parameter.kind == Kind::Hours)
+        values.emplace_back("24");
+    else
+        values.insert(values.end(), parameter.kind == Kind::DeliveryId ? 2 : 1, std::nullopt);
+}
+
+void refuse_unknown(const Request& request, const std::vector<Parameter>& parameters) {
+    for (const auto& [name, value] : request.params)
+        if (std::none_of(parameters.begin(), parameters.end(),
+                         [&name = name](const Parameter& known) { return known.name == name; }))
+            throw bad_field(name, "is not a parameter of this resource");
+}
+
+std::string percent_encoded(std::string_view text) {
+    std::string encoded;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (is_letter_or_digit(byte) || c == '-' || c == '_' || c == '.' || c == '~')
+            encoded += c;
+        else
+            (encoded += '%').append({"0123456789ABCDEF"[byte >> 4], "0123456789ABCDEF"[byte & 15]});
+    }
+    return encoded;
+}
+
+}  // namespace
+
+std::vector<Value> read_parameters(const Request& request, const std::vector<Parameter>& parameters,
+                                   const std::vector<std::string>& path_parts) {
+    refuse_unknown(request, parameters);
+    std::vector<Value> values;
+    std::size_t of_path = 0;
+    for (const Parameter& parameter : parameters) {
+        if (of_path < path_parts.size()) {
+            const Values read = values_of(path_parts[of_path++], parameter);
+            if (!read)
+                throw not_found("there is nothing here");
+            values.insert(values.end(), read->begin(), read->end());
+            continue;
+        }
+        const auto [first, last] = request.params.equal_range(parameter.name);
+        if (first == last) {
+            append_absent(parameter, values);
+            continue;
+        }
+        if (std::next(first) != last)
+            throw bad_field(parameter.name, "is given more than once");
+        const Values read = values_of(first->second, parameter);
+        if (!read)
+            throw bad_field(parameter.name, wanted(parameter));
+        values.insert(values.end(), read->begin(), read->end());
+    }
+    return values;
+}
+
+std::string next_page(const Request& request, std::string_view cursor) {
+    std::string url = "?";
+    for (const auto& [name, value] : request.params)
+        if (name != "cursor")
+            url += percent_encoded(name) + "=" + percent_encoded(value) + "&";
+    return url + "cursor=" + percent_encoded(cursor);
+}
+
+}  // namespace whisperer::gateway

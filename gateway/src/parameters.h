@@ -1,0 +1,59 @@
+// Reading what clients write: parameters of path and query, members of a body.  Each becomes values
+// for a statement, or a Problem that names the field.  Strict: what is not of the form that is
+// documented is refused, not guessed at, and never reaches PostgreSQL.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "database.h"
+#include "http.h"
+
+namespace whisperer::gateway {
+
+enum class Kind {
+    Id,          // of a hook: 1 to 2^63 - 1
+    Uuid,        // of an event: 32 hex digits, or with its dashes
+    DeliveryId,  // 32 hex digits, "-", id of a hook; two values
+    Text,
+    Integer,  // of 32 bits, not negative
+    Boolean,
+    Time,    // ISO 8601; without a zone it is UTC
+    Choice,  // of a few words
+    Limit,   // of a list: one more is asked for, to see whether the list goes on
+    Hours,   // 1 to 24
+};
+
+struct Parameter {
+    std::string name;
+    Kind kind;
+    std::string choices = {};  // of a Choice, with a space before and after each
+};
+
+// Members of a body.
+enum class Type { Text, Object, Number, Boolean, Time, Anything };
+struct Member {
+    std::string name;
+    Type type;
+    bool is_required = false;  // and not null
+};
+struct BodyRules {
+    std::vector<Member> members;
+    // Members that answers have and requests must not: refused with what to do instead, or ignored.
+    bool ignores_read_only = false;
+    bool may_be_absent = false;  // an empty body counts as {}
+};
+
+// Values of the path's parts and the query, in order; throws Problem: 404 for a bad part of the
+// path, else 400.
+std::vector<Value> read_parameters(const Request& request, const std::vector<Parameter>& parameters,
+                                   const std::vector<std::string>& path_parts);
+
+// The body as JSON text, checked; throws Problem 400 or 415.
+std::string read_body(const Request& request, const BodyRules& rules);
+
+// Where the next page of a list is, relative to this one.
+std::string next_page(const Request& request, std::string_view cursor);
+
+}  // namespace whisperer::gateway

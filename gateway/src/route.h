@@ -1,0 +1,60 @@
+// What the gateway serves, as a table: a route says which parameters it takes, which body, which
+// statements are run with them, and what of the rows becomes the answer.  Nearly all of the API is
+// rows of this table (routes_*.cpp); what is not has a handler.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http.h"
+#include "parameters.h"
+#include "pool.h"
+
+namespace whisperer::gateway {
+
+struct Route;
+
+// A request that has been matched, authenticated and read.
+struct Call {
+    const Request& request;
+    const Route& route;
+    std::string role;           // empty: the route needs no token
+    std::vector<Value> values;  // of path, query and body, in the order of the route
+    std::vector<std::string> path_parts;
+
+    Pool& pool;
+
+    // Runs as the role of the token.
+    Rows run(std::span<const Statement> statements, std::span<const Value> with) const;
+    Rows run(std::span<const Statement> statements) const { return run(statements, values); }
+};
+
+struct Route {
+    enum class Access { Token, Everybody };
+    // Of the rows of the last statement: the one column of the one row, no row being 404; or each
+    // row's first column, its second being where the list goes on.
+    enum class Shape { Object, List, Nothing };
+
+    std::string method;  // GET answers HEAD too
+    std::string path;    // with {name} for a parameter, and {name*} for all that follows
+    Access access = Access::Token;
+    std::vector<Parameter> parameters = {};  // of the path first, then of the query
+    std::optional<BodyRules> body = {};
+    Shape shape = Shape::Object;
+    int status = 200;
+    std::vector<Statement> statements = {};
+    std::string what = "hook";  // that there is not, when there is no row
+    std::function<Answer(Call&)> handler = {};
+};
+
+// The page of a list that these rows are; see Shape::List.
+Answer list_answer(const Call& call, const Rows& rows);
+
+// By resource.
+std::vector<Route> hook_routes();
+std::vector<Route> event_routes();
+std::vector<Route> figure_routes();
+std::vector<Route> open_routes();
+
+}  // namespace whisperer::gateway

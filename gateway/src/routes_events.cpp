@@ -1,0 +1,134 @@
+// /whisperer/hook_events/ and /whisperer/event_queue/: deliveries, and what is yet to become one.
+#include "route.h"
+#include "outcome.h"
+#include "text.h"
+
+namespace whisperer::gateway {
+
+namespace {
+
+// An event's id begins with the milliseconds at which it was recorded: by that alone deliveries are
+// dated, sorted and filtered, so that the primary key answers.
+const char* const delivery_members = R"(
+    'id', replace(d.event_id::text, '-', '') || '-' || d.hook_id,
+    'uuid', replace(d.event_id::text, '-', ''), 'webhook', d.hook_id,
+    'event_type', o.event_type, 'object_id', o.object_id,
+    'state', d.state, 'delivered', d.state = 'delivered', 'retry_count', d.retry_count,
+    'next_attempt_at', CASE WHEN d.state = 'pending' THEN nullif(d.next_attempt_at, 'infinity') END,
+    'request_datetimes', d.request_datetimes,
+    'response_http_status', d.response_http_status, 'response_content', d.response_content,
+    'response_time', extract(epoch FROM d.response_time), 'error', d.error,
+    'created_date', to_timestamp(
+        ('x' || left(replace(d.event_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
+    'modified_date', d.modified_at)";
+
+// By the key of a partition; it may be that the caller sees the delivery and not, or no longer, the
+// event.
+const char* const of_event = "o.xid = d.xid AND o.id = d.event_id AND o.slot = d.slot";
+
+// A time between two milliseconds: the next one is the first that is not before it, and the first
+// after it is a millisecond beyond the last that is not after it.
+std::string list(std::string_view events, std::string_view filter) {
+    return filled(
+        R"(
+SELECT json_build_object(<members>), replace(d.event_id::text, '-', '') || '-' || d.hook_id
+FROM (SELECT d.* FROM whisperer.delivery d <events>
+      WHERE ($1::uuid IS NULL OR d.event_id = $1) AND ($2::bigint IS NULL OR d.hook_id = $2)
+        AND <filter>
+        AND ($5::text IS NULL OR d.state = $5)
+        AND ($5 IS DISTINCT FROM 'pending' OR d.next_attempt_at IS NOT NULL)
+        AND ($6::boolean IS NULL OR (d.state = 'delivered') = $6)
+        AND ($7::integer IS NULL OR d.response_http_status = $7)
+        AND ($8::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($8 + '999 us')
+                                    AND d.event_id < whisperer.event_id_bound($8 + '1 ms'))
+        AND ($9::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($9 + '1 ms'))
+        AND ($10::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($10 + '999 us'))
+        AND ($11::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($11 + '999 us'))
+        AND ($12::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($12 + '1 ms'))
+        AND ($13::uuid IS NULL OR (d.event_id, d.hook_id) < ($13, $14::bigint))
+      ORDER BY d.event_id DESC, d.hook_id DESC LIMIT $15::integer) AS d
+LEFT JOIN whisperer.outbox o ON <of_event>
+ORDER BY d.event_id DESC, d.hook_id DESC)",
+        {{"<events>", events},
+         {"<filter>", filter},
+         {"<members>", delivery_members},
+         {"<of_event>", of_event}});
+}
+
+// Filters by what the events say need the events; the others are faster without.
+const Statement list_by_delivery[] = {
+    Statement(list("", "$3::text IS NULL AND $4::text IS NULL"), Statement::Plan::ForValues)};
+const Statement list_by_event[] = {Statement(
+    list("JOIN whisperer.outbox o ON <of_event>",
+         "($3::text IS NULL OR o.event_type = $3) AND ($4::text IS NULL OR o.object_id = $4)"),
+    Statement::Plan::ForValues)};
+
+Answer list_deliveries(Call& call) {
+    const bool by_event = call.values[2] || call.values[3];
+    return list_answer(call, call.run(by_event ? list_by_event : list_by_delivery));
+}
+
+const char* const detail = R"(
+SELECT json_build_object(<members>, 'payload', o.data, 'attempts', (
+           SELECT coalesce(json_agg(json_build_object(
+                      'number', a.number, 'requested_at', a.requested_at,
+                      'response_http_status', a.response_http_status,
+                      'response_content', a.response_content,
+                      'response_time', extract(epoch FROM a.response_time), 'error', a.error)
+                  ORDER BY a.number), '[]')
+           FROM whisperer.attempt a WHERE a.event_id = d.event_id AND a.hook_id = d.hook_id),
+       'why', whisperer.why(d.event_id, d.hook_id))
+FROM whisperer.delivery d LEFT JOIN whisperer.outbox o ON <of_event>
+WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";
+
+const char* const queue = R"(
+SELECT json_build_object('uuid', replace(q.event_id::text, '-', ''), 'event_type', q.event_type,
+                         'object_id', q.object_id, 'created_date', q.created_at),
+       replace(q.event_id::text, '-', '')
+FROM whisperer.event_queue q WHERE $1::uuid IS NULL OR q.event_id > $1
+ORDER BY q.event_id LIMIT $2::integer)";
+
+}  // namespace
+
+std::vector<Route> event_routes() {
+    using Shape = Route::Shape;
+    const Parameter id{"id", Kind::DeliveryId};
+    return {
+        {.method = "GET",
+         .path = "/whisperer/hook_events/",
+         .parameters = {{"uuid", Kind::Uuid},
+                        {"webhook", Kind::Id},
+                        {"event_type", Kind::Text},
+                        {"object_id", Kind::Text},
+                        {"state", Kind::Choice, " pending delivered failed cancelled "},
+                        {"delivered", Kind::Boolean},
+                        {"response_http_status", Kind::Integer},
+                        {"created_date", Kind::Time},
+                        {"created_date__gt", Kind::Time},
+                        {"created_date__gte", Kind::Time},
+                        {"created_date__lt", Kind::Time},
+                        {"created_date__lte", Kind::Time},
+                        {"cursor", Kind::DeliveryId},
+                        {"limit", Kind::Limit}},
+         .handler = list_deliveries},
+        {.method = "GET",
+         .path = "/whisperer/hook_events/{id}/",
+         .parameters = {id},
+         .statements = {Statement(
+             filled(detail, {{"<members>", delivery_members}, {"<of_event>", of_event}}))},
+         .what = "delivery"},
+        {.method = "POST",
+         .path = "/whisperer/hook_events/{id}/retry/",
+         .parameters = {id},
+         .body = BodyRules{{{"force", Type::Boolean}}, false, true},
+         .what = "delivery",
+         .handler = retry},
+        {.method = "GET",
+         .path = "/whisperer/event_queue/",
+         .parameters = {{"cursor", Kind::Uuid}, {"limit", Kind::Limit}},
+         .shape = Shape::List,
+         .statements = {Statement(queue)}},
+    };
+}
+
+}  // namespace whisperer::gateway

@@ -1,0 +1,79 @@
+// Who one is, and how everything is doing.
+#include "route.h"
+
+namespace whisperer::gateway {
+
+namespace {
+
+const char* const session = R"(
+SELECT json_build_object('role', current_user, 'version', e.extversion)
+FROM pg_extension e WHERE e.extname = 'whisperer')";
+
+// Times as seconds, and owner as its name.
+const char* const hook_stats = R"(
+SELECT json_build_object(
+    'hook_id', s.hook_id, 'event_type', s.event_type, 'target_url', s.target_url,
+    'state', s.state, 'state_reason', s.state_reason, 'pending', s.pending,
+    'delivered', s.delivered, 'failed', s.failed, 'success_rate', s.success_rate,
+    'response_time_p50', extract(epoch FROM s.response_time_p50),
+    'response_time_p95', extract(epoch FROM s.response_time_p95),
+    'circuit', s.circuit, 'circuit_reason', s.circuit_reason,
+    'circuit_retry_at', s.circuit_retry_at,
+    'failing_since', s.failing_since, 'last_error', s.last_error,
+    'function_error', s.function_error, 'function_error_at', s.function_error_at,
+    'function_timeouts', s.function_timeouts, 'owner', pg_get_userbyid(s.owner::oid),
+    'delivered_total', s.delivered_total, 'failed_attempts_total', s.failed_attempts_total,
+    'failed_total', s.failed_total,
+    'response_time_total', extract(epoch FROM s.response_time_total)), s.hook_id
+FROM whisperer.hook_stats s
+WHERE ($1::bigint IS NULL OR s.hook_id = $1) AND ($2::bigint IS NULL OR s.hook_id > $2)
+ORDER BY s.hook_id LIMIT $3::integer)";
+
+// Of several hooks the counts by response time are added first, so that the percentiles are exact.
+const char* const delivery_rate = R"(
+WITH r AS MATERIALIZED (
+    SELECT minute, delivered, failed_attempts, failed, response_times FROM whisperer.delivery_rate
+    WHERE minute > now() - make_interval(hours => $2::integer)
+      AND ($1::bigint IS NULL OR hook_id = $1)),
+counted AS (
+    SELECT n.minute, array_agg(n.count ORDER BY n.number) AS counts
+    FROM (SELECT r.minute, u.number, sum(u.count)::bigint AS count
+          FROM r, unnest(r.response_times) WITH ORDINALITY AS u (count, number) GROUP BY 1, 2) AS n
+    GROUP BY n.minute)
+SELECT json_build_object('results', coalesce(json_agg(json_build_object(
+    'minute', m.minute, 'delivered', m.delivered, 'failed_attempts', m.failed_attempts,
+    'failed', m.failed,
+    'response_time_p50', extract(epoch FROM whisperer.response_time_at(c.counts, 0.5)),
+    'response_time_p95', extract(epoch FROM whisperer.response_time_at(c.counts, 0.95)))
+    ORDER BY m.minute), '[]'))
+FROM (SELECT minute, sum(delivered) AS delivered, sum(failed_attempts) AS failed_attempts,
+             sum(failed) AS failed FROM r GROUP BY minute) AS m
+LEFT JOIN counted c USING (minute))";
+
+const char* const status = R"(
+SELECT json_build_object('results', coalesce(json_agg(json_build_object(
+    'worker', s.worker, 'state', s.state, 'reason', s.reason, 'pid', s.pid, 'since', s.since,
+    'lag_events', s.lag_events, 'lag_seconds', s.lag_seconds, 'in_flight', s.in_flight,
+    'queued', s.queued, 'delivered', s.delivered, 'failed', s.failed, 'rate', s.rate)
+    ORDER BY s.worker), '[]'))
+FROM whisperer.status s)";
+
+}  // namespace
+
+std::vector<Route> figure_routes() {
+    return {
+        {.method = "GET", .path = "/whisperer/session/", .statements = {Statement(session)}},
+        {.method = "GET",
+         .path = "/whisperer/hook_stats/",
+         .parameters = {{"hook", Kind::Id}, {"cursor", Kind::Id}, {"limit", Kind::Limit}},
+         .shape = Route::Shape::List,
+         .statements = {Statement(hook_stats, Statement::Plan::ForValues)}},
+        {.method = "GET",
+         .path = "/whisperer/delivery_rate/",
+         .parameters = {{"hook", Kind::Id}, {"hours", Kind::Hours}},
+         .statements = {Statement(delivery_rate, Statement::Plan::ForValues)}},
+        {.method = "GET", .path = "/whisperer/status/", .statements = {Statement(status)}},
+    };
+}
+
+}  // namespace whisperer::gateway

@@ -1,0 +1,209 @@
+// /whisperer/hooks/: subscriptions and what is done with one.
+#include "route.h"
+#include "outcome.h"
+#include "text.h"
+
+namespace whisperer::gateway {
+
+namespace {
+
+const char* const hook_object = R"(json_build_object(
+    'id', h.id, 'event_type', h.event_type, 'target_url', h.target_url,
+    'state', h.state, 'state_reason', h.state_reason,
+    'is_active', h.is_active, 'is_paused', h.is_paused,
+    'config', h.config, 'filter', h.filter, 'transform', h.transform, 'callback', h.callback,
+    'retry_countdown_config', h.retry_countdown_config, 'rate_limit', h.rate_limit,
+    'ordering', h.ordering, 'description', h.description,
+    'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
+    'modified_at', h.modified_at))";
+
+std::string with_hook(std::string_view text) {
+    return filled(std::string(text), {{"<hook>", hook_object}});
+}
+
+const char* const hook_by_id = "SELECT <hook> FROM whisperer.hook h WHERE h.id = $1::bigint";
+
+// The hook, and its secret if the condition holds: then one was made, and nobody has seen it yet.
+std::string hook_with_secret(std::string_view condition, std::string_view id) {
+    return filled(R"(
+SELECT CASE WHEN <condition>
+            THEN left(<hook>::text, -1) || ', "secret_key" : '
+                 || to_json(whisperer.hook_secret(h.id)) || '}'
+            ELSE <hook>::text END
+FROM whisperer.hook h WHERE h.id = <id>::bigint)",
+                  {{"<condition>", condition}, {"<hook>", hook_object}, {"<id>", id}});
+}
+
+// Carries the new id from one statement of the transaction to the next.
+const char* const create = R"(
+SELECT set_config('gateway.hook', whisperer.create_hook(
+    event_type => b->>'event_type', target_url => b->>'target_url', secret_key => b->>'secret_key',
+    additional_headers => nullif(b->'additional_headers', 'null'),
+    config => nullif(b->'config', 'null'),
+    retry_countdown_config => nullif(b->'retry_countdown_config', 'null'),
+    callback => b->>'callback',
+    filter => nullif(b->'filter', 'null'), transform => b->>'transform',
+    description => b->>'description',
+    rate_limit => (b->>'rate_limit')::double precision, ordering => b->>'ordering')::text, true)
+FROM (SELECT $1::jsonb AS b) AS given)";
+
+// What a PUT leaves out is as if it had never been said; secrets stay, for nobody can read them
+// back.
+const char* const replace = R"(
+SELECT whisperer.update_hook($1::bigint,
+    '{"config": null, "retry_countdown_config": null, "callback": null, "filter": null,
+      "transform": null, "rate_limit": null, "ordering": null, "description": null}'::jsonb
+    || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at}'
+                    ::text[])))";
+
+const char* const list = R"(
+SELECT <hook>, h.id FROM whisperer.hook h
+WHERE ($1::text IS NULL OR h.target_url = $1) AND ($2::text IS NULL OR h.event_type = $2)
+  AND h.is_active = coalesce($3::boolean, $4::text IS DISTINCT FROM 'deleted')
+  AND ($4 IS NULL OR h.state = $4) AND ($5::bigint IS NULL OR h.id < $5)
+ORDER BY h.id DESC LIMIT $6::integer)";
+
+const char* const recover = R"(
+SELECT json_build_object('count', CASE WHEN g.dry_run THEN (
+           SELECT count(*) FROM whisperer.delivery d WHERE d.hook_id = h.id AND d.state = 'failed'
+              AND d.event_id >= whisperer.event_id_bound(g.since)
+              AND d.event_id < whisperer.event_id_bound(g.until))
+       ELSE whisperer.recover(h.id, g.since, g.until) END, 'dry_run', g.dry_run)
+FROM whisperer.hook h, (
+    SELECT (b->>'since')::timestamptz AS since,
+           coalesce((b->>'until')::timestamptz, clock_timestamp()) AS until,
+           coalesce((b->>'dry_run')::boolean, false) AS dry_run
+    FROM (SELECT $2::jsonb AS b) AS given OFFSET 0) AS g
+WHERE h.id = $1::bigint)";
+
+const char* const replay = R"(
+SELECT json_build_object('count', whisperer.replay($1::bigint, (b->>'since')::timestamptz,
+           coalesce((b->>'until')::timestamptz, clock_timestamp()),
+           coalesce((b->>'dry_run')::boolean, false), coalesce((b->>'new_ids')::boolean, false)),
+       'dry_run', coalesce((b->>'dry_run')::boolean, false))
+FROM (SELECT $2::jsonb AS b) AS given)";
+
+const char* const rotate = R"(
+SELECT json_build_object('secret_key', whisperer.rotate_secret($1::bigint, b->>'new_secret',
+    coalesce(make_interval(secs => (b->>'overlap')::double precision), '24 hours')))
+FROM (SELECT $2::jsonb AS b) AS given)";
+
+// Data of a recent event that the caller may see.  Looked for among the last transactions only:
+// there is no index by type, and a type may have had no event for a long time.
+const char* const registry = R"(
+SELECT json_build_object('name', t.name, 'description', t.description,
+                         'owner', pg_get_userbyid(whisperer.event_type_owner(t.whole)), 'sample', (
+           SELECT o.data FROM whisperer.outbox o
+           WHERE o.event_type = t.name AND o.xid >= (greatest(
+               pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
+           ORDER BY o.xid DESC, o.id DESC LIMIT 1)), t.name
+FROM (SELECT e AS whole, e.name, e.description FROM whisperer.event_type e
+      WHERE $1::text IS NULL OR e.name > $1 ORDER BY e.name LIMIT $2::integer) AS t
+ORDER BY t.name)";
+
+const std::vector<Member> written{
+    {"event_type", Type::Text, true}, {"target_url", Type::Text, true},
+    {"secret_key", Type::Text},       {"additional_headers", Type::Object},
+    {"config", Type::Object},         {"retry_countdown_config", Type::Object},
+    {"callback", Type::Text},         {"filter", Type::Anything},
+    {"transform", Type::Text},        {"description", Type::Text},
+    {"rate_limit", Type::Number},     {"ordering", Type::Text},
+};
+
+// A PATCH has what it changes, and may clear neither of these two.
+std::vector<Member> changed() {
+    std::vector<Member> members = written;
+    members.erase(members.begin(), members.begin() + 2);
+    members.push_back({"event_type", Type::Text});
+    members.push_back({"target_url", Type::Text});
+    return members;
+}
+
+const Parameter id{"id", Kind::Id};
+const char* const one_path = "/whisperer/hooks/{id}/";
+
+Route action(const std::string& name, BodyRules body, std::vector<Statement> statements) {
+    body.may_be_absent = true;
+    return {.method = "POST",
+            .path = one_path + name + "/",
+            .parameters = {id},
+            .body = std::move(body),
+            .statements = std::move(statements)};
+}
+
+std::vector<Route> crud_routes() {
+    using Shape = Route::Shape;
+    const char* const secret_made = "$2::jsonb->'secret_key' = 'null'";
+    return {
+        {.method = "GET",
+         .path = "/whisperer/hooks/",
+         .parameters = {{"target_url", Kind::Text},
+                        {"event_type", Kind::Text},
+                        {"is_active", Kind::Boolean},
+                        {"state", Kind::Choice, " active paused disabled deleted "},
+                        {"cursor", Kind::Id},
+                        {"limit", Kind::Limit}},
+         .shape = Shape::List,
+         .statements = {Statement(with_hook(list), Statement::Plan::ForValues)}},
+        {.method = "POST",
+         .path = "/whisperer/hooks/",
+         .body = BodyRules{written},
+         .status = 201,
+         .statements = {Statement(create),
+                        Statement(hook_with_secret("$1::jsonb->>'secret_key' IS NULL",
+                                                   "current_setting('gateway.hook')"))}},
+        {.method = "GET",
+         .path = "/whisperer/hooks/registry/",
+         .parameters = {{"cursor", Kind::Text}, {"limit", Kind::Limit}},
+         .shape = Shape::List,
+         .statements = {Statement(registry)}},
+        {.method = "GET",
+         .path = one_path,
+         .parameters = {id},
+         .statements = {Statement(with_hook(hook_by_id))}},
+        {.method = "PUT",
+         .path = one_path,
+         .parameters = {id},
+         .body = BodyRules{written, true},
+         .statements = {Statement(replace), Statement(hook_with_secret(secret_made, "$1"))}},
+        {.method = "PATCH",
+         .path = one_path,
+         .parameters = {id},
+         .body = BodyRules{changed()},
+         .statements = {Statement("SELECT whisperer.update_hook($1::bigint, $2::jsonb)"),
+                        Statement(hook_with_secret(secret_made, "$1"))}},
+        {.method = "DELETE",
+         .path = one_path,
+         .parameters = {id},
+         .shape = Shape::Nothing,
+         .status = 204,
+         .statements = {Statement("SELECT whisperer.delete_hook($1::bigint)")}},
+    };
+}
+
+}  // namespace
+
+std::vector<Route> hook_routes() {
+    std::vector<Route> routes = crud_routes();
+    const BodyRules nothing{};
+    const BodyRules range{
+        {{"since", Type::Time, true}, {"until", Type::Time}, {"dry_run", Type::Boolean}}};
+    BodyRules replayed = range;
+    replayed.members.push_back({"new_ids", Type::Boolean});
+    routes.push_back(action(
+        "pause", nothing,
+        {Statement("SELECT whisperer.pause_hook($1::bigint)"), Statement(with_hook(hook_by_id))}));
+    routes.push_back(action(
+        "resume", nothing,
+        {Statement("SELECT whisperer.resume_hook($1::bigint)"), Statement(with_hook(hook_by_id))}));
+    routes.push_back(action("rotate_secret",
+                            {{{"new_secret", Type::Text}, {"overlap", Type::Number}}},
+                            {Statement(rotate)}));
+    routes.push_back(action("recover", range, {Statement(recover)}));
+    routes.push_back(action("replay", replayed, {Statement(replay)}));
+    routes.push_back(action("ping", nothing, {}));
+    routes.back().handler = ping;
+    return routes;
+}
+
+}  // namespace whisperer::gateway

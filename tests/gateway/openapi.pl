@@ -1,0 +1,83 @@
+# The description of the API against the gateway: everything that is served is described, everything that
+# is described is served and answers as it says.  (Every other test's requests are checked against it, too.)
+use strict;
+use warnings;
+use FindBin ();
+use lib $FindBin::Bin;
+use Gateway;
+use JSON::PP ();
+use Test::More;
+use Whisperer;
+
+my $node = new_node('openapi');
+my $receiver = new_receiver('openapi');
+$node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
+my $token = new_role($node, 'reader', 'e');
+my $gateway = new_gateway($node);
+my $spec = $gateway->{spec};
+my $document = $spec->document;
+like($document->{openapi}, qr/^3\.1\./, 'it is OpenAPI 3.1');
+
+# What the gateway serves it counts, from the start.
+my %served = map { m/requests_total\{method="(\w+)",route="([^"]+?)\*?(\}?)"/ ? ("$1 $2$3" => 1) : () } split /\n/, $gateway->get('/metrics', $token)->{content};
+is_deeply([ sort keys %served ], [ $spec->operations ], 'what is served is what is described');
+
+# --- each operation, once well ------------------------------------------------------------------
+my $hook = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => $receiver->url('/ok') })->{json}{id};
+my $event = $node->safe_psql('postgres', q(SELECT replace(whisperer.deliver_event('e', '{"n": [1, null, "x"]}')::text, '-', '')));
+wait_idle($node);
+my %place = ('/whisperer/hooks/{id}/' => $hook, '/whisperer/hook_events/{id}/' => "$event-$hook", '/console/{path}' => '');
+my %body = ('PUT /whisperer/hooks/{id}/' => { event_type => 'e', target_url => $receiver->url('/ok') }, 'PATCH /whisperer/hooks/{id}/' => { description => 'x' },
+    'POST /whisperer/hooks/' => { event_type => 'e', target_url => $receiver->url('/ok/2') },
+    'POST /whisperer/hook_events/{id}/retry/' => { force => JSON::PP::true },
+    map { ("POST /whisperer/hooks/{id}/$_/" => { since => '2024-01-01T00:00:00Z' }) } qw(recover replay));
+sub path_of { my ($template) = @_; my ($start) = grep { index($template, $_) == 0 } keys %place; return $start ? $template =~ s/\{\w+\}/$place{$start}/r : $template }
+# What pauses and ends the hook comes last.
+for my $operation (sort { ($a =~ /^DELETE|pause/) <=> ($b =~ /^DELETE|pause/) || $b cmp $a } $spec->operations) {
+    my ($method, $template) = split / /, $operation;
+    my $described = $document->{paths}{$template}{ lc $method };
+    my $is_open = $described->{security} && !@{ $described->{security} };
+    my $json = $method =~ /^P/ ? $body{$operation} // {} : undef;
+    my @request = ($method, path_of($template), $json ? (json => $json) : ());
+    my $answer = $gateway->request(@request, $is_open ? () : (token => $token));
+    like($answer->{status}, qr/^[23]/, "$operation answers $answer->{status}");
+    is($gateway->status_of(@request), 401, 'but not without a token') unless $is_open;
+    is($answer->{headers}{'cache-control'}, $template =~ m{console|openapi} ? 'no-cache' : 'no-store', 'and says how long to keep it');
+    # Parameters in the description are those that are read: each may be given a value that is no good.
+    for my $parameter (map { $spec->resolve($_) } grep { $method eq 'GET' } @{ $described->{parameters} // [] }) {
+        my $bad = $gateway->get(path_of($template) . "?$parameter->{name}=%00", $token);
+        is("$bad->{status} " . join(' ', keys %{ $bad->{json}{errors} // {} }), "400 $parameter->{name}", "$operation reads $parameter->{name}");
+    }
+}
+my @unseen = grep { my $operation = $_; !grep { /^[23]/ } $spec->seen($operation) } $spec->operations;
+is_deeply(\@unseen, [], 'all were tried');
+
+# --- what every path says -----------------------------------------------------------------------
+for my $template (sort keys %{ $document->{paths} }) {
+    my $answer = $gateway->request('OPTIONS', path_of($template));
+    my %allowed = map { $_ => 1 } map { uc } grep { /^(?:get|put|post|patch|delete)$/ } keys %{ $document->{paths}{$template} };
+    $allowed{HEAD} = 1 if $allowed{GET};
+    is("$answer->{status} " . join(' ', sort split /, /, $answer->{headers}{allow} // ''), '405 ' . join(' ', sort keys %allowed), "$template names its methods");
+}
+for my $path ('/', '/whisperer/', '/whisperer/hooks/1/nothing/', '/whisperer//hooks/', '/whisperer/hooks/registry/x/', '/Whisperer/hooks/', '/console/../healthz', '/console/%2e%2e/openapi.json', '/console/nothing.js') {
+    my $answer = $gateway->get($path, $token);
+    is("$answer->{status} $answer->{json}{code}", '404 not_found', "nothing at $path");
+}
+is($gateway->get('/whisperer/hooks', $token)->{status}, 200, 'a slash at the end may be left out');
+my $head = $gateway->request('HEAD', '/whisperer/session/', token => $token);
+is("$head->{status} $head->{content}", '200 ', 'HEAD is GET without a body');
+cmp_ok($head->{headers}{'content-length'}, '>', 10, 'but with its length');
+
+# --- files --------------------------------------------------------------------------------------
+my $page = $gateway->get('/console/');
+like($page->{content}, qr/<!doctype html>/i, 'the console is a page');
+my %expected = ('x-content-type-options' => 'nosniff', 'referrer-policy' => 'no-referrer', 'content-type' => 'text/html; charset=utf-8',
+    'content-security-policy' => "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+is($page->{headers}{$_}, $expected{$_}, "with $_") for sort keys %expected;
+is($gateway->request('GET', '/console/', headers => { 'If-None-Match' => $page->{headers}{etag} })->{status}, 304, 'which a browser keeps');
+is($gateway->get('/console')->{headers}{location}, 'console/', 'and finds without the slash');
+my $mine = $gateway->request('GET', '/healthz', headers => { 'X-Request-Id' => 'mine-1.2_3' });
+is($mine->{headers}{'x-request-id'}, 'mine-1.2_3', 'an X-Request-Id is kept');
+isnt($gateway->request('GET', '/healthz', headers => { 'X-Request-Id' => $_ })->{headers}{'x-request-id'}, $_, 'but not any') for 'a b', '"', 'x' x 65;
+
+done_testing();

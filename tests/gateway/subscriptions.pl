@@ -1,0 +1,147 @@
+# Subscriptions over HTTP: made, found, changed, ended; what is refused and which field it names; and what
+# can be done with one.
+use strict;
+use warnings;
+use FindBin ();
+use lib $FindBin::Bin;
+use Gateway;
+use JSON::PP ();
+use Openssl;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('api_hooks');
+my $receiver = new_receiver('api_hooks');
+$node->safe_psql('postgres', "SELECT whisperer.register_event('$_', 'an event') FROM generate_series(1, 1)") for 'order-paid', 'order-sent';
+$node->safe_psql('postgres', "SELECT whisperer.register_event('secret-thing')");
+my $token = new_role($node, 'shop', 'order-paid', 'order-sent');
+my $gateway = new_gateway($node);
+my ($true, $false) = (JSON::PP::true, JSON::PP::false);
+
+sub hooks { return $gateway->get("/whisperer/hooks/$_[0]", $token) }
+sub act { my ($method, $path, $json) = @_; return $gateway->request($method, "/whisperer/hooks/$path", token => $token, defined $json ? (json => $json) : ()) }
+sub ids { return join ' ', map { $_->{id} } @{ $gateway->all("/whisperer/hooks/$_[0]", $token) } }
+sub record { $node->safe_psql('postgres', qq(SELECT whisperer.deliver_event('order-paid', '{"n": $_[0]}'))); wait_idle($node) }
+
+# --- made ---------------------------------------------------------------------------------------
+my %all = (event_type => 'order-paid', target_url => $receiver->url('/ok/1'), secret_key => 'secret',
+    additional_headers => { 'X-Tenant' => '7' }, config => { shop => 3 }, filter => { n => 1 }, description => "Zo\x{eb}\x{2019}s \"shop\"",
+    rate_limit => 12.5, ordering => 'key', retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 60 }, max_retries => 3 });
+my $made = act('POST', '', \%all);
+is($made->{status}, 201, 'a hook is made');
+my $hook = $made->{json};
+is_deeply({ map { $_ => $hook->{$_} } qw(event_type target_url config filter description rate_limit ordering retry_countdown_config) },
+    { map { $_ => $all{$_} } qw(event_type target_url config filter description rate_limit ordering retry_countdown_config) }, 'with all that was said');
+is("$hook->{state} $hook->{owner} $hook->{is_active}", 'active shop 1', 'it is the role\'s');
+ok(!exists $hook->{secret_key} && !exists $hook->{additional_headers}, 'and secrets that were given are not said back');
+my $second = act('POST', '', { event_type => 'order-*', target_url => $receiver->url('/ok/2') })->{json};
+like($second->{secret_key}, qr/^whsec_/, 'a secret that was made is said');
+is(act('GET', "$second->{id}/")->{json}{secret_key}, undef, 'that once');
+my $third = act('POST', '', { event_type => 'order-sent', target_url => $receiver->url('/ok/2'), secret_key => '' })->{json};
+
+record(1);
+my ($got) = $receiver->requests('/ok/1');
+is(Whisperer::Receiver::header($got, 'X-Tenant'), '7', 'it delivers, with the headers');
+ok(verifies_v1($got, 'secret'), 'signed with the secret');
+ok(verifies_v1(($receiver->requests('/ok/2'))[0], $second->{secret_key}), 'or with the one that was made');
+
+# --- found --------------------------------------------------------------------------------------
+is(ids(''), join(' ', map { $_->{id} } $third, $second, $hook), 'newest first');
+is(ids('?target_url=' . $receiver->url('/ok/2')), "$third->{id} $second->{id}", 'by target_url');
+is(ids('?event_type=order-paid'), $hook->{id}, 'by event_type');
+is(ids('?event_type=order-*&target_url=nowhere'), '', 'by both');
+is(act('DELETE', "$third->{id}/")->{status}, 204, 'one is deleted');
+is(ids(''), "$second->{id} $hook->{id}", 'and gone from the list');
+is(ids('?is_active=false') . ' ' . ids('?state=deleted'), "$third->{id} $third->{id}", 'but found as deleted');
+is(act('GET', "$third->{id}/")->{json}{state}, 'deleted', 'and by its id');
+is(act('DELETE', "$third->{id}/")->{status}, 204, 'to delete it again changes nothing');
+is(ids('?state=active'), "$second->{id} $hook->{id}", 'by state');
+my ($pages, $count) = $gateway->all('/whisperer/hooks/?limit=1&event_type=order-paid', $token);
+is("@{[ scalar @$pages ]} $count", '1 1', 'a filter stays on the way through pages');
+is_deeply([ map { $_->{name} } @{ $gateway->all('/whisperer/hooks/registry/?limit=1', $token) } ], [ 'order-paid', 'order-sent', 'secret-thing' ], 'what can be subscribed to');
+my ($paid, undef, $unseen) = @{ $gateway->all('/whisperer/hooks/registry/', $token) };
+is_deeply([ @{$paid}{qw(description owner)}, $paid->{sample} ], [ 'an event', $node->safe_psql('postgres', 'SELECT current_user'), { n => 1 } ], 'with a sample');
+is($unseen->{sample}, undef, 'of what one may see');
+
+# --- changed ------------------------------------------------------------------------------------
+my $changed = act('PATCH', "$hook->{id}/", { filter => undef, description => 'new' })->{json};
+is_deeply([ @{$changed}{qw(filter description rate_limit)} ], [ undef, 'new', 12.5 ], 'PATCH changes what it names');
+like(act('PATCH', "$hook->{id}/", { secret_key => undef })->{json}{secret_key}, qr/^whsec_/, 'a new secret is said');
+my $replaced = act('PUT', "$hook->{id}/", { %{ hooks("$hook->{id}/")->{json} }, description => 'put', rate_limit => undef })->{json};
+is_deeply([ @{$replaced}{qw(id description rate_limit ordering config)} ], [ $hook->{id}, 'put', undef, 'key', { shop => 3 } ], 'PUT takes what GET gave');
+$replaced = act('PUT', "$hook->{id}/", { event_type => 'order-sent', target_url => $receiver->url('/ok/3') })->{json};
+is_deeply([ @{$replaced}{qw(event_type description ordering config filter retry_countdown_config)} ], [ 'order-sent', undef, 'none', {}, undef, undef ], 'what PUT leaves out is cleared');
+$node->safe_psql('postgres', q(SELECT whisperer.deliver_event('order-sent', '{}')));
+wait_idle($node);
+is(Whisperer::Receiver::header(($receiver->requests('/ok/3'))[0], 'X-Tenant'), '7', 'but for what nobody can read back');
+act('PUT', "$hook->{id}/", \%all);
+
+# --- refused ------------------------------------------------------------------------------------
+my %new = (event_type => 'order-paid', target_url => $receiver->url('/ok/new'));
+for ([ {}, 'event_type target_url' ], [ { %new, event_type => undef }, 'event_type' ], [ { %new, event_type => 7 }, 'event_type' ], [ { %new, event_type => 'nothing' }, 'event_type' ],
+    [ { %new, target_url => 'ftp://x/' }, 'target_url' ], [ { %new, target_url => 'http://u:p@x/' }, 'target_url' ], [ { %new, target_url => "http://x/\0" }, 'target_url' ],
+    [ { %new, config => [] }, 'config' ], [ { %new, config => { auth => { type => 'magic' } } }, 'config' ], [ { %new, config => { x => 'y' x 9000 } }, 'config' ],
+    [ { %new, filter => { x => 'y' x 9000 } }, 'filter' ], [ { %new, additional_headers => { "a\r\nb" => 'c' } }, 'additional_headers' ],
+    [ { %new, additional_headers => { Host => 'c' } }, 'additional_headers' ], [ { %new, additional_headers => 'x' }, 'additional_headers' ],
+    [ { %new, retry_countdown_config => { choice => 'never' } }, 'retry_countdown_config' ], [ { %new, secret_key => 'whsec_???' }, 'secret_key' ],
+    [ { %new, rate_limit => -1 }, 'rate_limit' ], [ { %new, rate_limit => '1' }, 'rate_limit' ], [ { %new, ordering => 'random' }, 'ordering' ],
+    [ { %new, transform => 'none' }, 'transform' ], [ { %new, transform => 'no.such' }, 'transform' ], [ { %new, callback => 'no.such' }, 'callback' ],
+    [ { %new, colour => 'red', is_paused => $true }, 'colour is_paused' ], [ { %new, description => "\0" }, 'description' ])
+{
+    my ($json, $fields) = @$_;
+    my $answer = act('POST', '', $json);
+    is("$answer->{status} $answer->{json}{code} " . join(' ', sort keys %{ $answer->{json}{errors} // {} }), "400 invalid $fields",
+        'refused: ' . substr(JSON::PP->new->canonical->encode($json), 0, 100));
+    unlike($answer->{content}, qr/whisperer\.|SELECT|=>/, 'in words, not in SQL');
+}
+my $twice = act('POST', '', { %all, secret_key => 'x' });
+is("$twice->{status} $twice->{json}{code}", '406 duplicate', 'a second one for the same');
+is(act('POST', '', { event_type => 'secret-thing', target_url => $receiver->url('/ok') })->{status}, 403, 'one that the role may not subscribe to');
+is(act('PATCH', "$second->{id}/", { event_type => 'order-paid', target_url => $all{target_url} })->{status}, 406, 'nor can it become the same');
+is(act('PATCH', "$second->{id}/", { target_url => undef })->{status}, 400, 'a target must stay');
+for (qw(0 -1 9223372036854775808 99999999999999999999999999 1.5 abc %00 1%00 ' %27 +1 1e3)) {
+    is(act('GET', "$_/")->{status}, 404, "there is no hook $_");
+}
+is(act('GET', "9223372036854775807/")->{status}, 404, 'nor the last of all');
+for ('limit=0', 'limit=201', 'limit=x', 'cursor=x', 'is_active=1', 'state=broken', 'colour=red', 'event_type=a&event_type=b', 'target_url=%00', 'target_url=%ff') {
+    my ($field) = /^(\w+)/;
+    my $answer = hooks("?$_");
+    is("$answer->{status} " . join(' ', keys %{ $answer->{json}{errors} }), "400 $field", "refused: $_");
+}
+
+# --- done with one ------------------------------------------------------------------------------
+my $ping = act('POST', "$second->{id}/ping/")->{json};
+is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $true, 200, undef ], 'a ping');
+act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/500/x') });
+$ping = act('POST', "$second->{id}/ping/", {})->{json};
+is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $false, 500, 'HTTP status 500' ], 'one that fails');
+act('PATCH', "$second->{id}/", { target_url => $receiver->url('/ok/2') });
+is(act('POST', "$second->{id}/pause/")->{json}{state}, 'paused', 'paused');
+is(act('POST', "$second->{id}/ping/")->{status}, 406, 'then there is no ping');
+record(2);
+is(scalar(grep { $_->{body} =~ /"n": 2/ } $receiver->requests('/ok/2')), 0, 'nor a delivery');
+is(act('POST', "$second->{id}/resume/")->{json}{state}, 'active', 'resumed');
+wait_for('what waited', sub { grep { $_->{body} =~ /"n": 2/ } $receiver->requests('/ok/2') });
+pass('what waited is delivered');
+my $new = act('POST', "$second->{id}/rotate_secret/", { overlap => 3600 })->{json}{secret_key};
+record(3);
+my ($last) = grep { $_->{body} =~ /"n": 3/ } $receiver->requests('/ok/2');
+ok(verifies_v1($last, $new) && verifies_v1($last, $second->{secret_key}), 'both secrets sign during the overlap');
+is(act('POST', "$second->{id}/rotate_secret/", { new_secret => 'mine', overlap => 0 })->{json}{secret_key}, 'mine', 'a secret of one\'s own');
+is(join(' ', keys %{ act('POST', "$second->{id}/rotate_secret/", { new_secret => 'whsec_???' })->{json}{errors} }), 'new_secret', 'a bad one is refused');
+is(act('POST', "$second->{id}/rotate_secret/", { overlap => $_ })->{status}, 400, "an overlap of $_") for -1, 1e300;
+
+my $since = $node->safe_psql('postgres', q(SELECT to_char(now() - interval '1 hour', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')));
+sub arrived { return scalar grep { Whisperer::Receiver::header($_, 'X-Whisperer-Event') eq 'order-paid' } $receiver->requests('/ok/2') }
+my $before = arrived();
+is_deeply(act('POST', "$second->{id}/replay/", { since => $since, dry_run => $true })->{json}, { count => 4, dry_run => $true }, 'a replay is counted first');
+is(arrived(), $before, 'that sends nothing');
+is(act('POST', "$second->{id}/replay/", { since => $since })->{json}{count}, 4, 'then done');
+wait_for('the replay', sub { arrived() == $before + 3 });
+is(act('POST', "$second->{id}/replay/", { since => $since, until => $since })->{json}{count}, 0, 'up to a time');
+is_deeply(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $true })->{json}, { count => 0, dry_run => $true }, 'there is nothing to recover');
+for ([ {}, 'since' ], [ { since => 'yesterday' }, 'since' ], [ { since => '2024-02-30' }, 'since' ], [ { since => $since, until => '2000-01-01' }, 'since' ], [ { since => $since, dry_run => 1 }, 'dry_run' ]) {
+    is(join(' ', keys %{ act('POST', "$second->{id}/replay/", $_->[0])->{json}{errors} }), $_->[1], 'refused: ' . JSON::PP->new->canonical->encode($_->[0]));
+}
+
+done_testing();

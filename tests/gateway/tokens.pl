@@ -1,0 +1,112 @@
+# Who is let in: schemes, ends of tokens, whose hooks one sees, and what becomes of who tries tokens.
+use strict;
+use warnings;
+use FindBin ();
+use lib $FindBin::Bin;
+use Gateway;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('tokens');
+my $receiver = new_receiver('tokens');
+$node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
+my $ann = new_role($node, 'ann', 'e');
+my $bob = new_role($node, 'Bob "x"', 'e');
+my $gateway = new_gateway($node, options => [ '--trusted-proxies', '127.0.0.1,10.0.0.0/8' ]);
+
+# Each test of failures has a client address of its own, or it would meet those of the others.
+my $clients = 0;
+sub client { $clients++; return { 'X-Forwarded-For' => sprintf '172.16.%d.%d', $clients >> 8, $clients & 255 } }
+sub session { my ($authorization, $headers) = @_; return $gateway->request('GET', '/whisperer/session/', headers => { ($headers ? %$headers : %{ client() }), defined $authorization ? (Authorization => $authorization) : () }) }
+
+# --- schemes ------------------------------------------------------------------------------------
+is(session("$_$ann")->{json}{role}, 'ann', "${_}<token> lets in") for 'Token ', 'Bearer ', 'tOkEn ', 'bearer   ';
+is(session("Token $bob")->{json}{role}, 'Bob "x"', 'a role with quotes in its name');
+like(session("Token $ann")->{json}{version}, qr/^\d+\.\d+$/, 'and the version is said');
+for my $bad (undef, "Basic $ann", $ann, 'Token', 'Token ', "Token $ann $ann", "Token ${ann}x", 'Token ' . substr($ann, 0, -1), 'Token what_1_' . 'x' x 43,
+    'Token what_99999999999999999999_' . 'x' x 43, "Token ' OR true --", 'Token ' . 'x' x 9000)
+{
+    my $answer = session($bad);
+    my $shown = defined $bad ? substr($bad =~ s/\Q$ann\E/<token>/gr, 0, 40) : 'nothing';
+    is("$answer->{status} " . ($answer->{headers}{'www-authenticate'} // '') . " $answer->{json}{message}", '401 Token a valid token is needed', "not with $shown");
+}
+
+# --- ends ---------------------------------------------------------------------------------------
+my $passing = new_token($node, 'ann', ", now() + interval '3 s'");
+is(session("Token $passing")->{status}, 200, 'a token before its end');
+wait_for('the token to expire', sub { session("Token $passing")->{status} == 401 });
+pass('and none after it');
+
+my $revoked = new_token($node, 'ann');
+is(session("Token $revoked")->{status}, 200, 'a token');
+$node->safe_psql('postgres', "SELECT whisperer.revoke_api_token($1)") if $revoked =~ /^what_(\d+)_/;
+wait_for('the token to be refused', sub { session("Token $revoked")->{status} == 401 });
+pass('is refused once it is revoked');
+is(session("Token $ann")->{status}, 200, 'and others are not');
+is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.api_token WHERE last_used_at IS NOT NULL"), 4, 'the use of tokens is noted');
+
+my $carol = new_role($node, 'carol', 'e');
+is(session("Token $carol")->{json}{role}, 'carol', 'a role that the gateway may act as');
+$node->safe_psql('postgres', 'REVOKE carol FROM gateway');
+is(session("Token $carol")->{status}, 401, 'and may no longer: at once');
+
+# --- whose --------------------------------------------------------------------------------------
+my $hers = $gateway->post('/whisperer/hooks/', $ann, { event_type => 'e', target_url => $receiver->url('/ok/ann') })->{json}{id};
+my $his = $gateway->post('/whisperer/hooks/', $bob, { event_type => 'e', target_url => $receiver->url('/ok/bob') })->{json}{id};
+my $event = $node->safe_psql('postgres', q(SELECT replace(whisperer.deliver_event('e', '{}')::text, '-', '')));
+wait_idle($node);
+is(join(' ', map { $_->{id} } @{ $gateway->all('/whisperer/hooks/', $ann) }), $hers, 'one sees one\'s own hooks');
+is(join(' ', map { $_->{id} } @{ $gateway->all('/whisperer/hook_events/', $ann) }), "$event-$hers", 'and deliveries');
+is(join(' ', map { $_->{hook_id} } @{ $gateway->all('/whisperer/hook_stats/', $ann) }), $hers, 'and figures');
+for ([ GET => "hooks/$his/" ], [ DELETE => "hooks/$his/" ], [ PATCH => "hooks/$his/", { description => 'mine' } ],
+    [ PUT => "hooks/$his/", { event_type => 'e', target_url => $receiver->url('/ok/stolen') } ], [ POST => "hooks/$his/pause/", {} ], [ POST => "hooks/$his/resume/", {} ],
+    [ POST => "hooks/$his/ping/", {} ], [ POST => "hooks/$his/rotate_secret/", {} ], [ POST => "hooks/$his/replay/", { since => '2000-01-01' } ],
+    [ POST => "hooks/$his/recover/", { since => '2000-01-01' } ], [ POST => "hooks/$his/recover/", { since => '2000-01-01', dry_run => JSON::PP::true } ],
+    [ GET => "hook_events/$event-$his/" ], [ POST => "hook_events/$event-$his/retry/", { force => JSON::PP::true } ])
+{
+    my ($method, $path, $json) = @$_;
+    my @answers = map {
+        my $other = $path =~ s{\b$his/}{$_/}r;
+        my $answer = $gateway->request($method, "/whisperer/$other", token => $ann, $json ? (json => $json) : ());
+        delete $answer->{json}{request_id};
+        "$answer->{status} " . JSON::PP->new->canonical->encode($answer->{json});
+    } $his, 4711;
+    like($answers[0], qr/^404 /, "$method $path of another's hook");
+    is($answers[0], $answers[1], 'is as for one that does not exist');
+}
+is($gateway->get("/whisperer/hooks/$his/", $bob)->{json}{state}, 'active', 'it is as it was');
+
+# --- trying tokens ------------------------------------------------------------------------------
+sub guess { return 'Token what_1_' . join '', map { ('a' .. 'z')[ rand 26 ] } 1 .. 43 }
+my $attacker = client();
+is(session("Token $bob", $attacker)->{status}, 200, 'who has used a good token');
+is(join(' ', map { session(guess(), $attacker)->{status} } 1 .. 5), '401 401 401 401 401', 'may fail five times');
+my $slowed = session(guess(), $attacker);
+is($slowed->{status}, 429, 'and then has to wait');
+cmp_ok($slowed->{headers}{'retry-after'}, '>=', 1, 'as long as is said');
+is(session("Token $ann", $attacker)->{status}, 200, 'tokens that were good lately go on at that address');
+is(session('Token ' . new_token($node, 'ann'), $attacker)->{status}, 429, 'unknown ones wait, good or not');
+is(session(guess())->{status}, 401, 'other addresses do not');
+my $longest = 0;
+wait_for('a longer wait', sub {
+    my $answer = session(guess(), $attacker);
+    $longest = $answer->{headers}{'retry-after'} if $answer->{status} == 429 && $answer->{headers}{'retry-after'} > $longest;
+    return $longest > 2;
+});
+pass('who goes on waits longer');
+
+# Of IPv6 a client has a whole /64.
+is(join(' ', map { session(guess(), { 'X-Forwarded-For' => "2001:db8::$_" })->{status} } 1 .. 6), '401 401 401 401 401 429', 'a network of IPv6 is one client');
+# A client that is no proxy may say what it wants.
+my $direct = new_gateway($node);
+is(join(' ', map { $direct->request('GET', '/whisperer/session/', headers => { Authorization => guess(), %{ client() } })->{status} } 1 .. 6), '401 401 401 401 401 429',
+    'X-Forwarded-For of a stranger is not believed');
+is(join(' ', map { session(guess(), { 'X-Forwarded-For' => "198.51.100.$_, 203.0.113.7, 10.1.2.3" })->{status} } 1 .. 6), '401 401 401 401 401 429',
+    'nor what stands before the first stranger, from the right');
+
+# --- what is not said ---------------------------------------------------------------------------
+unlike($gateway->log_text, qr/\Q$_\E/, 'no token is in the log') for map { /_(.{43})$/ } $ann, $bob, $revoked;
+my ($line) = grep { ($_->{role} // '') eq 'Bob "x"' } $gateway->log_lines;
+is(join(' ', sort keys %$line), 'address duration_ms method path request_id role status time', 'but who did what, and what came of it');
+
+done_testing();
