@@ -1,0 +1,154 @@
+// Starts the console: the bar, which view is shown, and what concerns all of them - signing out, waiting, focus.
+import { get, listeners } from './api.js';
+import { closeDialogs } from './dialogs.js';
+import { h, replace, svg } from './dom.js';
+import { parseHash, hashOf, go } from './router.js';
+import { forgetLag } from './series.js';
+import { session, signIn, signOut, token } from './session.js';
+import { themeButton } from './theme_button.js';
+import { announce, button, empty, errorBox, head, link, linkButton } from './ui.js';
+import { deliveriesView } from './views/deliveries.js';
+import { deliveryView } from './views/delivery.js';
+import { eventTypesView } from './views/event_types.js';
+import { hookView } from './views/hook.js';
+import { hookFormView } from './views/hook_form.js';
+import { hooksView } from './views/hooks.js';
+import { overviewView } from './views/overview.js';
+import { signInView } from './views/sign_in.js';
+
+// By the first part of the path, and how many parts follow it.
+const routes = [
+    [/^overview$/, overviewView, 'Overview'],
+    [/^hooks$/, hooksView, 'Hooks'],
+    [/^hooks\/new$/, hookFormView, 'New hook'],
+    [/^hooks\/\d+$/, hookView, 'Hook'],
+    [/^hooks\/\d+\/edit$/, hookFormView, 'Edit hook'],
+    [/^deliveries$/, deliveriesView, 'Deliveries'],
+    [/^deliveries\/[0-9a-f]{32}-\d+$/, deliveryView, 'Delivery'],
+    [/^event-types$/, eventTypesView, 'Event types'],
+];
+const places = [
+    ['overview', 'Overview'],
+    ['hooks', 'Hooks'],
+    ['deliveries', 'Deliveries'],
+    ['event-types', 'Event types'],
+];
+
+const main = document.getElementById('main');
+const bar = document.getElementById('bar');
+const ended = 'Your session has ended: the token has expired or was revoked.';
+let leave = new AbortController();
+let why = null;
+
+function mark() {
+    return svg(
+        'svg',
+        { class: 'mark', viewBox: '0 0 24 24', width: 22, height: 22, 'aria-hidden': 'true' },
+        svg('circle', { cx: 7, cy: 12, r: 2.4 }),
+        svg('path', { d: 'M11.5 7.5a7 7 0 0 1 0 9M15.5 5a11 11 0 0 1 0 14' }),
+    );
+}
+
+function drawBar(place) {
+    const signed_in = token() !== null;
+    const items = places.map(([name, label]) =>
+        h('li', {}, link(label, hashOf([name]), { 'aria-current': place === name ? 'page' : null })),
+    );
+    const who =
+        signed_in &&
+        h('span', { class: 'who', title: `Role ${session.role}; whisperer ${session.version}` }, session.role);
+    replace(
+        bar,
+        h('a', { class: 'brand', href: hashOf(['overview']) }, mark(), 'whisperer'),
+        signed_in && h('nav', { 'aria-label': 'Main' }, h('ul', { class: 'plain' }, items)),
+        h(
+            'div',
+            { class: 'bar-end' },
+            who,
+            themeButton(),
+            signed_in && button('Sign out', () => leaveSession(null), { small: true }),
+        ),
+    );
+}
+
+function leaveSession(reason) {
+    signOut();
+    forgetLag();
+    why = reason;
+    show();
+}
+
+function showSignIn() {
+    document.title = 'Sign in - whisperer';
+    drawBar(null);
+    const reason = why;
+    why = null;
+    signInView(main, { why: reason, done: show });
+}
+
+// After a reload there is a token, but nobody knows yet whom it stands for.
+async function knowRole(signal) {
+    if (session.role !== null) return;
+    const { data } = await get('session/', {}, signal);
+    signIn(token(), data);
+}
+
+async function show() {
+    leave.abort();
+    leave = new AbortController();
+    const { signal } = leave;
+    closeDialogs();
+    if (token() === null) return showSignIn();
+    const { path, query } = parseHash(location.hash);
+    if (path.length === 0) return go(['overview']);
+    const [, view, title] = routes.find(([pattern]) => pattern.test(path.join('/'))) ?? [null, lost, 'Not found'];
+    document.title = `${title}${path[1] && /^\d+$/.test(path[1]) ? ` ${path[1]}` : ''} - whisperer`;
+    try {
+        await knowRole(signal);
+        drawBar(path[0]);
+        window.scrollTo(0, 0);
+        const drawn = view(main, { path, query, signal });
+        focusHeading();
+        await drawn;
+    } catch (error) {
+        if (error.name === 'AbortError' || signal.aborted) return;
+        drawBar(path[0]);
+        replace(main, head(title), errorBox(error, show));
+    }
+    if (!signal.aborted) focusHeading();
+}
+
+// So that a screen reader reads what the page is now, and Tab goes on from there.
+function focusHeading() {
+    const target = main.querySelector('h1') ?? main;
+    const { activeElement } = document;
+    if (activeElement === document.body || activeElement === main || !document.contains(activeElement))
+        target.focus({ preventScroll: true });
+}
+
+function lost(page) {
+    replace(
+        page,
+        head('Not found'),
+        empty('There is no such page.', null, linkButton('Overview', hashOf(['overview']))),
+    );
+}
+
+listeners.signed_out = () => {
+    if (token() !== null) leaveSession(ended);
+};
+
+const wait_box = h('div', { class: 'notice warn', hidden: true });
+document.getElementById('notices').append(wait_box);
+listeners.waiting = (left_s) => {
+    wait_box.hidden = left_s === null;
+    if (left_s !== null) wait_box.textContent = `The server asks for a pause. Trying again in ${left_s} s.`;
+};
+
+document.getElementById('skip').addEventListener('click', (event) => {
+    event.preventDefault();
+    main.focus();
+    announce('');
+});
+window.addEventListener('hashchange', show);
+show();

@@ -1,0 +1,203 @@
+// The fields of a hook's form, and what they say as the JSON that the server takes.
+import { h } from './dom.js';
+import { fieldset, makeField } from './form.js';
+import {
+    checkConfig,
+    checkEventType,
+    checkFilter,
+    checkFunction,
+    checkHeaders,
+    checkRate,
+    checkRetries,
+    checkUrl,
+    readHeaders,
+} from './hook_checks.js';
+import { pretty } from './json_text.js';
+
+const secrets = [
+    ['make', 'a new secret, shown once'],
+    ['own', 'a secret of my own'],
+    ['none', 'nothing: unsigned'],
+];
+const keep_headers = [
+    ['keep', 'leave as they are'],
+    ['replace', 'replace all of them'],
+];
+const orders = [
+    ['none', 'none: side by side'],
+    ['key', 'key: in order for each object'],
+    ['hook', 'hook: one after the other'],
+];
+
+// Name, label, kind of value, and what else makeField takes.
+const columns = [
+    [
+        'event_type',
+        'Event type',
+        'text',
+        { required: true, check: checkEventType, hint: 'A registered name, prefix*, or *.' },
+    ],
+    [
+        'target_url',
+        'Target URL',
+        'text',
+        { required: true, kind: 'url', check: checkUrl, hint: 'Where each event is POSTed to.' },
+    ],
+    ['description', 'Description', 'text', { wide: true, hint: 'For people only.' }],
+    [
+        'filter',
+        'Filter',
+        'json',
+        {
+            kind: 'area',
+            wide: true,
+            check: checkFilter,
+            hint: 'JSON. Only events whose data contains it: {"status": "paid"}',
+        },
+    ],
+    [
+        'rate_limit',
+        'Rate limit',
+        'number',
+        { inputmode: 'decimal', check: checkRate, hint: 'Attempts a second at most. Empty: no limit.' },
+    ],
+    [
+        'ordering',
+        'Order',
+        'text',
+        { kind: 'select', options: orders, hint: 'A delivery that fails holds up those behind it.' },
+    ],
+    [
+        'retry_countdown_config',
+        'Retries',
+        'json',
+        {
+            kind: 'area',
+            wide: true,
+            check: checkRetries,
+            hint: 'JSON: {"choice": "fixed", "kwargs": {"seconds": 60}, "max_retries": 5}. Empty: after 5 s, 5 min, 30 min, 2 h ... 24 h.',
+        },
+    ],
+    [
+        'config',
+        'Config',
+        'json',
+        {
+            kind: 'area',
+            wide: true,
+            check: checkConfig,
+            hint: 'A JSON object. "auth" in it holds credentials for the receiver: only its type is shown, and it stays if that is left as it is.',
+        },
+    ],
+    ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body: schema.function' }],
+    [
+        'callback',
+        'Callback',
+        'text',
+        { check: checkFunction, hint: 'Function that is told how each ended: schema.function' },
+    ],
+];
+
+function shown(hook, name, kind) {
+    const value = hook?.values[name];
+    if (value === null || value === undefined) return '';
+    return kind === 'json' ? pretty(hook.texts.get(name)) : String(value);
+}
+
+// hook: {values, texts} of the one that is edited, or null; types: names to suggest; preset: an event type.
+export function makeFields(hook, types, preset) {
+    const fields = {};
+    for (const [name, label, kind, more] of columns)
+        fields[name] = makeField({
+            name,
+            label,
+            value: shown(hook, name, kind),
+            ...more,
+            suggestions: name === 'event_type' ? types : undefined,
+        });
+    fields.event_type.input.value ||= preset;
+    if (fields.ordering.value === '') fields.ordering.input.value = 'none';
+    const own = (text) =>
+        fields.secret.value === 'own' && text === '' ? 'This is needed, or choose another signature.' : null;
+    fields.secret = makeField({
+        name: 'secret',
+        label: 'Signed with',
+        kind: 'select',
+        value: 'make',
+        options: secrets,
+    });
+    fields.secret_key = makeField({
+        name: 'secret_key',
+        label: 'Secret',
+        kind: 'password',
+        check: own,
+        hint: 'Any text, or a whsec_ secret, or a whsk_ signing key.',
+    });
+    fields.replace_headers = makeField({
+        name: 'replace_headers',
+        label: 'Additional headers',
+        kind: 'select',
+        value: 'keep',
+        options: keep_headers,
+    });
+    fields.additional_headers = makeField({
+        name: 'additional_headers',
+        label: hook ? 'New headers' : 'Additional headers',
+        kind: 'area',
+        wide: true,
+        check: checkHeaders,
+        hint: 'One a line, Name: value. They are kept with the secrets and never shown again.',
+    });
+    return fields;
+}
+
+function showWhen(field, select, value) {
+    const apply = () => (field.node.hidden = select.value !== value);
+    select.input.addEventListener('change', apply);
+    apply();
+}
+
+export function layOut(fields, hook) {
+    showWhen(fields.secret_key, fields.secret, 'own');
+    if (hook) showWhen(fields.additional_headers, fields.replace_headers, 'replace');
+    const headers = hook ? [fields.replace_headers, fields.additional_headers] : [fields.additional_headers];
+    return h(
+        'div',
+        { class: 'fieldsets' },
+        fieldset('What and where', fields.event_type, fields.target_url, fields.description),
+        hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
+        fieldset(
+            'Which events, how fast, how often',
+            fields.filter,
+            fields.rate_limit,
+            fields.ordering,
+            fields.retry_countdown_config,
+        ),
+        fieldset('Receiver and functions', fields.config, ...headers, fields.transform, fields.callback),
+    );
+}
+
+// JSON of each column; null for an empty field.
+export function columnTexts(fields) {
+    const as = { text: JSON.stringify, json: (text) => text, number: (text) => String(Number(text)) };
+    return new Map(
+        columns.map(([name, , kind]) => {
+            const text = fields[name].value.trim();
+            return [name, text === '' ? 'null' : as[kind](text)];
+        }),
+    );
+}
+
+// What to send: all that was given, or, when editing, all that differs from before (columnTexts of then).
+export function changes(fields, before) {
+    const entries = new Map();
+    for (const [name, text] of columnTexts(fields))
+        if (before ? text !== before.get(name) : text !== 'null')
+            entries.set(name, name === 'config' && text === 'null' ? '{}' : text);
+    const { headers } = readHeaders(fields.additional_headers.value);
+    if (before ? fields.replace_headers.value === 'replace' : Object.keys(headers).length > 0)
+        entries.set('additional_headers', JSON.stringify(headers));
+    if (!before && fields.secret.value === 'own') entries.set('secret_key', JSON.stringify(fields.secret_key.value));
+    if (!before && fields.secret.value === 'none') entries.set('secret_key', '""');
+    return entries;
+}

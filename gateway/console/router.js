@@ -1,0 +1,32 @@
+// Where one is: the part of the address behind "#", as a path and a query.  #/hooks/7?state=failed
+
+export function parseHash(hash) {
+    const [path, query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
+    return { path: path.split('/').filter(Boolean).map(decode), query: new URLSearchParams(query) };
+}
+
+function decode(part) {
+    try {
+        return decodeURIComponent(part);
+    } catch {
+        return part;
+    }
+}
+
+// Empty and missing values are left out.
+export function hashOf(path, values = {}) {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(values))
+        if (value !== undefined && value !== null && value !== '') query.set(name, value);
+    const text = query.toString();
+    return '#/' + path.map((part) => encodeURIComponent(part)).join('/') + (text ? `?${text}` : '');
+}
+
+export function go(path, values) {
+    location.hash = hashOf(path, values);
+}
+
+// The same view with other values: an entry of the history of its own would make "back" a chore.
+export function note(path, values) {
+    history.replaceState(null, '', hashOf(path, values));
+}

@@ -1,0 +1,171 @@
+// What moves by itself: charts and figures, and what happens when the server is busy or gone.
+import assert from 'node:assert/strict';
+
+import { console_url, open, receiver_url, see, test, until } from './browser.mjs';
+import { attempts, deliver, idle, makeHook, registerTypes, sql } from './database.mjs';
+
+// An hour of a hook's past, as the worker would have counted it.
+export function writePast(hook, { busy = 60, failing = 0.05, bucket = 14, minutes = 58 } = {}) {
+    sql(`INSERT INTO whisperer.hook_minute
+         SELECT ${hook}, date_trunc('minute', now()) - m * interval '1 minute', n, f, f / 6,
+                array_fill(0, ARRAY[${bucket} - 1]) || ARRAY[n * 6 / 10, n * 3 / 10, n / 12, n / 60] || array_fill(0, ARRAY[48 - ${bucket} - 3]),
+                n * (60 - m), f * (60 - m), f / 6 * (60 - m), 20000::bigint * n * (60 - m), CASE WHEN f > 0 THEN 'HTTP status 503' END
+         FROM generate_series(1, ${minutes}) m,
+              LATERAL (SELECT (${busy} * (1 + 0.45 * sin(m / 8.0) + 0.2 * cos(m * 1.7)))::int AS n) a,
+              LATERAL (SELECT (n * ${failing} * (1 + sin(m / 4.0)))::int AS f) b
+         ON CONFLICT DO NOTHING`);
+}
+
+const chart = (page, title) =>
+    page.locator('figure.chart').filter({ has: page.getByRole('heading', { name: title, exact: true }) });
+
+async function chartTests() {
+    await test('the charts show what was delivered, what failed, how fast, and how late', async () => {
+        registerTypes('shop', 'charted');
+        const hook = makeHook('shop', 'charted', `${receiver_url}/ok/charted`);
+        writePast(hook);
+        deliver('shop', 'charted', '{}');
+        idle();
+        const page = await open(`hooks/${hook}`);
+        const bars = chart(page, 'Deliveries per minute').locator('rect.series-1');
+        await until(async () => (await bars.count()) >= 55, 'a bar for each minute');
+        assert.ok((await chart(page, 'Failed attempts per minute').locator('rect.series-1').count()) > 10);
+        assert.match(await chart(page, 'Response time').locator('.plot path.line-2').getAttribute('d'), /^M.*L/);
+        assert.match(
+            await chart(page, 'Deliveries per minute').locator('svg[role=img]').getAttribute('aria-label'),
+            /at most \d+/,
+        );
+        await chart(page, 'Deliveries per minute').getByText('Values').click();
+        assert.ok(
+            (await chart(page, 'Deliveries per minute').locator('tbody tr').count()) >= 58,
+            'the values are a table, too',
+        );
+        await bars.nth(20).hover();
+        assert.match(await chart(page, 'Deliveries per minute').locator('.readout').textContent(), /^\d\d:\d\d {2}\d+/);
+        await page.getByLabel('Last', { exact: true }).selectOption('24');
+        await until(async () => (await bars.count()) < 10, 'a day has wider bars');
+        await page.goto(page.url().replace(/#.*/, '#/overview'));
+        await until(
+            async () => (await chart(page, 'Deliveries per minute').locator('rect.series-1').count()) >= 55,
+            'all hooks together',
+        );
+        await until(
+            async () => (await chart(page, 'Lag').locator('.plot .dot-1, .plot path.line-1:not([d=""])').count()) > 0,
+            'the lag is drawn',
+        );
+        await page.locator('.workers .badge.good').waitFor();
+    });
+
+    await test('the overview goes on by itself, and rests while its tab is hidden', async () => {
+        const page = await open('', { as: null });
+        await page.clock.install();
+        await page.goto(`${console_url}icon.svg`);
+        await page.evaluate((text) => sessionStorage.setItem('whisperer-token', text), process.env.CONSOLE_TOKEN);
+        let asked = 0;
+        page.on('request', (request) => {
+            if (request.url().includes('/whisperer/status/')) asked++;
+        });
+        await page.goto(`${console_url}#/overview`);
+        await until(() => asked === 1, 'it asks at once');
+        await until(async () => {
+            await page.clock.runFor(1000);
+            return asked >= 3;
+        }, 'it asks again');
+        const show = (state) =>
+            page.evaluate((text) => {
+                Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => text });
+                document.dispatchEvent(new Event('visibilitychange'));
+            }, state);
+        await show('hidden');
+        await page.locator('.workers .badge').waitFor();
+        const before = asked;
+        await page.clock.runFor(60000);
+        assert.equal(asked, before, 'a hidden tab asks for nothing');
+        await show('visible');
+        await until(() => asked > before, 'a tab that is shown again asks at once');
+    });
+}
+
+async function faultTests() {
+    await test('a server that asks for a pause gets it', async () => {
+        const page = await open('event-types', { as: null });
+        const times = [];
+        await page.route('**/whisperer/hooks/registry/**', (route) => {
+            times.push(Date.now());
+            if (times.length > 1) return route.continue();
+            return route.fulfill({
+                status: 503,
+                headers: { 'Retry-After': '1', 'X-Request-Id': 'r-1' },
+                contentType: 'application/json',
+                body: '{"code": "busy", "message": "too busy"}',
+            });
+        });
+        await page.getByLabel('Token').fill(process.env.CONSOLE_TOKEN);
+        await page.keyboard.press('Enter');
+        await see(page, 'The server asks for a pause.');
+        await see(page, 'package-created');
+        assert.ok(times[1] - times[0] >= 950, 'it is asked again when the pause is over');
+        await until(
+            async () => !(await page.getByText('The server asks for a pause.').isVisible()),
+            'the notice goes away',
+        );
+    });
+
+    await test('a failure is shown in the server’s words, with the request’s id, and can be tried again', async () => {
+        const page = await open('', { as: null });
+        const answers = [
+            (route) =>
+                route.fulfill({
+                    status: 500,
+                    headers: { 'X-Request-Id': 'req-77' },
+                    contentType: 'application/json',
+                    body: '{"code": "internal", "message": "something went wrong on the server"}',
+                }),
+            (route) => route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad <b>gateway</b></h1>' }),
+            (route) => route.abort(),
+        ];
+        await page.route('**/whisperer/hook_events/**', (route) =>
+            (answers.shift() ?? ((one) => one.continue()))(route),
+        );
+        await page.goto(page.url().replace(/#.*/, '#/deliveries'));
+        await page.getByLabel('Token').fill(process.env.CONSOLE_TOKEN);
+        await page.keyboard.press('Enter');
+        await see(page, /something went wrong on the server/i);
+        await see(page, 'req-77');
+        await page.getByRole('button', { name: 'Try again' }).click();
+        await see(page, 'The server answered 502');
+        await page.getByRole('button', { name: 'Try again' }).click();
+        await see(page, 'The gateway cannot be reached.');
+        await page.getByRole('button', { name: 'Try again' }).click();
+        await page
+            .getByRole('table', { name: /^Deliveries/ })
+            .or(page.getByText('No delivery matches.'))
+            .first()
+            .waitFor();
+    });
+
+    await test('a hook whose circuit is open says so', async () => {
+        registerTypes('shop', 'broken');
+        const hook = makeHook('shop', 'broken', 'http://127.0.0.1:1/closed', attempts(1));
+        sql(
+            "SET ROLE shop; SELECT count(whisperer.deliver_event('broken', json_build_object('n', n))) FROM generate_series(1, 12) n;",
+        );
+        await until(
+            () => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${hook}`) === 'open',
+            'the circuit opens',
+        );
+        const page = await open('overview');
+        const row = page
+            .getByRole('table', { name: 'Hooks in need of attention' })
+            .getByRole('row')
+            .filter({ hasText: 'broken' });
+        await row.locator('.badge', { hasText: 'circuit open' }).waitFor();
+        await row.getByRole('link').click();
+        await page.locator('.card.bad').getByText('Circuit').waitFor();
+    });
+}
+
+export async function activity() {
+    await chartTests();
+    await faultTests();
+}

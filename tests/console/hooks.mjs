@@ -1,0 +1,245 @@
+// Hooks: created, found, edited, paused, pinged, given a new secret, deleted.
+import assert from 'node:assert/strict';
+
+import { open, receiver_url, see, test, until } from './browser.mjs';
+import { attempts, deliver, idle, makeHook, script, sql } from './database.mjs';
+
+const field = (page, name) => page.locator(`[name="${name}"]`);
+const errorOf = async (page, name) =>
+    await field(page, name)
+        .locator('xpath=ancestor::*[contains(@class,"field")][1]')
+        .locator('.field-error')
+        .textContent();
+
+async function submit(page, label) {
+    await page.getByRole('button', { name: label, exact: true }).click();
+}
+
+async function hookPage(id) {
+    const page = await open(`hooks/${id}`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    await page
+        .getByRole('button', { name: 'Edit' })
+        .or(page.getByRole('link', { name: 'Edit' }))
+        .waitFor();
+    return page;
+}
+
+const wrong = {
+    event_type: ['no spaces, please', /Letters, digits/],
+    target_url: ['ftp://example.com/', /must begin with https/],
+    filter: ['{"a": ', /not JSON/],
+    rate_limit: ['-1', /above 0/],
+    retry_countdown_config: ['{"choice": "sometimes"}', /"choice" must be one of/],
+    config: ['[1]', /JSON object/],
+    additional_headers: ['no colon here', /Name: value/],
+    transform: ['shape', /with its schema/],
+};
+
+async function createTests() {
+    await test('what is wrong with a new hook is said beside the fields, before anything is sent', async () => {
+        const page = await open('hooks/new');
+        let sent = 0;
+        page.on('request', (request) => {
+            if (request.method() === 'POST') sent++;
+        });
+        await submit(page, 'Create hook');
+        await until(
+            async () => (await errorOf(page, 'target_url')) === 'This is needed.',
+            'the missing URL is noticed',
+        );
+        assert.equal(await page.evaluate(() => document.activeElement.name), 'event_type');
+        for (const [name, [value]] of Object.entries(wrong)) await field(page, name).fill(value);
+        await submit(page, 'Create hook');
+        for (const [name, [, message]] of Object.entries(wrong)) assert.match(await errorOf(page, name), message, name);
+        for (const url of ['http://user@example.com/', 'http://example.com/#x', 'http:///x', 'http://exa mple.com/']) {
+            await field(page, 'target_url').fill(url);
+            await field(page, 'target_url').blur();
+            assert.notEqual(await errorOf(page, 'target_url'), '', url);
+        }
+        assert.equal(sent, 0);
+    });
+
+    await test('what only the server knows to be wrong comes to the same place', async () => {
+        const page = await open('hooks/new');
+        await field(page, 'event_type').fill('never-registered');
+        await field(page, 'target_url').fill(`${receiver_url}/ok/nowhere`);
+        await submit(page, 'Create hook');
+        await until(
+            async () => /no registered event type/i.test(await errorOf(page, 'event_type')),
+            'the type is refused',
+        );
+        assert.equal(await page.evaluate(() => document.activeElement.name), 'event_type');
+        await field(page, 'event_type').fill('package-created');
+        await field(page, 'retry_countdown_config').fill('{"choice": "fixed", "kwargs": {}}');
+        await submit(page, 'Create hook');
+        await until(
+            async () => /kwargs\.seconds/.test(await errorOf(page, 'retry_countdown_config')),
+            'the missing key is named',
+        );
+        assert.equal(await errorOf(page, 'event_type'), '');
+    });
+
+    await test('a hook is created, and its secret shown once', async () => {
+        const page = await open('event-types');
+        await page.getByRole('link', { name: 'Subscribe to package-created' }).click();
+        await page.getByRole('heading', { name: 'New hook' }).waitFor();
+        assert.equal(await field(page, 'event_type').inputValue(), 'package-created');
+        await field(page, 'target_url').fill(`${receiver_url}/ok/created`);
+        await field(page, 'description').fill('made in a browser');
+        await field(page, 'config').fill('{"big": 12345678901234567890, "tenant": "north"}');
+        await field(page, 'additional_headers').fill('X-Tenant: north\nX-Other: 1');
+        await submit(page, 'Create hook');
+        const secret = await page.getByRole('dialog').getByLabel('Secret').inputValue();
+        const id = sql("SELECT id FROM whisperer.hook WHERE description = 'made in a browser'");
+        assert.match(secret, /^whsec_/);
+        assert.equal(secret, sql(`SELECT whisperer.hook_secret(${id})`));
+        await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+        await page.getByRole('button', { name: 'Copy' }).click();
+        await until(
+            async () => (await page.evaluate(() => navigator.clipboard.readText())) === secret,
+            'the secret is copied',
+        );
+        await page.getByRole('button', { name: 'I have it' }).click();
+        await page.getByRole('heading', { level: 1, name: 'package-created' }).waitFor();
+        assert.ok(!(await page.content()).includes(secret), 'the secret is gone');
+        await see(page, '12345678901234567890');
+        await page.goto(page.url().replace(/#.*/, '#/hooks/new'));
+        await field(page, 'event_type').fill('package-created');
+        await field(page, 'target_url').fill(`${receiver_url}/ok/created`);
+        await submit(page, 'Create hook');
+        await page
+            .getByRole('alert')
+            .filter({ hasText: /already/ })
+            .waitFor();
+    });
+}
+
+async function changeTests() {
+    await test('an edit changes what was changed, and nothing else', async () => {
+        const id = makeHook(
+            'shop',
+            'order-paid',
+            `${receiver_url}/ok/edited`,
+            `config => '{"big": 12345678901234567890, "auth": {"type": "bearer", "token": "not-for-eyes"}}', additional_headers => '{"X-Kept": "1"}'`,
+        );
+        const page = await hookPage(id);
+        await page.getByRole('link', { name: 'Edit' }).click();
+        await page.getByRole('heading', { name: `Edit hook ${id}` }).waitFor();
+        await until(
+            async () => (await field(page, 'config').inputValue()).includes('12345678901234567890'),
+            'numbers are whole',
+        );
+        assert.ok(!(await page.content()).includes('not-for-eyes'), 'credentials are not shown');
+        await field(page, 'description').fill('changed here');
+        await field(page, 'filter').fill('{"paid": 98765432109876543210}');
+        await field(page, 'rate_limit').fill('2.5');
+        await submit(page, 'Save');
+        await see(page, 'changed here');
+        const row = sql(
+            `SELECT description, filter, rate_limit, config->>'big', config->'auth' FROM whisperer.hook WHERE id = ${id}`,
+        );
+        assert.equal(row, 'changed here|{"paid": 98765432109876543210}|2.5|12345678901234567890|{"type": "bearer"}');
+        await page.getByRole('link', { name: 'Edit' }).click();
+        await field(page, 'filter').fill('');
+        await submit(page, 'Save');
+        await until(
+            () => sql(`SELECT filter IS NULL FROM whisperer.hook WHERE id = ${id}`) === 't',
+            'an emptied field is null',
+        );
+    });
+
+    await test('pause and resume', async () => {
+        const id = makeHook('shop', 'order-paid', `${receiver_url}/ok/paused`);
+        const page = await hookPage(id);
+        await page.getByRole('button', { name: 'Pause' }).click();
+        await page.locator('.badge', { hasText: 'paused' }).waitFor();
+        await see(page, 'paused by pause_hook');
+        assert.equal(sql(`SELECT state FROM whisperer.hook WHERE id = ${id}`), 'paused');
+        assert.equal(await page.getByRole('button', { name: 'Ping' }).count(), 0);
+        await page.getByRole('button', { name: 'Resume' }).click();
+        await page.getByRole('button', { name: 'Pause' }).waitFor();
+        assert.equal(sql(`SELECT state FROM whisperer.hook WHERE id = ${id}`), 'active');
+    });
+
+    await test('a ping shows the answer, good or bad', async () => {
+        const id = makeHook('shop', 'order-paid', `${receiver_url}/swing`);
+        await script(receiver_url, '/swing', ['ok', 'status/503']);
+        const page = await hookPage(id);
+        await page.getByRole('button', { name: 'Ping' }).click();
+        await page.locator('.block.good').getByText('answered').waitFor();
+        assert.match(await page.locator('.block.good').textContent(), /HTTP status\s*200/);
+        await page.getByRole('button', { name: 'Ping' }).click();
+        await page.locator('.block.error').getByText('failed').waitFor();
+        assert.match(await page.locator('.block.error').textContent(), /HTTP status\s*503.*status 503/s);
+    });
+
+    await test('a secret is rotated: a new one, shown once, or one of one’s own', async () => {
+        const id = makeHook('shop', 'order-paid', `${receiver_url}/ok/rotated`);
+        const before = sql(`SELECT whisperer.hook_secret(${id})`);
+        const page = await hookPage(id);
+        await page.getByRole('button', { name: 'Rotate secret' }).click();
+        await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+        const shown = await page.getByRole('dialog', { name: 'The new secret' }).getByLabel('Secret').inputValue();
+        assert.equal(shown, sql(`SELECT whisperer.hook_secret(${id})`));
+        assert.notEqual(shown, before);
+        await page.getByRole('button', { name: 'I have it' }).click();
+        await page.getByRole('button', { name: 'Rotate secret' }).click();
+        await page.getByLabel('Overlap in hours').fill('a day');
+        await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+        await see(page, 'A number of hours');
+        await page.getByLabel('Overlap in hours').fill('0');
+        await page.getByLabel('New secret').fill('whsec_c29tZXRoaW5nIHNlY3JldCBhbmQgbG9uZw==');
+        await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+        await see(page, 'The secret was rotated.');
+        assert.equal(sql(`SELECT whisperer.hook_secret(${id})`), 'whsec_c29tZXRoaW5nIHNlY3JldCBhbmQgbG9uZw==');
+    });
+
+    await test('deleting asks first', async () => {
+        const id = makeHook('shop', 'order-paid', `${receiver_url}/ok/deleted`);
+        const page = await hookPage(id);
+        await page.getByRole('button', { name: 'Delete' }).click();
+        await page.getByRole('dialog').getByText('will be cancelled').waitFor();
+        await page.keyboard.press('Escape');
+        assert.equal(sql(`SELECT state FROM whisperer.hook WHERE id = ${id}`), 'active');
+        await page.getByRole('button', { name: 'Delete' }).click();
+        await page.getByRole('button', { name: 'Delete hook' }).click();
+        await page.getByRole('heading', { level: 1, name: 'Hooks' }).waitFor();
+        assert.equal(sql(`SELECT state FROM whisperer.hook WHERE id = ${id}`), 'deleted');
+        await page.getByLabel('State').selectOption('deleted');
+        await page.locator('.url', { hasText: '/ok/deleted' }).waitFor();
+    });
+}
+
+async function listTests() {
+    await test('the list shows each hook’s health, and finds by text and state', async () => {
+        const bad = makeHook('shop', 'package-shipped', `${receiver_url}/status/500/bad`, attempts(1));
+        makeHook('shop', 'package-shipped', `${receiver_url}/ok/good`, `description => 'the warehouse'`);
+        deliver('shop', 'package-shipped', '{"id": 1}');
+        idle();
+        const page = await open('hooks');
+        const row = (text) => page.getByRole('row').filter({ hasText: text });
+        await row('/status/500/bad').locator('.badge', { hasText: 'failing' }).waitFor();
+        await row('/ok/good').locator('.badge', { hasText: 'healthy' }).waitFor();
+        assert.match(await page.getByRole('row').nth(1).textContent(), /failing/, 'what needs attention comes first');
+        await page.getByLabel('Search hooks').fill('warehouse');
+        await until(async () => (await page.getByRole('row').count()) === 2, 'one hook is found');
+        await page.getByLabel('Search hooks').fill('nothing like it');
+        await see(page, 'No hook matches.');
+        await page.getByLabel('Search hooks').fill('');
+        await page.getByLabel('State').selectOption('attention');
+        await until(async () => (await row('/ok/good').count()) === 0, 'healthy ones are left out');
+        await row('/status/500/bad').getByRole('link').click();
+        await page.getByRole('heading', { level: 1, name: 'package-shipped' }).waitFor();
+        assert.ok(page.url().endsWith(`#/hooks/${bad}`));
+        await page.goBack();
+        await page.getByLabel('State').waitFor();
+        assert.equal(await page.getByLabel('State').inputValue(), 'attention', 'the list is found as it was left');
+    });
+}
+
+export async function hooks() {
+    await createTests();
+    await changeTests();
+    await listTests();
+}
