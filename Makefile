@@ -44,11 +44,14 @@ $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/i
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run.
 # Each calls make again, because PGXS may have come with the set-up.
-.PHONY: help setup build-all test demo bench fuzz soak tidy valgrind
+.PHONY: help setup build-all test demo bench fuzz soak tidy valgrind gateway install-gateway console
 
 help:
 	@echo "make            build the extension"
 	@echo "make install    install it into the PostgreSQL of pg_config"
+	@echo "make gateway    build the HTTP gateway, build/gateway/whisperer-gateway"
+	@echo "make install-gateway    install it into PREFIX/bin (/usr/local)"
+	@echo "make console    the gateway's console in your browser, on demo data that keeps coming"
 	@echo "make demo       see it work, on a throw-away server"
 	@echo "make test       unit, regression, isolation and server tests, style"
 	@echo "make bench      what a delivery costs beside bare libcurl and others (BENCH='--help': what it takes)"
@@ -70,6 +73,19 @@ test: build-all
 
 demo: build-all
 	@tests/demo/demo
+
+PREFIX ?= /usr/local
+
+gateway:
+	@tests/setup gateway
+	@cmake -S gateway -B build/gateway -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	@cmake --build build/gateway -j2
+
+install-gateway: gateway
+	@DESTDIR=$(DESTDIR) cmake --install build/gateway
+
+console: build-all gateway
+	@tests/demo/console $(CONSOLE)
 
 bench: build-all
 	@tests/bench/bench $(BENCH)

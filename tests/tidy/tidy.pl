@@ -47,9 +47,11 @@ sub grep_lines {
 my @src = files(qr/\.(cpp|h)$/, 'src');
 my @engine = files(qr/\.(cpp|h)$/, 'worker');
 my @unit = files(qr/\.(cpp|h)$/, 'tests/unit', 'tests/fuzz', 'tests/bench');
-my @cpp = (@src, @engine, @unit);
+my @gateway = files(qr/\.(cpp|h)$/, 'gateway/src');
+my @console = files(qr/\.(js|css|html)$/, 'gateway/console');
+my @cpp = (@src, @engine, @gateway, @unit);
 my @sql = files(qr/\.sql$/, 'src/install');
-my @scripts = files(qr/(\.(pl|pm|mjs|spec)$|\/(run|setup|tree|demo|drain|isolation|soak)$|\.sh$)/, 'tests');
+my @scripts = files(qr/(\.(pl|pm|mjs|py|spec)$|\/(run|setup|tree|demo|drain|isolation|soak|load|console)$|\.sh$)/, 'tests');
 
 # --- layers -------------------------------------------------------------------------------------
 check('src knows of worker only the door', 'Include ../worker/engine.h, nothing else of worker.',
@@ -58,6 +60,8 @@ check('worker knows nothing of src', 'The engine is called and calls nobody: pas
     grep_lines(qr{#include ".*src/|#include "pg\.h"}, 1, @engine));
 check('worker includes no PostgreSQL header', 'The engine knows no PostgreSQL.',
     grep_lines(qr{#include ["<](postgres|c\.h|fmgr|miscadmin|access/|utils/|storage/|executor/)}, 1, @engine));
+check('the gateway knows nothing of the extension', 'Its only door is SQL.',
+    grep_lines(qr{#include ".*(src|worker)/}, 1, @gateway));
 check('PostgreSQL headers come through pg.h alone', 'Add the header to src/pg.h.',
     grep { !m{^src/pg\.h:|worker/engine\.h"} }
         grep_lines(qr{#include "(postgres\.h|\w+/\w+\.h|fmgr\.h|funcapi\.h|miscadmin\.h|pgstat\.h)"}, 1, @src));
@@ -66,7 +70,7 @@ check('json.hpp is included in few files', 'It costs seconds per file; parse in 
 
 # --- size ---------------------------------------------------------------------------------------
 check('no file is longer than 500 lines', 'Split it by what it is for.',
-    grep { defined } map { my $lines = () = slurp($_) =~ /\n/g; $lines > 500 ? "$_: $lines lines" : undef } @cpp, grep({ !m{/released/} } @sql), @scripts);
+    grep { defined } map { my $lines = () = slurp($_) =~ /\n/g; $lines > 500 ? "$_: $lines lines" : undef } @cpp, grep({ !m{/released/} } @sql), @scripts, @console);
 
 # A function body: from a line that ends in "{" and does not start with white space or a keyword of
 # another block, to the next "}" in the first column.
@@ -91,13 +95,17 @@ check('no line of C++ is longer than 100 columns', 'Run clang-format.',
 check('no thread of our own, nothing aborts', 'The engine never waits and never kills its host.',
     grep_lines(qr/std::thread|std::async|\babort\s*\(|std::terminate\s*\(|\bassert\s*\(/, 0, @src, @engine));
 check('nothing is left to do', 'Do it, or say in the documentation that it is not done.',
-    grep_lines(qr/\b(TO)DO\b|\b(FIX)ME\b|\b(XX)X\b/, 1, @cpp, @sql, @scripts));
+    grep_lines(qr/\b(TO)DO\b|\b(FIX)ME\b|\b(XX)X\b/, 1, @cpp, @sql, @scripts, @console));
+check('the console takes no text for markup', 'Make elements and text nodes, as dom.js does; no library from elsewhere.',
+    grep_lines(qr/\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function|DOMParser)\b|\bon\w+=|style=/, 0, @console));
+check('the console asks nobody but its own server', 'Serve it from gateway/console.',
+    grep { !m{http://www\.w3\.org/(2000/svg|1999/xhtml)} } grep_lines(qr/https?:\/\/\w/, 1, @console));
 check('PG_TRY stands in one file', 'Use src/boundary.h.',
     grep { !m{^src/boundary\.cpp:} } grep_lines(qr/PG_(TRY|CATCH|ENSURE_ERROR)/, 0, @src));
 check('no object with a constructor at namespace scope', 'Make it in the worker, free it at exit.',
     grep_lines(qr/^(static )?(const )?std::(string|vector|map|unordered_map|deque|mutex|unique_ptr|shared_ptr)\b[^()]*[;{=]/, 0, @src, @engine));
 check('every file opens with what it is for', 'Begin with a comment of 1 to 10 lines.',
-    grep { slurp($_) !~ m{\A(//|/\*|--|#|\\echo)} } @cpp, @sql, grep { !/\.spec$/ } @scripts);
+    grep { slurp($_) !~ m{\A(//|/\*|--|#|<!|\\echo)} } @cpp, @sql, @console, grep { !/\.spec$/ } @scripts);
 
 # --- what is built ------------------------------------------------------------------------------
 if (-e 'whisperer.so') {
@@ -127,7 +135,7 @@ check('every public function and view has a COMMENT', '\df+ shows it: what it do
 check('an install script adopts nothing', 'No IF NOT EXISTS, no OR REPLACE: somebody may have planted the object.',
     grep_lines(qr/IF NOT EXISTS|OR REPLACE/, 0, @sql));
 check('documents name files that are there', 'Name the test that shows it now.',
-    map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|docs)\/[\w.\/-]+\.\w+)`/g } grep { -e } 'SECURITY.md', 'README.md', glob 'docs/*.md');
+    map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|gateway|docs)\/[\w.\/-]+\.\w+)`/g } grep { -e } 'SECURITY.md', 'README.md', glob 'docs/*.md');
 check('released scripts are frozen', 'Change the schema by a delta in src/install/updates.',
     -e 'src/install/released/SHA256SUMS' ? grep { !/: OK$/ } split /\n/, `cd src/install/released && sha256sum -c SHA256SUMS 2>&1` : ());
 
