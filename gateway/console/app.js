@@ -54,20 +54,12 @@ function drawBar(place) {
     const items = places.map(([name, label]) =>
         h('li', {}, link(label, hashOf([name]), { 'aria-current': place === name ? 'page' : null })),
     );
-    const who =
-        signed_in &&
-        h('span', { class: 'who', title: `Role ${session.role}; whisperer ${session.version}` }, session.role);
+    const who = signed_in && h('span', { class: 'who', title: `Role ${session.role}; whisperer ${session.version}` }, session.role);
     replace(
         bar,
         h('a', { class: 'brand', href: hashOf(['overview']) }, mark(), 'whisperer'),
         signed_in && h('nav', { 'aria-label': 'Main' }, h('ul', { class: 'plain' }, items)),
-        h(
-            'div',
-            { class: 'bar-end' },
-            who,
-            themeButton(),
-            signed_in && button('Sign out', () => leaveSession(null), { small: true }),
-        ),
+        h('div', { class: 'bar-end' }, who, themeButton(), signed_in && button('Sign out', () => leaveSession(null), { small: true })),
     );
 }
 
@@ -127,11 +119,7 @@ function focusHeading() {
 }
 
 function lost(page) {
-    replace(
-        page,
-        head('Not found'),
-        empty('There is no such page.', null, linkButton('Overview', hashOf(['overview']))),
-    );
+    replace(page, head('Not found'), empty('There is no such page.', null, linkButton('Overview', hashOf(['overview']))));
 }
 
 listeners.signed_out = () => {

@@ -37,11 +37,7 @@ function axes({ inner, band, x, y }, points, ticks, format) {
     const every = Math.max(1, Math.ceil(label_px / band));
     for (let i = every; i < points.length; i += every)
         lines.push(
-            svg(
-                'text',
-                { class: 'chart-label', x: x(i), y: height - 5, 'text-anchor': 'middle' },
-                clock(new Date(points[i].at_ms)),
-            ),
+            svg('text', { class: 'chart-label', x: x(i), y: height - 5, 'text-anchor': 'middle' }, clock(new Date(points[i].at_ms))),
         );
     return lines;
 }
@@ -98,28 +94,16 @@ function valueTable(title, points, series, format) {
                 'tr',
                 {},
                 h('th', { scope: 'row' }, clock(new Date(point.at_ms))),
-                series.map(({ key }) =>
-                    h('td', { class: 'number' }, point[key] === null ? nothing : format(point[key])),
-                ),
+                series.map(({ key }) => h('td', { class: 'number' }, point[key] === null ? nothing : format(point[key]))),
             ),
         );
-    return h(
-        'table',
-        {},
-        h('caption', { class: 'unseen' }, title),
-        h('thead', {}, h('tr', {}, head)),
-        h('tbody', {}, rows),
-    );
+    return h('table', {}, h('caption', { class: 'unseen' }, title), h('thead', {}, h('tr', {}, head)), h('tbody', {}, rows));
 }
 
 function legend(series) {
     if (series.length < 2) return null;
     const swatch = (i) =>
-        svg(
-            'svg',
-            { width: 22, height: 8, 'aria-hidden': 'true' },
-            svg('path', { class: `line-${i + 1}`, d: 'M1 4H21' }),
-        );
+        svg('svg', { width: 22, height: 8, 'aria-hidden': 'true' }, svg('path', { class: `line-${i + 1}`, d: 'M1 4H21' }));
     return h(
         'ul',
         { class: 'legend' },

@@ -9,8 +9,7 @@ function eventCell(item) {
     const name = shorten(item.event_type, 60);
     return [
         link(name, hashOf(['deliveries', item.id]), { class: 'strong', 'data-key': item.id, title: item.event_type }),
-        !missing(item.object_id) &&
-            h('span', { class: 'faint clipped', title: item.object_id }, `object ${shorten(item.object_id, 60)}`),
+        !missing(item.object_id) && h('span', { class: 'faint clipped', title: item.object_id }, `object ${shorten(item.object_id, 60)}`),
     ];
 }
 
@@ -26,8 +25,7 @@ const columns = [
         label: 'Hook',
         class: 'number',
         name: 'hook',
-        cell: (item) =>
-            link(`#${item.webhook}`, hashOf(['hooks', item.webhook]), { 'aria-label': `Hook ${item.webhook}` }),
+        cell: (item) => link(`#${item.webhook}`, hashOf(['hooks', item.webhook]), { 'aria-label': `Hook ${item.webhook}` }),
     },
     { label: 'Recorded', class: 'tight medium-up', cell: (item) => when(item.created_date) },
     { label: 'Attempts', class: 'number medium-up', cell: (item) => count(item.retry_count) },

@@ -60,11 +60,7 @@ export function showSecret(title, secret, text) {
                 h('label', { for: id }, 'Secret'),
                 h('div', { class: 'joined' }, field, copyButton(secret, field)),
             ),
-            h(
-                'p',
-                { class: 'faint' },
-                'It is shown this once. Give it to whoever runs the receiver, over a channel that you trust.',
-            ),
+            h('p', { class: 'faint' }, 'It is shown this once. Give it to whoever runs the receiver, over a channel that you trust.'),
             h(
                 'div',
                 { class: 'actions' },
@@ -80,11 +76,7 @@ export function showSecret(title, secret, text) {
 
 // A dialog with a form.  run() does the work; the dialog closes when it is done, unless keep.  more: what stands below
 // the fields; last: a button beside the form's own.
-export function formDialog(
-    title,
-    fields,
-    { text, label, kind = 'primary', run, keep = false, more = [], last = null },
-) {
+export function formDialog(title, fields, { text, label, kind = 'primary', run, keep = false, more = [], last = null }) {
     const box = h('div');
     const submit = h('button', { type: 'submit', class: `button ${kind}` }, label);
     const cancel = button('Cancel', () => node.close());

@@ -29,11 +29,7 @@ export function makeField({
     ...more
 }) {
     const id = newId(name);
-    const input = control(
-        kind,
-        { id, name, required, 'aria-describedby': `${hint ? `${id}-hint ` : ''}${id}-error`, ...more },
-        options,
-    );
+    const input = control(kind, { id, name, required, 'aria-describedby': `${hint ? `${id}-hint ` : ''}${id}-error`, ...more }, options);
     input.value = value;
     const error = h('p', { id: `${id}-error`, class: 'field-error' });
     const list =

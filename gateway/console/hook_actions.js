@@ -42,11 +42,7 @@ export function pauseButton(hook, done) {
         active ? 'Pause' : 'Resume',
         async () => {
             await post(`hooks/${hook.id}/${active ? 'pause' : 'resume'}/`);
-            notify(
-                active
-                    ? 'Paused. Deliveries wait until it is resumed; none is lost.'
-                    : 'Resumed. What waited is delivered now.',
-            );
+            notify(active ? 'Paused. Deliveries wait until it is resumed; none is lost.' : 'Resumed. What waited is delivered now.');
             await done();
         },
         { kind: active ? 'plain' : 'primary', 'data-key': 'pause' },

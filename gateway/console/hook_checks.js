@@ -23,8 +23,7 @@ export function checkUrl(text) {
     const url = text.trim();
     if (bytes(url) > url_bytes_max) return `It is longer than ${url_bytes_max} bytes.`;
     if (!/^https?:\/\//i.test(url)) return 'It must begin with https:// or http://.';
-    if (/[\x00-\x20\x7f\\]/.test(url))
-        return 'It must hold no space, backslash or control character; write a space as %20.';
+    if (/[\x00-\x20\x7f\\]/.test(url)) return 'It must hold no space, backslash or control character; write a space as %20.';
     if (url.includes('#')) return 'It must have no # and nothing behind it; that part is never sent.';
     const authority = url.replace(/^https?:\/\//i, '').split(/[/?]/)[0];
     if (authority.includes('@')) return 'It must hold no user name or password; put credentials into auth of config.';
@@ -57,9 +56,7 @@ export function checkFunction(text) {
 }
 
 export function checkRate(text) {
-    return blank(text) || (Number(text) > 0 && Number(text) <= rate_max)
-        ? null
-        : `A number above 0 and at most ${rate_max}.`;
+    return blank(text) || (Number(text) > 0 && Number(text) <= rate_max) ? null : `A number above 0 and at most ${rate_max}.`;
 }
 
 // "Name: value" lines as {headers}, or {fault}.
@@ -72,8 +69,7 @@ export function readHeaders(text) {
         const [, name, value] = /^([^:\s]+)\s*:\s*(.*)$/.exec(line) ?? [];
         if (!name) return { fault: `"${line}" is not of the form Name: value.` };
         if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return { fault: `"${name}" cannot be the name of a header.` };
-        if (Object.keys(headers).some((other) => other.toLowerCase() === name.toLowerCase()))
-            return { fault: `"${name}" is there twice.` };
+        if (Object.keys(headers).some((other) => other.toLowerCase() === name.toLowerCase())) return { fault: `"${name}" is there twice.` };
         Object.defineProperty(headers, name, { value, enumerable: true });
     }
     return { headers };

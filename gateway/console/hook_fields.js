@@ -31,18 +31,8 @@ const orders = [
 
 // Name, label, kind of value, and what else makeField takes.
 const columns = [
-    [
-        'event_type',
-        'Event type',
-        'text',
-        { required: true, check: checkEventType, hint: 'A registered name, prefix*, or *.' },
-    ],
-    [
-        'target_url',
-        'Target URL',
-        'text',
-        { required: true, kind: 'url', check: checkUrl, hint: 'Where each event is POSTed to.' },
-    ],
+    ['event_type', 'Event type', 'text', { required: true, check: checkEventType, hint: 'A registered name, prefix*, or *.' }],
+    ['target_url', 'Target URL', 'text', { required: true, kind: 'url', check: checkUrl, hint: 'Where each event is POSTed to.' }],
     ['description', 'Description', 'text', { wide: true, hint: 'For people only.' }],
     [
         'filter',
@@ -55,18 +45,8 @@ const columns = [
             hint: 'JSON. Only events whose data contains it: {"status": "paid"}',
         },
     ],
-    [
-        'rate_limit',
-        'Rate limit',
-        'number',
-        { inputmode: 'decimal', check: checkRate, hint: 'Attempts a second at most. Empty: no limit.' },
-    ],
-    [
-        'ordering',
-        'Order',
-        'text',
-        { kind: 'select', options: orders, hint: 'A delivery that fails holds up those behind it.' },
-    ],
+    ['rate_limit', 'Rate limit', 'number', { inputmode: 'decimal', check: checkRate, hint: 'Attempts a second at most. Empty: no limit.' }],
+    ['ordering', 'Order', 'text', { kind: 'select', options: orders, hint: 'A delivery that fails holds up those behind it.' }],
     [
         'retry_countdown_config',
         'Retries',
@@ -90,12 +70,7 @@ const columns = [
         },
     ],
     ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body: schema.function' }],
-    [
-        'callback',
-        'Callback',
-        'text',
-        { check: checkFunction, hint: 'Function that is told how each ended: schema.function' },
-    ],
+    ['callback', 'Callback', 'text', { check: checkFunction, hint: 'Function that is told how each ended: schema.function' }],
 ];
 
 function shown(hook, name, kind) {
@@ -117,8 +92,7 @@ export function makeFields(hook, types, preset) {
         });
     fields.event_type.input.value ||= preset;
     if (fields.ordering.value === '') fields.ordering.input.value = 'none';
-    const own = (text) =>
-        fields.secret.value === 'own' && text === '' ? 'This is needed, or choose another signature.' : null;
+    const own = (text) => (fields.secret.value === 'own' && text === '' ? 'This is needed, or choose another signature.' : null);
     fields.secret = makeField({
         name: 'secret',
         label: 'Signed with',
@@ -166,13 +140,7 @@ export function layOut(fields, hook) {
         { class: 'fieldsets' },
         fieldset('What and where', fields.event_type, fields.target_url, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
-        fieldset(
-            'Which events, how fast, how often',
-            fields.filter,
-            fields.rate_limit,
-            fields.ordering,
-            fields.retry_countdown_config,
-        ),
+        fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
         fieldset('Receiver and functions', fields.config, ...headers, fields.transform, fields.callback),
     );
 }
@@ -192,8 +160,7 @@ export function columnTexts(fields) {
 export function changes(fields, before) {
     const entries = new Map();
     for (const [name, text] of columnTexts(fields))
-        if (before ? text !== before.get(name) : text !== 'null')
-            entries.set(name, name === 'config' && text === 'null' ? '{}' : text);
+        if (before ? text !== before.get(name) : text !== 'null') entries.set(name, name === 'config' && text === 'null' ? '{}' : text);
     const { headers } = readHeaders(fields.additional_headers.value);
     if (before ? fields.replace_headers.value === 'replace' : Object.keys(headers).length > 0)
         entries.set('additional_headers', JSON.stringify(headers));

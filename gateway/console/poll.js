@@ -7,8 +7,7 @@ export function poll(task, period_ms, signal) {
     const visible = () => document.visibilityState === 'visible';
     const plan = () => {
         clearTimeout(timer);
-        if (!signal.aborted && visible())
-            timer = setTimeout(run, typeof period_ms === 'function' ? period_ms() : period_ms);
+        if (!signal.aborted && visible()) timer = setTimeout(run, typeof period_ms === 'function' ? period_ms() : period_ms);
     };
     async function run() {
         if (running || signal.aborted || !visible()) return;

@@ -16,8 +16,7 @@ function decode(part) {
 // Empty and missing values are left out.
 export function hashOf(path, values = {}) {
     const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(values))
-        if (value !== undefined && value !== null && value !== '') query.set(name, value);
+    for (const [name, value] of Object.entries(values)) if (value !== undefined && value !== null && value !== '') query.set(name, value);
     const text = query.toString();
     return '#/' + path.map((part) => encodeURIComponent(part)).join('/') + (text ? `?${text}` : '');
 }

@@ -48,8 +48,7 @@ export function pointsOf(rows, hours, now_ms) {
 
 export function totals(rows, since_ms) {
     const sums = { delivered: 0, failed_attempts: 0, failed: 0 };
-    for (const row of rows)
-        if (Date.parse(row.minute) >= since_ms) for (const name of Object.keys(sums)) sums[name] += row[name];
+    for (const row of rows) if (Date.parse(row.minute) >= since_ms) for (const name of Object.keys(sums)) sums[name] += row[name];
     return sums;
 }
 

@@ -48,13 +48,7 @@ export function loading(text = 'Loading …') {
 }
 
 export function empty(title, text, ...actions) {
-    return h(
-        'div',
-        { class: 'block empty' },
-        h('p', { class: 'block-title' }, title),
-        text && h('p', {}, text),
-        actions,
-    );
+    return h('div', { class: 'block empty' }, h('p', { class: 'block-title' }, title), text && h('p', {}, text), actions);
 }
 
 // What went wrong in the server's words, and the id by which its log knows the request.
@@ -80,12 +74,7 @@ export function facts(pairs) {
 }
 
 export function tile(label, value, { kind, note } = {}) {
-    return h(
-        'div',
-        { class: `tile${kind ? ` ${kind}` : ''}` },
-        h('dt', {}, label),
-        h('dd', {}, value, note && h('small', {}, note)),
-    );
+    return h('div', { class: `tile${kind ? ` ${kind}` : ''}` }, h('dt', {}, label), h('dd', {}, value, note && h('small', {}, note)));
 }
 
 export function tiles(...content) {
@@ -101,13 +90,7 @@ export function table(caption, columns, rows, { row_class = () => null } = {}) {
         );
         return h('tr', { class: row_class(row) }, cells);
     });
-    const node = h(
-        'table',
-        {},
-        h('caption', { class: 'unseen' }, caption),
-        h('thead', {}, h('tr', {}, heads)),
-        h('tbody', {}, lines),
-    );
+    const node = h('table', {}, h('caption', { class: 'unseen' }, caption), h('thead', {}, h('tr', {}, heads)), h('tbody', {}, lines));
     return h('div', { class: 'scroll', role: 'region', 'aria-label': caption, tabindex: '0' }, node);
 }
 
@@ -124,22 +107,13 @@ export function renew(node, ...content) {
 }
 
 export function pager(place, { newer, older }) {
-    const step = (label, run) =>
-        button(label, run ?? (() => {}), { small: true, 'aria-disabled': run ? null : 'true', 'data-key': label });
-    return h(
-        'nav',
-        { class: 'pager', 'aria-label': 'Pages' },
-        step('Previous', newer),
-        h('span', {}, place),
-        step('Next', older),
-    );
+    const step = (label, run) => button(label, run ?? (() => {}), { small: true, 'aria-disabled': run ? null : 'true', 'data-key': label });
+    return h('nav', { class: 'pager', 'aria-label': 'Pages' }, step('Previous', newer), h('span', {}, place), step('Next', older));
 }
 
 // Long texts of others: wrapped, bounded in height, reachable by keyboard.
 export function snippet(text, label) {
-    return missing(text)
-        ? nothing
-        : h('pre', { class: 'snippet', tabindex: '0', role: 'region', 'aria-label': label }, text);
+    return missing(text) ? nothing : h('pre', { class: 'snippet', tabindex: '0', role: 'region', 'aria-label': label }, text);
 }
 
 // To screen readers.  What is outside of an open dialog is not read out, so the last place for it counts.

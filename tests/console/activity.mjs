@@ -16,8 +16,7 @@ export function writePast(hook, { busy = 60, failing = 0.05, bucket = 14, minute
          ON CONFLICT DO NOTHING`);
 }
 
-const chart = (page, title) =>
-    page.locator('figure.chart').filter({ has: page.getByRole('heading', { name: title, exact: true }) });
+const chart = (page, title) => page.locator('figure.chart').filter({ has: page.getByRole('heading', { name: title, exact: true }) });
 
 async function chartTests() {
     await test('the charts show what was delivered, what failed, how fast, and how late', async () => {
@@ -31,31 +30,24 @@ async function chartTests() {
         await until(async () => (await bars.count()) >= 55, 'a bar for each minute');
         assert.ok((await chart(page, 'Failed attempts per minute').locator('rect.series-1').count()) > 10);
         assert.match(await chart(page, 'Response time').locator('.plot path.line-2').getAttribute('d'), /^M.*L/);
-        assert.match(
-            await chart(page, 'Deliveries per minute').locator('svg[role=img]').getAttribute('aria-label'),
-            /at most \d+/,
-        );
+        assert.match(await chart(page, 'Deliveries per minute').locator('svg[role=img]').getAttribute('aria-label'), /at most \d+/);
         await chart(page, 'Deliveries per minute').getByText('Values').click();
-        assert.ok(
-            (await chart(page, 'Deliveries per minute').locator('tbody tr').count()) >= 58,
-            'the values are a table, too',
-        );
+        assert.ok((await chart(page, 'Deliveries per minute').locator('tbody tr').count()) >= 58, 'the values are a table, too');
         await bars.nth(20).hover();
         assert.match(await chart(page, 'Deliveries per minute').locator('.readout').textContent(), /^\d\d:\d\d {2}\d+/);
         await page.getByLabel('Last', { exact: true }).selectOption('24');
         await until(async () => (await bars.count()) < 10, 'a day has wider bars');
         await page.goto(page.url().replace(/#.*/, '#/overview'));
-        await until(
-            async () => (await chart(page, 'Deliveries per minute').locator('rect.series-1').count()) >= 55,
-            'all hooks together',
-        );
+        await until(async () => (await chart(page, 'Deliveries per minute').locator('rect.series-1').count()) >= 55, 'all hooks together');
         await until(
             async () => (await chart(page, 'Lag').locator('.plot .dot-1, .plot path.line-1:not([d=""])').count()) > 0,
             'the lag is drawn',
         );
         await page.locator('.workers .badge.good').waitFor();
     });
+}
 
+async function pollTest() {
     await test('the overview goes on by itself, and rests while its tab is hidden', async () => {
         const page = await open('', { as: null });
         await page.clock.install();
@@ -105,10 +97,7 @@ async function faultTests() {
         await see(page, 'The server asks for a pause.');
         await see(page, 'package-created');
         assert.ok(times[1] - times[0] >= 950, 'it is asked again when the pause is over');
-        await until(
-            async () => !(await page.getByText('The server asks for a pause.').isVisible()),
-            'the notice goes away',
-        );
+        await until(async () => !(await page.getByText('The server asks for a pause.').isVisible()), 'the notice goes away');
     });
 
     await test('a failure is shown in the server’s words, with the request’s id, and can be tried again', async () => {
@@ -124,9 +113,7 @@ async function faultTests() {
             (route) => route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad <b>gateway</b></h1>' }),
             (route) => route.abort(),
         ];
-        await page.route('**/whisperer/hook_events/**', (route) =>
-            (answers.shift() ?? ((one) => one.continue()))(route),
-        );
+        await page.route('**/whisperer/hook_events/**', (route) => (answers.shift() ?? ((one) => one.continue()))(route));
         await page.goto(page.url().replace(/#.*/, '#/deliveries'));
         await page.getByLabel('Token').fill(process.env.CONSOLE_TOKEN);
         await page.keyboard.press('Enter');
@@ -143,22 +130,16 @@ async function faultTests() {
             .first()
             .waitFor();
     });
+}
 
+async function circuitTest() {
     await test('a hook whose circuit is open says so', async () => {
         registerTypes('shop', 'broken');
         const hook = makeHook('shop', 'broken', 'http://127.0.0.1:1/closed', attempts(1));
-        sql(
-            "SET ROLE shop; SELECT count(whisperer.deliver_event('broken', json_build_object('n', n))) FROM generate_series(1, 12) n;",
-        );
-        await until(
-            () => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${hook}`) === 'open',
-            'the circuit opens',
-        );
+        sql("SET ROLE shop; SELECT count(whisperer.deliver_event('broken', json_build_object('n', n))) FROM generate_series(1, 12) n;");
+        await until(() => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${hook}`) === 'open', 'the circuit opens');
         const page = await open('overview');
-        const row = page
-            .getByRole('table', { name: 'Hooks in need of attention' })
-            .getByRole('row')
-            .filter({ hasText: 'broken' });
+        const row = page.getByRole('table', { name: 'Hooks in need of attention' }).getByRole('row').filter({ hasText: 'broken' });
         await row.locator('.badge', { hasText: 'circuit open' }).waitFor();
         await row.getByRole('link').click();
         await page.locator('.card.bad').getByText('Circuit').waitFor();
@@ -167,5 +148,7 @@ async function faultTests() {
 
 export async function activity() {
     await chartTests();
+    await pollTest();
     await faultTests();
+    await circuitTest();
 }

@@ -19,12 +19,7 @@ let problems = [];
 let latest = null;
 
 export async function startBrowser() {
-    const args = [
-        '--disable-gpu',
-        '--disable-dev-shm-usage',
-        '--no-first-run',
-        ...(process.getuid() === 0 ? ['--no-sandbox'] : []),
-    ];
+    const args = ['--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', ...(process.getuid() === 0 ? ['--no-sandbox'] : [])];
     browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args });
 }
 
@@ -112,9 +107,7 @@ export async function test(name, run) {
     } catch (error) {
         report(name, error);
         for (const problem of problems) console.log(`# ${problem}`);
-        const text = await latest
-            ?.evaluate(() => `${location.hash}\n${document.body.innerText}`)
-            .catch(() => 'no page');
+        const text = await latest?.evaluate(() => `${location.hash}\n${document.body.innerText}`).catch(() => 'no page');
         console.log(`# the page:\n${String(text).slice(0, 3000).replace(/^/gm, '#   ')}`);
     }
     for (const context of browser.contexts()) await context.close();

@@ -6,19 +6,15 @@ export function accessibility() {
     const wrong = [];
     const visible = (node) => node.checkVisibility({ visibilityProperty: true });
     const name = (node) =>
-        (
-            node.getAttribute('aria-label') ??
-            [...(node.labels ?? [])].map((label) => label.textContent).join(' ') ??
-            ''
-        ).trim() || (['BUTTON', 'A', 'SUMMARY'].includes(node.tagName) ? node.textContent.trim() : '');
+        (node.getAttribute('aria-label') ?? [...(node.labels ?? [])].map((label) => label.textContent).join(' ') ?? '').trim() ||
+        (['BUTTON', 'A', 'SUMMARY'].includes(node.tagName) ? node.textContent.trim() : '');
     const say = (node, what) => wrong.push(`${what}: ${node.outerHTML.slice(0, 140)}`);
     for (const node of document.querySelectorAll('input, select, textarea, button, a, summary'))
         if (visible(node) && !name(node)) say(node, 'has no name');
     for (const node of document.querySelectorAll('[role=region], [role=img], nav, dialog, section'))
         if (!node.getAttribute('aria-label') && !node.getAttribute('aria-labelledby')) say(node, 'has no label');
     for (const node of document.querySelectorAll('svg'))
-        if (!node.getAttribute('aria-label') && node.getAttribute('aria-hidden') !== 'true')
-            say(node, 'is neither labelled nor hidden');
+        if (!node.getAttribute('aria-label') && node.getAttribute('aria-hidden') !== 'true') say(node, 'is neither labelled nor hidden');
     let level = 0;
     for (const node of document.querySelectorAll('h1, h2, h3, h4, h5, h6')) {
         if (!visible(node)) continue;
@@ -100,10 +96,7 @@ export function overflow() {
     const wide = [...document.querySelectorAll('main *, header *')].filter(
         (node) => node.getBoundingClientRect().right > root.clientWidth + 1 && !node.closest('.scroll, nav, pre'),
     );
-    return [
-        `the page is ${root.scrollWidth} wide in ${root.clientWidth}`,
-        ...wide.slice(0, 3).map((node) => node.outerHTML.slice(0, 140)),
-    ];
+    return [`the page is ${root.scrollWidth} wide in ${root.clientWidth}`, ...wide.slice(0, 3).map((node) => node.outerHTML.slice(0, 140))];
 }
 
 // Nothing of what others wrote became an element, a link out of the page, or ran.
@@ -116,12 +109,8 @@ export function markup() {
         wrong.push(`an element: ${node.outerHTML.slice(0, 140)}`);
     for (const node of document.querySelectorAll('a, area, form, [src], [xlink\\:href]')) {
         const target =
-            node.getAttribute('href') ??
-            node.getAttribute('src') ??
-            node.getAttribute('xlink:href') ??
-            node.getAttribute('action');
-        if (target !== null && !target.startsWith('#') && !/^[\w-]+\.(js|svg)$/.test(target))
-            wrong.push(`it leads to ${target}`);
+            node.getAttribute('href') ?? node.getAttribute('src') ?? node.getAttribute('xlink:href') ?? node.getAttribute('action');
+        if (target !== null && !target.startsWith('#') && !/^[\w-]+\.(js|svg)$/.test(target)) wrong.push(`it leads to ${target}`);
     }
     for (const node of document.querySelectorAll('*'))
         for (const { name } of node.attributes)

@@ -9,9 +9,9 @@ import { everyone } from './everyone.mjs';
 import { hooks } from './hooks.mjs';
 import { hostile } from './hostile.mjs';
 import { screenshots } from './screenshots.mjs';
-import { signing } from './signing.mjs';
+import { signing, throttled } from './signing.mjs';
 
-const parts = { signing, hooks, deliveries, activity, hostile, everyone };
+const parts = { signing, hooks, deliveries, activity, hostile, everyone, throttled };
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
 
 registerTypes('shop', 'package-created', 'package-shipped', 'order-paid');

@@ -80,13 +80,7 @@ async function listTests() {
 
 async function oneTests() {
     await test('a delivery shows the payload as it was sent, each attempt with its answer, and why', async () => {
-        const hook = seed(
-            'shown',
-            '/status/500/shown',
-            1,
-            attempts(3),
-            '{"z": 12345678901234567890, "a": [1.50, {"deep": null}]}',
-        );
+        const hook = seed('shown', '/status/500/shown', 1, attempts(3), '{"z": 12345678901234567890, "a": [1.50, {"deep": null}]}');
         await until(() => deliveriesOf(hook, 'failed') === 1, 'it has failed');
         const page = await open(`deliveries?webhook=${hook}`);
         await rows(page).getByRole('link', { name: 'shown' }).click();

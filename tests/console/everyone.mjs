@@ -163,7 +163,9 @@ async function viewTests(hook) {
         await phone.getByRole('dialog').waitFor();
         assert.deepEqual(await phone.evaluate(overflow), [], 'a dialog');
     });
+}
 
+async function colourTest() {
     await test('the colours can be chosen, and the choice is kept', async () => {
         const page = await open('event-types', { colorScheme: 'light' });
         const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -182,7 +184,8 @@ async function viewTests(hook) {
 async function manyTest() {
     await test('a thousand hooks are listed, searched and paged', async () => {
         sql(`SET ROLE many;
-             SELECT count(whisperer.create_hook('package-created', 'http://127.0.0.1:9/many/' || n, description => 'number ' || n)) FROM generate_series(1, 1000) n;
+             SELECT count(whisperer.create_hook('package-created', 'http://127.0.0.1:9/many/' || n, description => 'number ' || n))
+             FROM generate_series(1, 1000) n;
              SELECT count(whisperer.pause_hook(id)) FROM whisperer.hook WHERE owner = 'many'::regrole AND id % 10 = 0;`);
         const page = await open('hooks', { as: token_other });
         await see(page, '1,000 hooks');
@@ -204,5 +207,6 @@ export async function everyone() {
     await until(() => deliveriesOf(hook, 'failed') === 1, 'the delivery has failed');
     await keyboardTest();
     await viewTests(hook);
+    await colourTest();
     await manyTest();
 }

@@ -38,7 +38,8 @@ function prepare(port) {
         `"${role}"`,
         'hostile',
         `http://127.0.0.1:${port}/"><script>window.ran='url'</script>?q=${link}`,
-        `${attempts(1)}, description => :'evil', config => jsonb_build_object(:'evil'::text, :'template'::text, 'link', :'link'::text), filter => jsonb_build_object('name', :'evil'::text)`,
+        `${attempts(1)}, description => :'evil',
+         config => jsonb_build_object(:'evil'::text, :'template'::text, 'link', :'link'::text), filter => jsonb_build_object('name', :'evil'::text)`,
         { evil, link, template },
     );
     sql(`SET ROLE :"role"; INSERT INTO hostile VALUES (:'evil', :'evil', :'link', :'template');`, {
@@ -55,9 +56,11 @@ function writeErrors(hook) {
     sql(
         `UPDATE whisperer.delivery SET error = :'evil' WHERE hook_id = ${hook};
          UPDATE whisperer.hook_minute SET last_error = :'evil' WHERE hook_id = ${hook};
-         INSERT INTO whisperer.hook_run AS r (hook_id, circuit_reason, circuit_opened_at, circuit_retry_at, function_error, function_error_at, failing_since)
+         INSERT INTO whisperer.hook_run AS r (hook_id, circuit_reason, circuit_opened_at, circuit_retry_at, function_error,
+             function_error_at, failing_since)
          VALUES (${hook}, :'evil', now(), now() + interval '1 hour', :'evil', now(), now())
-         ON CONFLICT (hook_id) DO UPDATE SET circuit_reason = :'evil', circuit_opened_at = now(), circuit_retry_at = now() + interval '1 hour',
+         ON CONFLICT (hook_id) DO UPDATE SET circuit_reason = :'evil', circuit_opened_at = now(),
+             circuit_retry_at = now() + interval '1 hour',
              function_error = :'evil', function_error_at = now(), failing_since = now();`,
         { evil },
     );
@@ -74,10 +77,7 @@ export async function hostile() {
     const server = await startReceiver();
     const hook = prepare(server.address().port);
     await until(() => deliveriesOf(hook, 'failed') === 1, 'the hostile delivery has failed');
-    await until(
-        () => Number(sql(`SELECT count(*) FROM whisperer.hook_minute WHERE hook_id = ${hook}`)) > 0,
-        'it is counted',
-    );
+    await until(() => Number(sql(`SELECT count(*) FROM whisperer.hook_minute WHERE hook_id = ${hook}`)) > 0, 'it is counted');
     writeErrors(hook);
     const as = tokenOf(role);
 
@@ -104,11 +104,7 @@ export async function hostile() {
         const place = new URL(page.url()).hash.slice(2);
         await harmless(page, place, link, `<a href="${link}">click</a>`, '<b onclick=ran=1>');
         await page.getByRole('button', { name: 'Retry', exact: true }).click();
-        await page
-            .getByRole('region', { name: 'Answer to the retry' })
-            .or(page.locator('.block.warn'))
-            .first()
-            .waitFor();
+        await page.getByRole('region', { name: 'Answer to the retry' }).or(page.locator('.block.warn')).first().waitFor();
         assert.deepEqual(await page.evaluate(markup), []);
     });
 
@@ -129,12 +125,7 @@ export async function hostile() {
         await page.getByRole('button', { name: 'Create hook' }).click();
         await page.locator('.field-error', { hasText: '<img src=x onerror=ran=1>' }).waitFor();
         await page.goto(
-            page
-                .url()
-                .replace(
-                    /#.*/,
-                    `#/deliveries?event_type=${encodeURIComponent(evil)}&object_id=${encodeURIComponent(evil)}`,
-                ),
+            page.url().replace(/#.*/, `#/deliveries?event_type=${encodeURIComponent(evil)}&object_id=${encodeURIComponent(evil)}`),
         );
         await see(page, 'No delivery matches.');
         await page.goto(page.url().replace(/#.*/, `#/${encodeURIComponent(evil)}`));

@@ -17,29 +17,17 @@ function shipAndCreate(from, to) {
     const carriers = ['north express', 'harbour freight', 'city bikes'];
     for (let i = from; i <= to; i++) {
         const order_number = String(248398923100 + i);
-        deliver(
-            'shop',
-            'package-created',
-            JSON.stringify({ id: 60 + i, transfer_id: 49, order_number, carrier: carriers[i % 3] }),
-        );
+        deliver('shop', 'package-created', JSON.stringify({ id: 60 + i, transfer_id: 49, order_number, carrier: carriers[i % 3] }));
         deliver('shop', 'package-shipped', JSON.stringify({ id: 60 + i, order_number, weight_kg: 1.25 * i }));
     }
 }
 
 async function prepareTroubled() {
-    const partner = makeHook(
-        'shop',
-        'package-shipped',
-        url('partner', 'inbox'),
-        `${attempts(1)}, description => 'Partner inbox'`,
-    );
+    const partner = makeHook('shop', 'package-shipped', url('partner', 'inbox'), `${attempts(1)}, description => 'Partner inbox'`);
     writePast(partner, { busy: 30, failing: 0.2, bucket: 21 });
     await script(receiver_url, sink, ['status/503']);
     shipAndCreate(1, 12);
-    await until(
-        () => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${partner}`) === 'open',
-        'the circuit opens',
-    );
+    await until(() => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${partner}`) === 'open', 'the circuit opens');
 }
 
 async function prepareBilling() {

@@ -33,7 +33,7 @@ async function startProxy(path) {
     return { server, base: `http://127.0.0.1:${server.address().port}${path}console/` };
 }
 
-export async function signing() {
+async function inTests() {
     await test('a bad token is refused beside the field', async () => {
         const page = await open('', { as: null });
         await signIn(page, 'two words');
@@ -65,7 +65,9 @@ export async function signing() {
         await page.getByRole('heading', { level: 1, name: 'Event types' }).waitFor();
         await see(page, 'package-created');
     });
+}
 
+async function outTests() {
     await test('signing out forgets the token', async () => {
         const page = await open('hooks');
         await page.getByRole('link', { name: 'Event types' }).click();
@@ -98,7 +100,9 @@ export async function signing() {
         await see(page, 'Your session has ended');
         assert.equal((await stored(page)).session, '');
     });
+}
 
+async function placeTests() {
     await test('it works below a path of a reverse proxy', async () => {
         const { server, base } = await startProxy('/some/where/');
         const page = await open('event-types', { base });
@@ -121,5 +125,28 @@ export async function signing() {
         await page.goto(page.url().replace(/#.*/, '#/hooks/999999'));
         await page.getByRole('alert').waitFor();
         await see(page, 'Request');
+    });
+}
+
+export async function signing() {
+    await inTests();
+    await outTests();
+    await placeTests();
+}
+
+// The last of all: whoever tries wrong tokens has to wait, and all tests come from one address.
+export async function throttled() {
+    await test('after several wrong tokens the server asks for a pause, and gets it', async () => {
+        const page = await open('', { as: null });
+        const asked = page.getByText(/^Try again in \d+ s\.$/);
+        for (let i = 0; !(await asked.isVisible()); i++) {
+            assert.ok(i < 20, 'twenty wrong tokens are too many');
+            const answer = page.waitForResponse((response) => response.url().endsWith('/session/'));
+            await signIn(page, `what_${i}_${'y'.repeat(43)}`);
+            await answer;
+            await page.locator('.field-error:not(:empty), .block.error').first().waitFor();
+        }
+        await signIn(page, token);
+        await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
     });
 }

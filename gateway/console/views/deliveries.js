@@ -61,10 +61,7 @@ function makeFilters(query) {
 
 function valuesOf(filters) {
     return Object.fromEntries(
-        filters.map(({ name, value }) => [
-            name,
-            name.startsWith('created_date') ? fromLocalInput(value) : value.trim(),
-        ]),
+        filters.map(({ name, value }) => [name, name.startsWith('created_date') ? fromLocalInput(value) : value.trim()]),
     );
 }
 
@@ -110,7 +107,11 @@ function makeList(signal) {
             const { data } = await get('hook_events/', current, signal);
             if (current === trail.at(-1)) draw(data, said);
         } catch (error) {
-            if (error.name !== 'AbortError') replace(node, errorBox(error, () => show(said)));
+            if (error.name !== 'AbortError')
+                replace(
+                    node,
+                    errorBox(error, () => show(said)),
+                );
         }
     }
 
@@ -122,9 +123,16 @@ function makeList(signal) {
 }
 
 function makeForm(filters, { start, clear }) {
-    const form = h('form', { novalidate: true, class: 'card filter-form', role: 'search', 'aria-label': 'Filter deliveries' },
-        h('div', { class: 'fields' }, filters.map((field) => field.node)),
-        h('div', { class: 'actions' }, button('Clear', clear), h('button', { type: 'submit', class: 'button primary' }, 'Filter')));
+    const form = h(
+        'form',
+        { novalidate: true, class: 'card filter-form', role: 'search', 'aria-label': 'Filter deliveries' },
+        h(
+            'div',
+            { class: 'fields' },
+            filters.map((field) => field.node),
+        ),
+        h('div', { class: 'actions' }, button('Clear', clear), h('button', { type: 'submit', class: 'button primary' }, 'Filter')),
+    );
     form.addEventListener('submit', (event) => {
         event.preventDefault();
         if (validateAll(filters)) start();
@@ -152,6 +160,9 @@ export async function deliveriesView(page, { signal, query }) {
     }
 
     replace(page, head('Deliveries', button('Refresh', start)), makeForm(filters, { start, clear }), list.node);
-    suggestTypes(filters.find((field) => field.name === 'event_type'), signal);
+    suggestTypes(
+        filters.find((field) => field.name === 'event_type'),
+        signal,
+    );
     await start();
 }

@@ -13,10 +13,7 @@ const shown_bytes_max = 200000;
 
 function payloadCard(text) {
     if (missing(text) || text === 'null')
-        return card(
-            'Payload',
-            empty('The payload is not there any more.', 'Events are kept for the time of whisperer.retention.'),
-        );
+        return card('Payload', empty('The payload is not there any more.', 'Events are kept for the time of whisperer.retention.'));
     const body = pretty(text);
     const pre = h('pre', { tabindex: '0', role: 'region', 'aria-label': 'Payload, JSON' });
     const all = body.length <= shown_bytes_max;
@@ -61,11 +58,7 @@ function attemptsCard(item) {
         'Attempts',
         table('Attempts, the first first', attempt_columns, attempts),
         item.retry_count > attempts.length &&
-            h(
-                'p',
-                { class: 'faint' },
-                `${plural(item.retry_count, 'attempt')} were made; the first ${attempts.length} are kept.`,
-            ),
+            h('p', { class: 'faint' }, `${plural(item.retry_count, 'attempt')} were made; the first ${attempts.length} are kept.`),
     );
 }
 
@@ -105,13 +98,20 @@ function confirmForce(run) {
     confirmThen({
         title: 'Send it once more?',
         text: 'It is sent whatever its state is, with the same webhook-id: a receiver that had it before drops it.',
-        label: 'Force retry', run,
+        label: 'Force retry',
+        run,
     });
 }
 
 function contents(item, texts, result, actions) {
     return [
-        h('p', { class: 'trail' }, link('Deliveries', hashOf(['deliveries'])), ' / ', link(`hook ${item.webhook}`, hashOf(['hooks', item.webhook]))),
+        h(
+            'p',
+            { class: 'trail' },
+            link('Deliveries', hashOf(['deliveries'])),
+            ' / ',
+            link(`hook ${item.webhook}`, hashOf(['hooks', item.webhook])),
+        ),
         head(item.event_type, actions),
         h('p', {}, badge(deliveryKind(item.state), item.state), ' ', h('span', { class: 'why breakable' }, item.why)),
         result,

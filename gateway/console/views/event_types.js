@@ -81,15 +81,10 @@ export async function eventTypesView(page, { signal, query }) {
     const types = await loadTypes(signal);
     const draw = () => {
         const words = search.value.toLowerCase();
-        const found = types.filter((type) =>
-            `${type.name} ${type.description ?? ''} ${type.owner}`.toLowerCase().includes(words),
-        );
+        const found = types.filter((type) => `${type.name} ${type.description ?? ''} ${type.owner}`.toLowerCase().includes(words));
         said.textContent = plural(found.length, 'event type');
         if (types.length === 0)
-            return replace(
-                list,
-                empty('No event type is registered.', "In SQL: SELECT whisperer.register_event('package-created');"),
-            );
+            return replace(list, empty('No event type is registered.', "In SQL: SELECT whisperer.register_event('package-created');"));
         replace(
             list,
             h('ul', { class: 'plain cards' }, found.slice(0, 200).map(typeCard)),

@@ -9,21 +9,7 @@ import { members, pretty } from '../json_text.js';
 import { poll } from '../poll.js';
 import { rateCharts } from '../rate_charts.js';
 import { go, hashOf } from '../router.js';
-import {
-    badge,
-    card,
-    empty,
-    errorBox,
-    facts,
-    head,
-    link,
-    linkButton,
-    loading,
-    renew,
-    snippet,
-    tile,
-    tiles,
-} from '../ui.js';
+import { badge, card, empty, errorBox, facts, head, link, linkButton, loading, renew, snippet, tile, tiles } from '../ui.js';
 
 const refresh_ms = 5000;
 const latest = 10;
@@ -53,10 +39,7 @@ function figures(stats) {
                     stats.circuit !== 'closed' && ['Circuit', circuit(stats)],
                     stats.failing_since && ['Failing since', when(stats.failing_since)],
                     stats.last_error && ['Last error', stats.last_error],
-                    stats.function_error && [
-                        'Function error',
-                        [stats.function_error, ' at ', when(stats.function_error_at)],
-                    ],
+                    stats.function_error && ['Function error', [stats.function_error, ' at ', when(stats.function_error_at)]],
                     stats.function_timeouts > 0 && ['Time-outs in a row', count(stats.function_timeouts)],
                 ]),
             ),
@@ -66,10 +49,7 @@ function figures(stats) {
 function title(hook, stats) {
     const { kind, word } = health({ ...stats, ...hook });
     const reason = hook.state_reason && h('span', { class: 'faint breakable' }, ` ${hook.state_reason}`);
-    return [
-        h('p', { class: 'lead breakable' }, hook.target_url),
-        h('p', { role: 'status' }, badge(kind, word), reason),
-    ];
+    return [h('p', { class: 'lead breakable' }, hook.target_url), h('p', { role: 'status' }, badge(kind, word), reason)];
 }
 
 function json(texts, name, hook) {
@@ -90,8 +70,7 @@ function details(hook, texts) {
             ['Filter', json(texts, 'filter', hook) ?? 'none'],
             [
                 'Retries',
-                json(texts, 'retry_countdown_config', hook) ??
-                    'default: after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h',
+                json(texts, 'retry_countdown_config', hook) ?? 'default: after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h',
             ],
             ['Config', json(texts, 'config', hook)],
             hook.transform && ['Transform', h('code', {}, hook.transform)],

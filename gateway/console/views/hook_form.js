@@ -63,9 +63,7 @@ export async function hookFormView(page, { signal, path, query }) {
         box,
         h('div', { class: 'actions' }, cancel, submit),
     );
-    onSubmit(form, submit, Object.values(fields), box, () =>
-        id === null ? create(fields, signal) : save(id, fields, before, signal),
-    );
+    onSubmit(form, submit, Object.values(fields), box, () => (id === null ? create(fields, signal) : save(id, fields, before, signal)));
     replace(page, head(title), form);
     fields.event_type.focus();
 }

@@ -34,19 +34,13 @@ function join(hooks, stats) {
     const by_id = new Map(stats.map((row) => [row.hook_id, row]));
     const joined = hooks.map((hook) => ({ ...by_id.get(hook.id), ...hook, mine: true }));
     const known = new Set(hooks.map((hook) => hook.id));
-    const others = stats
-        .filter((row) => !known.has(row.hook_id))
-        .map((row) => ({ ...row, id: row.hook_id, mine: false }));
+    const others = stats.filter((row) => !known.has(row.hook_id)).map((row) => ({ ...row, id: row.hook_id, mine: false }));
     return { joined, others };
 }
 
 async function load(deleted, signal, progress) {
     if (deleted) {
-        const { results, complete } = await getAll(
-            'hooks/',
-            { is_active: 'false' },
-            { signal, max: hooks_max, page: progress },
-        );
+        const { results, complete } = await getAll('hooks/', { is_active: 'false' }, { signal, max: hooks_max, page: progress });
         return { rows: join(results, []).joined, complete };
     }
     const [hooks, stats] = await Promise.all([
@@ -68,8 +62,7 @@ function hookCell(hook) {
               })
             : h('span', { class: 'strong' }, name),
         h('span', { class: 'url', title: hook.target_url }, hook.target_url ?? `of ${hook.owner ?? 'another role'}`),
-        hook.description &&
-            h('span', { class: 'faint clipped', title: hook.description }, shorten(hook.description, 90)),
+        hook.description && h('span', { class: 'faint clipped', title: hook.description }, shorten(hook.description, 90)),
     ];
 }
 
@@ -123,8 +116,7 @@ function controls(query, change) {
 
 function matches(hook, words) {
     if (words.replace('#', '') === String(hook.id)) return true;
-    const text =
-        `${hook.event_type} ${hook.target_url ?? ''} ${hook.description ?? ''} ${hook.owner ?? ''}`.toLowerCase();
+    const text = `${hook.event_type} ${hook.target_url ?? ''} ${hook.description ?? ''} ${hook.owner ?? ''}`.toLowerCase();
     return words.split(/\s+/).every((word) => text.includes(word));
 }
 
@@ -162,8 +154,12 @@ export async function hooksView(page, { signal, query }) {
     const deleted = () => input.state.value === 'deleted';
     const said = h('p', { class: 'faint', role: 'status' });
     const list = h('div', {}, loading());
-    replace(page, head('Hooks', linkButton('New hook', hashOf(['hooks', 'new']), 'primary')),
-        h('div', { class: 'filters' }, input.search, input.state, input.sort, said), list);
+    replace(
+        page,
+        head('Hooks', linkButton('New hook', hashOf(['hooks', 'new']), 'primary')),
+        h('div', { class: 'filters' }, input.search, input.state, input.sort, said),
+        list,
+    );
 
     function draw() {
         if (signal.aborted) return;

@@ -34,9 +34,7 @@ function workersLine(workers) {
                 h(
                     'span',
                     { class: 'faint' },
-                    odd.length > 0
-                        ? [`worker ${worker}`, reason].filter(Boolean).join(': ')
-                        : plural(workers.length, 'worker'),
+                    odd.length > 0 ? [`worker ${worker}`, reason].filter(Boolean).join(': ') : plural(workers.length, 'worker'),
                 ),
             ),
         ),
@@ -44,8 +42,7 @@ function workersLine(workers) {
 }
 
 const sum = (rows, name) => rows.reduce((total, row) => total + (row[name] ?? 0), 0);
-const most = (rows, name) =>
-    rows.reduce((found, row) => (row[name] === null ? found : Math.max(found ?? 0, row[name])), null);
+const most = (rows, name) => rows.reduce((found, row) => (row[name] === null ? found : Math.max(found ?? 0, row[name])), null);
 
 function figures(workers, rows, now_ms) {
     const hour = totals(rows, now_ms - hour_ms);

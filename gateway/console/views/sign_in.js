@@ -52,16 +52,8 @@ export function signInView(page, { why, done }) {
             { class: 'narrow help' },
             h('summary', {}, 'Where do I get a token?'),
             h('p', {}, 'From whoever administers the database. In psql:'),
-            h(
-                'pre',
-                { class: 'snippet' },
-                "SELECT whisperer.create_api_token('your_role', 'console', now() + '30 days');",
-            ),
-            h(
-                'p',
-                {},
-                'The console then shows and does what that role may. The token is kept in this tab only, until it is closed.',
-            ),
+            h('pre', { class: 'snippet' }, "SELECT whisperer.create_api_token('your_role', 'console', now() + '30 days');"),
+            h('p', {}, 'The console then shows and does what that role may. The token is kept in this tab only, until it is closed.'),
         ),
     );
     field.focus();
