@@ -60,8 +60,11 @@ FROM whisperer.delivery d WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint
 // $3: attempts before.  A hook that is not active makes no attempt, and there is nothing to wait
 // for.
 const Statement look_at_retry[] = {Statement(R"(
-SELECT d.retry_count > $3::integer OR h.state <> 'active', json_build_object(
-    'detail', CASE WHEN d.retry_count <= $3::integer
+SELECT d.retry_count > $3::integer OR (h.state <> 'active' AND d.state = 'pending'),
+       json_build_object(
+    'detail', CASE WHEN d.retry_count <= $3::integer AND d.state <> 'pending'
+                   THEN 'still pending: the worker has not taken it up yet'
+                   WHEN d.retry_count <= $3::integer
                    THEN 'still pending: ' || whisperer.why(d.event_id, d.hook_id)
                    WHEN d.state = 'delivered' THEN 'delivered'
                    ELSE 'not delivered: ' || coalesce(d.error, d.state) END,

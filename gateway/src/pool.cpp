@@ -31,13 +31,34 @@ std::size_t Pool::open() const {
     return lent_ + idle_.size();
 }
 
-// lent_ counts from here on; whoever fails to connect gives nothing back.
+void Pool::wait_turn(std::unique_lock<std::mutex>& lock) {
+    if (lent_ < size_) {
+        lent_++;
+        return;
+    }
+    Waiter me;
+    waiting_.push_back(&me);
+    if (me.called.wait_for(lock, wait_time, [&me] { return me.has_turn; }))
+        return;
+    std::erase(waiting_, &me);
+    throw unavailable("too many requests at once", 1);
+}
+
+void Pool::end_turn() {
+    if (waiting_.empty()) {
+        lent_--;
+        return;
+    }
+    Waiter& next = *waiting_.front();
+    waiting_.pop_front();
+    next.has_turn = true;
+    next.called.notify_one();
+}
+
 Pool::Lent Pool::take() {
     {
         std::unique_lock lock(mutex_);
-        if (!given_back_.wait_for(lock, wait_time, [this] { return lent_ < size_; }))
-            throw unavailable("too many requests at once", 1);
-        lent_++;
+        wait_turn(lock);
         while (!idle_.empty()) {
             Lent database = std::move(idle_.back());
             idle_.pop_back();
@@ -45,7 +66,7 @@ Pool::Lent Pool::take() {
                 return database;
         }
         if (std::chrono::steady_clock::now() < lost_until_) {
-            lent_--;
+            end_turn();
             throw database_is_lost();
         }
     }
@@ -61,6 +82,9 @@ Pool::Lent Pool::connect() {
         note(true, lost.what());
         give_back(nullptr);
         throw database_is_lost();
+    } catch (...) {
+        give_back(nullptr);
+        throw;
     }
 }
 
@@ -74,13 +98,10 @@ void Pool::note(bool is_lost, const char* why) {
 }
 
 void Pool::give_back(Lent database) {
-    {
-        const std::lock_guard lock(mutex_);
-        lent_--;
-        if (database && database->is_usable())
-            idle_.push_back(std::move(database));
-    }
-    given_back_.notify_one();
+    const std::lock_guard lock(mutex_);
+    if (database && database->is_usable())
+        idle_.push_back(std::move(database));
+    end_turn();
 }
 
 Rows Pool::run(const Work& work) {

@@ -7,6 +7,7 @@
 #pragma once
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -31,6 +32,14 @@ class Pool {
   private:
     using Lent = std::unique_ptr<Database>;
 
+    // Who waits, first come, first served: else one could wait for ever beside many that come anew.
+    struct Waiter {
+        std::condition_variable called;
+        bool has_turn = false;
+    };
+
+    void wait_turn(std::unique_lock<std::mutex>& lock);
+    void end_turn();  // with mutex_ held
     Lent take();
     Lent connect();
     void give_back(Lent database);
@@ -39,11 +48,11 @@ class Pool {
     const std::string conninfo_;
     const std::size_t size_;
     mutable std::mutex mutex_;
-    std::condition_variable given_back_;
     // All below are guarded by mutex_.
-    std::vector<Lent> idle_;  // the one used last at the end, so that a quiet time needs few
-    std::size_t lent_ = 0;
-    bool is_lost_ = false;  // PostgreSQL could not be reached, and the log says so
+    std::deque<Waiter*> waiting_;  // each on the stack of its thread
+    std::vector<Lent> idle_;       // the one used last at the end, so that a quiet time needs few
+    std::size_t lent_ = 0;         // turns; to whom one is passed on, it counts as before
+    bool is_lost_ = false;         // PostgreSQL could not be reached, and the log says so
     std::chrono::steady_clock::time_point lost_until_{};
 };
 

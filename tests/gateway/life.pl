@@ -24,7 +24,8 @@ my $hook = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', targ
 
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'whisperer-gateway'");
 wait_for('the connections to end', sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'whisperer-gateway'") == 0 });
-is(status('/whisperer/hooks/', $token), '200', 'connections that were cut are made anew') for 1 .. 4;
+is($gateway->post("/whisperer/hooks/$hook/$_/", $token)->{status}, 200, "connections that were cut are made anew: $_") for qw(pause resume);
+is(status('/whisperer/hooks/', $token), '200', 'and again') for 1 .. 3;
 
 $node->stop('immediate');
 is(status('/whisperer/hooks/', $token), '503 later', 'a dead database is 503 and when to come again');

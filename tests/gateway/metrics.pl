@@ -6,7 +6,6 @@ use FindBin ();
 use lib $FindBin::Bin;
 use Gateway;
 use JSON::PP ();
-use List::Util qw(first);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
@@ -86,8 +85,8 @@ is(scalar keys %{ $of_stranger->{whisperer_hook_pending} // {} }, 0, 'others tho
 unlike($gateway->get('/metrics', $monitor)->{content}, qr{http://}, 'and no URL');
 
 # --- the dashboard ------------------------------------------------------------------------------
-my $file = first { -e } "$FindBin::Bin/whisperer.json", "$FindBin::Bin/../../docs/grafana/whisperer.json";
-my $dashboard = JSON::PP::decode_json(PostgreSQL::Test::Utils::slurp_file($file // die 'the dashboard is not there'));
+my $file = "$FindBin::Bin/../../docs/grafana/whisperer.json";
+my $dashboard = JSON::PP::decode_json(PostgreSQL::Test::Utils::slurp_file($file));
 my @queries;
 sub look { my ($thing) = @_; if (ref $thing eq 'HASH') { push @queries, grep { defined && !ref } @{$thing}{qw(expr query)}; look($_) for values %$thing } elsif (ref $thing eq 'ARRAY') { look($_) for @$thing } }
 look($dashboard);
