@@ -69,7 +69,9 @@ is(found("created_date__gt=$early&created_date__lt=$late"), "q$ill q$well", 'bet
 is(found("created_date=$middle"), "q$ill q$well", 'at a time');
 is(found("created_date__gte=$at{$second}&created_date__lt=$late"), "q$ill q$well", 'a plus sign that was not encoded is understood');
 is(found('created_date__lt=2001-01-01'), '', 'before a day');
-is($gateway->get("/whisperer/hook_events/?created_date__gte=$_", $token)->{status}, 400, "$_ is no time")
+# HTTP::Tiny of newer Perls ends the test over a space in a URL.
+sub encoded { return $_[0] =~ s/([^\w.:+\/-])/sprintf '%%%02X', ord $1/ger }
+is($gateway->get('/whisperer/hook_events/?created_date__gte=' . encoded($_), $token)->{status}, 400, "$_ is no time")
     for qw(yesterday now infinity 2024-13-01 2024-02-30 2024-01-01T25:00 2024-01-01T10:00:00+99:00 1/2/2024 2024), "2024-01-01T10:00Z' OR true --", '';
 
 # --- pages --------------------------------------------------------------------------------------
