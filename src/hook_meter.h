@@ -56,7 +56,7 @@ void count_entry(Meters* meters, const LedgerEntry& entry);
 // When the next step of writing is due; DT_NOEND: there is nothing to write.
 TimestampTz meters_due_at(const Meters* meters);
 
-// In a writing transaction.
+// In a writing transaction: a step.
 void write_meters(Meters* meters);
 
 }  // namespace whisperer::pg

@@ -210,6 +210,9 @@ void write(const Writes& what) {
 }
 
 void write_results(TimestampTz now) {
+    // There is nothing left to write to.
+    if (turn.page_end == PageEnd::Gone)
+        return;
     Writes what = {};
     what.batch = batch_is_due(now);
     what.bookmark = bookmark_is_due(&worker->bookmark, worker->tracker, now);
@@ -394,11 +397,14 @@ void finish() {
     drain();
     SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
     write_whole_batch();
-    Writes last = {};
-    last.bookmark = bookmark_is_behind(&worker->bookmark, worker->tracker);
-    last.meters = meters_due_at(&worker->ledger->meters) < DT_NOEND;
-    if (last.bookmark || last.meters)
-        write(last);
+    Writes bookmark = {};
+    bookmark.bookmark = true;
+    if (bookmark_is_behind(&worker->bookmark, worker->tracker))
+        write(bookmark);
+    Writes meters = {};
+    meters.meters = true;
+    while (meters_due_at(&worker->ledger->meters) < DT_NOEND)
+        write(meters);
 }
 
 }  // namespace

@@ -54,6 +54,15 @@ record('bad', 1);
 shows($good, $totals, '30|0|30|0|0', 'and with another number of workers');
 shows($bad, 'failed_attempts_total, failed_total', '8|4', 'whichever has the hook');
 
+# More hooks than a step writes; the last steps are made at the end.
+sql("SELECT whisperer.register_event('many'); SELECT count(whisperer.create_hook('many', '$base/ok/many/' || g)) FROM generate_series(1, 70) g");
+record('many', 1);
+wait_for('all of them', sub { sql("SELECT sum(delivered_total) FROM whisperer.hook_stats WHERE event_type = 'many'") eq '70' });
+pass('many hooks are written step by step');
+record('many', 1);
+$node->restart;
+is(sql("SELECT sum(delivered_total) FROM whisperer.hook_stats WHERE event_type = 'many'"), '140', 'a worker that ends writes all');
+
 # One row a minute, and a day of them.
 is(sql("SELECT count(*) <= 1 + extract(epoch FROM now() - min(minute)) / 60 FROM whisperer.hook_minute WHERE hook_id = $good"), 't', 'a minute has one row');
 sql("INSERT INTO whisperer.hook_minute SELECT $good, date_trunc('minute', now()) - d, 1, 0, 0, '{1}', 1, 0, 0, 100 FROM unnest('{1 day 2 minutes,23 hours,2 days}'::interval[]) d");
