@@ -55,6 +55,11 @@ RESET ROLE;
 REVOKE USAGE ON SCHEMA whisperer FROM regress_token_bob; DROP ROLE regress_token_bob;
 SELECT whisperer.api_token_role(:'orphan') AS of_a_dropped_role;
 SELECT whisperer.api_token_role(:'token');
+SELECT failure('SELECT whisperer.create_api_token(987654321::regrole, ''nobody'')');
+-- Where nothing may be written the use is not noted, and the client let in all the same.
+UPDATE whisperer.api_token_record SET last_used_at = NULL WHERE description = 'subscriber''s script';
+BEGIN READ ONLY; SELECT whisperer.api_token_role(:'token') AS read_only; COMMIT;
+SELECT last_used_at FROM whisperer.api_token WHERE description = 'subscriber''s script';
 
 -- Carried to another database it rests until resume() makes it this one's.
 UPDATE whisperer.api_token_record SET incarnation = incarnation + 1, role = 0 WHERE description = 'subscriber''s script';

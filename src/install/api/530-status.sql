@@ -18,13 +18,13 @@ CREATE FUNCTION whisperer.queued_events(OUT xid xid8, OUT id uuid)
 BEGIN ATOMIC
     SELECT o.xid, o.id FROM whisperer.unread_events() o LIMIT 1000;
 END;
-COMMENT ON FUNCTION whisperer.queued_events() IS 'the keys of the first thousand events of unread_events';
+COMMENT ON FUNCTION whisperer.queued_events() IS 'the keys of a thousand of unread_events';
 
 CREATE VIEW whisperer.event_queue WITH (security_invoker = true) AS
 SELECT o.id AS event_id, o.event_type, o.object_id, o.created_at
 FROM whisperer.queued_events() q JOIN whisperer.outbox o ON o.xid = q.xid AND o.id = q.id;
 COMMENT ON VIEW whisperer.event_queue IS
-    'events that are recorded and not yet handed to their hooks: of the thousand oldest those that one may see';
+    'events that are recorded and not yet handed to their hooks: of a thousand of them those that one may see';
 
 -- At least one row, so that "nothing runs" has a reason.
 CREATE FUNCTION whisperer.status_rows(

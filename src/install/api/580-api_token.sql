@@ -34,6 +34,9 @@ BEGIN
     SELECT r.oid, r.rolname, sha256(convert_to(random, 'UTF8')), create_api_token_as.description, create_api_token_as.expires_at
     FROM pg_roles r WHERE r.oid = create_api_token_as.role_name
     RETURNING id INTO made;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'role "%" does not exist', create_api_token_as.role_name USING ERRCODE = 'undefined_object';
+    END IF;
     RETURN format('what_%s_%s', made, random);
 END;
 $$;
@@ -41,7 +44,7 @@ $$;
 CREATE FUNCTION whisperer.create_api_token(role_name regrole, description text, expires_at timestamptz DEFAULT NULL)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) IS
-    'a token with which an HTTP client acts as the role; shown this once; 42501 unless you are a member of the role, 22023 for a time in the past';
+    'a token with which an HTTP client acts as the role; shown this once; 42501 unless you are a member of the role, 42704 for one that does not exist, 22023 for a time in the past';
 
 CREATE FUNCTION whisperer.revoke_api_token_as(caller oid, id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -79,9 +82,11 @@ BEGIN
     END IF;
     SELECT r.rolname INTO held_by FROM pg_roles r
     WHERE r.oid = found.role AND pg_has_role(caller, r.oid, 'MEMBER');
-    IF held_by IS NOT NULL AND NOT pg_is_in_recovery()
+    -- Nobody who holds the row, and no read-only server, keeps a client from being let in.
+    IF held_by IS NOT NULL AND NOT current_setting('transaction_read_only')::boolean
        AND coalesce(found.last_used_at < clock_timestamp() - interval '1 minute', true) THEN
-        UPDATE whisperer.api_token_record t SET last_used_at = clock_timestamp() WHERE t.id = found.id;
+        UPDATE whisperer.api_token_record t SET last_used_at = clock_timestamp()
+        WHERE t.id IN (SELECT r.id FROM whisperer.api_token_record r WHERE r.id = found.id FOR UPDATE SKIP LOCKED);
     END IF;
     RETURN held_by;
 END;
