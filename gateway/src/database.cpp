@@ -21,7 +21,8 @@ const char* const session_settings =
     "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '15s'; SET lock_timeout = "
     "'10s'; "
     "SET idle_in_transaction_session_timeout = '30s'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; "
-    "SET IntervalStyle = 'postgres'; SET client_min_messages = 'error'; SET jit = off";
+    "SET IntervalStyle = 'postgres'; SET default_transaction_isolation = 'read committed'; "
+    "SET client_min_messages = 'error'; SET jit = off";
 
 const Statement take_role(
     "SELECT set_config('role', $1, true), set_config('plan_cache_mode', $2, true)");
