@@ -3,6 +3,8 @@ EXTENSION = whisperer
 EXTVERSION = 1.1
 # The release before it, whose update script is made here.
 PREVIOUS = 1.0
+# Tables that it lacks: an update makes them as an installation does.
+NEW_TABLES = src/install/schema/090-hook_minute.sql src/install/schema/095-api_token.sql
 MODULE_big = whisperer
 
 SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard worker/*.cpp))
@@ -35,10 +37,10 @@ endif
 whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
 	cat src/install/header.sql $(FRAGMENTS) > $@.tmp && mv $@.tmp $@
 
-# An update changes the tables by its delta and then runs the fragments of the API once more.  What they
+# An update changes the tables by its delta, makes the new ones, and then runs the fragments of the API once more.  What they
 # replace is the extension's own, or PostgreSQL refuses (since 14.5).
 $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/install/update_header.sql
-	{ cat src/install/update_header.sql $< && \
+	{ cat src/install/update_header.sql $< $(NEW_TABLES) && \
 	  sed -E 's/^CREATE (FUNCTION|PROCEDURE|VIEW|TRIGGER) /CREATE OR REPLACE \1 /' $(sort $(wildcard src/install/api/*.sql)); \
 	} > $@.tmp && mv $@.tmp $@
 
