@@ -62,8 +62,9 @@ BEGIN READ ONLY; SELECT whisperer.api_token_role(:'token') AS read_only; COMMIT;
 SELECT last_used_at FROM whisperer.api_token WHERE description = 'subscriber''s script';
 
 -- Carried to another database it rests until resume() makes it this one's.
-UPDATE whisperer.api_token_record SET incarnation = incarnation + 1, role = 0 WHERE description = 'subscriber''s script';
+UPDATE whisperer.api_token_record SET incarnation = incarnation + 1 WHERE description = 'subscriber''s script';
 SELECT whisperer.api_token_role(:'token') AS carried;
+UPDATE whisperer.api_token_record SET role = 0 WHERE description = 'subscriber''s script';
 SELECT whisperer.resume();
 SELECT whisperer.api_token_role(:'token') AS adopted;
 
