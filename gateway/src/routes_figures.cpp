@@ -29,7 +29,7 @@ FROM whisperer.hook_stats s
 WHERE ($1::bigint IS NULL OR s.hook_id = $1) AND ($2::bigint IS NULL OR s.hook_id > $2)
 ORDER BY s.hook_id LIMIT $3::integer)";
 
-// Of several hooks the counts by response time are added first, so that the percentiles are exact.
+// Of several hooks the counts by response time are added first: percentiles cannot be.
 const char* const delivery_rate = R"(
 WITH r AS MATERIALIZED (
     SELECT minute, delivered, failed_attempts, failed, response_times FROM whisperer.delivery_rate
