@@ -27,22 +27,23 @@ constexpr int drain_margin_ms = 100;
 // PostgreSQL waits 5 s for us when the database is dropped.
 constexpr int drain_max_ms = 2000;
 constexpr int64 drain_step_ms = 50;
+// Nobody's lock may hold up a shutdown.
+constexpr int stop_lock_timeout_ms = 1000;
 constexpr int64 status_interval_us = 100000;
 
 // Null until the process has found its database and its extension.
 Worker* worker = nullptr;
 volatile sig_atomic_t stop_pending = false;
-volatile sig_atomic_t in_transaction = false;
 bool stopping = false;
 
-// Between transactions the loop ends in order; inside one PostgreSQL's own way gets us out of a
-// lock that is waited for.
+// The loop ends in order after the transaction that is open.  Out of a lock's queue PostgreSQL's
+// own way gets us at once, and later a time-out; waitLock is set before ProcSleep reads it.
 void on_sigterm(SIGNAL_ARGS) {
     stop_pending = true;
-    if (in_transaction)
+    if (worker == nullptr || MyProc->waitLock != nullptr)
         die(postgres_signal_arg);
-    else
-        SetLatch(MyLatch);
+    LockTimeout = stop_lock_timeout_ms;
+    SetLatch(MyLatch);
 }
 
 struct Turn {
@@ -79,10 +80,8 @@ void read() {
         turn.completed_before = pg_transactions_completed();
         turn.ticket_looked = pg_atomic_read_u64(&worker->slot->ticket);
     }
-    in_transaction = true;
     bool was_open = worker->reader.is_open;
     turn.page_end = read_page(worker);
-    in_transaction = false;
     if (turn.page_end == PageEnd::Gone)
         stop_pending = true;
     // The window was opened before this look, so its end does not reach what was just committed.
@@ -93,9 +92,7 @@ void read() {
 void read_retries(TimestampTz now) {
     if (worker->hooks->next_due_at > now || worker->hooks->delivery_paused || !has_credit(worker))
         return;
-    in_transaction = true;
     read_due(worker);
-    in_transaction = false;
 }
 
 void note_circuits() {
@@ -172,7 +169,6 @@ struct Writes {
 };
 
 void write(const Writes& what) {
-    in_transaction = true;
     begin_transaction("writing the ledger");
     worker->ledger->has_operators = worker->hooks->has_operators;
     if (what.batch)
@@ -192,7 +188,6 @@ void write(const Writes& what) {
         write_meters(&worker->ledger->meters);
     hold_at("before-ledger-commit");
     commit_transaction();
-    in_transaction = false;
     if (what.bookmark)
         hold_at("after-bookmark");
     if (worker->take_over.at_end)
@@ -255,14 +250,12 @@ void look_back(TimestampTz now) {
     if (!carried && !requests && !retention)
         return;
     write_whole_batch();
-    in_transaction = true;
     if (requests)
         carry_out_requests(worker);
     else if (carried)
         read_carried(worker);
     else
         look_after_retention(worker);
-    in_transaction = false;
     write_whole_batch();
 }
 
@@ -390,12 +383,12 @@ void drain() {
     }
 }
 
-// What is known by now need not be done again.  Nobody's lock may hold up a shutdown.
+// What is known by now need not be done again.
 void finish() {
     stop_retention(worker);
     stop_helper(worker);
     drain();
-    SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+    LockTimeout = stop_lock_timeout_ms;
     write_whole_batch();
     Writes bookmark = {};
     bookmark.bookmark = true;
@@ -442,9 +435,7 @@ void whisperer_worker_main(Datum slot_number) {
     pqsignal(SIGTERM, on_sigterm);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
-    in_transaction = true;
     worker = set_up_worker(DatumGetInt32(slot_number));
-    in_transaction = false;
     if (worker) {
         MemoryContextSwitchTo(worker->step);
         loop();

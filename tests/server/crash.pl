@@ -1,5 +1,5 @@
 # Crashes: of the worker in the middle of a delivery, and of the server right after a POST of a
-# transaction that was committed asynchronously.
+# transaction that was committed asynchronously.  And the end of a worker in its middle.
 use strict;
 use warnings;
 use Test::More;
@@ -59,6 +59,17 @@ wait_for('the repetition', sub { received()->{3000} == 2 });
 my @ids = map { Whisperer::Receiver::header($_, 'webhook-id') } grep { $_->{body} =~ /"id":3000}/ } $receiver->requests;
 is($ids[0], $ids[1], 'a crash between POST and ledger: sent again with the same webhook-id');
 wait_idle($node);
+
+# Told to end in a transaction: it commits, and nothing is sent again.
+hold($node, 'before-ledger-commit');
+$node->safe_psql('postgres', 'INSERT INTO item VALUES (3500)');
+wait_held($node, 'before-ledger-commit');
+my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'held at before-ledger-commit'");
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+release_hold($node);
+wait_for('another worker', sub { worker_pid($node) != $pid });
+wait_idle($node);
+is(received()->{3500}, 1, 'a worker that is told to end in a transaction ends after it');
 
 # synchronous_commit = off: visible before it is durable.  What was posted must survive.
 for my $round (1 .. 3) {

@@ -204,15 +204,16 @@ sql("SELECT pg_terminate_backend($worker)");
 wait_for('another worker', sub { worker_pid($node) != $worker });
 wait_for('one loop, not two', sub { sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'whisperer helper'") == 1 });
 pass('so does the end of the worker');
-# In the middle of a transaction it leaves without farewell.
+# Out of a lock's queue it leaves without farewell.
 my $helper = wait_for('the loop', sub { sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'whisperer helper' AND state = 'active'") });
-hold($node, 'after-page-snapshot');
-record('good', 'held');
-wait_held($node, 'after-page-snapshot');
-sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'held at after-page-snapshot'");
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE whisperer.delivery IN SHARE MODE');
+record('good', 'waits');
+my $waiting = wait_for('the worker to wait', sub { sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'whisperer worker' AND wait_event_type = 'Lock'") });
+sql("SELECT pg_terminate_backend($waiting)");
 wait_for('the helper to go', sub { sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $helper") == 0 });
+$locker->quit;
 pass('also one that is sudden');
-release_hold($node);
 wait_for('the loop', sub { helpers() == 1 });
 $node->stop('fast');
 pass('and a fast shutdown');
