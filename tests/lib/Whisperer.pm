@@ -15,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle hold wait_held release_hold worker_pid);
+our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle hold wait_held release_hold worker_pid kill_worker);
 
 our $wait_s = $ENV{WHISPERER_TEST_WAIT_S} // 60;
 my @receivers;
@@ -62,6 +62,15 @@ sub worker_pid {
             "SELECT pid FROM whisperer.status WHERE state = 'running' AND pid IS NOT NULL");
         return $pid;
     });
+}
+
+# kill -9, and the server has recovered.  It still answers in the moment before it notices.
+sub kill_worker {
+    my ($node, $pid) = @_;
+    my $seen = -s $node->logfile;
+    kill 'KILL', $pid;
+    wait_for('the crash', sub { substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $seen) =~ /terminated; reinitializing/ });
+    wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
 }
 
 # Makes the worker wait at an injection point.

@@ -118,8 +118,7 @@ wait_held($target, 'after-ledger');
 is($target->safe_psql('restored', 'SELECT count(*) FROM whisperer.hook_run WHERE taken_over IS NOT NULL'), 0,
     'not yet taken over');
 $target->safe_psql('restored', 'CREATE TABLE flushes_what_the_ledger_has_so_far ()');
-kill 'KILL', $target->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'held at after-ledger'");
-wait_for('the server', sub { ($target->psql('postgres', 'SELECT 1'))[0] == 0 });
+kill_worker($target, $target->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'held at after-ledger'"));
 release_hold($target);
 wait_idle($target, 'restored');
 

@@ -22,16 +22,11 @@ sub received {
     return \%times;
 }
 
-sub server_is_up {
-    return eval { $node->safe_psql('postgres', 'SELECT 1'); 1 };
-}
-
 $node->safe_psql('postgres', 'INSERT INTO item SELECT generate_series(1, 2000)');
 wait_for('some results', sub { $node->safe_psql('postgres', 'SELECT count(*) FROM whisperer.delivery') > 0 });
 $node->safe_psql('postgres', 'CREATE TABLE flushes_what_the_ledger_has_so_far ()');
 my $killed_at = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
-kill 'KILL', worker_pid($node);
-wait_for('the server', \&server_is_up);
+kill_worker($node, worker_pid($node));
 wait_for('all deliveries', sub {
     (eval { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") } // '') eq '2000';
 });
@@ -52,8 +47,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery"), 2000
 hold($node, 'after-post');
 $node->safe_psql('postgres', 'INSERT INTO item VALUES (3000)');
 wait_held($node, 'after-post');
-kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'held at after-post'");
-wait_for('the server', \&server_is_up);
+kill_worker($node, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'held at after-post'"));
 release_hold($node);
 wait_for('the repetition', sub { received()->{3000} == 2 });
 my @ids = map { Whisperer::Receiver::header($_, 'webhook-id') } grep { $_->{body} =~ /"id":3000}/ } $receiver->requests;

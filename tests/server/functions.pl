@@ -13,7 +13,6 @@ sub sql { return $node->safe_psql('postgres', shift) }
 sub record { return sql(qq(SELECT whisperer.deliver_event('$_[0]', '{"note": "$_[1]"}'))) }
 sub state_of { return sql("SELECT state, retry_count FROM whisperer.delivery WHERE event_id = '$_[0]'" . ($_[1] ? " AND hook_id = $_[1]" : '')) }
 sub wait_state { my ($what, $event, $state, $hook) = @_; wait_for($what, sub { state_of($event, $hook) =~ /^$state\|/ }) }
-sub server_is_up { return ($node->psql('postgres', 'SELECT 1'))[0] == 0 }
 
 # Kills the worker at a point; delivery goes on after the server has recovered.
 sub kill_worker_at {
@@ -24,8 +23,7 @@ sub kill_worker_at {
     # The ledger is written with synchronous_commit = off.
     my $written = sql('SELECT pg_current_wal_insert_lsn()');
     wait_for('the WAL to be flushed', sub { sql("SELECT pg_current_wal_flush_lsn() >= '$written'") eq 't' });
-    kill 'KILL', sql("SELECT pid FROM pg_stat_activity WHERE query = 'held at $point'");
-    wait_for('the server', \&server_is_up);
+    kill_worker($node, sql("SELECT pid FROM pg_stat_activity WHERE query = 'held at $point'"));
     release_hold($node);
 }
 

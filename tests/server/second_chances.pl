@@ -134,8 +134,7 @@ sub kill_in_the_middle {
     wait_held($node, 'after-ledger');
     sql('CREATE TABLE IF NOT EXISTS flushed (); DROP TABLE flushed');
     $killed_at = sql('SELECT clock_timestamp()');
-    kill 'KILL', sql("SELECT pid FROM pg_stat_activity WHERE query = 'held at after-ledger'");
-    wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
+    kill_worker($node, sql("SELECT pid FROM pg_stat_activity WHERE query = 'held at after-ledger'"));
     release_hold($node);
     wait_idle($node);
     return $count;
