@@ -47,15 +47,17 @@ sub new_token {
     return $node->safe_psql('postgres', "SELECT whisperer.create_api_token('$name', 'test'$more)");
 }
 
-# options: arguments; user: of the database; shell: commands before.
+# options: arguments; user: of the database; shell: commands before; environment: in place of what says where
+# the database is.
 sub new_gateway {
     my ($node, %options) = @_;
     my $program = $ENV{WHISPERER_GATEWAY} or die 'WHISPERER_GATEWAY does not say where the gateway is';
     my $folder = PostgreSQL::Test::Utils::tempdir('gateway_' . ++$count);
     my $user = $options{user} // 'gateway';
     my $self = bless { out => "$folder/out", log => "$folder/log", address => '127.0.0.1' }, __PACKAGE__;
-    my @command = ($program, '--database', $node->connstr('postgres') . " user=$user",
+    my @command = ($program, $options{environment} ? () : ('--database', $node->connstr('postgres') . " user=$user"),
         '--listen', '127.0.0.1:0', @{ $options{options} // [] });
+    local %ENV = (%ENV, %{ $options{environment} // {} });
     @command = ('sh', '-c', "$options{shell}; exec \"\$\@\"", 'sh', @command) if $options{shell};
     PostgreSQL::Test::Utils::append_to_file($_, '') for @{$self}{qw(out log)};
     $self->{pid} = fork // die "cannot fork: $!";

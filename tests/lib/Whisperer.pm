@@ -117,11 +117,13 @@ sub new_receiver {
 }
 
 # A receiver that is fast: it answers 204, below /gone/ 410, and logs the path and webhook-id of each request.
+# server: the configuration of another one, from its port.
 sub new_nginx {
-    my ($name) = @_;
+    my ($name, $server) = @_;
     my $folder = PostgreSQL::Test::Utils::tempdir("nginx_$name");
     my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
     my $self = bless { log => "$folder/log", port => $port, scheme => 'http' }, 'Whisperer::Receiver';
+    $server //= sub { "server { listen 127.0.0.1:$_[0]; location / { return 204; } location /gone/ { return 410; } }" };
     PostgreSQL::Test::Utils::append_to_file("$folder/conf", <<"CONF");
 worker_processes 1; daemon off; pid $folder/pid; error_log $folder/error.log;
 events { worker_connections 1024; }
@@ -130,17 +132,16 @@ http {
     access_log $folder/log ids buffer=64k flush=200ms;
     keepalive_requests 100000000; client_body_temp_path $folder; proxy_temp_path $folder;
     fastcgi_temp_path $folder; uwsgi_temp_path $folder; scgi_temp_path $folder;
-    server {
-        listen 127.0.0.1:$port;
-        location / { return 204; }
-        location /gone/ { return 410; }
-    }
+    @{[ $server->($port) ]}
 }
 CONF
     my $program = (grep { -x } '/usr/sbin/nginx', map { "$_/nginx" } split /:/, $ENV{PATH})[0] or die 'nginx is missing';
     $self->{process} = IPC::Run::start([ $program, '-c', "$folder/conf", '-p', $folder ], '<', \undef, '>', "$folder/out", '2>', "$folder/err");
-    wait_for('nginx', sub { -s "$folder/pid" });
     push @receivers, $self;
+    wait_for('nginx', sub {
+        die 'nginx: ' . PostgreSQL::Test::Utils::slurp_file("$folder/err") unless $self->{process}->pumpable || -s "$folder/pid";
+        return -s "$folder/pid";
+    });
     return $self;
 }
 
