@@ -13,10 +13,16 @@ RETURN EXISTS (SELECT FROM pg_roles r WHERE r.oid = role);
 COMMENT ON FUNCTION whisperer.role_exists(oid) IS
     'false: the role was dropped; a hook of it gets nothing until reassign_owned';
 
+CREATE FUNCTION whisperer.extension_owner() RETURNS oid
+    LANGUAGE sql STABLE
+RETURN (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer');
+COMMENT ON FUNCTION whisperer.extension_owner() IS 'who stands in for an owner that does not exist here';
+
+-- Without a query of its own it is inlined; may() would plan it anew at each call.
 CREATE FUNCTION whisperer.event_type_owner(event_type whisperer.event_type) RETURNS oid
     LANGUAGE sql STABLE
 RETURN coalesce(whisperer.living_role((event_type).owner, (event_type).owner_name, (event_type).incarnation),
-                (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer'));
+                whisperer.extension_owner());
 COMMENT ON FUNCTION whisperer.event_type_owner(whisperer.event_type) IS
     'whose an event type is; one whose owner does not exist here is the extension owner''s';
 

@@ -24,7 +24,7 @@ FROM whisperer.hook_minute m
 JOIN whisperer.hook_definition h ON h.id = m.hook_id
 WHERE m.minute > now() - interval '24 hours'
   AND (pg_has_role(coalesce(whisperer.living_role(h.owner, h.owner_name, h.incarnation),
-                            (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer')), 'MEMBER')
+                            whisperer.extension_owner()), 'MEMBER')
        OR pg_has_role('pg_read_all_stats', 'USAGE'));
 COMMENT ON COLUMN whisperer.delivery_rate.response_times IS
     'counts by response time, as in hook_minute: of several rows add them element by element, and ask response_time_at';

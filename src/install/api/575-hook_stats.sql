@@ -29,7 +29,7 @@ SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END 
        coalesce(s.response_us_total, 0) * interval '1 microsecond' AS response_time_total
 FROM whisperer.hook_definition h
 CROSS JOIN LATERAL (
-    SELECT o.owner, pg_has_role(coalesce(o.owner, (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer')), 'MEMBER') AS is_mine
+    SELECT o.owner, pg_has_role(coalesce(o.owner, whisperer.extension_owner()), 'MEMBER') AS is_mine
     FROM (SELECT whisperer.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner) AS o) AS m
 LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
 CROSS JOIN LATERAL (

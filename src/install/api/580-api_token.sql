@@ -4,7 +4,7 @@ CREATE VIEW whisperer.api_token WITH (security_barrier = true) AS
 SELECT t.id, r.role, t.description, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
 FROM whisperer.api_token_record t
 CROSS JOIN LATERAL (SELECT whisperer.living_role(t.role, t.role_name, t.incarnation)::regrole AS role) AS r
-WHERE pg_has_role(coalesce(r.role, (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer')), 'MEMBER');
+WHERE pg_has_role(coalesce(r.role, whisperer.extension_owner()), 'MEMBER');
 COMMENT ON VIEW whisperer.api_token IS
     'the tokens of your roles for the HTTP gateway, without what they are; last_used_at to the minute';
 
