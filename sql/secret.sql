@@ -24,6 +24,11 @@ SELECT whisperer.masked_headers(id) FROM unnest(ARRAY[:text, :unsigned, :key]) i
 SELECT whisperer.rotate_secret(:unsigned, whisperer.make_signing_key()) ~ '^whsk_' AS rotated;
 SELECT whisperer.hook_public_key(:unsigned) ~ '^whpk_[A-Za-z0-9+/]{43}=$' AS public;
 
+-- One that comes by INSERT has none until then.
+INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-paid', 'https://example.com/plain') RETURNING id AS plain \gset
+SELECT whisperer.hook_secret(:plain) IS NULL AS was_unsigned, whisperer.rotate_secret(:plain) AS made \gset
+SELECT :'was_unsigned' AS was_unsigned, whisperer.hook_secret(:plain) = :'made' AS signed;
+
 -- null leaves as it is, {} removes.
 SELECT whisperer.update_hook(:text, '{"secret_key": "newer"}');
 SELECT whisperer.masked_headers(:text);
@@ -51,7 +56,7 @@ ANALYZE whisperer.secret;
 SELECT attname FROM pg_statistic JOIN pg_attribute ON attrelid = starelid AND attnum = staattnum
 WHERE starelid = 'whisperer.secret'::regclass ORDER BY 1;
 
-DELETE FROM whisperer.secret WHERE hook_id IN (:text, :unsigned, :key);
+DELETE FROM whisperer.secret WHERE hook_id IN (:text, :unsigned, :key, :plain);
 UPDATE whisperer.hook_definition SET is_active = false;
 DELETE FROM whisperer.hook_definition;
 REVOKE USAGE ON SCHEMA whisperer FROM regress_ann, regress_bob;

@@ -48,6 +48,14 @@ record_events() { # event type, number [, payload, an expression over g]
     sql -c "SELECT count(whisperer.deliver_event('$1', ${3:-$payload})) FROM generate_series(1, $2) g" >/dev/null
 }
 
+# Processor time of all our processes; schedstat has it in nanoseconds.
+our_ms() {
+    local pid
+    for pid in $(db=postgres value -c "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'whisperer%'"); do
+        cat "/proc/$pid/schedstat"
+    done | awk '{sum += $1} END {printf "%.2f", sum / 1e6}'
+}
+
 delivered() { value -c 'SELECT coalesce(sum(delivered), 0) FROM whisperer.status'; }
 
 # Records while delivery is paused, resumes, and prints deliveries per second until the ledger has them all.

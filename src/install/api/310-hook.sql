@@ -35,7 +35,7 @@ SELECT h.id,
        h.since, h.incarnation, h.created_at, h.modified_at
 FROM whisperer.hook_definition h;
 COMMENT ON VIEW whisperer.hook IS
-    'subscriptions; INSERT and UPDATE obey the same checks as create_hook and update_hook';
+    'subscriptions; INSERT and UPDATE obey the same checks as create_hook and update_hook; a hook that comes by INSERT is unsigned until rotate_secret';
 COMMENT ON COLUMN whisperer.hook.state IS
     'active, paused (deliveries wait), disabled (by 410, failures or time-outs; deliveries wait), deleted';
 COMMENT ON COLUMN whisperer.hook.since IS

@@ -75,12 +75,14 @@ BEGIN
         RAISE EXCEPTION 'overlap must be a positive interval'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    UPDATE whisperer.secret s
-    SET secret_key = whisperer.seal_secret(s.hook_id, 'secret_key', secret),
+    -- A hook that came by INSERT has none yet.
+    INSERT INTO whisperer.secret AS s (hook_id, secret_key)
+    VALUES (rotate_secret_as.hook_id, whisperer.seal_secret(rotate_secret_as.hook_id, 'secret_key', secret))
+    ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE
+    SET secret_key = excluded.secret_key,
         previous_secret_key = whisperer.seal_secret(s.hook_id, 'previous_secret_key',
             nullif(whisperer.open_secret(s.hook_id, 'secret_key', s.secret_key), '')),
-        previous_expires_at = now() + overlap
-    WHERE s.hook_id = rotate_secret_as.hook_id;
+        previous_expires_at = now() + overlap;
     RETURN secret;
 END;
 $$;

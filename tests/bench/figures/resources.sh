@@ -22,14 +22,6 @@ measure_idle() {
     drop_database idle
 }
 
-# Processor time of all our processes; schedstat has it in nanoseconds.
-our_ms() {
-    local pid
-    for pid in $(db=postgres value -c "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'whisperer%'"); do
-        cat "/proc/$pid/schedstat"
-    done | awk '{sum += $1} END {printf "%.2f", sum / 1e6}'
-}
-
 # A receiver that never answers; as many requests as the worker takes wait for it.
 measure_memory() {
     local size count mb queued
