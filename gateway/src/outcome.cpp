@@ -51,29 +51,43 @@ SELECT coalesce(d.state <> 'pending', false), json_build_object(
 FROM whisperer.hook h LEFT JOIN whisperer.delivery d ON d.hook_id = h.id AND d.event_id = $2::uuid
 WHERE h.id = $1::bigint)")};
 
-// $1: event, $2: hook, $3: body.  The count of attempts before, to know the next one by.
+// $1: event, $2: hook, $3: body.  What to know the retry's own attempt by: the count of attempts
+// before it, and the time.
 const Statement queue_retry[] = {Statement(R"(
-SELECT d.retry_count,
+SELECT d.retry_count, clock_timestamp(),
        whisperer.retry(d.event_id, d.hook_id, coalesce(($3::jsonb->>'force')::boolean, false))
 FROM whisperer.delivery d WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)")};
 
-// $3: attempts before.  A hook that is not active makes no attempt, and there is nothing to wait
-// for.
+// $3: attempts before, $4: when it was asked for.  An attempt that was under way then comes to its
+// end first; only then does the worker take the retry up, and round_start becomes the count of
+// attempts at that moment.  So the retry's own attempt is one after round_start that began later
+// than $4.  What has ended since without an attempt shows by modified_at alone.  A hook that is not
+// active makes no attempt, and there is nothing to wait for.  A slow attempt is counted before it
+// has ended, and has no time in request_datetimes until then.
 const Statement look_at_retry[] = {Statement(R"(
-SELECT d.retry_count > $3::integer OR (h.state <> 'active' AND d.state = 'pending'),
-       json_build_object(
-    'detail', CASE WHEN d.retry_count <= $3::integer AND d.state <> 'pending'
+SELECT l.is_tried OR l.is_given_up OR l.is_held, json_build_object(
+    'detail', CASE WHEN l.is_tried AND d.state = 'delivered' THEN 'delivered'
+                   WHEN l.is_tried THEN 'not delivered: ' || coalesce(d.error, 'the attempt failed')
+                   WHEN l.is_given_up THEN 'not delivered: ' || coalesce(d.error, d.state)
+                   WHEN d.state <> 'pending'
                    THEN 'still pending: the worker has not taken it up yet'
-                   WHEN d.retry_count <= $3::integer
-                   THEN 'still pending: ' || whisperer.why(d.event_id, d.hook_id)
-                   WHEN d.state = 'delivered' THEN 'delivered'
-                   ELSE 'not delivered: ' || coalesce(d.error, d.state) END,
-    'response_status', CASE WHEN d.retry_count > $3::integer THEN d.response_http_status END,
-    'response_content', CASE WHEN d.retry_count > $3::integer THEN d.response_content END,
-    'response_time',
-    CASE WHEN d.retry_count > $3::integer THEN extract(epoch FROM d.response_time) END,
-    'delivered', d.retry_count > $3::integer AND d.state = 'delivered')
-FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id
+                   WHEN l.is_under_way
+                   THEN format('still pending: attempt %s is under way', d.retry_count)
+                   ELSE 'still pending: ' || whisperer.why(d.event_id, d.hook_id) END,
+    'response_status', CASE WHEN l.is_tried THEN d.response_http_status END,
+    'response_content', CASE WHEN l.is_tried THEN d.response_content END,
+    'response_time', CASE WHEN l.is_tried THEN extract(epoch FROM d.response_time) END,
+    'delivered', l.is_tried AND d.state = 'delivered')
+FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id, LATERAL (SELECT
+    d.round_start >= $3::integer AND d.retry_count > d.round_start
+        AND coalesce(d.request_datetimes[cardinality(d.request_datetimes)] >= $4::timestamptz,
+                     false) AS is_tried,
+    d.state IN ('failed', 'cancelled') AND d.modified_at >= $4::timestamptz
+        AND (h.state = 'deleted' OR d.round_start >= $3::integer AND d.retry_count = d.round_start)
+        AS is_given_up,
+    d.retry_count > cardinality(d.request_datetimes) AND d.error IS NULL
+        AND d.next_attempt_at > clock_timestamp() AS is_under_way,
+    h.state <> 'active' AND d.state = 'pending' AS is_held) AS l
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)")};
 
 }  // namespace
@@ -88,7 +102,8 @@ Answer retry(Call& call) {
     const Rows queued = call.run(queue_retry);
     if (queued.count() == 0)
         throw not_found("there is no such delivery");
-    const Value with[] = {call.values[0], call.values[1], std::string(queued.text(0, 0))};
+    const Value with[] = {call.values[0], call.values[1], std::string(queued.text(0, 0)),
+                          std::string(queued.text(0, 1))};
     return {200, wait_for(call, look_at_retry, with, retry_time), "application/json", {}};
 }
 

@@ -112,6 +112,26 @@ is(get("hook_events/$third-$slow/")->{json}{retry_count}, 2, 'which shows');
 $gateway->post("/whisperer/hooks/$ill/pause/", $token);
 $again = retry("$first-$ill");
 like($again->{json}{detail}, qr/^still pending: .*paused/, 'of a paused hook it says so');
+
+# An attempt that is under way when the retry is asked for is not what comes of it.
+$receiver->control({ path => '/busy', steps => [ 'status/500', 'delay/1500/502', 'ok' ] });
+my $busy = hook(event_type => 'b', target_url => $receiver->url('/busy'), filter => { name => 's' },
+    retry_countdown_config => { choice => 'schedule', kwargs => { seconds => [ 1, 1000 ] } });
+$node->safe_psql('postgres', q(ALTER SYSTEM SET whisperer.request_timeout = '60s'; SELECT pg_reload_conf()));
+my $fourth = record('b', 's');
+sub arrivals { my ($path) = @_; return scalar(my @all = $receiver->requests($path)) }
+wait_for('the second attempt', sub { arrivals('/busy') == 2 });
+$again = retry("$fourth-$busy", { force => $true });
+is_deeply([ @{ $again->{json} }{qw(response_status delivered detail)} ], [ 200, $true, 'delivered' ], 'a retry during an attempt tells of the one after it');
+is(arrivals('/busy'), 3, 'which was made');
+$receiver->control({ path => '/busy', steps => [ 'status/500', 'hang' ] });
+my $fifth = record('b', 's');
+wait_for('another second attempt', sub { arrivals('/busy') == 5 });
+$again = retry("$fifth-$busy", { force => $true });
+is_deeply([ @{ $again->{json} }{qw(response_status response_content response_time delivered)} ], [ undef, undef, undef, JSON::PP::false ], 'when the time is up there is no answer');
+is($again->{json}{detail}, 'still pending: attempt 2 is under way', 'and it is said why');
+$gateway->request('DELETE', "/whisperer/hooks/$busy/", token => $token);
+
 is(retry("$_")->{status}, 404, "no delivery: $_") for "$third-99", 'f' x 32 . "-$well", 'x';
 is(retry("$first-$well", { force => 'yes' })->{status}, 400, 'force is true or false');
 
@@ -139,6 +159,7 @@ is(total("?hook=$well", 'delivered'), $stats->{delivered_total}, 'by the minute'
 cmp_ok(total('?hours=1', 'delivered'), '>', total("?hook=$well&hours=1", 'delivered'), 'of all together');
 cmp_ok(total('', 'failed_attempts'), '>=', 5, 'with what failed');
 is(get("delivery_rate/?hours=$_")->{status}, 400, "not $_ hours") for 0, 25, 'x';
-is(get('status/')->{json}{results}[0]{state}, 'running', 'and the worker');
+wait_for('a running worker', sub { get('status/')->{json}{results}[0]{state} eq 'running' });
+pass('and the worker');
 
 done_testing();
