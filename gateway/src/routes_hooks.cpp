@@ -63,8 +63,11 @@ WHERE ($1::text IS NULL OR h.target_url = $1) AND ($2::text IS NULL OR h.event_t
   AND ($4 IS NULL OR h.state = $4) AND ($5::bigint IS NULL OR h.id < $5)
 ORDER BY h.id DESC LIMIT $6::integer)";
 
+// Recovering an empty range queues nothing and checks all that the real call checks: so a dry run
+// is refused when that would be.
 const char* const recover = R"(
-SELECT json_build_object('count', CASE WHEN g.dry_run THEN (
+SELECT json_build_object('count', CASE WHEN g.dry_run THEN
+       whisperer.recover(h.id, g.since, least(g.since, g.until)) + (
            SELECT count(*) FROM whisperer.delivery d WHERE d.hook_id = h.id AND d.state = 'failed'
               AND d.event_id >= whisperer.event_id_bound(g.since)
               AND d.event_id < whisperer.event_id_bound(g.until))

@@ -143,5 +143,19 @@ is_deeply(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $t
 for ([ {}, 'since' ], [ { since => 'yesterday' }, 'since' ], [ { since => '2024-02-30' }, 'since' ], [ { since => $since, until => '2000-01-01' }, 'since' ], [ { since => $since, dry_run => 1 }, 'dry_run' ]) {
     is(join(' ', keys %{ act('POST', "$second->{id}/replay/", $_->[0])->{json}{errors} }), $_->[1], 'refused: ' . JSON::PP->new->canonical->encode($_->[0]));
 }
+for my $action (qw(recover replay)) {
+    for ([ { since => $since, until => '2000-01-01' }, '400 since and until must be a range of time' ], [ { since => '2999-01-01' }, '400 since and until must be a range of time' ]) {
+        my ($json, $expected) = @$_;
+        for my $more ({}, { dry_run => $true }) {
+            my $answer = act('POST', "$second->{id}/$action/", { %$json, %$more });
+            is("$answer->{status} $answer->{json}{message} " . join(' ', keys %{ $answer->{json}{errors} // {} }), "$expected since", "$action refuses " . JSON::PP->new->canonical->encode({ %$json, %$more }));
+        }
+    }
+    is(act('POST', "$third->{id}/$action/", { since => $since, %$_ })->{status}, 406, "$action of a deleted hook") for {}, { dry_run => $true };
+}
+act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/500/y'), retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 1 }, max_retries => 0 } });
+record(4);
+is(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $true })->{json}{count}, 1, 'what failed is counted') for 1 .. 2;
+is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.request WHERE kind = 'recover'"), 0, 'and left alone');
 
 done_testing();
