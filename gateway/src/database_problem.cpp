@@ -59,6 +59,25 @@ Problem invalid(const DatabaseError& error, const Route& route) {
     return problem;
 }
 
+// What is wrong with a hook by its owner's rights; with anything else no more is said.
+Problem forbidden(const DatabaseError& error, const Route& route) {
+    Problem problem{403, "forbidden", "you may not do that"};
+    const auto of_field = [&](std::string_view field, std::string_view in_message,
+                              const char* why) {
+        if (!takes(route, field) || error.message.find(in_message) == std::string::npos)
+            return;
+        problem.message = why;
+        problem.errors[std::string(field)].emplace_back(why);
+    };
+    of_field("event_type", "to subscribe to event type",
+             "you may not subscribe to this event type");
+    of_field("transform", "may not execute transform function", "you may not use this function");
+    of_field("callback", "may not execute callback function", "you may not use this function");
+    of_field("retry_countdown_config", "may not execute countdown function",
+             "you may not use this function");
+    return problem;
+}
+
 bool speaks_sql(std::string_view hint) {
     for (const std::string_view word : {"whisperer.", "SELECT", "=>", "CREATE ", "CALL "})
         if (hint.find(word) != std::string_view::npos)
@@ -85,7 +104,7 @@ Problem problem_of(const DatabaseError& error, const Route& route, const std::st
     else if (state == "55000")
         problem = {406, "not_acceptable", error.message};
     else if (state == "42501")
-        return {403, "forbidden", "you may not do that"};
+        return forbidden(error, route);
     else if (state == "57014" || state == "55P03")
         return unavailable("the request took too long", 5);
     else if (kind == "53" || kind == "57" || kind == "40")

@@ -95,7 +95,9 @@ FROM (SELECT $2::jsonb AS b) AS given)";
 // there is no index by type, and a type may have had no event for a long time.
 const char* const registry = R"(
 SELECT json_build_object('name', t.name, 'description', t.description,
-                         'owner', pg_get_userbyid(whisperer.event_type_owner(t.whole)), 'sample', (
+                         'owner', pg_get_userbyid(whisperer.event_type_owner(t.whole)),
+                         'may_subscribe', whisperer.may(quote_ident(current_user)::regrole::oid,
+                                                        t.name, 'subscribe'), 'sample', (
            SELECT o.data FROM whisperer.outbox o
            WHERE o.event_type = t.name AND o.xid >= (greatest(
                pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8

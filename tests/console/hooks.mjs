@@ -69,6 +69,25 @@ async function createTests() {
     });
 }
 
+async function othersTypesTest() {
+    await test('an event type of others is shown, and not offered', async () => {
+        sql("SELECT whisperer.register_event('others-thing')");
+        const page = await open('event-types');
+        const card = page.locator('.type').filter({ has: page.getByRole('heading', { name: 'others-thing' }) });
+        await card.getByText('Not yours to subscribe to').waitFor();
+        assert.equal(await card.getByRole('link', { name: /^Subscribe/ }).count(), 0);
+        await page.goto(page.url().replace(/#.*/, '#/hooks/new'));
+        await field(page, 'event_type').waitFor();
+        const offered = await page.locator('datalist option').evaluateAll((options) => options.map((option) => option.value));
+        assert.ok(offered.includes('package-created') && !offered.includes('others-thing'), offered.join(' '));
+        await field(page, 'event_type').fill('others-thing');
+        await field(page, 'target_url').fill(`${receiver_url}/ok/others`);
+        await submit(page, 'Create hook');
+        await until(async () => /you may not subscribe/i.test(await errorOf(page, 'event_type')), 'the refusal is beside the field');
+        sql("SELECT whisperer.unregister_event('others-thing')");
+    });
+}
+
 async function createdTest() {
     await test('a hook is created, and its secret shown once', async () => {
         const page = await open('event-types');
@@ -222,6 +241,7 @@ async function listTests() {
 export async function hooks() {
     await createTests();
     await createdTest();
+    await othersTypesTest();
     await changeTests();
     await endTests();
     await listTests();

@@ -62,6 +62,7 @@ is_deeply([ map { $_->{name} } @{ $gateway->all('/whisperer/hooks/registry/?limi
 my ($paid, undef, $unseen) = @{ $gateway->all('/whisperer/hooks/registry/', $token) };
 is_deeply([ @{$paid}{qw(description owner)}, $paid->{sample} ], [ 'an event', $node->safe_psql('postgres', 'SELECT current_user'), { n => 1 } ], 'with a sample');
 is($unseen->{sample}, undef, 'of what one may see');
+is(join(' ', map { $_->{may_subscribe} ? 1 : 0 } @{ $gateway->all('/whisperer/hooks/registry/', $token) }), '1 1 0', 'and whether one may');
 
 # --- changed ------------------------------------------------------------------------------------
 my $changed = act('PATCH', "$hook->{id}/", { filter => undef, description => 'new' })->{json};
@@ -96,7 +97,15 @@ for ([ {}, 'event_type target_url' ], [ { %new, event_type => undef }, 'event_ty
 }
 my $twice = act('POST', '', { %all, secret_key => 'x' });
 is("$twice->{status} $twice->{json}{code}", '406 duplicate', 'a second one for the same');
-is(act('POST', '', { event_type => 'secret-thing', target_url => $receiver->url('/ok') })->{status}, 403, 'one that the role may not subscribe to');
+for ([ POST => '', { event_type => 'secret-thing', target_url => $receiver->url('/ok') } ], [ PATCH => "$second->{id}/", { event_type => 'secret-thing' } ]) {
+    my $answer = act(@$_);
+    is_deeply([ $answer->{status}, @{ $answer->{json} }{qw(code message errors)} ], [ 403, 'forbidden', 'you may not subscribe to this event type', { event_type => ['you may not subscribe to this event type'] } ],
+        "$_->[0] of one that the role may not subscribe to");
+    unlike($answer->{content}, qr/whisperer\.|=>|permission denied/, 'in words');
+}
+$node->safe_psql('postgres', 'CREATE FUNCTION public.closed(json) RETURNS json LANGUAGE sql RETURN $1; REVOKE EXECUTE ON FUNCTION public.closed FROM PUBLIC');
+my $closed = act('POST', '', { event_type => 'order-sent', target_url => $receiver->url('/ok/9'), transform => 'public.closed' });
+is_deeply([ $closed->{status}, $closed->{json}{errors} ], [ 403, { transform => ['you may not use this function'] } ], 'nor a function that it may not use');
 is(act('PATCH', "$second->{id}/", { event_type => 'order-paid', target_url => $all{target_url} })->{status}, 406, 'nor can it become the same');
 is(act('PATCH', "$second->{id}/", { target_url => undef })->{status}, 400, 'a target must stay');
 for (qw(0 -1 9223372036854775808 99999999999999999999999999 1.5 abc %00 1%00 ' %27 +1 1e3)) {

@@ -8,7 +8,7 @@ import { hashOf } from '../router.js';
 
 const types_max = 2000;
 
-// {name, description, owner, sample}; the sample as the JSON that it is, null if there is none.
+// {name, description, owner, may_subscribe, sample}; the sample as the JSON that it is, null if there is none.
 async function loadTypes(signal) {
     const types = [];
     for (let query = new URLSearchParams({ limit: 200 }); query && types.length < types_max;) {
@@ -51,9 +51,11 @@ function typeCard(type) {
                 link('Deliveries', hashOf(['deliveries'], { event_type: type.name }), {
                     'aria-label': `Deliveries of ${type.name}`,
                 }),
-                link('Subscribe', hashOf(['hooks', 'new'], { event_type: type.name }), {
-                    'aria-label': `Subscribe to ${type.name}`,
-                }),
+                type.may_subscribe
+                    ? link('Subscribe', hashOf(['hooks', 'new'], { event_type: type.name }), {
+                          'aria-label': `Subscribe to ${type.name}`,
+                      })
+                    : h('span', { class: 'faint' }, 'Not yours to subscribe to'),
             ),
         ),
         type.description && h('p', { class: 'breakable' }, type.description),

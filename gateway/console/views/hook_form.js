@@ -18,7 +18,7 @@ async function loadHook(id, signal) {
 async function typeNames(signal) {
     try {
         const { results } = await getAll('hooks/registry/', {}, { signal, max: 1000 });
-        return results.map((type) => type.name);
+        return results.filter((type) => type.may_subscribe).map((type) => type.name);
     } catch (error) {
         if (error.name === 'AbortError' || error.status === 401) throw error;
         return [];
