@@ -18,6 +18,8 @@ sub put_in { my ($text, %places) = @_; for my $from (keys %places) { $text =~ s/
 my $node = new_node('operator');
 my ($roles, $tokens) = blocks('sql');
 $node->safe_psql('postgres', $roles);
+is($node->safe_psql('postgres', "SELECT string_agg(setting, ' ' ORDER BY setting) FROM pg_db_role_setting s, unnest(s.setconfig) AS setting WHERE s.setrole = 'gateway'::regrole"),
+    'log_parameter_max_length=0 log_parameter_max_length_on_error=0', 'what the gateway sends stays out of the log');
 my ($create, $list) = split /(?<=;).*\n/, $tokens;
 my $token = $node->safe_psql('postgres', $create);
 like($token, qr/^\S{20,}$/, 'a token');
