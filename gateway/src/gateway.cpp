@@ -20,6 +20,24 @@ std::vector<std::string> labels_of(const std::vector<Route>& routes) {
     return labels;
 }
 
+// Who was refused may lack what every role of a token needs.  A client learns nothing of it.
+void note_missing_right(Pool& pool, const std::string& role, const std::string& request_id) {
+    static const Statement look[] = {Statement(R"(
+SELECT has_schema_privilege(r.oid, n.oid, 'USAGE') FROM pg_roles r, pg_namespace n
+WHERE r.rolname = $1 AND n.nspname = 'whisperer')")};
+    const Value values[] = {role};
+    try {
+        const Rows rows = pool.run({.is_repeatable = true, .statements = look, .values = values});
+        if (rows.count() == 1 && rows.text(0, 0) == "f")
+            log_event("a right is missing", "role " + role + " lacks USAGE on schema whisperer",
+                      request_id);
+    } catch (const DatabaseError& error) {
+        log_event("rights cannot be looked up", error.sqlstate + ": " + error.message, request_id);
+    } catch (const Problem&) {
+        // The pool has said why.
+    }
+}
+
 }  // namespace
 
 Rows Call::run(std::span<const Statement> statements, std::span<const Value> with) const {
@@ -119,9 +137,13 @@ Gateway::Outcome Gateway::outcome_of(Request& request, const std::string& client
     } catch (const DatabaseError& error) {
         if (error.is_of_role && (error.sqlstate == "42501" || error.sqlstate == "22023")) {
             authentication_.forget(request);
+            log_event("a right is missing", "role " + outcome.role + ": " + error.message,
+                      request.id);
             outcome.answer =
                 answer_of({401, "unauthorized", "a valid token is needed"}, request.id);
         } else {
+            if (error.sqlstate == "42501")
+                note_missing_right(pool_, outcome.role, request.id);
             outcome.answer = answer_of(problem_of(error, *route, request.id), request.id);
         }
     } catch (const std::exception& error) {

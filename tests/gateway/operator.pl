@@ -60,4 +60,27 @@ like(answer('/whisperer/session/', 'wrong', '127.0.0.2'), qr{^HTTP/1.1 401 }, 'a
 like(answer('/whisperer/session/', 'wrong', '127.0.0.2'), qr{^HTTP/1.1 429 }, 'waits after some tries');
 like(answer('/whisperer/session/', 'wrong', '127.0.0.3'), qr{^HTTP/1.1 401 }, 'for which no other client has to wait');
 
+# --- when it does not work -------------------------------------------------------------------------------
+sub logged { my ($detail) = @_; return scalar grep { ($_->{detail} // '') eq $detail } $gateway->log_lines }
+my %said = (no_member => "is unknown or has ended, or its role is not granted to the gateway's role", no_usage => 'role no_usage lacks USAGE on schema whisperer');
+like($page, qr/\Q@{[ $said{no_member} ]}\E/, 'the page knows what the log says');
+like($page, qr/\Q@{[ $said{no_usage} =~ s{no_usage}{operator}r ]}\E/, 'of both mistakes');
+$node->safe_psql('postgres', 'CREATE ROLE no_member; GRANT USAGE ON SCHEMA whisperer TO no_member; CREATE ROLE no_usage; GRANT no_usage TO gateway');
+my %token = map { $_ => new_token($node, $_) } qw(no_member no_usage);
+my ($id) = $token{no_member} =~ /^what_(\d+)_/;
+is($gateway->get('/whisperer/hooks/', $token{no_member})->{status}, 401, 'a role that is not granted to the gateway');
+is(logged("token $id $said{no_member}"), 1, 'is a line in its log');
+my $forbidden = $gateway->get('/whisperer/hooks/', $token{no_usage});
+is("$forbidden->{status} $forbidden->{json}{message}", '403 you may not do that', 'a role without USAGE');
+is(logged($said{no_usage}), 1, 'is one, too');
+$node->safe_psql('postgres', 'GRANT no_member TO gateway; GRANT USAGE ON SCHEMA whisperer TO no_usage');
+is($gateway->get('/whisperer/hooks/', $_)->{status}, 200, 'and both work when that is mended') for values %token;
+$node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA whisperer TO no_usage; REVOKE no_usage FROM gateway');
+is($gateway->get('/whisperer/hooks/', $token{no_usage})->{status}, 401, 'a role that was taken away');
+is(scalar(grep { ($_->{detail} // '') =~ /^role no_usage: permission denied to set role/ } $gateway->log_lines), 1, 'is one, too');
+my $long = '{"description": "' . 'x' x 1_100_000 . '"}';
+my $request = "POST /whisperer/hooks/ HTTP/1.1\r\nHost: hooks.example.com\r\nAuthorization: Token $token\r\nContent-Type: application/json\r\nContent-Length: " . length($long) . "\r\nConnection: close\r\n\r\n$long";
+IPC::Run::run([ qw(openssl s_client -quiet -connect), "127.0.0.1:$nginx->{port}" ], '<', \$request, '>', \my $refused, '2>', \my $ignored);
+like($refused, qr{^HTTP/1.1 413 .*"body_too_large"}s, 'of a body that is too long one hears from the gateway');
+
 done_testing();
