@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "encoding.h"
+
 namespace whisperer::gateway {
 
 namespace {
@@ -51,7 +53,21 @@ void put(const Answer& answer, httplib::Response& response) {
         response.set_header(name, value);
     if (!answer.body.empty())
         response.set_content(answer.body, answer.content_type);
+    // httplib compresses by the type; a cache must not give one client what was made for another.
+    if (!answer.body.empty() || answer.status == 304)
+        response.set_header("Vary", "Accept-Encoding");
 }
+
+#ifdef CPPHTTPLIB_BROTLI_SUPPORT
+constexpr bool has_brotli = true;
+#else
+constexpr bool has_brotli = false;
+#endif
+#ifdef CPPHTTPLIB_ZLIB_SUPPORT
+constexpr bool has_gzip = true;
+#else
+constexpr bool has_gzip = false;
+#endif
 
 // Newer versions close after every error, whatever they were told.
 bool says_close(std::string_view bytes) {
@@ -91,8 +107,9 @@ class Codec::Server : public httplib::Server {
 
     Reply reply(Head head, bool last) {
         request_ = &head.request;
+        // httplib looks for names of codings in it, and knows no weights: it gets the chosen one.
         MemoryStream stream(head.request_line + "\r\nAccept-Encoding: " +
-                            (head.accept_encoding.empty() ? "identity" : head.accept_encoding) +
+                            std::string(encoding_for(head.accept_encoding, has_brotli, has_gzip)) +
                             "\r\n\r\n");
         bool closes = false;
         process(*this, stream, last || head.closes, closes);

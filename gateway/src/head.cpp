@@ -78,18 +78,22 @@ class HeadReader {
             throw Problem{411, "length_required",
                           "a body must come with its Content-Length, not in chunks"};
         else if (name == "connection")
-            connection_ += std::string(connection_.empty() ? "" : ",") + std::string(value);
+            append(connection_, value);
         else if (name == "expect")
             head_.expects_continue = to_lower(value) == "100-continue";
         else if (name == "host")
             hosts_++;
         else if (name == "accept-encoding")
-            head_.accept_encoding = value;
+            append(head_.accept_encoding, value);
         else if (name == "x-forwarded-for")
-            head_.request.forwarded_for +=
-                std::string(head_.request.forwarded_for.empty() ? "" : ",") + std::string(value);
+            append(head_.request.forwarded_for, value);
         else
             read_once(name, value);
+    }
+
+    // A list may come in several headers.
+    static void append(std::string& list, std::string_view value) {
+        list.append(list.empty() ? "" : ",").append(value);
     }
 
     // Headers of which a second one would leave open which counts.

@@ -45,7 +45,8 @@ bool has_tag(std::string_view if_none_match, std::string_view tag) {
 
 Answer file_answer(const Request& request, const Asset& file) {
     Answer answer;
-    answer.headers = {{"ETag", std::string(file.tag)}, {"Cache-Control", "no-cache"}};
+    // Weak, for the bytes depend on the coding.
+    answer.headers = {{"ETag", "W/" + std::string(file.tag)}, {"Cache-Control", "no-cache"}};
     if (has_tag(request.if_none_match, file.tag)) {
         answer.status = 304;
         return answer;

@@ -75,6 +75,21 @@ my %expected = ('x-content-type-options' => 'nosniff', 'referrer-policy' => 'no-
     'content-security-policy' => "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
 is($page->{headers}{$_}, $expected{$_}, "with $_") for sort keys %expected;
 is($gateway->request('GET', '/console/', headers => { 'If-None-Match' => $page->{headers}{etag} })->{status}, 304, 'which a browser keeps');
+is($gateway->request('GET', '/console/', headers => { 'If-None-Match' => $page->{headers}{etag} })->{headers}{vary}, 'Accept-Encoding', 'for one coding alone');
+like($page->{headers}{etag}, qr{^W/"}, 'whose tag is weak, for the bytes depend on it');
+
+# --- codings ------------------------------------------------------------------------------------
+for ([ undef, '' ], [ '', '' ], [ 'identity', '' ], [ 'gzip', 'gzip' ], [ 'br', 'br' ], [ 'gzip, br', 'br' ], [ 'gzip, br;q=0', 'gzip' ], [ 'gzip;q=0, br;q=0', '' ], [ 'gzip;q=0.9, br;q=0.8', 'gzip' ],
+    [ 'br;q=0.001', 'br' ], [ 'gzip ; Q=0.000', '' ], [ '*', 'br' ], [ '*;q=0', '' ], [ 'br;q=0, *', 'gzip' ], [ 'identity, gzip;q=0.5', '' ], [ 'X-GZIP', 'gzip' ], [ 'brotli, gzipped, zstd, compress', '' ],
+    [ 'gzip;q=2, br;q=x', '' ], [ 'br;level=1', '' ], [ ',,;q=1,', '' ])
+{
+    my ($accepted, $expected) = @$_;
+    my $answer = $gateway->raw("GET /whisperer/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" . (defined $accepted ? "Accept-Encoding: $accepted\r\n" : '') . "\r\n");
+    my %got = map { /^(Content-Encoding|Vary): (.*)\r$/mg } $answer =~ /^(.*?\r\n)\r\n/s;
+    is(join('|', $got{'Content-Encoding'} // '', $got{Vary} // ''), "$expected|Accept-Encoding", 'coding for ' . ($accepted // 'nothing'));
+}
+like($gateway->raw("GET /whisperer/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: br;q=0\r\nAccept-Encoding: gzip\r\n\r\n"), qr/^Content-Encoding: gzip\r$/m, 'also in two headers');
+is($gateway->get('/whisperer/session/', $token)->{headers}{vary}, 'Accept-Encoding', 'what is not a file may be encoded, too');
 is($gateway->get('/console')->{headers}{location}, 'console/', 'and finds without the slash');
 my $mine = $gateway->request('GET', '/healthz', headers => { 'X-Request-Id' => 'mine-1.2_3' });
 is($mine->{headers}{'x-request-id'}, 'mine-1.2_3', 'an X-Request-Id is kept');
