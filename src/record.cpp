@@ -182,6 +182,8 @@ bool may_publish(Oid role, const char* event_type, bool* registered) {
         Oid types[] = {OIDOID, TEXTOID};
         Datum values[] = {ObjectIdGetDatum(role), CStringGetTextDatum(event_type)};
         UserContext saved = enter_owner(owner);
+        // The statement's may be older than the change that was just heard of.
+        PushActiveSnapshot(GetLatestSnapshot());
         SPI_connect();
         if (SPI_execute_with_args("SELECT whisperer.may($1, t.name, 'publish') FROM "
                                   "whisperer.event_type t WHERE t.name OPERATOR(pg_catalog.=) $2",
@@ -194,6 +196,7 @@ bool may_publish(Oid role, const char* event_type, bool* registered) {
                                                             SPI_tuptable->tupdesc, 1, &is_null)) &&
                                  !is_null);
         SPI_finish();
+        PopActiveSnapshot();
         leave_owner(saved);
         last.role = role;
         strlcpy(last.event_type, event_type, sizeof last.event_type);
