@@ -3,7 +3,8 @@
 // The trigger must not do it: the second writer would wait for the first one's commit.  The worker
 // can, but must not wait either, for somebody may hold the same name in an open transaction.  Where
 // tables of several owners record the type it is nobody's, until one of them is a member of the
-// others or a superuser registers it: its owner would see the events of all.
+// others or a superuser registers it: its owner would see the events of all.  So it is where the
+// name was another role's before.
 #include "boundary.h"
 #include "transaction.h"
 #include "worker.h"
@@ -25,6 +26,8 @@ void insert_type(void* argument) {
         "FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = to_regclass($2) "
         "AND NOT EXISTS (SELECT FROM whisperer.capture_triggers($1) t JOIN pg_class o "
         "ON o.oid = t.relation WHERE NOT pg_has_role(c.relowner, o.relowner, 'MEMBER')) "
+        "AND NOT EXISTS (SELECT FROM whisperer.event_type_claim k WHERE k.event_type = $1 "
+        "AND NOT pg_has_role(c.relowner, whisperer.claim_owner(k), 'MEMBER')) "
         "ON CONFLICT (name) DO NOTHING",
         lengthof(types), types, values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)

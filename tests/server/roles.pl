@@ -53,6 +53,20 @@ wait_for('the registration', sub {
     sql("SELECT owner::regrole FROM whisperer.event_type WHERE name = 'thing-made'") eq 'ann';
 });
 pass('it is registered when one owner is left');
+# A name that was ann's, whose events are in the log: eve would read them.
+sql("DROP TABLE ann.thing; SELECT whisperer.unregister_event('thing-made')");
+sql(<<'SQL');
+SET ROLE eve;
+CREATE TABLE eve.thing (n text);
+CREATE TRIGGER thing AFTER INSERT ON eve.thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-made');
+INSERT INTO eve.thing VALUES ('eves-4');
+SQL
+wait_idle($node);
+is(received('/ok/eve'), 'eves eves-2 eves-3 eves-4', 'her own are delivered to her');
+is(sql("SELECT count(*) FROM whisperer.event_type WHERE name = 'thing-made'"), 0, 'but the worker does not register the name of another');
+like(error_of("SET ROLE eve; SELECT whisperer.register_event('thing-made')"), qr/^42501/, 'nor can she');
+is(sql("SET ROLE eve; SELECT count(*) FROM whisperer.outbox WHERE data->>'n' ~ 'ann'"), 0, 'so she does not see what was recorded under it');
+sql("DROP TABLE eve.thing");
 
 # --- an owner that is dropped ---------------------------------------------------------------------------
 # It owns a type and hooks for it; one has something to be tried again.

@@ -1,5 +1,12 @@
 -- Event types are made here, or by the worker when a trigger recorded one that nobody had made.
 
+CREATE FUNCTION whisperer.claim_owner(claim whisperer.event_type_claim) RETURNS oid
+    LANGUAGE sql STABLE
+RETURN coalesce(whisperer.living_role((claim).owner, (claim).owner_name, (claim).incarnation),
+                whisperer.extension_owner());
+COMMENT ON FUNCTION whisperer.claim_owner(whisperer.event_type_claim) IS
+    'whose the name of an event type is; the extension owner''s if that role does not exist here';
+
 CREATE FUNCTION whisperer.register_event_as(caller oid, event_type text, description text)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -25,6 +32,19 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege', DETAIL = format('Used by %s.', used_by),
                   HINT = 'The owner of the table can register it and call whisperer.allow.';
     END IF;
+    -- ON CONFLICT also meets what is newer than the snapshot of a REPEATABLE READ transaction, and fails.
+    INSERT INTO whisperer.event_type_claim AS c (event_type, owner, owner_name)
+    SELECT register_event_as.event_type, r.oid, r.rolname FROM pg_roles r WHERE r.oid = caller
+    ON CONFLICT ON CONSTRAINT event_type_claim_pkey DO UPDATE
+    SET owner = excluded.owner, owner_name = excluded.owner_name, incarnation = excluded.incarnation
+    WHERE pg_has_role(caller, whisperer.claim_owner(c), 'MEMBER')
+       OR NOT EXISTS (SELECT FROM whisperer.outbox o WHERE o.event_type = register_event_as.event_type);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'event type "%" was somebody else''s, whose events are still in the log', register_event_as.event_type
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Choose another name, ask its former owner or a superuser to register it, or wait for whisperer.retention.';
+    END IF;
+    DELETE FROM whisperer.event_type_privilege p WHERE p.event_type = register_event_as.event_type;
     INSERT INTO whisperer.event_type AS t (name, owner, owner_name, description)
     SELECT register_event_as.event_type, r.oid, r.rolname, register_event_as.description
     FROM pg_roles r WHERE r.oid = caller;
@@ -40,7 +60,7 @@ $$;
 CREATE FUNCTION whisperer.register_event(event_type text, description text DEFAULT NULL)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.register_event(text, text) IS
-    'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one, or one that a table of somebody else records';
+    'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one, one that a table of somebody else records, or one that was somebody else''s while events of his are in the log';
 
 COMMENT ON TABLE whisperer.event_type IS
     'what may be recorded and subscribed to; owner_name is for a dump, where oids mean nothing';

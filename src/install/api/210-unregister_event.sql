@@ -18,17 +18,17 @@ CREATE FUNCTION whisperer.unregister_event_as(caller oid, event_type text)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    owner oid;
+    type_owner oid;
     used_by text;
 BEGIN
-    SELECT whisperer.event_type_owner(t) INTO owner FROM whisperer.event_type t
+    SELECT whisperer.event_type_owner(t) INTO type_owner FROM whisperer.event_type t
     WHERE t.name = unregister_event_as.event_type FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', unregister_event_as.event_type
             USING ERRCODE = 'undefined_object',
                   HINT = 'SELECT name FROM whisperer.event_type shows what is.';
     END IF;
-    IF NOT pg_has_role(caller, owner, 'MEMBER') THEN
+    IF NOT pg_has_role(caller, type_owner, 'MEMBER') THEN
         RAISE EXCEPTION 'must be owner of event type "%"', unregister_event_as.event_type
             USING ERRCODE = 'insufficient_privilege';
     END IF;
@@ -43,6 +43,11 @@ BEGIN
             USING ERRCODE = 'object_in_use', DETAIL = format('Used by %s.', used_by),
                   HINT = 'Delete the hooks and drop the triggers first.';
     END IF;
+    INSERT INTO whisperer.event_type_claim AS c (event_type, owner, owner_name)
+    SELECT unregister_event_as.event_type, r.oid, r.rolname FROM pg_roles r
+    WHERE r.oid = type_owner
+    ON CONFLICT ON CONSTRAINT event_type_claim_pkey DO UPDATE
+    SET owner = excluded.owner, owner_name = excluded.owner_name, incarnation = excluded.incarnation;
     DELETE FROM whisperer.event_type_privilege p WHERE p.event_type = unregister_event_as.event_type;
     DELETE FROM whisperer.event_type t WHERE t.name = unregister_event_as.event_type;
 END;
@@ -51,4 +56,4 @@ $$;
 CREATE FUNCTION whisperer.unregister_event(event_type text)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.unregister_event(text) IS
-    'removes an event type; 55006 while an active hook or a capture trigger names it, 42704 if unknown, 42501 if it is another''s';
+    'removes an event type, whose events that no worker has read yet go to nobody; 55006 while an active hook or a capture trigger names it, 42704 if unknown, 42501 if it is another''s';

@@ -11,7 +11,8 @@ BEGIN
         RAISE EXCEPTION 'unknown privilege "%"', set_privilege.privilege
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use publish or subscribe.';
     END IF;
-    SELECT whisperer.event_type_owner(t) INTO owner FROM whisperer.event_type t WHERE t.name = set_privilege.event_type;
+    SELECT whisperer.event_type_owner(t) INTO owner FROM whisperer.event_type t WHERE t.name = set_privilege.event_type
+    FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', set_privilege.event_type
             USING ERRCODE = 'undefined_object';
@@ -19,6 +20,10 @@ BEGIN
     IF NOT pg_has_role(caller, owner, 'MEMBER') THEN
         RAISE EXCEPTION 'must be owner of event type "%"', set_privilege.event_type
             USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF granted AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = set_privilege.role_name) THEN
+        RAISE EXCEPTION 'role % does not exist', coalesce(set_privilege.role_name::text, 'null')
+            USING ERRCODE = 'undefined_object';
     END IF;
     IF granted THEN
         INSERT INTO whisperer.event_type_privilege (event_type, role, role_name, privilege)

@@ -19,6 +19,8 @@ BEGIN
     END IF;
     UPDATE whisperer.event_type t SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE t.owner = reassign_owned_as.old_owner AND t.incarnation = mine;
+    UPDATE whisperer.event_type_claim c SET owner = reassign_owned_as.new_owner, owner_name = new_name
+    WHERE c.owner = reassign_owned_as.old_owner AND c.incarnation = mine;
     UPDATE whisperer.hook_definition h SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine;
 END;

@@ -53,6 +53,17 @@ $$;
 COMMENT ON FUNCTION whisperer.check_event_pattern(oid, text) IS
     'raises 42704 if no registered event type matches, 42501 if the owner may subscribe to none of them';
 
+-- Until the hook is committed nobody unregisters its event type.
+CREATE FUNCTION whisperer.hold_event_type(name text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM whisperer.event_type t WHERE t.name = hold_event_type.name FOR KEY SHARE;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.hold_event_type(text) IS
+    'keeps an event type registered until the transaction ends, if there is one of the name';
+
 -- A function that the helper will call as the hook's owner.  By name, so that it may be replaced.
 CREATE FUNCTION whisperer.check_function(owner oid, what text, name text, arguments text, result regtype)
     RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -118,14 +129,16 @@ BEGIN
         NEW.owner_name := pg_get_userbyid(NEW.owner);
         NEW.since := whisperer.hook_since();
     END IF;
-    IF NEW.is_active THEN
+    -- Only then: a hook that may not subscribe any more can be paused and mended.
+    IF NEW.is_active AND (TG_OP = 'INSERT' OR NOT OLD.is_active OR NEW.event_type <> OLD.event_type) THEN
+        PERFORM whisperer.hold_event_type(NEW.event_type);
         PERFORM whisperer.check_event_pattern(
             whisperer.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
     END IF;
     PERFORM whisperer.check_url(NEW.target_url);
     PERFORM whisperer.check_retry_config(NEW.retry_countdown_config);
-    IF NOT (NEW.rate_limit > 0 AND NEW.rate_limit <= 1000000) THEN
-        RAISE EXCEPTION 'rate_limit must be more than 0 and at most 1000000 attempts per second'
+    IF NOT (NEW.rate_limit >= 0.001 AND NEW.rate_limit <= 1000000) THEN
+        RAISE EXCEPTION 'rate_limit must be from 0.001 to 1000000 attempts per second'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it null for no limit; pause_hook stops a hook.';
     END IF;
     IF NEW.ordering NOT IN ('none', 'hook', 'key') THEN
@@ -134,6 +147,9 @@ BEGIN
                   HINT = 'none; hook: one delivery after the other; key: so for each object_id.';
     END IF;
     PERFORM whisperer.check_hook_json(NEW.config, NEW.filter);
+    IF octet_length(NEW.description) > 8192 THEN
+        RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     -- Only when they change: a hook whose function is gone must not keep its owner from pausing it.
     PERFORM whisperer.check_hook_functions(
         whisperer.living_role(NEW.owner, NEW.owner_name, NEW.incarnation),
