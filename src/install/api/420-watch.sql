@@ -6,17 +6,20 @@ CREATE FUNCTION whisperer.watch(relation regclass, prefix text DEFAULT NULL,
 AS $$
 DECLARE
     past constant jsonb := '{"insert": "created", "update": "updated", "delete": "deleted"}';
-    is_partitioned boolean;
+    by_row boolean;
     table_owner oid;
     is_mine boolean;
+    is_same boolean;
     operation text;
     event_type text;
     trigger_name text;
     firing text;
     arguments text;
 BEGIN
-    SELECT c.relkind = 'p', c.relowner, coalesce(watch.prefix, c.relname)
-    INTO is_partitioned, table_owner, prefix
+    -- A statement on a partitioned table, or on a parent, fires no statement trigger of the children.
+    SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid),
+           c.relowner, coalesce(watch.prefix, c.relname)
+    INTO by_row, table_owner, prefix
     FROM pg_class c WHERE c.oid = watch.relation;
     FOREACH operation IN ARRAY operations LOOP
         IF operation IS NULL OR NOT past ? lower(operation) THEN
@@ -40,14 +43,20 @@ BEGIN
         END IF;
         trigger_name := 'whisperer_' || (past->>operation);
         firing := CASE
-            WHEN is_partitioned THEN 'FOR EACH ROW'
+            WHEN by_row THEN 'FOR EACH ROW'
             WHEN operation = 'insert' THEN 'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT'
             WHEN operation = 'delete' THEN 'REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'
             ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT' END;
         SELECT string_agg(quote_literal(a), ', ') INTO arguments
         FROM unnest(event_type || options) AS a;
-        PERFORM FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
-        IF NOT FOUND THEN
+        SELECT t.tgargs = (SELECT string_agg(convert_to(a, getdatabaseencoding()) || '\x00', NULL) FROM unnest(event_type || options) AS a)
+               AND t.tgenabled <> 'D' INTO is_same
+        FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
+        IF NOT is_same THEN
+            RAISE EXCEPTION 'table % is watched in another way, by trigger %', relation, trigger_name
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = format('SELECT whisperer.unwatch(%L) ends that.', relation);
+        ELSIF is_same IS NULL THEN
             EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s EXECUTE FUNCTION whisperer.capture(%s)',
                            trigger_name, operation, relation, firing, arguments);
         END IF;
@@ -56,7 +65,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.watch(regclass, text, text[], text[]) IS
-    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table, which its owner is allowed to publish; returns the event types; twice is once; 22023, 42501 also for an event type of somebody else''s';
+    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table, which its owner is allowed to publish; returns the event types; twice is once; 22023, 55000 if it is watched in another way, 42501 also for an event type of somebody else''s';
 
 CREATE FUNCTION whisperer.unwatch(relation regclass)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
