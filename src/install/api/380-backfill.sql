@@ -27,13 +27,22 @@ CREATE FUNCTION whisperer.record_backfill(hook_id bigint, source text, datas jso
 COMMENT ON FUNCTION whisperer.record_backfill(bigint, text, json[], text[]) IS
     'records events for a hook of yours alone; backfill calls it';
 
+-- As capture says it, whatever the caller's settings are.
+CREATE FUNCTION whisperer.rows_as_json(batch anyarray) RETURNS json[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
+AS $$ SELECT array_agg(row_to_json(u.r)) FROM (SELECT unnest(batch) AS r) AS u $$;
+COMMENT ON FUNCTION whisperer.rows_as_json(anyarray) IS 'rows of a table as the data of events';
+
 -- No SET clause: the where clause is the caller's, and so is its search_path.  So every name is qualified,
 -- types too: those of the temporary schema come first.
 CREATE FUNCTION whisperer.backfill(hook_id bigint, relation regclass, where_clause text DEFAULT 'true')
     RETURNS bigint LANGUAGE plpgsql
 AS $$
 DECLARE
-    source pg_catalog.text := pg_catalog.format('%s', relation);
+    source pg_catalog.text := (
+        SELECT pg_catalog.format('%I.%I', s.nspname, c.relname) FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.oid OPERATOR(pg_catalog.=) relation);
     key pg_catalog.text;
     batch record;
     total bigint := 0;
@@ -50,8 +59,8 @@ BEGIN
     -- Also when no row matches: an error must not depend on the data.
     PERFORM whisperer.record_backfill(hook_id, source, '{}', '{}');
     FOR batch IN EXECUTE pg_catalog.format(
-        'SELECT pg_catalog.array_agg(r.data) AS datas, pg_catalog.array_agg(r.key) AS keys, pg_catalog.count(*) AS rows '
-        'FROM (SELECT pg_catalog.row_to_json(t.*) AS data, %s AS key, '
+        'SELECT whisperer.rows_as_json(pg_catalog.array_agg(r.t)) AS datas, pg_catalog.array_agg(r.key) AS keys, pg_catalog.count(*) AS rows '
+        'FROM (SELECT t, %s AS key, '
         '(pg_catalog.row_number() OVER () OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) 1000 AS n '
         'FROM %s AS t WHERE (%s)) AS r GROUP BY r.n ORDER BY r.n',
         COALESCE(key, 'NULL::pg_catalog.text'), source, where_clause)
