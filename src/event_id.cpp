@@ -50,7 +50,10 @@ pg_uuid_t make_event_id() {
 pg_uuid_t event_id_bound(TimestampTz moment) {
     constexpr int64 epoch_shift_us =
         (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-    uint64 milliseconds = (uint64)Max((moment + epoch_shift_us) / 1000, 0);
+    constexpr int64 last = ((int64)1 << 48) - 1;
+    int64 milliseconds = TIMESTAMP_NOT_FINITE(moment) ? (TIMESTAMP_IS_NOBEGIN(moment) ? 0 : last)
+                                                      : (moment + epoch_shift_us) / 1000;
+    milliseconds = Min(Max(milliseconds, 0), last);
     pg_uuid_t id = {};
     for (int i = 0; i < 6; i++)
         id.data[i] = (uint8)(milliseconds >> (40 - 8 * i));

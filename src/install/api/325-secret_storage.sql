@@ -4,7 +4,7 @@ CREATE FUNCTION whisperer.require_secret_keeper(caller oid) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT pg_has_role(caller, current_user::regrole::oid, 'MEMBER') THEN
+    IF NOT pg_has_role(caller, current_user, 'MEMBER') THEN
         RAISE EXCEPTION 'permission denied to see or change how secrets are stored'
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Only superusers and members of the extension''s owner may.';

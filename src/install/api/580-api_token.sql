@@ -52,7 +52,7 @@ AS $$
 BEGIN
     UPDATE whisperer.api_token_record t SET revoked_at = coalesce(t.revoked_at, now())
     WHERE t.id = revoke_api_token_as.id
-      AND pg_has_role(caller, coalesce(whisperer.living_role(t.role, t.role_name, t.incarnation), current_user::regrole::oid), 'MEMBER');
+      AND pg_has_role(caller, coalesce(whisperer.living_role(t.role, t.role_name, t.incarnation), whisperer.extension_owner()), 'MEMBER');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'token % does not exist', coalesce(revoke_api_token_as.id::text, 'null')
             USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM whisperer.api_token shows yours.';
