@@ -87,6 +87,13 @@ SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"event_type": null}')
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '[]')$$, :ann));
 SELECT failure($$SELECT whisperer.update_hook(0, '{}')$$);
 
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"rate_limit": 1e-300}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, jsonb_build_object('description', repeat('x', 8193)))$$, :ann));
+-- Two secrets sign, not three.
+SELECT failure(format($$SELECT whisperer.rotate_secret(%s)$$, :ann)) ~ '^55000 . the overlap of the last rotation lasts until' AS refused;
+SELECT whisperer.rotate_secret(:ann, 'newest', '0 s') AS rotated;
+SELECT whisperer.rotate_secret(:ann, 'whsec_bmV3ZXIgc3RpbGwsIGFuZCBsb25nIGVub3VnaA==') AS rotated;
+
 -- Plain DML obeys the same checks.
 SELECT failure($$INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-paid', 'nope')$$);
 SELECT failure($$INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-sent', 'https://example.com/d')$$);
@@ -98,9 +105,26 @@ SELECT failure($$UPDATE whisperer.hook_definition SET since = '1:1:'$$);
 SELECT whisperer.pause_hook(:ann);
 SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
 SELECT whisperer.resume_hook(:ann);
+-- Who may not subscribe any more can pause a hook and mend it.
+RESET ROLE;
+SELECT whisperer.disallow('order-paid', 'regress_ann', 'subscribe');
+SET ROLE regress_ann;
+SELECT whisperer.pause_hook(:ann);
+SELECT whisperer.update_hook(:ann, '{"description": "still mine"}');
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"event_type": "order-*"}')$$, :ann));
+SELECT whisperer.resume_hook(:ann);
+RESET ROLE;
+SELECT whisperer.allow('order-paid', 'regress_ann', 'subscribe');
+SET ROLE regress_ann;
 SELECT whisperer.delete_hook(:wild);
 SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
 SELECT failure(format('SELECT whisperer.resume_hook(%s)', :wild));
+SELECT failure(format('SELECT whisperer.pause_hook(%s)', :wild));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/z"}')$$, :wild));
+SELECT failure(format('SELECT whisperer.rotate_secret(%s)', :wild));
+SELECT failure(format('SELECT whisperer.record_ping(%s)', :wild));
+SELECT whisperer.delete_hook(:wild);
+SELECT failure('SELECT whisperer.pause_hook(0)');
 SELECT whisperer.create_hook('order-*', 'https://example.com/a') IS NOT NULL AS made_anew;
 
 -- Another role sees and changes nothing of it.

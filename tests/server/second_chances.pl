@@ -197,6 +197,19 @@ is(sql("SELECT whisperer.why('$waiting', $late)"), 'waits: the hook is paused (p
 my $filtered = record('other');
 is(sql("SELECT whisperer.why('$filtered', $late)"), q(filtered out by the hook's filter), 'and a filter');
 
+# Beside an endpoint that is left alone.
+sql("SELECT whisperer.register_event('both'); SELECT whisperer.create_hook('both', '$base/ok/both')");
+my $dead = sql(qq(SELECT whisperer.create_hook('both', 'http://127.0.0.1:9/', retry_countdown_config => $never)));
+sql("SELECT count(whisperer.deliver_event('both', '{}')) FROM generate_series(1, 12)");
+wait_for('the circuit to open', sub { sql("SELECT circuit_opened_at IS NOT NULL FROM whisperer.hook_run WHERE hook_id = $dead") eq 't' });
+$now = JSON::PP::decode_json(sql(q(CALL whisperer.deliver_now('both', '{}'))));
+ok((grep { $_->{hook_id} != $dead && $_->{delivered} } @$now), 'deliver_now does not wait for a hook whose circuit is open');
+like(error_of("CALL whisperer.ping_hook($dead)"), qr/^55000: the circuit of hook $dead is open/, 'which is not pinged, either');
+my $failed = sql("SELECT event_id FROM whisperer.delivery WHERE hook_id = $dead AND state = 'failed' LIMIT 1");
+cmp_ok(sql("SELECT whisperer.recover($dead, '-infinity', 'infinity')"), '>', 0, 'recover without an end');
+sql("SELECT whisperer.delete_hook($dead)");
+is(error_of("SELECT whisperer.retry('$failed', $dead)"), "55000: hook $dead is deleted", 'retry at a deleted hook');
+
 # --- backfill -----------------------------------------------------------------------------------
 sql(<<"SQL");
 CREATE TABLE item (id int PRIMARY KEY, note text);
@@ -207,7 +220,16 @@ my $filled = sql(qq(SELECT whisperer.create_hook('e', '$base/ok/filled')));
 is(sql("SELECT whisperer.backfill($filled, 'item', 'id > 500')"), 2000, 'backfill says how many rows match');
 wait_idle($node);
 is(scalar(() = $receiver->requests('/ok/filled')), 2000, 'and each becomes an event');
-is(sql("SELECT source || ' ' || object_id FROM whisperer.outbox WHERE hook_id = $filled ORDER BY id LIMIT 1"), 'item 501', 'like that of a trigger');
+is(sql("SELECT source || ' ' || object_id FROM whisperer.outbox WHERE hook_id = $filled ORDER BY id LIMIT 1"), 'public.item 501', 'like that of a trigger');
+sql(<<"SQL");
+CREATE TABLE shaped (id int PRIMARY KEY, at timestamptz, bytes bytea, span interval, f float8);
+CREATE TRIGGER shaped AFTER INSERT ON shaped FOR EACH ROW EXECUTE FUNCTION whisperer.capture('e');
+INSERT INTO shaped VALUES (1, '2024-01-01 00:00+00', '\\x00ff', '1 day 2 hours', 0.1);
+SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German'; SET IntervalStyle = 'sql_standard'; SET bytea_output = 'escape'; SET extra_float_digits = -3;
+SELECT whisperer.backfill($filled, 'shaped', 'at = ''2024-01-01 09:00''');
+SQL
+is(sql("SELECT count(*) || ' ' || count(DISTINCT data::text) FROM whisperer.outbox WHERE source = 'public.shaped'"), '2 1',
+    'whatever the settings, which only the where clause feels');
 like(error_of("SET ROLE stranger; SELECT whisperer.backfill($filled, 'item')"), qr/^42704/, 'not for the hook of another');
 like(error_of("SELECT whisperer.backfill($filled, 'item', 'id = 1) OR (nonsense')"), qr/^42703/, 'a bad where clause is an error');
 

@@ -24,6 +24,21 @@ RETURN CASE WHEN NOT (hook).is_active THEN NULL
 COMMENT ON FUNCTION whisperer.hook_state_reason(whisperer.hook_definition, integer, text) IS
     'why a hook is in the state that hook_state says';
 
+CREATE FUNCTION whisperer.refuse_hook(hook_id bigint) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = refuse_hook.hook_id AND NOT h.is_active) THEN
+        RAISE EXCEPTION 'hook % is deleted', refuse_hook.hook_id
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Create another one.';
+    END IF;
+    RAISE EXCEPTION 'hook % does not exist', coalesce(refuse_hook.hook_id::text, 'null')
+        USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
+END;
+$$;
+COMMENT ON FUNCTION whisperer.refuse_hook(bigint) IS
+    'raises why there is no such undeleted hook of the caller''s: 55000, 42704';
+
 CREATE VIEW whisperer.hook WITH (security_invoker = true) AS
 SELECT h.id,
        whisperer.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner,

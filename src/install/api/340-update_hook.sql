@@ -36,10 +36,9 @@ BEGIN
             rate_limit = CASE WHEN changes ? 'rate_limit' THEN (changes->>'rate_limit')::double precision ELSE h.rate_limit END,
             ordering = CASE WHEN changes ? 'ordering' THEN coalesce(changes->>'ordering', 'none') ELSE h.ordering END,
             description = CASE WHEN changes ? 'description' THEN changes->>'description' ELSE h.description END
-        WHERE h.id = update_hook.hook_id;
+        WHERE h.id = update_hook.hook_id AND h.is_active;
         IF NOT FOUND THEN
-            RAISE EXCEPTION 'hook % does not exist', coalesce(update_hook.hook_id::text, 'null')
-                USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
+            PERFORM whisperer.refuse_hook(update_hook.hook_id);
         END IF;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'you have another hook for this event type at this URL'
@@ -53,4 +52,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.update_hook(bigint, jsonb) IS
-    'changes columns of a hook of yours, given as {"column": value}; null clears (a null secret_key makes a new one); 42704, 22023, 23505';
+    'changes columns of a hook of yours, given as {"column": value}; null clears (a null secret_key makes a new one); 42704, 55000 for a deleted hook, 22023, 23505';

@@ -8,13 +8,12 @@ BEGIN
         resumes = h.resumes + CASE WHEN active AND NOT paused THEN 1 ELSE 0 END
     WHERE h.id = change_hook.hook_id AND (h.is_active OR NOT active);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'hook % does not exist', coalesce(change_hook.hook_id::text, 'null')
-            USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
+        PERFORM whisperer.refuse_hook(change_hook.hook_id);
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION whisperer.change_hook(bigint, boolean, boolean) IS
-    'what delete_hook, pause_hook and resume_hook have in common; 42704';
+    'what delete_hook, pause_hook and resume_hook have in common; 42704, 55000 for a deleted hook';
 
 CREATE FUNCTION whisperer.delete_hook(hook_id bigint) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
@@ -28,7 +27,7 @@ BEGIN ATOMIC
     SELECT whisperer.change_hook(hook_id, true, true);
 END;
 COMMENT ON FUNCTION whisperer.pause_hook(bigint) IS
-    'lets a hook''s deliveries wait until resume_hook; none is lost; 42704';
+    'lets a hook''s deliveries wait until resume_hook; none is lost; 42704, 55000 for a deleted hook';
 
 CREATE FUNCTION whisperer.resume_hook(hook_id bigint) RETURNS void LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -45,4 +44,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.resume_hook(bigint) IS
-    'ends pause_hook, or that the hook was disabled; what waited is delivered; 42704, 55000 for a carried hook';
+    'ends pause_hook, or that the hook was disabled; what waited is delivered; 42704, 55000 for a carried or deleted hook';

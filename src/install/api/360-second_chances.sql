@@ -45,6 +45,10 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'force => true delivers it again, with the same webhook-id.';
     END IF;
+    IF EXISTS (SELECT FROM whisperer.delivery d WHERE d.event_id = refuse_delivery.event_id AND d.hook_id = refuse_delivery.hook_id) THEN
+        PERFORM whisperer.require_hook(caller, refuse_delivery.hook_id);
+        PERFORM whisperer.refuse_hook(refuse_delivery.hook_id);
+    END IF;
     RAISE EXCEPTION 'event % has no delivery to an undeleted hook of yours', coalesce(refuse_delivery.event_id::text, 'null')
         USING ERRCODE = 'undefined_object',
               HINT = 'SELECT whisperer.why(event_id, hook_id) says what became of it.';
@@ -68,7 +72,7 @@ $$;
 CREATE FUNCTION whisperer.retry(event_id uuid, hook_id bigint DEFAULT NULL, force boolean DEFAULT false)
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.retry(uuid, bigint, boolean) IS
-    'queues the failed and cancelled deliveries of an event again (force: all of them) and returns how many; 55000 if it was delivered or is still tried, 42704';
+    'queues the failed and cancelled deliveries of an event again (force: all of them) and returns how many; 55000 if it was delivered, is still tried, or the hook is deleted; 42704';
 
 CREATE FUNCTION whisperer.cancel_as(caller oid, event_id uuid, hook_id bigint)
     RETURNS bigint LANGUAGE sql

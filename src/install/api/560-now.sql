@@ -7,6 +7,7 @@ AS $$
 DECLARE
     id uuid := whisperer.new_event_id();
     hook_state text;
+    open_until timestamptz;
 BEGIN
     PERFORM whisperer.require_hook(caller, record_ping_as.hook_id);
     SELECT h.state INTO hook_state FROM whisperer.hook h WHERE h.id = record_ping_as.hook_id;
@@ -14,6 +15,13 @@ BEGIN
         RAISE EXCEPTION 'hook % is %', record_ping_as.hook_id, hook_state
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Only an active hook can be pinged; see whisperer.resume_hook.';
+    END IF;
+    SELECT r.circuit_retry_at INTO open_until FROM whisperer.hook_run r
+    WHERE r.hook_id = record_ping_as.hook_id AND r.circuit_opened_at IS NOT NULL;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the circuit of hook % is open: so many attempts failed that the next one is made at %',
+                        record_ping_as.hook_id, date_trunc('second', open_until)
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Ping it after that.';
     END IF;
     INSERT INTO whisperer.outbox (id, event_type, data, hook_id)
     VALUES (id, 'whisperer-ping', json_build_object('hook', record_ping_as.hook_id, 'at', now()),
@@ -25,7 +33,7 @@ $$;
 CREATE FUNCTION whisperer.record_ping(hook_id bigint)
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.record_ping(bigint) IS
-    'records what ping_hook sends; 42704, 55000 unless the hook is active';
+    'records what ping_hook sends; 42704, 55000 unless the hook is active and its circuit closed';
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
 CREATE PROCEDURE whisperer.ping_hook(
@@ -93,7 +101,8 @@ BEGIN
         ELSIF whisperer.idle_ticket_done(ticket) THEN
             SELECT pg_catalog.count(*) INTO waiting FROM whisperer.delivery d
             JOIN whisperer.hook h ON h.id OPERATOR(pg_catalog.=) d.hook_id
-            WHERE d.event_id OPERATOR(pg_catalog.=) event AND h.state OPERATOR(pg_catalog.=) 'active'
+            LEFT JOIN whisperer.hook_run r ON r.hook_id OPERATOR(pg_catalog.=) d.hook_id
+            WHERE d.event_id OPERATOR(pg_catalog.=) event AND r.circuit_opened_at IS NULL AND h.state OPERATOR(pg_catalog.=) 'active'
               AND d.state OPERATOR(pg_catalog.=) 'pending' AND d.retry_count OPERATOR(pg_catalog.=) 0;
             EXIT WHEN waiting OPERATOR(pg_catalog.=) 0;
         END IF;
