@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "encoding.h"
+#include "text.h"
 
 namespace whisperer::gateway {
 
@@ -69,6 +70,39 @@ constexpr bool has_gzip = true;
 constexpr bool has_gzip = false;
 #endif
 
+// A request line as httplib can read it.
+struct RequestLine {
+    std::string method;  // as the client wrote it; empty: httplib says what is wrong
+    std::string text;
+};
+
+// RFC 9112, 3.2.2: http://host/path is what a proxy is asked for, and means /path here.
+std::string origin_form(std::string_view target) {
+    const std::string start = to_lower(target.substr(0, 8));
+    const std::size_t scheme = start.starts_with("http://") ? 7 : start == "https://" ? 8 : 0;
+    const std::size_t end = std::min(target.find_first_of("/?#", scheme), target.size());
+    if (scheme == 0 || end == scheme)  // without a host it is no URL
+        return std::string(target);
+    return (target.substr(end).starts_with('/') ? "" : "/") + std::string(target.substr(end));
+}
+
+// httplib refuses methods that it does not know before anybody can say which there are.  It gets to
+// see one that no route has instead.
+RequestLine request_line_of(const std::string& line) {
+    constexpr std::size_t method_bytes_max = 32;
+    const std::size_t method_end = line.find(' ');
+    const std::size_t target_end = line.rfind(' ');
+    const std::string method = line.substr(0, method_end);
+    if (method_end == target_end || !is_token(method) || method.size() > method_bytes_max)
+        return {{}, line};
+    const bool is_served =
+        std::string_view(" GET HEAD POST PUT PATCH DELETE ").find(" " + method + " ") !=
+        std::string_view::npos;
+    const std::string target = line.substr(method_end + 1, target_end - method_end - 1);
+    return {method,
+            (is_served ? method : "OPTIONS") + " " + origin_form(target) + line.substr(target_end)};
+}
+
 // Newer versions close after every error, whatever they were told.
 bool says_close(std::string_view bytes) {
     const std::string_view head = bytes.substr(0, bytes.find("\r\n\r\n"));
@@ -84,7 +118,6 @@ class Codec::Server : public httplib::Server {
         set_keep_alive_max_count(1000);
         set_pre_routing_handler([this](const httplib::Request& got, httplib::Response& response) {
             Request& request = *request_;
-            request.method = got.method;
             request.path = got.path;
             request.params = {got.params.begin(), got.params.end()};
             put(callbacks_.answer(request), response);
@@ -94,7 +127,8 @@ class Codec::Server : public httplib::Server {
         set_error_handler(
             HandlerWithResponse([this](const httplib::Request& got, httplib::Response& response) {
                 if (response.body.empty()) {
-                    request_->method = got.method;
+                    if (request_->method.empty())
+                        request_->method = got.method;
                     put(callbacks_.refuse(*request_, problem_of(response.status)), response);
                 }
                 return HandlerResponse::Handled;
@@ -108,7 +142,9 @@ class Codec::Server : public httplib::Server {
     Reply reply(Head head, bool last) {
         request_ = &head.request;
         // httplib looks for names of codings in it, and knows no weights: it gets the chosen one.
-        MemoryStream stream(head.request_line + "\r\nAccept-Encoding: " +
+        RequestLine line = request_line_of(head.request_line);
+        head.request.method = std::move(line.method);
+        MemoryStream stream(line.text + "\r\nAccept-Encoding: " +
                             std::string(encoding_for(head.accept_encoding, has_brotli, has_gzip)) +
                             "\r\n\r\n");
         bool closes = false;

@@ -18,14 +18,6 @@ Problem bad_head(std::string what) {
     return {400, "bad_request", std::move(what)};
 }
 
-bool is_token(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-        return is_letter_or_digit(c) ||
-               std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) !=
-                   std::string_view::npos;
-    });
-}
-
 // Whether a comma-separated list has the word, in whatever case.
 bool lists(std::string_view list, std::string_view word) {
     while (!list.empty()) {

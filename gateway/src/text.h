@@ -15,6 +15,15 @@ inline bool is_letter_or_digit(unsigned char c) {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+// Of RFC 9110: a name of a method or a header.
+inline bool is_token(std::string_view text) {
+    for (const char c : text)
+        if (!is_letter_or_digit(static_cast<unsigned char>(c)) &&
+            std::string_view("!#$%&'*+-.^_`|~").find(c) == std::string_view::npos)
+            return false;
+    return !text.empty();
+}
+
 inline std::string to_lower(std::string_view text) {
     std::string lower(text);
     for (char& c : lower)

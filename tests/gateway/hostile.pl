@@ -59,7 +59,8 @@ is($gateway->request('PATCH', "/whisperer/hooks/$mine/", token => $token, json =
 # --- heads --------------------------------------------------------------------------------------
 sub raw_status { my ($head) = @_; return $gateway->raw($head) =~ m{^HTTP/1\.1 (\d+)} ? $1 : 'nothing' }
 my $close = "Host: x\r\nConnection: close\r\n";
-for ([ 'nonsense', "\x16\x03\x01\x02\r\n\r\n" ], [ 'no version', "GET /healthz\r\n$close\r\n" ], [ 'another version', "GET /healthz HTTP/2.0\r\n$close\r\n" ], [ 'an unknown method', "BREW /healthz HTTP/1.1\r\n$close\r\n" ],
+for ([ 'nonsense', "\x16\x03\x01\x02\r\n\r\n" ], [ 'no version', "GET /healthz\r\n$close\r\n" ], [ 'another version', "GET /healthz HTTP/2.0\r\n$close\r\n" ], [ 'a method that is none', "BR(W /healthz HTTP/1.1\r\n$close\r\n" ],
+    [ 'a method that is too long', 'B' x 40 . " /healthz HTTP/1.1\r\n$close\r\n" ], [ 'a URL without a path and a version', "GET http://x\r\n$close\r\n" ],
     [ 'no Host', "GET /healthz HTTP/1.1\r\n\r\n" ], [ 'two Hosts', "GET /healthz HTTP/1.1\r\nHost: y\r\n$close\r\n" ], [ 'a folded header', "GET /healthz HTTP/1.1\r\n$close X: y\r\n\r\n" ],
     [ 'a space before the colon', "GET /healthz HTTP/1.1\r\n${close}X : y\r\n\r\n" ], [ 'no colon', "GET /healthz HTTP/1.1\r\n${close}X\r\n\r\n" ], [ 'a NUL', "GET /healthz HTTP/1.1\r\n${close}X: \0\r\n\r\n" ],
     [ 'a bare CR', "GET /healthz HTTP/1.1\r\n${close}X: a\rb\r\n\r\n" ], [ 'a bare LF', "GET /healthz HTTP/1.1\r\n${close}X: a\nY: b\r\n\r\n" ], [ 'two lengths', "POST /healthz HTTP/1.1\r\n${close}Content-Length: 1\r\nContent-Length: 1\r\n\r\na" ],
@@ -74,6 +75,17 @@ is(raw_status("GET /healthz HTTP/1.1\r\n${close}" . "X: y\r\n" x 200 . "\r\n"), 
 is(raw_status("\r\nGET /healthz HTTP/1.1\r\n$close\r\n"), 200, 'an empty line before a request is passed over');
 is(raw_status("GET /healthz HTTP/1.0\r\n\r\n"), 200, 'HTTP/1.0');
 is(raw_status("GET /whisperer/openapi.json HTTP/1.1\r\n${close}Range: bytes=" . '0-1,' x 2000 . "\r\n\r\n"), 200, 'ranges are not read');
+for my $method (qw(BREW get PROPFIND TRACE OPTIONS M-SEARCH PUT)) {
+    like($gateway->raw("$method /whisperer/session/ HTTP/1.1\r\n$close\r\n"), qr{^HTTP/1\.1 405 .*^Allow: GET, HEAD\r\n.*"method_not_allowed"}ms, "$method of what can be read");
+}
+like($gateway->raw("BREW /nothing HTTP/1.1\r\n$close\r\n"), qr{^HTTP/1\.1 404 }, 'of nothing');
+is(scalar(grep { ($_->{method} // '') eq 'BREW' } $gateway->log_lines), 2, 'the log has the method as it came');
+
+# --- what is asked for --------------------------------------------------------------------------
+my $mine_too = "${close}Authorization: Token $token\r\n";
+is(raw_status("GET $_ HTTP/1.1\r\n$mine_too\r\n"), 200, "$_ is found") for 'http://x/whisperer/session/', 'HTTP://x:8080/whisperer/hooks/?limit=1', 'https://other.example/healthz', '/healthz';
+is(raw_status("GET $_ HTTP/1.1\r\n$mine_too\r\n"), 404, "$_ is not") for 'http://x', 'http://x/', 'http://x?limit=1', 'http:///whisperer/session/', 'ftp://x/healthz', '*', '/http://x/healthz';
+like($gateway->raw("GET http://x/whisperer/hooks/?colour=red HTTP/1.1\r\n$mine_too\r\n"), qr/^HTTP\/1\.1 400 .*"colour"/s, 'with what was asked');
 my $waits = $gateway->raw("POST /whisperer/hooks/ HTTP/1.1\r\n${close}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}");
 like($waits, qr/^HTTP\/1\.1 401 /, 'who has sent the body is not told to go on');
 my $asking = $gateway->connect;
