@@ -194,6 +194,10 @@ is(join(' ', map { "$_->{hook_id}:" . ($_->{delivered} ? "delivered:$_->{http_st
 is(error_of(q(CALL whisperer.deliver_now('nothing', '{}'))), '42704: event type "nothing" is not registered', 'with the errors of deliver_event');
 my $waiting = sql(qq(SELECT event_id FROM whisperer.delivery WHERE hook_id = $late ORDER BY created_at DESC LIMIT 1));
 is(sql("SELECT whisperer.why('$waiting', $late)"), 'waits: the hook is paused (paused by pause_hook)', 'why knows a paused hook');
+sql('SELECT whisperer.pause()');
+my $unread = sql(q(SELECT whisperer.deliver_event('e', '{"note": "first"}')));
+is(sql("SELECT whisperer.why('$unread', 1)"), 'waits: all delivery is paused, see whisperer.resume()', 'and that nothing is delivered');
+sql('SELECT whisperer.resume()');
 my $filtered = record('other');
 is(sql("SELECT whisperer.why('$filtered', $late)"), q(filtered out by the hook's filter), 'and a filter');
 
@@ -204,6 +208,8 @@ sql("SELECT count(whisperer.deliver_event('both', '{}')) FROM generate_series(1,
 wait_for('the circuit to open', sub { sql("SELECT circuit_opened_at IS NOT NULL FROM whisperer.hook_run WHERE hook_id = $dead") eq 't' });
 $now = JSON::PP::decode_json(sql(q(CALL whisperer.deliver_now('both', '{}'))));
 ok((grep { $_->{hook_id} != $dead && $_->{delivered} } @$now), 'deliver_now does not wait for a hook whose circuit is open');
+my $held = sql("SELECT event_id FROM whisperer.delivery WHERE hook_id = $dead AND state = 'pending' LIMIT 1");
+like(sql("SELECT whisperer.why('$held', $dead)"), qr/^waits: the circuit is open, one attempt is made at /, 'why says so');
 like(error_of("CALL whisperer.ping_hook($dead)"), qr/^55000: the circuit of hook $dead is open/, 'which is not pinged, either');
 my $failed = sql("SELECT event_id FROM whisperer.delivery WHERE hook_id = $dead AND state = 'failed' LIMIT 1");
 cmp_ok(sql("SELECT whisperer.recover($dead, '-infinity', 'infinity')"), '>', 0, 'recover without an end');

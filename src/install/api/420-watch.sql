@@ -75,8 +75,7 @@ DECLARE
 BEGIN
     FOR made IN
         SELECT t.tgname,
-               (SELECT e.name FROM whisperer.event_type e, whisperer.capture_triggers(e.name) c
-                WHERE c.relation = unwatch.relation AND c.trigger_name = t.tgname LIMIT 1) AS event_type
+               convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding()) AS event_type
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE t.tgrelid = unwatch.relation AND p.proname = 'capture'
           AND p.pronamespace = 'whisperer'::regnamespace

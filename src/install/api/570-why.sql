@@ -7,11 +7,13 @@ BEGIN ATOMIC
         CASE WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
              WHEN h.state = 'deleted' THEN 'about to be cancelled: the hook is deleted'
              WHEN h.state <> 'active' THEN format('waits: the hook is %s (%s)', h.state, h.state_reason)
+             WHEN r.circuit_opened_at IS NOT NULL THEN format('waits: the circuit is open, one attempt is made at %s', r.circuit_retry_at)
              WHEN delivery.next_attempt_at = 'infinity' THEN 'waits in line behind earlier events'
              WHEN delivery.next_attempt_at <= now() THEN format('attempt %s is due', delivery.retry_count + 1)
              ELSE format('waits for attempt %s at %s', delivery.retry_count + 1, delivery.next_attempt_at) END,
         'last error: ' || delivery.error)
-    FROM whisperer.hook h, (SELECT bool_or(state = 'paused') AS paused FROM whisperer.status) s
+    FROM (SELECT bool_or(state = 'paused') AS paused FROM whisperer.status) s,
+         whisperer.hook h LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
     WHERE h.id = delivery.hook_id;
 END;
 COMMENT ON FUNCTION whisperer.why_pending(whisperer.delivery) IS 'what a pending delivery waits for';
@@ -31,8 +33,13 @@ BEGIN ATOMIC
         WHEN NOT hook.config @> event.config_filter THEN 'filtered out: the hook''s config does not contain the event''s config_filter'
         WHEN NOT whisperer.json_contains(event.data, hook.filter) THEN 'filtered out by the hook''s filter'
         WHEN hook.state = 'deleted' THEN 'the hook is deleted'
+        WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
+        WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
+        WHEN hook.state <> 'active' THEN format('waits: the hook is %s (%s)', hook.state, hook.state_reason)
         ELSE 'not handed out yet, or in its first attempt' END
-    FROM whisperer.hook_definition d WHERE d.id = hook.id;
+    FROM whisperer.hook_definition d,
+         (SELECT bool_or(state = 'paused') AS paused, max(reason) FILTER (WHERE state = 'down') AS down FROM whisperer.status) s
+    WHERE d.id = hook.id;
 END;
 COMMENT ON FUNCTION whisperer.why_not(whisperer.outbox, whisperer.hook) IS
     'why an event has no delivery to a hook';
