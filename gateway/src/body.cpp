@@ -77,6 +77,8 @@ void require_json(const Request& request) {
 std::string read_body(const Request& request, const BodyRules& rules) {
     if (request.body.empty() && rules.may_be_absent)
         return "{}";
+    if (request.body.empty())
+        throw Problem{400, "bad_json", "a JSON body is needed"};
     require_json(request);
     const JsonObject object = read_json_object(request.body);
     if (object.error)

@@ -2,6 +2,7 @@
 #include "database_problem.h"
 
 #include "log.h"
+#include "words.h"
 
 namespace whisperer::gateway {
 
@@ -76,13 +77,6 @@ Problem forbidden(const DatabaseError& error, const Route& route) {
     of_field("retry_countdown_config", "may not execute countdown function",
              "you may not use this function");
     return problem;
-}
-
-bool speaks_sql(std::string_view hint) {
-    for (const std::string_view word : {"whisperer.", "SELECT", "=>", "CREATE ", "CALL "})
-        if (hint.find(word) != std::string_view::npos)
-            return true;
-    return false;
 }
 
 }  // namespace

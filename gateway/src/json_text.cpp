@@ -37,13 +37,21 @@ JsonObject read_json_object(std::string_view text) {
             too_deep = true;
         return !too_deep;
     };
-    const json value = json::parse(text.begin(), text.end(), keep, false);
+    json value(json::value_t::discarded);
+    std::string fault = "the body is not JSON in UTF-8";
+    try {
+        value = json::parse(text.begin(), text.end(), keep);
+    } catch (const json::out_of_range&) {
+        fault = "the body holds a number that is too large";
+    } catch (const json::exception&) {
+        // Said already.
+    }
     // Which nlohmann/json passes over, and PostgreSQL does not.
     const bool has_mark = text.starts_with("\xef\xbb\xbf");
     if (too_deep)
         return {{}, "the body is nested deeper than " + std::to_string(json_depth_max) + " levels"};
     if (value.is_discarded() || has_mark)
-        return {{}, "the body is not JSON in UTF-8"};
+        return {{}, fault};
     if (!value.is_object())
         return {{}, "the body is not a JSON object"};
     JsonObject object;

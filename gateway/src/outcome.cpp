@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "problem.h"
+#include "text.h"
+#include "words.h"
 
 namespace whisperer::gateway {
 
@@ -42,14 +44,16 @@ std::string wait_for(const Call& call, std::span<const Statement> look, std::spa
 const Statement record_ping[] = {Statement("SELECT whisperer.record_ping($1::bigint)")};
 
 // $1: hook, $2: event.  Without a row in the ledger the ping is on its way.
-const Statement look_at_ping[] = {Statement(R"(
+const Statement look_at_ping[] = {
+    Statement(filled(R"(
 SELECT coalesce(d.state <> 'pending', false), json_build_object(
     'ok', coalesce(d.state = 'delivered', false), 'http_status', d.response_http_status,
     'response_time', extract(epoch FROM d.response_time), 'response_content', d.response_content,
     'error', CASE WHEN d.state <> 'pending' THEN d.error
-                  ELSE 'no result yet: ' || whisperer.why($2::uuid, $1::bigint) END)
+                  ELSE 'no result yet: ' || <why> END)
 FROM whisperer.hook h LEFT JOIN whisperer.delivery d ON d.hook_id = h.id AND d.event_id = $2::uuid
-WHERE h.id = $1::bigint)")};
+WHERE h.id = $1::bigint)",
+                     {{"<why>", in_words("whisperer.why($2::uuid, $1::bigint)")}}))};
 
 // $1: event, $2: hook, $3: body.  What to know the retry's own attempt by: the count of attempts
 // before it, and the time.
@@ -64,7 +68,8 @@ FROM whisperer.delivery d WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint
 // than $4.  What has ended since without an attempt shows by modified_at alone.  A hook that is not
 // active makes no attempt, and there is nothing to wait for.  A slow attempt is counted before it
 // has ended, and has no time in request_datetimes until then.
-const Statement look_at_retry[] = {Statement(R"(
+const Statement look_at_retry[] = {
+    Statement(filled(R"(
 SELECT l.is_tried OR l.is_given_up OR l.is_held, json_build_object(
     'detail', CASE WHEN l.is_tried AND d.state = 'delivered' THEN 'delivered'
                    WHEN l.is_tried THEN 'not delivered: ' || coalesce(d.error, 'the attempt failed')
@@ -73,7 +78,7 @@ SELECT l.is_tried OR l.is_given_up OR l.is_held, json_build_object(
                    THEN 'still pending: the worker has not taken it up yet'
                    WHEN l.is_under_way
                    THEN format('still pending: attempt %s is under way', d.retry_count)
-                   ELSE 'still pending: ' || whisperer.why(d.event_id, d.hook_id) END,
+                   ELSE 'still pending: ' || <why> END,
     'response_status', CASE WHEN l.is_tried THEN d.response_http_status END,
     'response_content', CASE WHEN l.is_tried THEN d.response_content END,
     'response_time', CASE WHEN l.is_tried THEN extract(epoch FROM d.response_time) END,
@@ -88,7 +93,8 @@ FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id, LATERAL (SE
     d.retry_count > cardinality(d.request_datetimes) AND d.error IS NULL
         AND d.next_attempt_at > clock_timestamp() AS is_under_way,
     h.state <> 'active' AND d.state = 'pending' AS is_held) AS l
-WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)")};
+WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
+                     {{"<why>", in_words("whisperer.why(d.event_id, d.hook_id)")}}))};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #include "route.h"
 #include "outcome.h"
 #include "text.h"
+#include "words.h"
 
 namespace whisperer::gateway {
 
@@ -77,7 +78,7 @@ SELECT json_build_object(<members>, 'payload', o.data, 'attempts', (
                       'response_time', extract(epoch FROM a.response_time), 'error', a.error)
                   ORDER BY a.number), '[]')
            FROM whisperer.attempt a WHERE a.event_id = d.event_id AND a.hook_id = d.hook_id),
-       'why', whisperer.why(d.event_id, d.hook_id))
+       'why', <why>)
 FROM whisperer.delivery d LEFT JOIN whisperer.outbox o ON <of_event>
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";
 
@@ -115,7 +116,9 @@ std::vector<Route> event_routes() {
          .path = "/whisperer/hook_events/{id}/",
          .parameters = {id},
          .statements = {Statement(
-             filled(detail, {{"<members>", delivery_members}, {"<of_event>", of_event}}))},
+             filled(detail, {{"<members>", delivery_members},
+                             {"<of_event>", of_event},
+                             {"<why>", in_words("whisperer.why(d.event_id, d.hook_id)")}}))},
          .what = "delivery"},
         {.method = "POST",
          .path = "/whisperer/hook_events/{id}/retry/",

@@ -1,5 +1,7 @@
 // Who one is, and how everything is doing.
 #include "route.h"
+#include "text.h"
+#include "words.h"
 
 namespace whisperer::gateway {
 
@@ -10,10 +12,10 @@ SELECT json_build_object('role', current_user, 'version', e.extversion)
 FROM pg_extension e WHERE e.extname = 'whisperer')";
 
 // Times as seconds, and owner as its name.
-const char* const hook_stats = R"(
+const std::string hook_stats = filled(R"(
 SELECT json_build_object(
     'hook_id', s.hook_id, 'event_type', s.event_type, 'target_url', s.target_url,
-    'state', s.state, 'state_reason', s.state_reason, 'pending', s.pending,
+    'state', s.state, 'state_reason', <state_reason>, 'pending', s.pending,
     'delivered', s.delivered, 'failed', s.failed, 'success_rate', s.success_rate,
     'response_time_p50', extract(epoch FROM s.response_time_p50),
     'response_time_p95', extract(epoch FROM s.response_time_p95),
@@ -27,7 +29,8 @@ SELECT json_build_object(
     'response_time_total', extract(epoch FROM s.response_time_total)), s.hook_id
 FROM whisperer.hook_stats s
 WHERE ($1::bigint IS NULL OR s.hook_id = $1) AND ($2::bigint IS NULL OR s.hook_id > $2)
-ORDER BY s.hook_id LIMIT $3::integer)";
+ORDER BY s.hook_id LIMIT $3::integer)",
+                                      {{"<state_reason>", in_words("s.state_reason")}});
 
 // Of several hooks the counts by response time are added first: percentiles cannot be.
 const char* const delivery_rate = R"(

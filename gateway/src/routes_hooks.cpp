@@ -2,20 +2,22 @@
 #include "route.h"
 #include "outcome.h"
 #include "text.h"
+#include "words.h"
 
 namespace whisperer::gateway {
 
 namespace {
 
-const char* const hook_object = R"(json_build_object(
+const std::string hook_object = filled(R"(json_build_object(
     'id', h.id, 'event_type', h.event_type, 'target_url', h.target_url,
-    'state', h.state, 'state_reason', h.state_reason,
+    'state', h.state, 'state_reason', <state_reason>,
     'is_active', h.is_active, 'is_paused', h.is_paused,
     'config', h.config, 'filter', h.filter, 'transform', h.transform, 'callback', h.callback,
     'retry_countdown_config', h.retry_countdown_config, 'rate_limit', h.rate_limit,
     'ordering', h.ordering, 'description', h.description,
     'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
-    'modified_at', h.modified_at))";
+    'modified_at', h.modified_at))",
+                                       {{"<state_reason>", in_words("h.state_reason")}});
 
 std::string with_hook(std::string_view text) {
     return filled(std::string(text), {{"<hook>", hook_object}});

@@ -152,7 +152,7 @@ async function changeTests() {
         const page = await hookPage(id);
         await page.getByRole('button', { name: 'Pause' }).click();
         await page.locator('.badge', { hasText: 'paused' }).waitFor();
-        await see(page, 'paused by pause_hook');
+        await see(page, 'paused by a person');
         assert.equal(sql(`SELECT state FROM whisperer.hook WHERE id = ${id}`), 'paused');
         assert.equal(await page.getByRole('button', { name: 'Ping' }).count(), 0);
         await page.getByRole('button', { name: 'Resume' }).click();

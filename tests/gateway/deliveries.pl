@@ -111,7 +111,9 @@ is_deeply([ @{ $again->{json} }{qw(response_status delivered)} ], [ 200, $true ]
 is(get("hook_events/$third-$slow/")->{json}{retry_count}, 2, 'which shows');
 $gateway->post("/whisperer/hooks/$ill/pause/", $token);
 $again = retry("$first-$ill");
-like($again->{json}{detail}, qr/^still pending: .*paused/, 'of a paused hook it says so');
+like($again->{json}{detail}, qr/^still pending: waits: the hook is paused \(paused by a person\)/, 'of a paused hook it says so');
+like(get("hook_events/$first-$ill/")->{json}{why}, qr/^waits: the hook is paused \(paused by a person\)/, 'and so does the delivery');
+is(get("hook_stats/?hook=$ill")->{json}{results}[0]{state_reason}, 'paused by a person', 'and its figures');
 
 # An attempt that is under way when the retry is asked for is not what comes of it.
 $receiver->control({ path => '/busy', steps => [ 'status/500', 'delay/1500/502', 'ok' ] });

@@ -44,6 +44,9 @@ is(refused($_), '400 bad_json', 'no JSON: ' . substr($_, 0, 20)) for '', '{', '[
     '[' x 100_000, '{"a":' x 100_000, '{"filter": ' . '[' x 50 . ']' x 50 . '}', 'nul' . "\0";
 is(refused($_->[0], 'Content-Type' => $_->[1]), '415 unsupported_media_type', "no $_->[1]") for [ '{}', 'text/plain' ], [ 'a=b', 'application/x-www-form-urlencoded' ], [ '{}', 'application/jsonp' ], [ '{}', 'text/json; x=application/json' ];
 is($gateway->request('POST', '/whisperer/hooks/', token => $token, content => '{}', headers => { 'Content-Type' => 'Application/JSON;charset=utf-8' })->{json}{code}, 'invalid', 'but that in other letters');
+is($gateway->request('POST', '/whisperer/hooks/', token => $token, content => $_->[0])->{json}{message}, $_->[1], $_->[1])
+    for [ '', 'a JSON body is needed' ], [ '{"filter": {"a": 1e400}}', 'the body holds a number that is too large' ], [ "{\"a\": 1e400, \xff}", 'the body holds a number that is too large' ], [ '{"a": 1e400', 'the body holds a number that is too large' ],
+    [ '{"a": }', 'the body is not JSON in UTF-8' ];
 my %new = (event_type => 'e', target_url => 'http://192.0.2.1/2');
 sub with { my ($name, $text) = @_; my $json = JSON::PP->new->canonical->encode({ %new, $name => 'HERE' }); $json =~ s/"HERE"/$text/; return $json }
 like(refused(with(@$_)), qr/^400 /, "refused: $_->[0] $_->[1]") for [ filter => '"\u0000"' ], [ config => '{"a": "\u0000"}' ], [ description => '"\u0000"' ], [ rate_limit => '1e400' ], [ rate_limit => '9' x 500 ],

@@ -125,8 +125,13 @@ act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/500/x') }
 $ping = act('POST', "$second->{id}/ping/", {})->{json};
 is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $false, 500, 'HTTP status 500' ], 'one that fails');
 act('PATCH', "$second->{id}/", { target_url => $receiver->url('/ok/2') });
-is(act('POST', "$second->{id}/pause/")->{json}{state}, 'paused', 'paused');
-is(act('POST', "$second->{id}/ping/")->{status}, 406, 'then there is no ping');
+is(join(' ', @{ act('POST', "$second->{id}/pause/")->{json} }{qw(state state_reason)}), 'paused paused by a person', 'paused');
+my $unsent = act('POST', "$second->{id}/ping/");
+is("$unsent->{status} $unsent->{json}{message}", "406 hook $second->{id} is paused", 'then there is no ping');
+is($unsent->{json}{hint}, undef, 'and no hint that speaks SQL');
+my $none = act('PATCH', "$second->{id}/", { rate_limit => 0 });
+is($none->{status}, 400, 'a rate of none');
+unlike($none->{content}, qr/pause_hook/, 'without a name of a function');
 record(2);
 is(scalar(grep { $_->{body} =~ /"n": 2/ } $receiver->requests('/ok/2')), 0, 'nor a delivery');
 is(act('POST', "$second->{id}/resume/")->{json}{state}, 'active', 'resumed');
