@@ -180,8 +180,9 @@ Gateway::Match Gateway::match(const Request& request) const {
 
 Answer Gateway::run(Call& call) {
     const Route& route = call.route;
-    // Of a path that takes all that follows, the handler makes what it wants.
-    if (!route.path.ends_with("*}"))
+    // What is open to everybody takes no parameters, and passes over those that monitors and
+    // browsers put on; of a path that takes all that follows, the handler makes what it wants.
+    if (route.access == Route::Access::Token)
         call.values = read_parameters(call.request, route.parameters, call.path_parts);
     if (route.body)
         call.values.emplace_back(read_body(call.request, *route.body));

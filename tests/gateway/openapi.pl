@@ -43,6 +43,8 @@ for my $operation (sort { ($a =~ /^DELETE|pause/) <=> ($b =~ /^DELETE|pause/) ||
     like($answer->{status}, qr/^[23]/, "$operation answers $answer->{status}");
     is($gateway->status_of(@request), 401, 'but not without a token') unless $is_open;
     is($answer->{headers}{'cache-control'}, $template =~ m{console|openapi} ? 'no-cache' : 'no-store', 'and says how long to keep it');
+    my $odd = $gateway->request($method, path_of($template) . '?no_such=1', $is_open ? () : (token => $token), $json ? (json => $json) : ());
+    is($odd->{status}, $is_open ? $answer->{status} : 400, 'an unknown parameter is ' . ($is_open ? 'passed over' : 'refused'));
     # Parameters in the description are those that are read: each may be given a value that is no good.
     for my $parameter (map { $spec->resolve($_) } grep { $method eq 'GET' } @{ $described->{parameters} // [] }) {
         my $bad = $gateway->get(path_of($template) . "?$parameter->{name}=%00", $token);

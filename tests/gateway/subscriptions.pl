@@ -121,6 +121,8 @@ for ('limit=0', 'limit=201', 'limit=x', 'cursor=x', 'is_active=1', 'state=broken
 # --- done with one ------------------------------------------------------------------------------
 my $ping = act('POST', "$second->{id}/ping/")->{json};
 is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $true, 200, undef ], 'a ping');
+act('PATCH', "$second->{id}/", { target_url => 'http://10.1.2.3/' });
+is(act('POST', "$second->{id}/ping/", {})->{json}{error}, 'address 10.1.2.3 is not allowed', 'a private address is refused when it is delivered to');
 act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/500/x') });
 $ping = act('POST', "$second->{id}/ping/", {})->{json};
 is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $false, 500, 'HTTP status 500' ], 'one that fails');
@@ -171,5 +173,16 @@ act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/500/y'), 
 record(4);
 is(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $true })->{json}{count}, 1, 'what failed is counted') for 1 .. 2;
 is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.request WHERE kind = 'recover'"), 0, 'and left alone');
+
+# --- a deleted one ------------------------------------------------------------------------------
+my ($gone) = map { $_->{id} =~ /^(\w+)-/ } @{ $gateway->all("/whisperer/hook_events/?webhook=$second->{id}&limit=1", $token) };
+is(act('DELETE', "$second->{id}/")->{status}, 204, 'deleted');
+for ([ POST => 'pause/' ], [ POST => 'resume/' ], [ POST => 'rotate_secret/' ], [ POST => 'ping/' ], [ PATCH => '', { description => 'x' } ], [ PUT => '', { %all, target_url => $receiver->url('/ok/3') } ], [ POST => 'replay/', { since => $since } ]) {
+    my ($method, $action, $json) = @$_;
+    my $answer = act($method, "$second->{id}/$action", $json // {});
+    is("$answer->{status} $answer->{json}{message}", "406 hook $second->{id} is deleted", "then $method $action says so");
+}
+my $retried = $gateway->post("/whisperer/hook_events/$gone-$second->{id}/retry/", $token, { force => $true });
+is("$retried->{status} $retried->{json}{message}", "406 hook $second->{id} is deleted", 'and so does a retry');
 
 done_testing();
