@@ -18,6 +18,7 @@ namespace {
 
 constexpr int due_rows_max = 64;
 constexpr int cancel_rows_max = 1000;
+constexpr int freed_rows_max = 1000;
 
 // A hook whose rows come due one by one (a slow endpoint's, handed back at its own speed) has them
 // read in groups: ten statements a second, not one for each.
@@ -140,7 +141,20 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
     }
 }
 
+// What waited for a rate that no longer counts is due at once, and spaced by the one that does.
+// It is read in the next turn: this transaction's snapshot does not show it.
+void respace(Hook* hook, TimestampTz now) {
+    hook->respaces = free_from_rate(hook->id, freed_rows_max) == freed_rows_max;
+    hook->next_due_at = now;
+    if (hook->lines)
+        note_lines_changed(hook->lines);
+}
+
 void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
+    if (hook->respaces) {
+        respace(hook, now);
+        return;
+    }
     if (hook->next_due_at <= now)
         read_range(worker, hook, now);
     if (lines_are_due(worker, hook, now))

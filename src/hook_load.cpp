@@ -96,9 +96,6 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
     definition->id = int64_column(row, LoadId);
     definition->target_url = utf8_column(row, LoadUrl);
     definition->retry_config = utf8_column(row, LoadRetry);
-    bool is_null;
-    Datum rate_limit = column(row, LoadRateLimit, &is_null);
-    definition->rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
     return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
                        &definition->secret_key, error) &&
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
@@ -127,6 +124,7 @@ void refuse_hook(Hook* hook, const Hook* before, const WhispererError& error) {
 // Tells the engine of a runnable hook, unless it knows this definition already.
 void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) {
     WhispererHook definition = {};
+    definition.rate_limit = hook->rate_limit;
     WhispererError error = {};
     if (!load_definition(&definition, row, &error)) {
         refuse_hook(hook, before, error);
@@ -216,6 +214,19 @@ void load_filter(HookSet* set, Hook* hook, int row) {
     MemoryContextRegisterResetCallback(set->context, at_reload);
 }
 
+// Of an unlimited hook nothing is spaced.
+void load_rate(Hook* hook, int row, const Hook* before) {
+    bool is_null;
+    Datum rate_limit = column(row, LoadRateLimit, &is_null);
+    hook->rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
+    if (before == nullptr)
+        return;
+    hook->respaces =
+        before->respaces || (before->rate_limit > 0 && before->rate_limit != hook->rate_limit);
+    if (hook->respaces)
+        hook->next_due_at = DT_NOBEGIN;
+}
+
 void load_flags(HookSet* set, Hook* hook, int row) {
     bool is_active = bool_column(row, LoadActive);
     hook->is_deleted = !is_active;
@@ -254,6 +265,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     }
     if (hook->is_deleted && before && !before->is_deleted)
         hook->next_due_at = DT_NOBEGIN;
+    load_rate(hook, row, before);
     load_health(hook, row, before);
     load_functions(hook, row, before);
     load_lines(set, hook, row, before);

@@ -49,6 +49,8 @@ struct Hook {
     TimestampTz next_due_at;
     TimestampTz low_at;
     pg_uuid_t low_id;
+    double rate_limit;  // attempts per second; 0: none
+    bool respaces;      // what the ledger has was spaced by another rate
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
     TimestampTz failing_written;  // what hook_run says; 0: null

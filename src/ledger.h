@@ -93,6 +93,10 @@ void forget_batch(Ledger* ledger, Tracker* tracker);
 // that were due.  Returns how many there were.
 int64 cancel_pending(int64 hook_id, int limit);
 
+// In a transaction: makes up to limit deliveries due that wait for nothing but the hook's rate.
+// Returns how many there were.
+int64 free_from_rate(int64 hook_id, int limit);
+
 // The deliveries of these events that the ledger has already; see delivery_key.h.
 HTAB* rows_of_events(const Datum* event_ids, int count);
 

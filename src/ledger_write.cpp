@@ -285,6 +285,23 @@ int64 cancel_pending(int64 hook_id, int limit) {
     return (int64)SPI_processed;
 }
 
+int64 free_from_rate(int64 hook_id, int limit) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id), Int64GetDatum(limit)};
+    run_plan(
+        kept_plan(&plan,
+                  "UPDATE whisperer.delivery d SET next_attempt_at = now() "
+                  "FROM (SELECT event_id, hook_id, slot FROM whisperer.delivery "
+                  "WHERE hook_id = $1 AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
+                  "AND state = 'pending' AND error = 'rate limit' "
+                  "ORDER BY hook_id, next_attempt_at, event_id LIMIT $2) AS p "
+                  "WHERE d.event_id = p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot",
+                  lengthof(types), types),
+        values, nullptr, false, 0, SPI_OK_UPDATE);
+    return (int64)SPI_processed;
+}
+
 HTAB* rows_of_events(const Datum* event_ids, int count) {
     static SPIPlanPtr plan;
     HTAB* rows = create_delivery_keys(CurrentMemoryContext, "whisperer ledger rows");

@@ -59,7 +59,15 @@ is(scalar @times, 60, 'a hook with a rate limit gets everything');
 # A bucket of 20, refilled with 20 a second: 60 requests cannot be made in less than 2 s.
 cmp_ok($times[-1] - $times[0], '>=', 1900, 'no faster than it allows');
 my ($status, $out, $error) = $node->psql('postgres', "SELECT whisperer.create_hook('slow', '$base/x', rate_limit => 0)");
-like($error, qr/rate_limit must be more than 0/, 'a rate limit of nothing is refused');
+like($error, qr/rate_limit must be from 0.001/, 'a rate limit of nothing is refused');
+# What was spaced by one rate does not keep to it under another; one an hour and a half apart would be.
+sql("SELECT whisperer.register_event('hourly')");
+my $hourly = sql("SELECT whisperer.create_hook('hourly', '$base/ok/hourly', rate_limit => 0.001)");
+sql("SELECT count(whisperer.deliver_event('hourly', '{}')) FROM generate_series(1, 6)");
+wait_for('the rest to be spaced', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $hourly AND state = 'pending' AND error = 'rate limit' AND next_attempt_at > now() + interval '10 min'") >= 4 });
+sql(qq(SELECT whisperer.update_hook($hourly, '{"rate_limit": 100}')));
+wait_for('all of them', sub { (() = $receiver->requests('/ok/hourly')) == 6 });
+pass('a new rate is that of what waits already');
 
 # --- disabled, and who is told ----------------------------------------------------------------------
 sql(<<"SQL");
