@@ -126,9 +126,14 @@ wait_for('the second attempt', sub { arrivals('/busy') == 2 });
 $again = retry("$fourth-$busy", { force => $true });
 is_deeply([ @{ $again->{json} }{qw(response_status delivered detail)} ], [ 200, $true, 'delivered' ], 'a retry during an attempt tells of the one after it');
 is(arrivals('/busy'), 3, 'which was made');
+# So it is with the first attempt, which has a row only when it is slow.
+$receiver->control({ path => '/busy', steps => [ 'delay/6000/503', 'ok' ] });
+my $parked = record('b', 's');
+$again = retry("$parked-$busy", { force => $true });
+is_deeply([ @{ $again->{json} }{qw(response_status delivered detail)} ], [ 200, $true, 'delivered' ], 'also of a slow first attempt');
 $receiver->control({ path => '/busy', steps => [ 'status/500', 'hang' ] });
 my $fifth = record('b', 's');
-wait_for('another second attempt', sub { arrivals('/busy') == 5 });
+wait_for('another second attempt', sub { arrivals('/busy') == 7 });
 $again = retry("$fifth-$busy", { force => $true });
 is_deeply([ @{ $again->{json} }{qw(response_status response_content response_time delivered)} ], [ undef, undef, undef, JSON::PP::false ], 'when the time is up there is no answer');
 is($again->{json}{detail}, 'still pending: attempt 2 is under way', 'and it is said why');
