@@ -3,9 +3,13 @@ CREATE FUNCTION whisperer.unread_events() RETURNS SETOF whisperer.outbox
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT o.* FROM whisperer.outbox o, (
-        SELECT b.* FROM whisperer.bookmark b WHERE b.incarnation = whisperer.my_incarnation()
-        ORDER BY pg_snapshot_xmax(b.seen), b.place_xid, b.place_id LIMIT 1) AS b
-    WHERE o.incarnation = b.incarnation AND o.xid >= pg_snapshot_xmin(b.seen)
+        -- Without one no worker has run yet.
+        SELECT coalesce(f.seen, '1:1:') AS seen, coalesce(f.reading, '1:1:') AS reading, coalesce(f.place_xid, '0') AS place_xid,
+               coalesce(f.place_id, '00000000-0000-0000-0000-000000000000') AS place_id
+        FROM (SELECT) AS one LEFT JOIN (
+            SELECT b.* FROM whisperer.bookmark b WHERE b.incarnation = whisperer.my_incarnation()
+            ORDER BY pg_snapshot_xmax(b.seen), b.place_xid, b.place_id LIMIT 1) AS f ON true) AS b
+    WHERE o.incarnation = whisperer.my_incarnation() AND o.xid >= pg_snapshot_xmin(b.seen)
       AND NOT pg_visible_in_snapshot(o.xid, b.seen)
       AND ((o.xid, o.id) > (b.place_xid, b.place_id)
            OR NOT pg_visible_in_snapshot(o.xid, b.reading));
