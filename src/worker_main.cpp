@@ -37,10 +37,11 @@ volatile sig_atomic_t stop_pending = false;
 bool stopping = false;
 
 // The loop ends in order after the transaction that is open.  Out of a lock's queue PostgreSQL's
-// own way gets us at once, and later a time-out; waitLock is set before ProcSleep reads it.
+// own way gets us at once, and later a time-out; waitLock is set before ProcSleep reads it.  A
+// process that is about to exit has no MyProc any more.
 void on_sigterm(SIGNAL_ARGS) {
     stop_pending = true;
-    if (worker == nullptr || MyProc->waitLock != nullptr)
+    if (worker == nullptr || (MyProc != nullptr && MyProc->waitLock != nullptr))
         die(postgres_signal_arg);
     LockTimeout = stop_lock_timeout_ms;
     SetLatch(MyLatch);

@@ -1,6 +1,7 @@
 # What each hook did, minute by minute: hook_stats and delivery_rate without a look at the ledger.
 use strict;
 use warnings;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
@@ -81,5 +82,7 @@ shows($good, 'delivered_total', '31', 'totals outlive the day');
 my $plan = sql("SET enable_seqscan = off; SET enable_bitmapscan = off; EXPLAIN SELECT * FROM whisperer.hook_stats");
 unlike($plan, qr/past_attempt/, 'hook_stats does not look at attempts');
 is_deeply([grep { /Scan.* on delivery_\d/ && !/delivery_\d_hook_id_next_attempt_at_event_id_idx/ } split /\n/, $plan], [], 'nor at deliveries that are not pending');
+
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/was terminated by signal/, 'every worker ended in order');
 
 done_testing();
