@@ -1,5 +1,7 @@
 -- What the tables of 1.0 lack.  A delta does to an older installation what schema/ does to a new one;
 -- the API's fragments follow it.
+CREATE INDEX delivery_failed ON whisperer.delivery (event_id, hook_id) WHERE state = 'failed';
+
 COMMENT ON TABLE whisperer.incarnation IS
     'which database this is among its copies: one row, never dumped';
 COMMENT ON TABLE whisperer.event_type_privilege IS
