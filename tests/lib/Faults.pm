@@ -89,6 +89,12 @@ sub ask {
     return $status == 0 ? $out : undef;
 }
 
+# Asks until it is answered: under the settings that are tried a connection may not last until then.
+sub insist {
+    my ($self, $query) = @_;
+    return wait_for($query, sub { defined $self->ask($query) });
+}
+
 # The pid of a process of this kind, once there is one.
 sub process {
     my ($self, $kind) = @_;
@@ -121,13 +127,13 @@ sub start_receiver {
 
 sub set {
     my ($self, %settings) = @_;
-    $self->{node}->safe_psql('postgres', join ';', map { "ALTER SYSTEM SET $_ = $settings{$_}" } sort keys %settings);
+    $self->insist("ALTER SYSTEM SET $_ = $settings{$_}") for sort keys %settings;
     $self->{node}->reload;
 }
 
 sub reset_settings {
     my ($self, @names) = @_;
-    $self->{node}->safe_psql('postgres', "ALTER SYSTEM RESET $_") for @names;
+    $self->insist("ALTER SYSTEM RESET $_") for @names;
     $self->{node}->reload;
 }
 

@@ -26,11 +26,11 @@ $trial->try_fault('timeouts of 1 ms for the whole server', \&end_worker, setting
 for my $whom ('DATABASE postgres', "ROLE @{[$node->safe_psql('postgres', 'SELECT current_user')]}") {
     my %all = (%timeouts, %characteristics);
     $trial->try_fault("timeouts, read only, serializable for $whom", sub {
-        $node->safe_psql('postgres', "ALTER $whom SET $_ = $all{$_}") for sort keys %all;
+        $trial->insist("ALTER $whom SET $_ = $all{$_}") for sort keys %all;
         end_worker();
         $trial->wait_for_rows(1);
         $trial->worker;
-        $node->safe_psql('postgres', "ALTER $whom RESET $_") for sort keys %all;
+        $trial->insist("ALTER $whom RESET $_") for sort keys %all;
     }, @ends_worker);
 }
 
