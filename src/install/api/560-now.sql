@@ -16,8 +16,9 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Only an active hook can be pinged; see whisperer.resume_hook.';
     END IF;
+    -- After that the ping may be the attempt: where nothing else is pending no other is made.
     SELECT r.circuit_retry_at INTO open_until FROM whisperer.hook_run r
-    WHERE r.hook_id = record_ping_as.hook_id AND r.circuit_opened_at IS NOT NULL;
+    WHERE r.hook_id = record_ping_as.hook_id AND r.circuit_opened_at IS NOT NULL AND r.circuit_retry_at > now();
     IF FOUND THEN
         RAISE EXCEPTION 'the circuit of hook % is open: so many attempts failed that the next one is made at %',
                         record_ping_as.hook_id, date_trunc('second', open_until)
@@ -33,7 +34,7 @@ $$;
 CREATE FUNCTION whisperer.record_ping(hook_id bigint)
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.record_ping(bigint) IS
-    'records what ping_hook sends; 42704, 55000 unless the hook is active and its circuit closed';
+    'records what ping_hook sends; 42704, 55000 unless the hook is active and its circuit closed or due for an attempt';
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
 CREATE PROCEDURE whisperer.ping_hook(
