@@ -89,6 +89,15 @@ SELECT failure($$SELECT whisperer.update_hook(0, '{}')$$);
 
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"rate_limit": 1e-300}')$$, :ann));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, jsonb_build_object('description', repeat('x', 8193)))$$, :ann));
+-- An older version took them; such a hook can be paused.
+RESET ROLE;
+ALTER TABLE whisperer.hook_definition DISABLE TRIGGER check_hook;
+UPDATE whisperer.hook_definition SET rate_limit = 1e-300, description = repeat('x', 8193) WHERE id = :ann;
+ALTER TABLE whisperer.hook_definition ENABLE TRIGGER check_hook;
+SET ROLE regress_ann;
+SELECT whisperer.pause_hook(:ann);
+SELECT whisperer.update_hook(:ann, '{"rate_limit": null, "description": null}');
+SELECT whisperer.resume_hook(:ann);
 -- Two secrets sign, not three.
 SELECT failure(format($$SELECT whisperer.rotate_secret(%s)$$, :ann)) ~ '^55000 . the overlap of the last rotation lasts until' AS refused;
 SELECT whisperer.rotate_secret(:ann, 'newest', '0 s') AS rotated;
