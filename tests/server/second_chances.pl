@@ -211,10 +211,13 @@ ok((grep { $_->{hook_id} != $dead && $_->{delivered} } @$now), 'deliver_now does
 my $held = sql("SELECT event_id FROM whisperer.delivery WHERE hook_id = $dead AND state = 'pending' LIMIT 1");
 like(sql("SELECT whisperer.why('$held', $dead)"), qr/^waits: the circuit is open, one attempt is made at /, 'why says so');
 like(error_of("CALL whisperer.ping_hook($dead)"), qr/^55000: the circuit of hook $dead is open/, 'which is not pinged, either');
+like(sql("UPDATE whisperer.hook_run SET circuit_retry_at = now() WHERE hook_id = $dead; SELECT pg_sleep(0.001); SELECT whisperer.record_ping($dead)"), qr/-/,
+    'but once an attempt may be made');
 my $failed = sql("SELECT event_id FROM whisperer.delivery WHERE hook_id = $dead AND state = 'failed' LIMIT 1");
 cmp_ok(sql("SELECT whisperer.recover($dead, '-infinity', 'infinity')"), '>', 0, 'recover without an end');
 sql("SELECT whisperer.delete_hook($dead)");
 is(error_of("SELECT whisperer.retry('$failed', $dead)"), "55000: hook $dead is deleted", 'retry at a deleted hook');
+is(error_of("SET ROLE stranger; SELECT whisperer.retry('$failed', $dead)"), "42704: event $failed has no delivery to an undeleted hook of yours", 'of which a stranger hears nothing');
 
 # --- backfill -----------------------------------------------------------------------------------
 sql(<<"SQL");

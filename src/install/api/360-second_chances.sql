@@ -45,8 +45,9 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'force => true delivers it again, with the same webhook-id.';
     END IF;
-    IF EXISTS (SELECT FROM whisperer.delivery d WHERE d.event_id = refuse_delivery.event_id AND d.hook_id = refuse_delivery.hook_id) THEN
-        PERFORM whisperer.require_hook(caller, refuse_delivery.hook_id);
+    IF EXISTS (SELECT FROM whisperer.delivery d JOIN whisperer.hook_definition h ON h.id = d.hook_id
+               WHERE d.event_id = refuse_delivery.event_id AND d.hook_id = refuse_delivery.hook_id AND NOT h.is_active
+                 AND pg_has_role(caller, whisperer.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER')) THEN
         PERFORM whisperer.refuse_hook(refuse_delivery.hook_id);
     END IF;
     RAISE EXCEPTION 'event % has no delivery to an undeleted hook of yours', coalesce(refuse_delivery.event_id::text, 'null')
