@@ -115,9 +115,10 @@ void whisperer_helper_main(Datum) {
         proc_exit(0);
     dsm_pin_mapping(segment);
     Channel channel = open_channel(segment);
-    BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
+    // Before the connection; see pin_session().
     for (const HelperSetting& setting : helper_settings)
         SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+    BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
     serve(channel);
     proc_exit(0);
 }

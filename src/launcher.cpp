@@ -274,8 +274,8 @@ void whisperer_launcher_main(Datum) {
     pqsignal(SIGTERM, die);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
-    BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
     pin_session();
+    BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
     pg_atomic_write_u32(&shared_state()->launcher_proc, my_proc_plus_one());
     before_shmem_exit(leave, 0);
     handles = (BackgroundWorkerHandle**)MemoryContextAllocZero(

@@ -134,9 +134,9 @@ void whisperer_retention_main(Datum) {
     BackgroundWorkerUnblockSignals();
     RetentionOrder order;
     memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof order);
-    BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
     pin_session();
     SetConfigOption("enable_seqscan", "on", PGC_SUSET, PGC_S_OVERRIDE);
+    BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
     begin_transaction("removing old events");
     int64 events = 0;
     const char* reason = empty_slot(order.slot, &events);

@@ -173,8 +173,8 @@ Worker* create_worker() {
 
 Worker* set_up_worker(int slot_number) {
     enter(slot_number);
-    BackgroundWorkerInitializeConnectionByOid(own_slot->database, InvalidOid, 0);
     pin_session();
+    BackgroundWorkerInitializeConnectionByOid(own_slot->database, InvalidOid, 0);
     if (!wait_for_extension())
         return nullptr;
     Worker* made = create_worker();
