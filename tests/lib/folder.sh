@@ -24,7 +24,11 @@ clean_up() {
     local status=$?
     set +e
     trap '' INT TERM
-    [ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null
+    # A job may have a folder and servers of its own, and needs a moment to end them.
+    if [ -n "$job" ]; then
+        kill -TERM -- "-$job" 2>/dev/null
+        for _ in $(seq 500); do kill -0 -- "-$job" 2>/dev/null || break; sleep 0.02; done
+    fi
     [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null
     stop_servers
     [ -z "$job" ] || kill -KILL -- "-$job" 2>/dev/null
