@@ -70,12 +70,15 @@ function leaveSession(reason) {
     show();
 }
 
+// The reason stays for whoever goes elsewhere before signing in.
 function showSignIn() {
     document.title = 'Sign in - whisperer';
     drawBar(null);
-    const reason = why;
-    why = null;
-    signInView(main, { why: reason, done: show });
+    const done = () => {
+        why = null;
+        show();
+    };
+    signInView(main, { why, done });
 }
 
 // After a reload there is a token, but nobody knows yet whom it stands for.
@@ -100,22 +103,22 @@ async function show() {
         drawBar(path[0]);
         window.scrollTo(0, 0);
         const drawn = view(main, { path, query, signal });
-        focusHeading();
+        if (unfocused() || document.activeElement === main) focusHeading();
         await drawn;
     } catch (error) {
         if (error.name === 'AbortError' || signal.aborted) return;
         drawBar(path[0]);
         replace(main, head(title), errorBox(error, show));
     }
-    if (!signal.aborted) focusHeading();
+    // Whoever went on meanwhile, as with "Skip to content", stays there.
+    if (!signal.aborted && unfocused()) focusHeading();
 }
+
+const unfocused = () => document.activeElement === document.body || !document.contains(document.activeElement);
 
 // So that a screen reader reads what the page is now, and Tab goes on from there.
 function focusHeading() {
-    const target = main.querySelector('h1') ?? main;
-    const { activeElement } = document;
-    if (activeElement === document.body || activeElement === main || !document.contains(activeElement))
-        target.focus({ preventScroll: true });
+    (main.querySelector('h1') ?? main).focus({ preventScroll: true });
 }
 
 function lost(page) {

@@ -32,9 +32,10 @@ async function chartTests() {
         assert.match(await chart(page, 'Response time').locator('.plot path.line-2').getAttribute('d'), /^M.*L/);
         assert.match(await chart(page, 'Deliveries per minute').locator('svg[role=img]').getAttribute('aria-label'), /at most \d+/);
         await chart(page, 'Deliveries per minute').getByText('Values').click();
-        assert.ok((await chart(page, 'Deliveries per minute').locator('tbody tr').count()) >= 58, 'the values are a table, too');
+        await until(async () => (await chart(page, 'Deliveries per minute').locator('tbody tr').count()) >= 58, 'the values are a table, too');
         await bars.nth(20).hover();
-        assert.match(await chart(page, 'Deliveries per minute').locator('.readout').textContent(), /^\d\d:\d\d {2}\d+/);
+        const readout = chart(page, 'Deliveries per minute').locator('.readout');
+        await until(async () => /^\d\d:\d\d {2}\d+/.test(await readout.textContent()), 'the value under the pointer is said');
         await page.getByLabel('Last', { exact: true }).selectOption('24');
         await until(async () => (await bars.count()) < 10, 'a day has wider bars');
         await page.goto(page.url().replace(/#.*/, '#/overview'));

@@ -79,6 +79,31 @@ async function keyboardTest() {
     });
 }
 
+// A page whose parts come one after another moves what somebody is about to click.
+async function arrivalTest() {
+    await test('a page that arrives late is drawn at once, and leaves the focus where it is', async () => {
+        const page = await open('', { as: null });
+        let arrive;
+        const late = new Promise((resolve) => (arrive = resolve));
+        await page.route('**/whisperer/status/**', async (route) => {
+            await late;
+            await route.continue();
+        });
+        const figures = page.waitForResponse((response) => response.url().includes('/whisperer/hook_stats/'));
+        await page.getByLabel('Token').fill(process.env.CONSOLE_TOKEN);
+        await page.keyboard.press('Enter');
+        await (await figures).finished();
+        await page.evaluate(() => document.activeElement.blur());
+        await tabTo(page, 'Skip to content');
+        await page.keyboard.press('Enter');
+        assert.equal(await page.getByRole('table', { name: 'Hooks in need of attention' }).count(), 0, 'hooks wait for the rest');
+        arrive();
+        await page.getByRole('table', { name: 'Hooks in need of attention' }).waitFor();
+        await page.locator('.workers .badge').waitFor();
+        assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+    });
+}
+
 // Every view, by what makes sure that it is complete.
 function views(hook, delivery) {
     return [
@@ -206,6 +231,7 @@ export async function everyone() {
     const hook = prepare();
     await until(() => deliveriesOf(hook, 'failed') === 1, 'the delivery has failed');
     await keyboardTest();
+    await arrivalTest();
     await viewTests(hook);
     await colourTest();
     await manyTest();

@@ -98,6 +98,9 @@ async function outTests() {
             return page.getByLabel('Token').isVisible();
         }, 'the session ends');
         await see(page, 'Your session has ended');
+        await page.goto(page.url().replace(/#.*/, '#/event-types'));
+        await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+        await see(page, 'Your session has ended');
         assert.equal((await stored(page)).session, '');
     });
 }

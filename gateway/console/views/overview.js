@@ -123,15 +123,17 @@ export async function overviewView(page, { signal }) {
     let round = 0;
     replace(page, head('Overview'), boxes.fault, boxes.workers, boxes.figures, charts.node, boxes.trouble);
 
+    // All hooks' figures, or null while the last ones are new enough.
     async function readHooks() {
-        if (round++ % hooks_every !== 0) return;
+        if (round++ % hooks_every !== 0) return null;
         const { results } = await getAll('hook_stats/', {}, { signal, max: hooks_max });
-        renew(boxes.trouble, troubleCard(results));
+        return results;
     }
 
+    // Drawn in one go: what came in parts would move what somebody is about to click.
     async function read() {
         try {
-            const [status, rows] = await Promise.all([get('status/', {}, signal), charts.refresh(), readHooks()]);
+            const [status, rows, hooks] = await Promise.all([get('status/', {}, signal), charts.refresh(), readHooks()]);
             const workers = status.data.results;
             const now_ms = Date.now();
             noteLag(most(workers, 'lag_seconds') ?? 0, now_ms);
@@ -139,6 +141,7 @@ export async function overviewView(page, { signal }) {
             const line = workersLine(workers);
             if (line.textContent !== boxes.workers.textContent) replace(boxes.workers, line);
             replace(boxes.figures, figures(workers, rows, now_ms));
+            if (hooks) renew(boxes.trouble, troubleCard(hooks));
             replace(boxes.fault);
         } catch (error) {
             if (error.name === 'AbortError') return;
