@@ -63,11 +63,16 @@ my $anonymous_kb = sub {
 my $before_kb = $anonymous_kb->();
 my $peak_kb = $before_kb;
 $node->safe_psql('postgres', "INSERT INTO item (note) SELECT repeat('x', 100) FROM generate_series(1, 200000)");
-wait_for('200,000 deliveries', sub {
-    my $now_kb = $anonymous_kb->();
-    $peak_kb = $now_kb if $now_kb > $peak_kb;
-    return $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") >= 200006;
-});
+# However slow the machine is, there is always one more.
+for (my $delivered = 0; $delivered < 200006;) {
+    my $before = $delivered;
+    wait_for("more than $before deliveries", sub {
+        my $now_kb = $anonymous_kb->();
+        $peak_kb = $now_kb if $now_kb > $peak_kb;
+        $delivered = $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'");
+        return $delivered > $before;
+    });
+}
 is(scalar(() = $receiver->requests), 200006, 'each event of a transaction of 200,000 is sent once');
 cmp_ok($peak_kb - $before_kb, '<', 64 * 1024, "in bounded memory (grew by at most @{[$peak_kb - $before_kb]} kB)");
 
