@@ -8,6 +8,9 @@ namespace whisperer::pg {
 
 namespace {
 
+// As stored.
+constexpr int config_filter_bytes_max = 8192;
+
 void require_arguments(bool type_is_null, bool data_is_null) {
     if (type_is_null)
         ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -51,6 +54,10 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
     char* event_type = text_to_cstring(PG_GETARG_TEXT_PP(0));
     Jsonb* config_filter = PG_ARGISNULL(2) ? nullptr : PG_GETARG_JSONB_P(2);
     require_privilege(event_type);
+    if (config_filter && VARSIZE(config_filter) > config_filter_bytes_max)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("config_filter is larger than %d bytes", config_filter_bytes_max),
+                errhint("It is compared with the config of each hook, which is no larger."));
 
     NewEvent event = {};
     event.data = json_from(PG_GETARG_DATUM(1), type);

@@ -46,7 +46,9 @@ void read_key(Row* row) {
     row->object_id = is_null ? nullptr : TextDatumGetCString(object_id);
     row->only_hook = DatumGetInt64(row_column(*row, PageHookId, &is_null));
     Datum filter = row_column(*row, PageConfigFilter, &is_null);
-    if (!is_null) {
+    if (!is_null && toast_raw_datum_size(filter) - VARHDRSZ > (Size)settings.max_payload_bytes) {
+        row->refusal = "config_filter is larger than whisperer.max_payload";
+    } else if (!is_null) {
         char* json = DatumGetCString(DirectFunctionCall1(jsonb_out, filter));
         if (!utf8_from_server(json, strlen(json), &row->config_filter))
             row->refusal = "config_filter cannot be converted to UTF-8";

@@ -41,6 +41,15 @@ is(state_of($just), '1|delivered', 'whisperer.max_payload is delivered');
 like(state_of($above), qr/^1\|failed\|payload is larger than whisperer\.max_payload/, 'one byte more is recorded and fails with the reason');
 like(sql("SELECT whisperer.why('$above', 1)"), qr/max_payload/, 'which why() gives too');
 
+# A config_filter that the worker could not print, here one that it would not: in the log by other ways than ours.
+($status, $out, $error) = $node->psql('postgres', q(SELECT whisperer.deliver_event('e', '{}', jsonb_build_object('x', repeat('x', 9000)))));
+like($error, qr/config_filter is larger than 8192 bytes/, 'a large config_filter is an error of the application');
+my $odd = sql(q(INSERT INTO whisperer.outbox (id, event_type, data, config_filter) VALUES (whisperer.new_event_id(), 'e', '{}', jsonb_build_object('x', repeat(E'\x01', 2000000))) RETURNING id));
+my $after = sql(q(SELECT whisperer.deliver_event('e', '{"a": 2}')));
+wait_idle($node);
+like(state_of($odd), qr/^1\|failed\|config_filter is larger than whisperer\.max_payload/, 'and fails with the reason');
+like(state_of($after), qr/^1\|delivered/, 'in nobody\'s way');
+
 my $pid = worker_pid($node);
 my $before = memory_kb('HWM');
 my $huge = sized(200 * 1024 * 1024);
