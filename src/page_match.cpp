@@ -189,14 +189,23 @@ const TypeEntry* wanted_by(Worker* worker, const Row& row) {
     return wanted;
 }
 
-// Without a word of when: enters the row as pending for the hook, if it matches.
-void enter_row(Worker* worker, Row* row, const Hook& hook) {
-    Match match = matches(hook, row);
-    if (match == Match::No)
-        return;
+// Without a word of when: enters the row as pending for the hook.
+void enter_row(Worker* worker, Row* row, const Hook& hook, Match match) {
     const char* error = refusal(*row, match);
     add_unsent(worker->ledger, worker->hooks, delivery_of(*row, hook, -1),
                error ? DeliveryState::Failed : DeliveryState::Pending, error);
+}
+
+// What the hook is subscribed to.  A ping is no news the second time.
+bool may_be_replayed(Worker* worker, const Row& row, const Hook* hook) {
+    if (strcmp(row.event_type, ping_event_type) == 0 ||
+        (row.only_hook != 0 && row.only_hook != hook->id))
+        return false;
+    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+    for (int i = 0; i < wanted->count; i++)
+        if (&worker->hooks->hooks[wanted->hooks[i]] == hook)
+            return true;
+    return false;
 }
 
 Row row_at(SPITupleTable* rows, uint64 number) {
@@ -259,25 +268,30 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
             is_older(row, incarnation, *hook.carried) ||
             (known && find_delivery_key(known, row.id, hook.id)))
             continue;
-        enter_row(worker, &row, hook);
+        Match match = matches(hook, &row);
+        if (match != Match::No)
+            enter_row(worker, &row, hook, match);
     }
     forget_document(&row);
     MemoryContextReset(worker->reader.row_context);
     MemoryContextSwitchTo(caller);
 }
 
-void enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook) {
+bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook,
+                    bool is_known) {
     MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
     Row row = row_at(rows, number);
-    const TypeEntry* wanted = wanted_by(worker, row);
-    for (int i = 0; i < wanted->count; i++)
-        if (&worker->hooks->hooks[wanted->hooks[i]] == hook) {
-            read_data(&row);
-            enter_row(worker, &row, *hook);
-        }
+    Match match = Match::No;
+    if (may_be_replayed(worker, row, hook)) {
+        read_data(&row);
+        match = matches(*hook, &row);
+    }
+    if (match != Match::No && !is_known)
+        enter_row(worker, &row, *hook, match);
     forget_document(&row);
     MemoryContextReset(worker->reader.row_context);
     MemoryContextSwitchTo(caller);
+    return match != Match::No;
 }
 
 }  // namespace whisperer::pg

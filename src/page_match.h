@@ -49,7 +49,9 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
 void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
                    HTAB* known);
 
-// Enters an event as pending for one hook if it matches, however old it is.
-void enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook);
+// Whether an event that is no ping matches a hook, however old it is; enters it as pending unless
+// the ledger has it.  For whom it was recorded does not count, but it must not be for another.
+bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook,
+                    bool is_known);
 
 }  // namespace whisperer::pg

@@ -66,14 +66,20 @@ Request request_from(int row) {
     request.since = moment_column(row, ListSince);
     request.until = moment_column(row, ListUntil);
     request.created_at = moment_column(row, ListCreatedAt);
+    if (request.kind == RequestKind::Recover) {
+        request.place_id = event_id_bound(request.since);
+        request.place_hook = PG_INT64_MIN;
+    }
     return request;
 }
 
-// Places reached are kept for requests that are still there.
-void keep_place(const Requests* before, Request* request) {
-    for (int i = 0; i < before->count; i++)
-        if (before->list[i].id == request->id)
-            *request = before->list[i];
+// Places reached are kept for requests that are still there.  Both lists are in the order of ids;
+// seen is how far the one before has been compared.
+void keep_place(const Requests& before, int* seen, Request* request) {
+    while (*seen < before.count && before.list[*seen].id < request->id)
+        (*seen)++;
+    if (*seen < before.count && before.list[*seen].id == request->id)
+        *request = before.list[*seen];
 }
 
 void read_list(Worker* worker) {
@@ -91,9 +97,10 @@ void read_list(Worker* worker) {
     *requests = create_requests(MemoryContextGetParent(before.context));
     requests->list = (Request*)MemoryContextAllocHuge(requests->context,
                                                       sizeof(Request) * Max(SPI_processed, 1));
+    int seen = 0;
     for (uint64 row = 0; row < SPI_processed; row++) {
         Request request = request_from((int)row);
-        keep_place(&before, &request);
+        keep_place(before, &seen, &request);
         if (serves(worker->hooks, request.hook_id))
             requests->list[requests->count++] = request;
     }
@@ -220,7 +227,7 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
                  uint64 count) {
     Datum* ids = (Datum*)palloc(sizeof(Datum) * Max(count, 1));
     uint64* numbers = (uint64*)palloc(sizeof(uint64) * Max(count, 1));
-    int in_range = 0;
+    int in_range = 0, again = 0;
     for (uint64 row = 0; row < count; row++) {
         TimestampTz at = DatumGetTimestampTz(outbox_column(rows, row, PageCreatedAt));
         if (at < request.since || at >= request.until)
@@ -231,10 +238,13 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
     if (in_range == 0)
         return;
     HTAB* known = rows_of_events(ids, in_range);
-    replay_known(request, ids, in_range);
-    for (int i = 0; i < in_range; i++)
-        if (!find_delivery_key(known, *DatumGetUUIDP(ids[i]), hook->id))
-            enter_replayed(worker, rows, numbers[i], hook);
+    for (int i = 0; i < in_range; i++) {
+        bool is_known = find_delivery_key(known, *DatumGetUUIDP(ids[i]), hook->id);
+        if (enter_replayed(worker, rows, numbers[i], hook, is_known) && is_known)
+            ids[again++] = ids[i];
+    }
+    if (again > 0)
+        replay_known(request, ids, again);
 }
 
 // A page of the outbox, of which nothing but (xid, id) is indexed.
@@ -290,11 +300,17 @@ void delete_request(const Request& request) {
              values, nullptr, false, 0, SPI_OK_DELETE);
 }
 
-void forget_request(Requests* requests, int number) {
-    for (int i = number + 1; i < requests->count; i++)
-        requests->list[i - 1] = requests->list[i];
-    requests->count--;
-    requests->next = number;
+// Once a batch, for the list may be long.
+void forget_done(Requests* requests) {
+    int kept = 0, next = 0;
+    for (int i = 0; i < requests->count; i++) {
+        if (i == requests->next)
+            next = kept;
+        if (!requests->list[i].is_done)
+            requests->list[kept++] = requests->list[i];
+    }
+    requests->count = kept;
+    requests->next = next;
 }
 
 // The next in turn, as far as nobody has to wait.  True: it was one row, and there may be time for
@@ -302,17 +318,19 @@ void forget_request(Requests* requests, int number) {
 bool carry_out_next(Worker* worker) {
     Requests* requests = &worker->requests;
     for (int tried = 0; tried < requests->count; tried++) {
-        int number = requests->next++ % requests->count;
-        Request request = requests->list[number];
-        Progress progress = carry_out(worker, &request);
-        requests->list[number] = request;
+        if (requests->next >= requests->count)
+            requests->next = 0;
+        Request* request = &requests->list[requests->next++];
+        if (request->is_done)
+            continue;
+        Progress progress = carry_out(worker, request);
         if (progress == Progress::InFlight)
             continue;
         if (progress == Progress::More)
             return false;
-        delete_request(request);
-        forget_request(requests, number);
-        return request.kind == RequestKind::Retry || request.kind == RequestKind::Cancel;
+        delete_request(*request);
+        request->is_done = true;
+        return request->kind == RequestKind::Retry || request->kind == RequestKind::Cancel;
     }
     requests->look_at = GetCurrentTimestamp() + in_flight_retry_us;
     return false;
@@ -347,6 +365,7 @@ void carry_out_requests(Worker* worker) {
         read_list(worker);
     for (int done = 1; carry_out_next(worker) && done < single_requests_max; done++)
         continue;
+    forget_done(&worker->requests);
     if (worker->ledger->count > 0)
         write_batch(worker->ledger);
     commit_transaction();

@@ -27,6 +27,7 @@ struct Request {
     bool force;
     TimestampTz since, until;
     TimestampTz created_at;
+    bool is_done;
     // The place reached: in the ledger by (event_id, hook_id), in the outbox by (xid, id).
     pg_uuid_t place_id;
     int64 place_hook;

@@ -147,10 +147,21 @@ is(scalar keys %times, 6002, 'and delivered, through a crash');
 is(sql("SELECT whisperer.recover(1, '-infinity')"), 0, 'there is nothing left to recover');
 like(error_of("SELECT whisperer.recover(1, now(), '-infinity')"), qr/^22023/, 'a range that is none');
 is(sql("SELECT count(*) FROM whisperer.request WHERE kind <> 'hooks'"), 0, 'requests go when they are done');
+# Of two dead letters, one on either side of a moment.
+sql("SELECT whisperer.register_event('dead')");
+my $ranged = sql("SELECT whisperer.create_hook('dead', '$base/status/500/ranged', retry_countdown_config => $never)");
+sub die_once { my $id = sql(q(SELECT whisperer.deliver_event('dead', '{}'))); wait_idle($node); return $id }
+my $early = die_once();
+my $moment = sql('SELECT clock_timestamp()');
+my $later = die_once();
+is(sql("SELECT whisperer.recover($ranged, '$moment')"), 1, 'recover since a moment');
+wait_idle($node);
+is(join(' ', map { state($_, $ranged) } $early, $later), 'failed 1 failed 2', 'leaves what was recorded before it');
+sql("SELECT whisperer.delete_hook($ranged)");
 
 # --- replay -------------------------------------------------------------------------------------
 sql(qq(SELECT whisperer.update_hook(1, '{"target_url": "$base/ok/replayed"}')));
-my $recorded = sql('SELECT count(*) FROM whisperer.outbox');
+my $recorded = sql("SELECT count(*) FROM whisperer.outbox WHERE event_type = 'e'");
 is(kill_in_the_middle("whisperer.replay(1, '-infinity')"), $recorded, 'replay says how many');
 %times = ();
 $times{$_}++ for ids('/ok/replayed');
@@ -177,6 +188,17 @@ isnt($ids[2], $ids[1], 'with a new id');
 is(sql("SELECT count(*) FROM whisperer.delivery d JOIN whisperer.outbox o ON o.id = d.event_id WHERE o.hook_id = $late AND d.hook_id <> $late"),
     0, 'for that hook alone');
 is(sql("SELECT whisperer.replay($late, '-infinity', (SELECT created_at FROM whisperer.outbox WHERE id = '$first'))"), 0, 'until is exclusive');
+# What it had once, and would not get today, and a ping.
+sql("SELECT whisperer.register_event('again')");
+my $picky = sql("SELECT whisperer.create_hook('again', '$base/ok/picky')");
+sql(qq(SELECT whisperer.deliver_event('again', '{"note": "$_"}'))) for 1, 2;
+wait_idle($node);
+sql("CALL whisperer.ping_hook($picky)");
+sql(qq(SELECT whisperer.update_hook($picky, '{"filter": {"note": "1"}, "target_url": "$base/ok/pickier"}')));
+is(sql("SELECT whisperer.replay($picky, '-infinity')"), 1, 'a hook with a new filter has less to replay');
+wait_idle($node);
+is(notes('/ok/pickier'), '1', 'and gets no more than that');
+sql("SELECT whisperer.delete_hook($picky)");
 
 # --- ping_hook, deliver_now ----------------------------------------------------------------------
 like(sql("CALL whisperer.ping_hook($late)"), qr/^t\|200\|.*\|ok\|$/, 'ping_hook shows the answer');
