@@ -105,14 +105,6 @@ void wait_until(Hook* hook, TimestampTz at) {
         hook->lines->not_before = at;
 }
 
-// The end of a call says when there is room again; should it be missed, so does the clock.
-bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
-    hook->waits_for_room = has_functions(hook) && !has_room(&worker->helper->queue, hook->id);
-    if (hook->waits_for_room)
-        wait_until(hook, now + no_room_wait_us);
-    return hook->waits_for_room;
-}
-
 // A line stands still while its hook's backlog is being changed: what comes in pages may be out of
 // order until the last.
 bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
@@ -186,6 +178,13 @@ void cancel_deleted(HookSet* hooks, TimestampTz now) {
 }
 
 }  // namespace
+
+bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
+    hook->waits_for_room = has_functions(hook) && !has_room(&worker->helper->queue, hook->id);
+    if (hook->waits_for_room)
+        wait_until(hook, now + no_room_wait_us);
+    return hook->waits_for_room;
+}
 
 void hand_out(Worker* worker, const Hook* hook, int row, int64 line) {
     Inflight delivery = due_delivery(hook, row, line);

@@ -34,6 +34,10 @@ enum DueColumn {
     DueColumnCount = DueResponse,
 };
 
+// While the helper has enough of the hook's calls, its backlog is not handed out. The end of a call
+// says when there is room again; should it be missed, so does the clock.
+bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now);
+
 // Hands the row's delivery to the engine or to the helper, unless one of them has it.
 void hand_out(Worker* worker, const Hook* hook, int row, int64 line);
 

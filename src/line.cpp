@@ -294,6 +294,10 @@ void note_line(HookLines* lines, const LedgerEntry& entry) {
     Line* line = entry.is_update ? find_line(lines, entry.line) : nullptr;
     if (line == nullptr)
         return;
+    // Nor does the countdown of one that has ended, by an attempt that came before the answer.
+    if (entry.kind == EntryKind::Countdown &&
+        memcmp(entry.event_id.data, line->after.data, UUID_LEN) <= 0)
+        return;
     if (entry.kind == EntryKind::Countdown || entry.state == DeliveryState::Pending) {
         make_waiting(lines, line, entry.next_attempt_at);
         return;
@@ -339,8 +343,11 @@ void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
     if (count == 0)
         return;
     query_heads(hook->id, numbers, after, count);
-    for (uint64 row = 0; row < SPI_processed && has_credit(worker); row++)
+    for (uint64 row = 0; row < SPI_processed && has_credit(worker); row++) {
+        if (must_wait_for_room(worker, hook, now))
+            break;
         take_head(worker, hook, (int)row, now);
+    }
     forget_empty(lines, numbers, count);
 }
 

@@ -44,6 +44,48 @@ wait_seen('/script/strict', '1.1 2.1 1.2');
 wait_seen('/script/keyed', '1.1 2.1 1.2');
 wait_idle($node);
 
+# --- a countdown that comes too late ---------------------------------------------------------------------
+# The default goes on meanwhile; what is said of the first must not hold up the second.
+sql(<<'SQL');
+SELECT whisperer.register_event('late');
+CREATE TABLE late_call (n int);
+CREATE FUNCTION late(retry_count int, kwargs jsonb) RETURNS interval LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM late_call) THEN
+        RAISE EXCEPTION 'only once';
+    END IF;
+    INSERT INTO late_call VALUES (1);
+    LOOP
+        EXIT WHEN EXISTS (SELECT FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'late' AND d.state = 'delivered')
+            AND EXISTS (SELECT FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'late' AND d.state = 'pending' AND d.retry_count = 1);
+        PERFORM pg_sleep(0.02);
+    END LOOP;
+    RETURN interval '1 hour';
+END $$;
+ALTER SYSTEM SET whisperer.callback_timeout = '1min';
+SELECT pg_reload_conf();
+SQL
+$receiver->control({ path => '/script/late', steps => [ 'status/500', 'ok', 'status/500', 'ok' ] });
+my $late = sql(qq(SELECT whisperer.create_hook('late', '$base/script/late', ordering => 'hook', retry_countdown_config => '{"choice": "custom", "kwargs": {"function": "public.late"}}')));
+sql(q(SELECT whisperer.deliver_event('late', '{"key": 1, "n": 1}'); SELECT whisperer.deliver_event('late', '{"key": 1, "n": 2}')));
+wait_seen('/script/late', '1.1 1.1 1.2 1.2');
+sql("SELECT whisperer.delete_hook($late); ALTER SYSTEM RESET whisperer.callback_timeout; SELECT pg_reload_conf()");
+
+# --- keys whose transform is slow ------------------------------------------------------------------------
+sql(<<"SQL");
+SELECT whisperer.register_event('shaped');
+CREATE FUNCTION shape(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(0.01)';
+CREATE TABLE shaped (key int PRIMARY KEY);
+CREATE TRIGGER shaped AFTER INSERT ON shaped FOR EACH ROW EXECUTE FUNCTION whisperer.capture('shaped');
+SELECT whisperer.create_hook('shaped', '$base/ok/shaped', ordering => 'key', transform => 'public.shape');
+SQL
+sub updated { return sql(q(SELECT sum(n_tup_upd) FROM pg_stat_user_tables WHERE relname ~ '^delivery_[0-9]')) }
+my $updated = updated();
+sql('INSERT INTO shaped SELECT generate_series(1, 300)');
+wait_idle($node);
+wait_for('the figures', sub { updated() - $updated >= 300 });
+cmp_ok(updated() - $updated, '<', 1500, 'what the helper has no room for stays where it is');
+
 # --- one that is refused before it stands in line --------------------------------------------------------
 $node->append_conf('postgresql.conf', "whisperer.max_payload = '1kB'");
 $node->reload;
