@@ -53,10 +53,21 @@ struct Turn {
     uint64 completed_before;  // transactions completed when the last look began
     TimestampTz tick_at;
     TimestampTz status_at;
+    TimestampTz began_at;
     uint64 ticket_looked;
     uint64 windows_ended;
 };
 Turn turn;
+
+// What waits for a moment of a clock that was set back since would wait for as long.
+void follow_clock(TimestampTz now) {
+    if (now < turn.began_at) {
+        turn.tick_at = turn.status_at = now;
+        worker->bookmark.written_at = worker->ledger->oldest_at = now;
+        worker->helper->parks_at = worker->requests.look_at = worker->retention.look_at = now;
+    }
+    turn.began_at = now;
+}
 
 // A commit woke us, or the tick found that some transaction has ended, or wait_idle asks.
 void notice_commits(TimestampTz now) {
@@ -86,7 +97,7 @@ void read() {
     if (turn.page_end == PageEnd::Gone)
         stop_pending = true;
     // The window was opened before this look, so its end does not reach what was just committed.
-    if (was_open && turn.page_end != PageEnd::Paused)
+    if (was_open && turn.page_end != PageEnd::Paused && turn.page_end != PageEnd::Held)
         turn.look = true;
 }
 
@@ -343,6 +354,7 @@ void loop() {
         if (ConfigReloadPending)
             reload_settings();
         TimestampTz now = GetCurrentTimestamp();
+        follow_clock(now);
         notice_commits(now);
         read();
         end_window();
