@@ -9,8 +9,12 @@ KnownDatabase* databases = nullptr;
 bool was_read = false;
 uint64 completed_at_read = 0;
 
+// What DROP DATABASE leaves that was interrupted: nobody can connect (DATCONNLIMIT_INVALID_DB of
+// later minor releases).
+constexpr int32 invalid_connection_limit = -2;
+
 void note_database(Form_pg_database form) {
-    if (!form->datallowconn)
+    if (!form->datallowconn || form->datconnlimit == invalid_connection_limit)
         return;
     KnownDatabase* database = find_database(form->oid);
     if (database == nullptr) {

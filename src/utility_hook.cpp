@@ -105,9 +105,11 @@ bool has_worker(SharedState* shared, Oid database) {
 Oid withdrawn = InvalidOid;
 
 // At the end of the transaction, however it ended, and not before: a worker that came back between
-// the statement and its commit would be in the way of nothing, but find its database gone.
+// the statement and its commit would be in the way of nothing, but find its database gone.  One
+// that is prepared ends elsewhere; it keeps its locks, and the worker waits for those.
 void let_return(XactEvent event, void*) {
-    if (!OidIsValid(withdrawn) || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
+    if (!OidIsValid(withdrawn) ||
+        (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
         return;
     SharedState* shared = shared_state();
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);

@@ -65,6 +65,27 @@ within_5_s('postgres', 'DROP DATABASE forced WITH (FORCE)');
 is(processes('forced'), 0, 'no process is left');
 $load->kill_kill;
 
+# Prepared, and not committed after all: the worker comes back.
+make_database('prepared');
+$node->safe_psql('prepared', q(INSERT INTO item DEFAULT VALUES));
+wait_for('the first event', sub { () = $receiver->requests('/ok/prepared') });
+$node->safe_psql('prepared', q(BEGIN; DROP EXTENSION whisperer CASCADE; PREPARE TRANSACTION 'dropped'));
+$node->safe_psql('prepared', q(ROLLBACK PREPARED 'dropped'; INSERT INTO item DEFAULT VALUES));
+wait_for('the second event', sub { 2 == (() = $receiver->requests('/ok/prepared')) });
+pass('a prepared DROP EXTENSION that is rolled back leaves a worker');
+within_5_s('postgres', 'DROP DATABASE prepared');
+
+# What an interrupted DROP DATABASE leaves.
+my $log_was = -s $node->logfile;
+$node->safe_psql('postgres', 'CREATE DATABASE broken');
+$node->safe_psql('postgres', q(UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken'));
+make_database('beside');
+$node->safe_psql('beside', q(INSERT INTO item DEFAULT VALUES));
+wait_for('the database beside it', sub { () = $receiver->requests('/ok/beside') });
+unlike(substr(slurp_file($node->logfile), $log_was), qr/invalid database/, 'a database that nobody can connect to is left alone');
+$node->safe_psql('postgres', 'DROP DATABASE broken');
+within_5_s('postgres', 'DROP DATABASE beside WITH (FORCE)');
+
 make_database('patient');
 $load = start_load('patient');
 $load->kill_kill;
