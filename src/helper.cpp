@@ -101,6 +101,12 @@ void cut_off(Worker* worker, TimestampTz now) {
 void choose_call(Worker* worker, TimestampTz now) {
     Helper* helper = worker->helper;
     HelperProcess* process = &helper->process;
+    // It may have waited for long, where no process can be started.
+    if (helper->current && !is_wanted(worker, helper->current)) {
+        give_up_call(worker, helper->current);
+        free_call(&helper->queue, helper->current);
+        helper->current = nullptr;
+    }
     while (helper->current == nullptr && helper->queue.count > 0) {
         Oid owner = process->state == HelperState::None ? InvalidOid : process->owner;
         HelperCall* call = take_call(&helper->queue, owner, now);

@@ -60,9 +60,11 @@ bool expire(Worker* worker, int16 slot) {
                   "AND event_id < $2 LIMIT $3",
                   lengthof(types), types),
         values, nullptr, true, 0, SPI_OK_SELECT);
+    int before = worker->ledger->count;
     for (uint64 row = 0; row < SPI_processed; row++)
         expire_row(worker, (int)row, slot);
-    return SPI_processed == expired_rows_max;
+    // Those of other workers may be the first of them for a while.
+    return SPI_processed == expired_rows_max && worker->ledger->count > before;
 }
 
 enum class Slot { Empty, Kept, Ripe };

@@ -223,6 +223,7 @@ $node->append_conf('postgresql.conf', 'max_worker_processes = 3');
 $node->start;
 record('good', 'no room');
 wait_for('the good one', sub { grep { $_->{data}{note} eq 'no room' } bodies('/ok/good') });
+wait_for('the line', sub { log_has('no room for the process that runs hooks') });
 is(log_has('no room for the process that runs hooks'), 1, 'without room for the process: one line, and the others are delivered');
 wait_for('the call to be parked', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $swallow AND state = 'pending'") == 2 });
 pass('the calls wait');
