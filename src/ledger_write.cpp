@@ -63,6 +63,7 @@ constexpr Oid array_types[ColumnCount] = {UUIDARRAYOID,        INT8ARRAYOID, INT
 
 #define THIS_ROW " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
 
+// What only says why an attempt is put off does not hide what the last one met.
 constexpr const char* update_query =
     "UPDATE whisperer.delivery d SET state = u.state, retry_count = u.retry_count, "
     "next_attempt_at = u.next_attempt_at, request_datetimes = CASE WHEN u.requested_at IS NULL "
@@ -71,7 +72,11 @@ constexpr const char* update_query =
     "response_content = coalesce(u.response, d.response_content), "
     "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
     "body = CASE WHEN u.next_attempt_at IS NOT NULL THEN coalesce(u.body, d.body) END, "
-    "error = u.error, modified_at = now() FROM " LAST_ENTRIES THIS_ROW;
+    "error = CASE WHEN d.error <> 'rate limit' AND d.retry_count > 0 "
+    "AND u.retry_count = d.retry_count AND u.error IN ('circuit is open', 'endpoint is busy', "
+    "'token is being fetched') "
+    "THEN d.error ELSE u.error END, "
+    "modified_at = now() FROM " LAST_ENTRIES THIS_ROW;
 
 constexpr const char* attempt_query =
     "INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, "
@@ -120,7 +125,7 @@ void put_text(Columns* columns, EntryColumn column, int row, WhispererSpan utf8)
     put(columns, column, row, value, utf8.size == 0);
 }
 
-void put_row(Columns* columns, int row, const LedgerEntry& entry) {
+void put_row(Columns* columns, int row, const LedgerEntry& entry, bool with_body) {
     bool attempted = entry.requested_at != 0;
     put(columns, EventId, row, UUIDPGetDatum(&entry.event_id), false);
     put(columns, HookId, row, Int64GetDatum(entry.hook_id), false);
@@ -134,7 +139,7 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry) {
     put(columns, ResponseTime, row, Int64GetDatum(entry.response_time_us), !attempted);
     put_text(columns, Response, row, entry.response);
     put_text(columns, Error, row, entry.error);
-    put_text(columns, Body, row, entry.body);
+    put_text(columns, Body, row, with_body ? entry.body : WhispererSpan{});
 }
 
 // Writes the entries that are chosen.
@@ -148,7 +153,7 @@ void write_entries(const Ledger* ledger, bool (*is_chosen)(const LedgerEntry&), 
     int rows = 0;
     for (int i = 0; i < ledger->count; i++)
         if (is_chosen(ledger->entries[i]))
-            put_row(&columns, rows++, ledger->entries[i]);
+            put_row(&columns, rows++, ledger->entries[i], is_chosen == is_update);
     if (rows == 0)
         return;
     Datum values[ColumnCount];

@@ -28,6 +28,7 @@ my $attempts = () = $receiver->requests('/status/500/bad');
 record('bad', 'meanwhile');
 wait_for('the event to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $bad AND error = 'circuit is open'") > 0 });
 is(scalar(() = $receiver->requests('/status/500/bad')), $attempts, 'while it is open nothing is sent');
+is(sql("SELECT string_agg(DISTINCT error, ',') FROM whisperer.delivery WHERE hook_id = $bad AND retry_count > 0"), 'HTTP status 500', 'what an attempt met is still said');
 record('good', 'unharmed');
 wait_for('the other hook', sub { () = $receiver->requests('/ok/good') });
 wait_for('the figures', sub { sql("SELECT last_error FROM whisperer.hook_stats WHERE hook_id = $bad") ne '' });
