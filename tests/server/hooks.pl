@@ -54,7 +54,10 @@ is(received('/ok/2'), 'first second', 'what waited for a deleted hook is cancell
 $node->safe_psql('postgres', 'SELECT whisperer.pause()');
 wait_for('the pause', sub { $node->safe_psql('postgres', 'SELECT state FROM whisperer.status') eq 'paused' });
 record('fourth');
+my $lag_is_known = "SELECT s.lag_events > 0 AND s.lag_seconds >= extract(epoch FROM now() - o.created_at) FROM whisperer.status s, whisperer.outbox o WHERE o.data->>'note' = 'fourth'";
+is($node->safe_psql('postgres', $lag_is_known), 't', 'what waits for the end of a pause is behind');
 $node->restart;
+is($node->safe_psql('postgres', $lag_is_known), 't', 'also where no worker has come yet, or has anew');
 is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.outbox o JOIN whisperer.delivery d ON d.event_id = o.id WHERE o.data->>'note' = 'fourth'"),
     0, 'a paused database delivers nothing, after a restart neither');
 $node->safe_psql('postgres', 'SELECT whisperer.resume()');

@@ -22,7 +22,7 @@ CREATE FUNCTION whisperer.queued_events(OUT xid xid8, OUT id uuid)
 BEGIN ATOMIC
     SELECT o.xid, o.id FROM whisperer.unread_events() o LIMIT 1000;
 END;
-COMMENT ON FUNCTION whisperer.queued_events() IS 'the keys of a thousand of unread_events';
+COMMENT ON FUNCTION whisperer.queued_events() IS 'the keys of a thousand of unread_events, whichever come first';
 
 CREATE VIEW whisperer.event_queue WITH (security_invoker = true) AS
 SELECT o.id AS event_id, o.event_type, o.object_id, o.created_at
@@ -38,7 +38,8 @@ CREATE FUNCTION whisperer.status_rows(
     RETURNS SETOF record LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     WITH behind AS (
-        SELECT count(*) AS events FROM (SELECT FROM whisperer.unread_events() LIMIT 100000) AS unread),
+        SELECT count(*) AS events, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS seconds
+        FROM (SELECT o.created_at FROM whisperer.unread_events() o LIMIT 100000) AS unread),
     paused AS (
         SELECT EXISTS (SELECT FROM whisperer.control c WHERE c.is_paused) AS is_paused,
                (SELECT count(*) FROM whisperer.hook_definition h
@@ -53,7 +54,9 @@ AS $$
                 WHEN w.reason IS NULL AND p.ownerless > 0
                 THEN format('hooks whose owner was dropped wait for whisperer.reassign_owned(): %s', p.ownerless)
                 ELSE w.reason END,
-           w.pid, w.since, b.events, w.lag_seconds, w.in_flight, w.queued, w.delivered, w.failed,
+           w.pid, w.since, b.events,
+           -- The worker knows how far behind it is while it reads; the bookmark is up to a second old.
+           CASE WHEN w.state IN ('running', 'idle') AND NOT p.is_paused THEN w.lag_seconds ELSE b.seconds END, w.in_flight, w.queued, w.delivered, w.failed,
            w.rate
     FROM whisperer.worker_state() w, behind b, paused p
     UNION ALL
@@ -62,11 +65,11 @@ AS $$
                 WHEN current_setting('shared_preload_libraries') !~ '\mwhisperer\M'
                 THEN 'the library is not in shared_preload_libraries'
                 ELSE 'no worker has started yet; if it stays so, raise max_worker_processes, or see the server log' END,
-           NULL, NULL, b.events, NULL, 0, 0, 0, 0, 0
+           NULL, NULL, b.events, b.seconds, 0, 0, 0, 0, 0
     FROM behind b WHERE NOT EXISTS (SELECT FROM whisperer.worker_state())
 $$;
 COMMENT ON FUNCTION whisperer.status_rows() IS 'the rows of the view status';
 
 CREATE VIEW whisperer.status AS SELECT * FROM whisperer.status_rows();
 COMMENT ON VIEW whisperer.status IS
-    'one row per worker: running, paused, idle or down, with the reason; lag_events counts what is recorded and not yet done, to 100000 at most; rate in deliveries per second';
+    'one row per worker: running, paused, idle or down, with the reason; lag_events counts what is recorded and not yet done, to 100000 at most, lag_seconds is the age of the oldest of them; rate in deliveries per second';
