@@ -14,6 +14,7 @@ struct Clue {
 };
 // The first that the message holds; names of columns are the same as those of members.
 constexpr Clue clues[] = {
+    {"description", "description"},
     {"retry_countdown_config", "retry_countdown_config"},
     {"config.auth", "config"},
     {"additional_headers", "additional_headers"},

@@ -43,17 +43,20 @@ std::string wait_for(const Call& call, std::span<const Statement> look, std::spa
 
 const Statement record_ping[] = {Statement("SELECT whisperer.record_ping($1::bigint)")};
 
-// $1: hook, $2: event.  Without a row in the ledger the ping is on its way.
-const Statement look_at_ping[] = {
-    Statement(filled(R"(
-SELECT coalesce(d.state <> 'pending', false), json_build_object(
+const char* const all_is_paused =
+    "(SELECT coalesce(bool_or(s.state = 'paused'), false) FROM whisperer.status s)";
+
+// $1: hook, $2: event.  Without a row in the ledger the ping is on its way, unless all is paused.
+const Statement look_at_ping[] = {Statement(filled(
+    R"(
+SELECT coalesce(d.state <> 'pending', <paused>), json_build_object(
     'ok', coalesce(d.state = 'delivered', false), 'http_status', d.response_http_status,
     'response_time', extract(epoch FROM d.response_time), 'response_content', d.response_content,
     'error', CASE WHEN d.state <> 'pending' THEN d.error
                   ELSE 'no result yet: ' || <why> END)
 FROM whisperer.hook h LEFT JOIN whisperer.delivery d ON d.hook_id = h.id AND d.event_id = $2::uuid
 WHERE h.id = $1::bigint)",
-                     {{"<why>", in_words("whisperer.why($2::uuid, $1::bigint)")}}))};
+    {{"<paused>", all_is_paused}, {"<why>", in_words("whisperer.why($2::uuid, $1::bigint)")}}))};
 
 // $1: event, $2: hook, $3: body.  What to know the retry's own attempt by: the count of attempts
 // before it, and the time.
@@ -66,14 +69,16 @@ FROM whisperer.delivery d WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint
 // end first; only then does the worker take the retry up, and round_start becomes the count of
 // attempts at that moment.  So the retry's own attempt is one after round_start that began later
 // than $4.  What has ended since without an attempt shows by modified_at alone.  A hook that is not
-// active makes no attempt, and there is nothing to wait for.  A slow attempt is counted before it
-// has ended, and has no time in request_datetimes until then.
-const Statement look_at_retry[] = {
-    Statement(filled(R"(
-SELECT l.is_tried OR l.is_given_up OR l.is_held, json_build_object(
+// active, or whose circuit is open, makes no attempt, nor does any while all delivery is paused,
+// and there is nothing to wait for.  A slow attempt is counted before it has ended, and has no time
+// in request_datetimes until then.
+const Statement look_at_retry[] = {Statement(filled(
+    R"(
+SELECT l.is_tried OR l.is_given_up OR l.is_held OR l.is_paused, json_build_object(
     'detail', CASE WHEN l.is_tried AND d.state = 'delivered' THEN 'delivered'
                    WHEN l.is_tried THEN 'not delivered: ' || coalesce(d.error, 'the attempt failed')
                    WHEN l.is_given_up THEN 'not delivered: ' || coalesce(d.error, d.state)
+                   WHEN l.is_paused THEN 'still pending: waits: all delivery is paused'
                    WHEN d.state <> 'pending'
                    THEN 'still pending: the worker has not taken it up yet'
                    WHEN l.is_under_way
@@ -92,9 +97,12 @@ FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id, LATERAL (SE
         AS is_given_up,
     d.retry_count > cardinality(d.request_datetimes) AND d.error IS NULL
         AND d.next_attempt_at > clock_timestamp() AS is_under_way,
-    h.state <> 'active' AND d.state = 'pending' AS is_held) AS l
+    d.state = 'pending' AND (h.state <> 'active' OR EXISTS (
+        SELECT FROM whisperer.hook_stats s WHERE s.hook_id = h.id AND s.circuit = 'open'))
+        AS is_held,
+    <paused> AS is_paused) AS l
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
-                     {{"<why>", in_words("whisperer.why(d.event_id, d.hook_id)")}}))};
+    {{"<paused>", all_is_paused}, {"<why>", in_words("whisperer.why(d.event_id, d.hook_id)")}}))};
 
 }  // namespace
 

@@ -53,13 +53,14 @@ FROM (SELECT minute, sum(delivered) AS delivered, sum(failed_attempts) AS failed
              sum(failed) AS failed FROM r GROUP BY minute) AS m
 LEFT JOIN counted c USING (minute))";
 
-const char* const status = R"(
+const std::string status = filled(R"(
 SELECT json_build_object('results', coalesce(json_agg(json_build_object(
-    'worker', s.worker, 'state', s.state, 'reason', s.reason, 'pid', s.pid, 'since', s.since,
+    'worker', s.worker, 'state', s.state, 'reason', <reason>, 'pid', s.pid, 'since', s.since,
     'lag_events', s.lag_events, 'lag_seconds', s.lag_seconds, 'in_flight', s.in_flight,
     'queued', s.queued, 'delivered', s.delivered, 'failed', s.failed, 'rate', s.rate)
     ORDER BY s.worker), '[]'))
-FROM whisperer.status s)";
+FROM whisperer.status s)",
+                                  {{"<reason>", in_words("s.reason")}});
 
 }  // namespace
 

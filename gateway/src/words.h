@@ -9,8 +9,9 @@ namespace whisperer::gateway {
 
 // An SQL expression of the text that another one gives, without names of functions and settings.
 inline std::string in_words(std::string_view expression) {
-    return filled(R"(replace(replace(replace(<text>, 'by pause_hook', 'by a person'),
-        ', see whisperer.resume()', ''), 'whisperer.retention', 'the retention'))",
+    return filled(R"(replace(replace(replace(replace(<text>, 'by pause_hook', 'by a person'),
+        ', see whisperer.resume()', ''), 'by whisperer.pause()', 'by a person'),
+        'whisperer.retention', 'the retention'))",
                   {{"<text>", expression}});
 }
 

@@ -145,6 +145,10 @@ is(retry("$first-$well", { force => 'yes' })->{status}, 400, 'force is true or f
 # --- the queue ----------------------------------------------------------------------------------
 $node->safe_psql('postgres', 'SELECT whisperer.pause()');
 wait_for('the pause', sub { get('status/')->{json}{results}[0]{state} eq 'paused' });
+is(get('status/')->{json}{results}[0]{reason}, 'paused by a person', 'which is said in words');
+like($gateway->post("/whisperer/hooks/$well/ping/", $token)->{json}{error}, qr/^no result yet: waits: all delivery is paused$/, 'a ping waits for its end');
+$again = retry("$first-$well", { force => $true });
+is($again->{json}{detail}, 'still pending: waits: all delivery is paused', 'and so does a retry');
 my @queued = map { $node->safe_psql('postgres', qq(SELECT replace(whisperer.deliver_event('b', '{}')::text, '-', ''))) } 1 .. 3;
 # What the worker did last it may not have noted yet.
 my %is_queued = map { $_ => 1 } @queued;
