@@ -9,10 +9,12 @@ export function health(hook) {
     if (hook.state === 'disabled') return { rank: 0, kind: 'bad', word: 'disabled', reason: hook.state_reason };
     if (hook.state === 'paused') return { rank: 4, kind: 'rest', word: 'paused', reason: hook.state_reason };
     if (hook.circuit === 'open') return { rank: 1, kind: 'bad', word: 'circuit open', reason: hook.circuit_reason };
-    if (hook.circuit === 'half-open') return { rank: 2, kind: 'warn', word: 'probing', reason: hook.circuit_reason };
+    if (hook.circuit === 'half-open')
+        return { rank: 2, kind: 'warn', word: hook.pending > 0 ? 'probing' : 'untested', reason: hook.circuit_reason };
     const ended = (hook.delivered ?? 0) + (hook.failed ?? 0);
     const share = hook.success_rate;
-    if (hook.failing_since || (ended > 0 && share < failing_below))
+    const all_fail = ended === 0 && hook.pending > 0 && hook.last_error;
+    if (hook.failing_since || all_fail || (ended > 0 && share < failing_below))
         return { rank: 1, kind: 'bad', word: 'failing', reason: hook.last_error };
     if (ended > 0 && share < shaky_below) return { rank: 3, kind: 'warn', word: 'shaky', reason: hook.last_error };
     if (ended === 0) return { rank: 6, kind: 'calm', word: 'quiet', reason: null };

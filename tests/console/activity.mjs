@@ -59,7 +59,7 @@ async function pollTest() {
             if (request.url().includes('/whisperer/status/')) asked++;
         });
         await page.goto(`${console_url}#/overview`);
-        await until(() => asked === 1, 'it asks at once');
+        await until(() => asked >= 1, 'it asks at once');
         await until(async () => {
             await page.clock.runFor(1000);
             return asked >= 3;
@@ -88,7 +88,7 @@ async function faultTests() {
             if (times.length > 1) return route.continue();
             return route.fulfill({
                 status: 503,
-                headers: { 'Retry-After': '1', 'X-Request-Id': 'r-1' },
+                headers: { 'Retry-After': '3', 'X-Request-Id': 'r-1' },
                 contentType: 'application/json',
                 body: '{"code": "busy", "message": "too busy"}',
             });
@@ -97,12 +97,12 @@ async function faultTests() {
         await page.keyboard.press('Enter');
         await see(page, 'The server asks for a pause.');
         await see(page, 'package-created');
-        assert.ok(times[1] - times[0] >= 950, 'it is asked again when the pause is over');
+        assert.ok(times[1] - times[0] >= 2950, 'it is asked again when the pause is over');
         await until(async () => !(await page.getByText('The server asks for a pause.').isVisible()), 'the notice goes away');
     });
 
     await test('a failure is shown in the server’s words, with the request’s id, and can be tried again', async () => {
-        const page = await open('', { as: null });
+        const page = await open('deliveries', { as: null });
         const answers = [
             (route) =>
                 route.fulfill({
@@ -115,7 +115,6 @@ async function faultTests() {
             (route) => route.abort(),
         ];
         await page.route('**/whisperer/hook_events/**', (route) => (answers.shift() ?? ((one) => one.continue()))(route));
-        await page.goto(page.url().replace(/#.*/, '#/deliveries'));
         await page.getByLabel('Token').fill(process.env.CONSOLE_TOKEN);
         await page.keyboard.press('Enter');
         await see(page, /something went wrong on the server/i);

@@ -173,6 +173,44 @@ async function changeTests() {
     });
 }
 
+// What a poll asked for before an action may be answered after what the action itself read.
+async function olderAnswerTest() {
+    await test('an answer from before a pause does not bring back what was', async () => {
+        const id = makeHook('shop', 'order-paid', `${receiver_url}/ok/older`);
+        const page = await hookPage(id);
+        const address = `**/whisperer/hooks/${id}/`;
+        let hold, release;
+        const held = new Promise((resolve) => (hold = resolve));
+        const released = new Promise((resolve) => (release = resolve));
+        const answerLate = async (route) => {
+            const response = await route.fetch();
+            hold(route.request());
+            await released;
+            await route.fulfill({ response });
+        };
+        await page.route(address, answerLate, { times: 1 });
+        const older = await held;
+        const pause = page.getByRole('button', { name: 'Pause', exact: true });
+        const paused = page.locator('.badge', { hasText: 'paused' });
+        await pause.click();
+        await paused.waitFor();
+        await page.getByRole('button', { name: 'Resume' }).waitFor();
+        const ended = (event) => page.waitForEvent(event, (request) => request === older);
+        const over = Promise.any([ended('requestfinished'), ended('requestfailed')]);
+        const back = pause.waitFor().then(
+            () => 'went back',
+            () => 'stayed',
+        );
+        release();
+        await over;
+        // Once the next poll asks, the page is done with the older answer.
+        const next = page.waitForRequest(address).then(() => 'went on');
+        assert.equal(await Promise.race([back, next]), 'went on');
+        assert.ok(await paused.isVisible());
+        assert.ok(await page.getByRole('button', { name: 'Resume' }).isVisible());
+    });
+}
+
 async function endTests() {
     await test('a secret is rotated: a new one, shown once, or one of one’s own', async () => {
         const id = makeHook('shop', 'order-paid', `${receiver_url}/ok/rotated`);
@@ -215,12 +253,15 @@ async function listTests() {
     await test('the list shows each hook’s health, and finds by text and state', async () => {
         const bad = makeHook('shop', 'package-shipped', `${receiver_url}/status/500/bad`, attempts(1));
         makeHook('shop', 'package-shipped', `${receiver_url}/ok/good`, `description => 'the warehouse'`);
+        const waiting = makeHook('shop', 'package-shipped', `${receiver_url}/status/500/waiting`);
         deliver('shop', 'package-shipped', '{"id": 1}');
+        await until(() => sql(`SELECT last_error FROM whisperer.hook_stats WHERE hook_id = ${waiting}`) !== '', 'the first attempt is counted');
         idle();
         const page = await open('hooks');
         const row = (text) => page.getByRole('row').filter({ hasText: text });
         await row('/status/500/bad').locator('.badge', { hasText: 'failing' }).waitFor();
         await row('/ok/good').locator('.badge', { hasText: 'healthy' }).waitFor();
+        await row('/status/500/waiting').locator('.badge', { hasText: 'failing' }).waitFor();
         assert.match(await page.getByRole('row').nth(1).textContent(), /failing/, 'what needs attention comes first');
         await page.getByLabel('Search hooks').fill('warehouse');
         await until(async () => (await page.getByRole('row').count()) === 2, 'one hook is found');
@@ -243,6 +284,7 @@ export async function hooks() {
     await createdTest();
     await othersTypesTest();
     await changeTests();
+    await olderAnswerTest();
     await endTests();
     await listTests();
 }

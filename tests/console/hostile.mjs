@@ -5,12 +5,19 @@ import { createServer } from 'node:http';
 
 import { open, see, test, until } from './browser.mjs';
 import { markup } from './checks.mjs';
-import { attempts, deliveriesOf, makeHook, sql, tokenOf } from './database.mjs';
+import { deliveriesOf, makeHook, sql, tokenOf } from './database.mjs';
 
 const evil = `<img src=x onerror="window.ran='image'">"><script>window.ran='script'</script>`;
 const link = `javascript:window.ran='link'//`;
 const template = '{{constructor.constructor(`window.ran=1`)()}}<b>bold</b>';
 const role = '<img src=x onerror=ran=7>';
+const functions = {
+    transform: '<img src=x onerror=ran="transform">',
+    callback: '<img src=x onerror=ran="callback">',
+    countdown: '<img src=x onerror=ran="countdown">',
+};
+// As the page of a hook shows them: quoted names, one of them within JSON.
+const function_texts = ['<img src=x onerror=ran=""transform"">', '<img src=x onerror=ran=""callback"">', String.raw`ran=\"\"countdown`];
 
 // Answers 500 with markup, in type and body.
 async function startReceiver() {
@@ -25,6 +32,18 @@ async function startReceiver() {
     return server;
 }
 
+// Functions of the hook's owner whose names are markup; the callback fails with more of it.
+function makeFunctions() {
+    sql(
+        `SET ROLE :"role";
+         CREATE FUNCTION public.:"transform"(event json) RETURNS json LANGUAGE sql RETURN event;
+         CREATE FUNCTION public.:"callback"(response jsonb, event_type text, data json, payload json)
+             RETURNS void LANGUAGE plpgsql AS :'body';
+         CREATE FUNCTION public.:"countdown"(retry_count integer, kwargs jsonb) RETURNS interval LANGUAGE sql RETURN interval '0';`,
+        { role, ...functions, body: `BEGIN RAISE EXCEPTION USING MESSAGE = $m$${evil}$m$; END` },
+    );
+}
+
 function prepare(port) {
     sql(
         `CREATE ROLE :"role"; GRANT USAGE ON SCHEMA whisperer TO :"role"; GRANT CREATE ON SCHEMA public TO :"role"; GRANT :"role" TO gateway;
@@ -34,13 +53,17 @@ function prepare(port) {
          CREATE TRIGGER hostile AFTER INSERT ON hostile FOR EACH ROW EXECUTE FUNCTION whisperer.capture('hostile');`,
         { role, evil, evil_column: '<b onclick=ran=1>' },
     );
+    makeFunctions();
     const hook = makeHook(
         `"${role}"`,
         'hostile',
         `http://127.0.0.1:${port}/"><script>window.ran='url'</script>?q=${link}`,
-        `${attempts(1)}, description => :'evil',
-         config => jsonb_build_object(:'evil'::text, :'template'::text, 'link', :'link'::text), filter => jsonb_build_object('name', :'evil'::text)`,
-        { evil, link, template },
+        `description => :'evil', secret_key => :'evil', additional_headers => jsonb_build_object('X-Evil', :'evil'::text),
+         config => jsonb_build_object(:'evil'::text, :'template'::text, 'link', :'link'::text), filter => jsonb_build_object('name', :'evil'::text),
+         transform => format('public.%I', :'transform'), callback => format('public.%I', :'callback'),
+         retry_countdown_config => jsonb_build_object('choice', 'custom', 'max_retries', 0, 'kwargs', jsonb_build_object(
+             'function', format('public.%I', :'countdown'), :'evil'::text, :'link'::text))`,
+        { evil, link, template, ...functions },
     );
     sql(`SET ROLE :"role"; INSERT INTO hostile VALUES (:'evil', :'evil', :'link', :'template');`, {
         role,
@@ -66,8 +89,10 @@ function writeErrors(hook) {
     );
 }
 
-async function harmless(page, where, ...texts) {
+// Its heading comes first: the view before may have the same texts.
+async function harmless(page, where, heading, ...texts) {
     await page.goto(page.url().replace(/#.*/, `#/${where}`));
+    await page.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor();
     for (const text of [evil, ...texts])
         await until(async () => (await page.locator('main').innerText()).includes(text), `${where} shows ${text}`);
     assert.deepEqual(await page.evaluate(markup), [], where);
@@ -84,25 +109,26 @@ export async function hostile() {
     await test('markup in hooks, event types and roles shows as text and does not run', async () => {
         const page = await open('hooks', { as });
         await page.locator('.who', { hasText: role }).waitFor();
-        await harmless(page, 'hooks', "window.ran='url'");
-        await harmless(page, `hooks/${hook}`, link, template, "window.ran='url'", role);
-        await harmless(page, 'overview');
+        await harmless(page, 'hooks', 'Hooks', "window.ran='url'");
+        await harmless(page, `hooks/${hook}`, 'hostile', link, template, "window.ran='url'", role, ...function_texts);
+        await harmless(page, 'overview', 'Overview');
         await page.goto(page.url().replace(/#.*/, '#/event-types'));
         await page.getByText('Sample').click();
         await until(async () => (await page.locator('main').innerText()).includes(link), 'the sample shows');
-        await harmless(page, 'event-types', role);
+        await harmless(page, 'event-types', 'Event types', role);
         await page.goto(page.url().replace(/#.*/, `#/hooks/${hook}/edit`));
         await until(async () => (await page.locator('[name=description]').inputValue()) === evil, 'the form holds it');
+        assert.ok((await page.locator('[name=transform]').inputValue()).includes('ran='));
         assert.deepEqual(await page.evaluate(markup), []);
     });
 
     await test('markup in payloads, answers and errors shows as text and does not run', async () => {
         const page = await open('deliveries', { as });
-        await harmless(page, 'deliveries');
+        await harmless(page, 'deliveries', 'Deliveries');
         await page.getByRole('table').getByRole('link', { name: 'hostile' }).click();
         await page.getByRole('heading', { level: 1, name: 'hostile' }).waitFor();
         const place = new URL(page.url()).hash.slice(2);
-        await harmless(page, place, link, `<a href="${link}">click</a>`, '<b onclick=ran=1>');
+        await harmless(page, place, 'hostile', link, `<a href="${link}">click</a>`, '<b onclick=ran=1>');
         await page.getByRole('button', { name: 'Retry', exact: true }).click();
         await page.getByRole('region', { name: 'Answer to the retry' }).or(page.locator('.block.warn')).first().waitFor();
         assert.deepEqual(await page.evaluate(markup), []);

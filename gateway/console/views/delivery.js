@@ -122,6 +122,7 @@ function contents(item, texts, result, actions) {
 export async function deliveryView(page, { signal, path }) {
     const id = path[1];
     const result = h('div', { role: 'status' });
+    let asked = 0;
     replace(page, loading());
 
     async function retry(force) {
@@ -148,12 +149,14 @@ export async function deliveryView(page, { signal, path }) {
         renew(page, contents(item, texts, result, actions));
     }
 
+    // An answer that was asked for earlier may come later, and is old.
     async function read() {
+        const number = ++asked;
         try {
             const { data, text } = await get(`hook_events/${id}/`, {}, signal);
-            draw(data, members(text));
+            if (number === asked) draw(data, members(text));
         } catch (error) {
-            if (error.name !== 'AbortError') replace(page, head('Delivery'), errorBox(error, read));
+            if (error.name !== 'AbortError' && number === asked) replace(page, head('Delivery'), errorBox(error, read));
         }
     }
     await read();

@@ -152,6 +152,7 @@ export async function hookView(page, { signal, path }) {
     boxes.actions.className = 'actions';
     const charts = rateCharts({ hook: id, signal });
     let last = null;
+    let asked = 0;
     replace(page, loading());
 
     function draw(answer) {
@@ -169,13 +170,16 @@ export async function hookView(page, { signal, path }) {
         );
     }
 
+    // Also after every action: an answer that was asked for earlier may come later, and is old.
     async function read() {
+        const number = ++asked;
         try {
             const [answer] = await Promise.all([readAll(id, signal), charts.refresh()]);
+            if (number !== asked) return;
             draw(answer);
             replace(boxes.fault);
         } catch (error) {
-            if (error.name === 'AbortError') return;
+            if (error.name === 'AbortError' || number !== asked) return;
             if (!last) replace(page, head(`Hook ${id}`), errorBox(error, read));
             else replace(boxes.fault, errorBox(error));
         }

@@ -50,7 +50,7 @@ function figures(workers, rows, now_ms) {
     const share = ended > 0 ? hour.delivered / ended : null;
     const lag_events = most(workers, 'lag_events');
     return tiles(
-        tile('Lag', seconds(most(workers, 'lag_seconds') ?? 0), { note: plural(lag_events ?? 0, 'event') }),
+        tile('Lag', seconds(most(workers, 'lag_seconds')), { note: plural(lag_events ?? 0, 'event') }),
         tile('Rate', rate(sum(workers, 'rate')), { note: 'deliveries/s' }),
         tile('In flight', count(sum(workers, 'in_flight')), { note: `${count(sum(workers, 'queued'))} queued` }),
         tile('Delivered', count(hour.delivered), { note: 'last hour' }),
