@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('hostile', extra => "whisperer.request_timeout = '15s'\nwhisperer.circuit_breaker = off\n");
+my $node = new_node('hostile', extra => "whisperer.request_timeout = '5s'\nwhisperer.circuit_breaker = off\n");
 my $receiver = new_receiver('hostile');
 my $healthy = new_receiver('healthy');
 my $slam = new_receiver('slam', options => ['--slam']);
@@ -24,7 +24,7 @@ my %expected = (
     'headers/900' => [ 'delivered', 200, qr/^$/, qr/^ok$/ ],
     'headers/10000' => [ 'failed', '', $too_many, qr/^$/ ],
     'endless-headers' => [ 'failed', '', $too_long, qr/^$/ ],
-    'drip-head' => [ 'failed', '', qr/^no response within 15 s$/, qr/^$/ ],
+    'drip-head' => [ 'failed', '', qr/^no response within 5 s$/, qr/^$/ ],
     'endless-body' => [ 'failed', 500, qr/^HTTP status 500$/, qr/^b{8192}$/ ],
     'gzip-bomb' => [ 'failed', 500, qr/^HTTP status 500$/, qr/^\x1f\x{fffd}\x08/ ],
     'transfer-gzip-bomb' => [ 'failed', '500|', qr/^(HTTP status 500$|unsolicited Transfer-Encoding)/, qr// ],    # newer libcurl
