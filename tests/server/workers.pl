@@ -2,6 +2,7 @@
 # nothing is sent that a synchronous standby does not have.
 use strict;
 use warnings;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 use Whisperer;
@@ -55,7 +56,12 @@ $node->safe_psql('postgres', 'SET synchronous_commit = local; INSERT INTO item D
 wait_held($node, 'before-page-snapshot');
 release_hold($node);
 is($node->safe_psql('postgres', 'SELECT count(*) FROM item'), 1501, 'the row is visible');
+# Processor time in ticks, a hundred a second; a worker that looks without a pause uses all there is.
+sub ticks { my $sum = 0; $sum += $_ for map { (split ' ', slurp_file("/proc/$_/stat") =~ s/.*\) //r)[11, 12] } @_; return $sum }
+my @workers = split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'whisperer worker'");
+my $ticks = ticks(@workers);
 sleep 1;      # nothing happens: there is no condition to wait for
+cmp_ok(ticks(@workers) - $ticks, '<', 40, 'the worker waits between two looks');
 is(scalar(() = $receiver->requests('/ok/1')), $before, 'but what no synchronous standby has is not sent');
 $node->safe_psql('postgres', 'SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names');
 $node->reload;
