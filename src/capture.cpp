@@ -11,6 +11,14 @@ namespace whisperer::pg {
 
 namespace {
 
+// One firing of a capture trigger.
+struct Capture {
+    TriggerData* trigger;
+    const CaptureOptions* options;
+    FmgrInfo* function;  // whisperer.capture, as the statement calls it
+    TupleDesc desc;      // of the trigger's table
+};
+
 struct PinnedSetting {
     const char* name;
     const char* value;
@@ -82,12 +90,26 @@ Datum chosen_columns(const CaptureOptions& options, HeapTuple row, TupleDesc des
     return heap_copy_tuple_as_datum(chosen, options.columns_desc);
 }
 
-Datum serialize(CaptureOptions& options, Datum row) {
+// The serializer, looked up once per statement and kept where PostgreSQL keeps the trigger
+// function's own state (fn_extra).  What it keeps in turn, a plan for instance, then serves every
+// row of the statement and goes with it, also after an error in the middle of a call.
+FmgrInfo* serializer_of(const CaptureOptions& options, FmgrInfo* trigger_function) {
+    FmgrInfo* serializer = (FmgrInfo*)trigger_function->fn_extra;
+    if (serializer == nullptr || serializer->fn_oid != options.serializer) {
+        serializer = (FmgrInfo*)MemoryContextAlloc(trigger_function->fn_mcxt, sizeof(FmgrInfo));
+        fmgr_info_cxt(options.serializer, serializer, trigger_function->fn_mcxt);
+        trigger_function->fn_extra = serializer;
+    }
+    return serializer;
+}
+
+Datum serialize(const CaptureOptions& options, FmgrInfo* trigger_function, Datum row) {
     AclResult allowed = pg_function_execute_check(options.serializer, GetUserId());
     if (allowed != ACLCHECK_OK)
         aclcheck_error(allowed, OBJECT_FUNCTION, get_func_name(options.serializer));
     LOCAL_FCINFO(call, 1);
-    InitFunctionCallInfoData(*call, &options.serializer_call, 1, InvalidOid, nullptr, nullptr);
+    InitFunctionCallInfoData(*call, serializer_of(options, trigger_function), 1, InvalidOid,
+                             nullptr, nullptr);
     call->args[0].value = row;
     call->args[0].isnull = false;
     Datum result = FunctionCallInvoke(call);
@@ -101,12 +123,13 @@ Datum serialize(CaptureOptions& options, Datum row) {
 }
 
 // json is text on disk and in memory.
-Datum row_json(CaptureOptions& options, HeapTuple row, TupleDesc desc) {
+Datum row_json(const Capture& capture, HeapTuple row) {
+    const CaptureOptions& options = *capture.options;
     if (options.columns_desc)
-        return DirectFunctionCall1(row_to_json, chosen_columns(options, row, desc));
-    Datum composite = heap_copy_tuple_as_datum(row, desc);
+        return DirectFunctionCall1(row_to_json, chosen_columns(options, row, capture.desc));
+    Datum composite = heap_copy_tuple_as_datum(row, capture.desc);
     if (OidIsValid(options.serializer))
-        return serialize(options, composite);
+        return serialize(options, capture.function, composite);
     return DirectFunctionCall1(row_to_json, composite);
 }
 
@@ -123,7 +146,7 @@ Datum new_and_old_json(Datum new_json, Datum old_json) {
     return PointerGetDatum(cstring_to_text_with_len(both.data, both.len));
 }
 
-text* object_id(CaptureOptions& options, HeapTuple row, TupleDesc desc) {
+text* object_id(const CaptureOptions& options, HeapTuple row, TupleDesc desc) {
     if (options.key_count == 0)
         return nullptr;
     StringInfoData key;
@@ -156,28 +179,28 @@ bool any_changed(const CaptureOptions& options, HeapTuple new_row, HeapTuple old
 }
 
 // old_row: the row before an UPDATE, null otherwise.  False: no event for this row.
-bool make_event(CaptureOptions& options, HeapTuple row, HeapTuple old_row, TupleDesc desc,
-                NewEvent* event) {
-    if (old_row && !any_changed(options, row, old_row, desc))
+bool make_event(const Capture& capture, HeapTuple row, HeapTuple old_row, NewEvent* event) {
+    const CaptureOptions& options = *capture.options;
+    if (old_row && !any_changed(options, row, old_row, capture.desc))
         return false;
-    event->data = row_json(options, row, desc);
+    event->data = row_json(capture, row);
     if (old_row && options.include_old)
-        event->data = new_and_old_json(event->data, row_json(options, old_row, desc));
-    event->object_id = object_id(options, row, desc);
+        event->data = new_and_old_json(event->data, row_json(capture, old_row));
+    event->object_id = object_id(options, row, capture.desc);
     event->id = make_event_id();
     return true;
 }
 
-void capture_row(TriggerData* trigger, CaptureOptions& options) {
+void capture_row(const Capture& capture) {
+    TriggerData* trigger = capture.trigger;
     bool is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
     NewEvent event = {};
     int level = pin_settings();
-    bool wanted = make_event(options, is_update ? trigger->tg_newtuple : trigger->tg_trigtuple,
-                             is_update ? trigger->tg_trigtuple : nullptr,
-                             RelationGetDescr(trigger->tg_relation), &event);
+    bool wanted = make_event(capture, is_update ? trigger->tg_newtuple : trigger->tg_trigtuple,
+                             is_update ? trigger->tg_trigtuple : nullptr, &event);
     AtEOXact_GUC(true, level);
     if (wanted)
-        record_events(options.event_type, options.source, nullptr, &event, 1);
+        record_events(capture.options->event_type, capture.options->source, nullptr, &event, 1);
 }
 
 // One of the statement's transition tables, read from its start by a pointer of our own: other
@@ -200,14 +223,17 @@ TransitionTable open_transition_table(Tuplestorestate* store, TupleDesc desc) {
     return table;
 }
 
-// The next row, valid in the current memory context; null at the end or where there is no table.
+// The next row, copied into the current memory context; null at the end or where there is no table.
 HeapTuple next_row(TransitionTable& table) {
     if (table.store == nullptr)
         return nullptr;
+    // Where the table does not fit into work_mem, each row is read from a file into the current
+    // context, and the slot frees it when it gets the next one: so that must be the slot's own.
+    MemoryContext caller = MemoryContextSwitchTo(table.slot->tts_mcxt);
     tuplestore_select_read_pointer(table.store, table.pointer);
-    if (!tuplestore_gettupleslot(table.store, true, false, table.slot))
-        return nullptr;
-    return ExecCopySlotHeapTuple(table.slot);
+    bool found = tuplestore_gettupleslot(table.store, true, false, table.slot);
+    MemoryContextSwitchTo(caller);
+    return found ? ExecCopySlotHeapTuple(table.slot) : nullptr;
 }
 
 // What the statement's transition tables must be, with what to write where they are missing.
@@ -228,52 +254,64 @@ void require_transition_tables(TriggerData* trigger, const CaptureOptions& optio
 }
 
 // Rows are turned into events and inserted in runs, each in memory that is emptied after it, so
-// that a statement of a million rows needs no more than one of a hundred.  What rows of an ordinary
-// size need is never given back to the system within the statement.
-constexpr int rows_per_run = 100;
+// that a statement of a million rows needs no more than one of a hundred, and one of wide rows
+// little more than its widest row.  What rows of an ordinary size need is never given back to the
+// system within the statement.
+constexpr int run_rows_max = 100;
 constexpr Size run_bytes = 256 * 1024;
+// Of everything that the rows of a run need, their JSON above all.
+constexpr Size run_bytes_max = 1024 * 1024;
 
-int make_run(CaptureOptions& options, TransitionTable& rows, TransitionTable& old_rows,
-             TupleDesc desc, NewEvent* events, bool* at_end) {
-    int count = 0;
+struct Run {
+    MemoryContext context;
+    NewEvent* events;
+    int count;
+};
+
+// False after the last row.
+bool fill_run(const Capture& capture, TransitionTable& rows, TransitionTable& old_rows, Run* run) {
+    bool more = true;
+    run->count = 0;
     int level = pin_settings();
-    while (count < rows_per_run) {
+    while (run->count < run_rows_max &&
+           MemoryContextMemAllocated(run->context, true) <= run_bytes_max) {
         HeapTuple row = next_row(rows);
         HeapTuple old_row = next_row(old_rows);
-        if (row == nullptr) {
-            *at_end = true;
+        more = row != nullptr;
+        if (!more)
             break;
-        }
-        if (make_event(options, row, old_row, desc, &events[count]))
-            count++;
+        if (make_event(capture, row, old_row, &run->events[run->count]))
+            run->count++;
     }
     AtEOXact_GUC(true, level);
-    return count;
+    return more;
 }
 
-void capture_statement(TriggerData* trigger, CaptureOptions& options) {
-    require_transition_tables(trigger, options);
-    TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+void capture_statement(const Capture& capture) {
+    TriggerData* trigger = capture.trigger;
+    require_transition_tables(trigger, *capture.options);
     bool is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
     bool is_delete = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
-    TransitionTable rows =
-        open_transition_table(is_delete ? trigger->tg_oldtable : trigger->tg_newtable, desc);
+    TransitionTable rows = open_transition_table(
+        is_delete ? trigger->tg_oldtable : trigger->tg_newtable, capture.desc);
     TransitionTable old_rows =
-        open_transition_table(is_update ? trigger->tg_oldtable : nullptr, desc);
-    NewEvent* events = (NewEvent*)palloc(sizeof(NewEvent) * rows_per_run);
-    MemoryContext run = AllocSetContextCreate(CurrentMemoryContext, "whisperer capture run",
-                                              run_bytes, run_bytes, ALLOCSET_DEFAULT_MAXSIZE);
-    MemoryContext caller = MemoryContextSwitchTo(run);
-    bool at_end = false;
-    while (!at_end) {
+        open_transition_table(is_update ? trigger->tg_oldtable : nullptr, capture.desc);
+    Run run = {};
+    run.events = (NewEvent*)palloc(sizeof(NewEvent) * run_rows_max);
+    run.context = AllocSetContextCreate(CurrentMemoryContext, "whisperer capture run", run_bytes,
+                                        run_bytes, ALLOCSET_DEFAULT_MAXSIZE);
+    MemoryContext caller = MemoryContextSwitchTo(run.context);
+    bool more = true;
+    while (more) {
         CHECK_FOR_INTERRUPTS();
-        int count = make_run(options, rows, old_rows, desc, events, &at_end);
-        if (count > 0)
-            record_events(options.event_type, options.source, nullptr, events, count);
-        MemoryContextReset(run);
+        more = fill_run(capture, rows, old_rows, &run);
+        if (run.count > 0)
+            record_events(capture.options->event_type, capture.options->source, nullptr, run.events,
+                          run.count);
+        MemoryContextReset(run.context);
     }
     MemoryContextSwitchTo(caller);
-    MemoryContextDelete(run);
+    MemoryContextDelete(run.context);
     ExecDropSingleTupleTableSlot(rows.slot);
     if (old_rows.slot)
         ExecDropSingleTupleTableSlot(old_rows.slot);
@@ -293,12 +331,13 @@ PGDLLEXPORT Datum whisperer_capture(PG_FUNCTION_ARGS) {
                 errhint("To record an event by hand, call whisperer.deliver_event."));
     TriggerData* trigger = (TriggerData*)fcinfo->context;
     whisperer::pg::require_usable(trigger);
-    whisperer::pg::CaptureOptions options = whisperer::pg::capture_options(trigger);
-    whisperer::pg::require_privilege(trigger, options);
+    whisperer::pg::Capture capture = {trigger, whisperer::pg::capture_options(trigger),
+                                      fcinfo->flinfo, RelationGetDescr(trigger->tg_relation)};
+    whisperer::pg::require_privilege(trigger, *capture.options);
     if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-        whisperer::pg::capture_row(trigger, options);
+        whisperer::pg::capture_row(capture);
     else
-        whisperer::pg::capture_statement(trigger, options);
+        whisperer::pg::capture_statement(capture);
     return PointerGetDatum(nullptr);
 }
 }

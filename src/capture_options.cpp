@@ -8,13 +8,25 @@ namespace whisperer::pg {
 
 namespace {
 
+struct CacheEntry {
+    Oid trigger;  // key
+    Oid relation;
+    bool valid;
+    MemoryContext context;  // holds the options and all that they point to
+    CaptureOptions* options;
+};
+
 HTAB* cache = nullptr;
+// Counts what invalidated entries: options that were being made meanwhile are not valid either.
+uint64 changes = 0;
 
 void on_relation_change(Datum, Oid relation) {
+    changes++;
     HASH_SEQ_STATUS scan;
     hash_seq_init(&scan, cache);
-    while (CaptureOptions* entry = (CaptureOptions*)hash_seq_search(&scan))
-        if (relation == InvalidOid || relation == entry->relation || relation == entry->made_on)
+    while (CacheEntry* entry = (CacheEntry*)hash_seq_search(&scan))
+        if (relation == InvalidOid || relation == entry->relation ||
+            relation == entry->options->made_on)
             entry->valid = false;
 }
 
@@ -25,7 +37,7 @@ void on_function_change(Datum, int, uint32) {
 void create_cache() {
     HASHCTL control = {};
     control.keysize = sizeof(Oid);
-    control.entrysize = sizeof(CaptureOptions);
+    control.entrysize = sizeof(CacheEntry);
     cache = hash_create("whisperer capture options", 32, &control, HASH_ELEM | HASH_BLOBS);
     CacheRegisterRelcacheCallback(on_relation_change, 0);
     CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
@@ -87,7 +99,6 @@ void resolve_serializer(TriggerData* trigger, const char* option, const char* na
     if ((result != JSONOID && result != JSONBOID) || get_func_retset(options->serializer))
         bad_option(trigger, option, "the serializer must return json or jsonb");
     options->serializer_gives_jsonb = result == JSONBOID;
-    fmgr_info_cxt(options->serializer, &options->serializer_call, options->context);
 }
 
 void use_primary_key(TriggerData* trigger, CaptureOptions* options) {
@@ -137,7 +148,7 @@ void resolve_outputs(TupleDesc table, CaptureOptions* options) {
         bool is_varlena;
         getTypeOutputInfo(TupleDescAttr(table, options->keys[i] - 1)->atttypid, &output,
                           &is_varlena);
-        fmgr_info_cxt(output, &options->key_outputs[i], options->context);
+        fmgr_info(output, &options->key_outputs[i]);
     }
 }
 
@@ -198,32 +209,51 @@ void fill(TriggerData* trigger, CaptureOptions* options) {
     resolve_outputs(table, options);
 }
 
-}  // namespace
-
-CaptureOptions capture_options(TriggerData* trigger) {
-    if (cache == nullptr)
-        create_cache();
-    Oid key = trigger->tg_trigger->tgoid;
-    bool found;
-    CaptureOptions* entry = (CaptureOptions*)hash_search(cache, &key, HASH_ENTER, &found);
-    if (found && entry->valid)
-        return *entry;
-    MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "whisperer capture trigger",
-                                                  ALLOCSET_SMALL_SIZES);
-    // A trigger further up the stack may still use what the old context holds.
-    if (found && entry->context)
+// Takes out what is no longer valid, the options of dropped triggers among them.  A trigger further
+// up the stack may still use them, so they stay until the transaction ends.
+void forget_invalid() {
+    HASH_SEQ_STATUS scan;
+    hash_seq_init(&scan, cache);
+    while (CacheEntry* entry = (CacheEntry*)hash_seq_search(&scan)) {
+        if (entry->valid)
+            continue;
         MemoryContextSetParent(entry->context, TopTransactionContext);
-    *entry = {};
-    entry->trigger = key;
+        hash_search(cache, &entry->trigger, HASH_REMOVE, nullptr);
+    }
+}
+
+const CaptureOptions* make_entry(TriggerData* trigger) {
+    forget_invalid();
+    uint64 changes_before = changes;
+    // Belongs to the transaction until it is whole, so that an error leaves nothing behind.
+    MemoryContext context = AllocSetContextCreate(
+        TopTransactionContext, "whisperer capture trigger", ALLOCSET_SMALL_SIZES);
+    MemoryContext caller = MemoryContextSwitchTo(context);
+    CaptureOptions* options = (CaptureOptions*)palloc0(sizeof(CaptureOptions));
+    fill(trigger, options);
+    MemoryContextSwitchTo(caller);
+    if (changes != changes_before)
+        return options;
+    bool found;
+    CacheEntry* entry =
+        (CacheEntry*)hash_search(cache, &trigger->tg_trigger->tgoid, HASH_ENTER, &found);
+    Assert(!found);
     entry->relation = RelationGetRelid(trigger->tg_relation);
     entry->context = context;
-    CaptureOptions filled = *entry;
-    MemoryContext caller = MemoryContextSwitchTo(context);
-    fill(trigger, &filled);
-    MemoryContextSwitchTo(caller);
-    filled.valid = true;
-    *entry = filled;
-    return filled;
+    entry->options = options;
+    entry->valid = true;
+    MemoryContextSetParent(context, CacheMemoryContext);
+    return options;
+}
+
+}  // namespace
+
+const CaptureOptions* capture_options(TriggerData* trigger) {
+    if (cache == nullptr)
+        create_cache();
+    CacheEntry* entry =
+        (CacheEntry*)hash_search(cache, &trigger->tg_trigger->tgoid, HASH_FIND, nullptr);
+    return entry && entry->valid ? entry->options : make_entry(trigger);
 }
 
 }  // namespace whisperer::pg
