@@ -1,10 +1,10 @@
 # Builds and installs the extension (PGXS).  `make help` lists the other targets.
 EXTENSION = whisperer
-EXTVERSION = 1.1
+EXTVERSION = 1.2
 # The release before it, whose update script is made here.
-PREVIOUS = 1.0
-# Tables that it lacks: an update makes them as an installation does.
-NEW_TABLES = src/install/schema/090-hook_minute.sql src/install/schema/095-api_token.sql src/install/schema/097-event_type_claim.sql
+PREVIOUS = 1.1
+# Tables that it lacks, if any: an update makes them as an installation does.
+NEW_TABLES =
 MODULE_big = whisperer
 
 SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard worker/*.cpp))

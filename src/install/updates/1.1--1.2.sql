@@ -1,0 +1,2 @@
+-- What the tables of 1.1 lack.  A delta does to an older installation what schema/ does to a new one;
+-- the API's fragments follow it.
