@@ -7,13 +7,16 @@ PREVIOUS = 1.1
 NEW_TABLES =
 MODULE_big = whisperer
 
-SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard worker/*.cpp))
+SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard src/*/*.cpp) $(wildcard worker/*/*.cpp))
 OBJS = $(SOURCES:.cpp=.o)
 FRAGMENTS = $(sort $(wildcard src/install/schema/*.sql)) $(sort $(wildcard src/install/api/*.sql))
 UPDATE = whisperer--$(PREVIOUS)--$(EXTVERSION).sql
 DATA = $(sort $(wildcard src/install/released/*.sql))
 DATA_built = whisperer--$(EXTVERSION).sql $(UPDATE)
 EXTRA_CLEAN = $(OBJS:.o=.d) build results regression.diffs regression.out
+# make installcheck: against a running server that preloads the library.
+REGRESS = $(sort $(notdir $(basename $(wildcard sql/*.sql))))
+REGRESS_OPTS = --encoding=UTF8 --no-locale
 
 # C++20 under PGXS: bitcode is compiled without these flags, and a shared object with a missing
 # libstdc++ links without a word.
@@ -21,7 +24,7 @@ override with_llvm = no
 override COMPILER = $(CXX) $(CXXFLAGS)
 PG_CXXFLAGS = -MMD -MP -std=c++20 -Wno-register -Wextra -Wno-unused-parameter \
 	-fvisibility=hidden -fvisibility-inlines-hidden
-PG_CPPFLAGS = '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
+PG_CPPFLAGS = -I$(srcdir) '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
 	-DWHISPERER_VERSION='"$(EXTVERSION)"'
 SHLIB_LINK = -lcurl -lcrypto -lstdc++ -Wl,--version-script=src/exports.map
 

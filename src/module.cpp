@@ -1,10 +1,10 @@
 // What PostgreSQL calls when it loads the library.  Nothing here connects, allocates or starts
 // anything by itself: it only says what is to be there.
-#include "launcher.h"
-#include "pg.h"
-#include "settings.h"
-#include "shared_state.h"
-#include "utility_hook.h"
+#include "src/pg.h"
+#include "src/processes/launcher.h"
+#include "src/processes/shared_state.h"
+#include "src/processes/utility_hook.h"
+#include "src/settings.h"
 
 extern "C" {
 

@@ -1,9 +1,9 @@
 // The whisperer.* settings: name, unit, bounds, description and validation of each.  Called once
 // per process, by _PG_init.
-#include "settings.h"
+#include "src/settings.h"
 
-#include "../worker/engine.h"
-#include "pg.h"
+#include "src/pg.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
 

@@ -2,8 +2,8 @@
  * The door of the delivery engine: everything the PostgreSQL side may know of it.
  *
  * The engine POSTs deliveries with libcurl and says what came of them.  It knows no PostgreSQL, no
- * SQL and no transaction; the host (src/worker_main.cpp) knows no libcurl.  Plain C structs and
- * functions, so that no exception, template or destructor crosses.
+ * SQL and no transaction; the host (src/loop/worker_main.cpp) knows no libcurl.  Plain C structs
+ * and functions, so that no exception, template or destructor crosses.
  *
  * Conventions
  *  1. No function throws, aborts, longjmps, logs or calls the host.  All are noexcept.

@@ -1,10 +1,10 @@
 // Lists of networks: what an entry names it matches, allowed wins, denied adds.  And an IPv4
 // address is decided alike in all the IPv6 forms that stand for it.
-#include "address_guard.h"
+#include "worker/rules/address_guard.h"
 
 #include <cstring>
 
-#include "property.h"
+#include "tests/fuzz/property.h"
 
 using namespace whisperer::engine;
 

@@ -1,8 +1,8 @@
 // config.auth: what is accepted sends no control byte, what is not is refused with a message that
 // can be shown and that says nothing of the values; and a server's answer to a request for a token
 // never makes a bad header.  Before the first NUL is the config, after it the answer.
-#include "auth.h"
-#include "property.h"
+#include "worker/rules/auth.h"
+#include "tests/fuzz/property.h"
 
 using namespace whisperer::engine;
 

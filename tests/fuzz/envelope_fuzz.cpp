@@ -1,13 +1,13 @@
 // The body that is sent: JSON when its data is, whatever the event type's characters are, and
 // exactly as long as it says.  The input is 16 bytes of id, the type, a byte 0xFF, and the data.
-#include "envelope.h"
+#include "worker/rules/envelope.h"
 
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "encoding.h"
-#include "json_scanner.h"
-#include "property.h"
+#include "tests/fuzz/property.h"
+#include "worker/base/encoding.h"
+#include "worker/base/json_scanner.h"
 
 using namespace whisperer::engine;
 

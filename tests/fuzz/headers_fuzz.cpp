@@ -1,8 +1,8 @@
 // Header lines: whatever JSON a person gives, no line holds a control byte or replaces one of ours.
-#include "headers.h"
+#include "worker/rules/headers.h"
 
-#include "encoding.h"
-#include "property.h"
+#include "tests/fuzz/property.h"
+#include "worker/base/encoding.h"
 
 using namespace whisperer::engine;
 

@@ -1,11 +1,11 @@
 // Containment of JSON texts.  The input is data, a byte 0xFF, and the filter; without that byte the
 // text is both.
-#include "json_contains.h"
+#include "worker/base/json_contains.h"
 
 #include <nlohmann/json.hpp>
 
-#include "json_scanner.h"
-#include "property.h"
+#include "tests/fuzz/property.h"
+#include "worker/base/json_scanner.h"
 
 using namespace whisperer::engine;
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "invalid.h"
+#include "worker/base/invalid.h"
 
 // The input is kept by libFuzzer, which prints where the trap is.
 #define HOLDS(property)                                                                       \

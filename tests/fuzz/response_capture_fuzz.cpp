@@ -1,8 +1,8 @@
 // What is kept of an answer: text that a database takes, within its limit, however the bytes
 // arrive. The first byte is the limit, the second how many bytes arrive at once.
-#include "response_capture.h"
+#include "worker/wire/response_capture.h"
 
-#include "property.h"
+#include "tests/fuzz/property.h"
 
 using namespace whisperer::engine;
 

@@ -1,7 +1,7 @@
 // Retry-After: whatever a receiver writes is a wait within bounds or none; only digits are seconds.
-#include "retry_after.h"
+#include "worker/wire/retry_after.h"
 
-#include "property.h"
+#include "tests/fuzz/property.h"
 
 using namespace whisperer::engine;
 

@@ -1,7 +1,7 @@
 // retry_countdown_config: one that is accepted has waits within bounds and an end; one that is not
 // is refused with a message that can be shown.
-#include "retry.h"
-#include "property.h"
+#include "worker/rules/retry.h"
+#include "tests/fuzz/property.h"
 
 using namespace whisperer::engine;
 

@@ -1,8 +1,8 @@
 // Secrets: one that is accepted signs, in the forms that receivers expect, and its Standard
 // Webhooks form signs the same.
-#include "encoding.h"
-#include "property.h"
-#include "signature.h"
+#include "tests/fuzz/property.h"
+#include "worker/base/encoding.h"
+#include "worker/rules/signature.h"
 
 using namespace whisperer::engine;
 

@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "address_guard.h"
-#include "property.h"
-#include "url.h"
+#include "tests/fuzz/property.h"
+#include "worker/rules/address_guard.h"
+#include "worker/rules/url.h"
 
 using namespace whisperer::engine;
 

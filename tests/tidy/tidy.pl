@@ -54,17 +54,16 @@ my @sql = files(qr/\.sql$/, 'src/install');
 my @scripts = files(qr/(\.(pl|pm|mjs|py|spec)$|\/(run|setup|tree|demo|drain|isolation|soak|load|console)$|\.sh$)/, 'tests');
 
 # --- layers -------------------------------------------------------------------------------------
-check('src knows of worker only the door', 'Include ../worker/engine.h, nothing else of worker.',
-    grep { !m{worker/engine\.h} } grep_lines(qr{#include ".*worker/}, 1, @src));
+check('includes name the path from the top of the checkout', 'Write "src/ROOM/NAME.h" or "worker/ROOM/NAME.h"; PostgreSQL headers go into src/pg.h.',
+    grep { !m{^src/pg\.h:} } grep_lines(qr{#include "(?!(src|worker|tests/\w+)/)}, 1, @src, @engine, @unit));
+check('src knows of worker only the door', 'Include worker/engine.h, nothing else of worker.',
+    grep { !m{"worker/engine\.h"} } grep_lines(qr{#include "worker/}, 1, @src));
 check('worker knows nothing of src', 'The engine is called and calls nobody: pass values through engine.h.',
-    grep_lines(qr{#include ".*src/|#include "pg\.h"}, 1, @engine));
+    grep_lines(qr{#include ".*src/}, 1, @engine));
 check('worker includes no PostgreSQL header', 'The engine knows no PostgreSQL.',
     grep_lines(qr{#include ["<](postgres|c\.h|fmgr|miscadmin|access/|utils/|storage/|executor/)}, 1, @engine));
 check('the gateway knows nothing of the extension', 'Its only door is SQL.',
     grep_lines(qr{#include ".*(src|worker)/}, 1, @gateway));
-check('PostgreSQL headers come through pg.h alone', 'Add the header to src/pg.h.',
-    grep { !m{^src/pg\.h:|worker/engine\.h"} }
-        grep_lines(qr{#include "(postgres\.h|\w+/\w+\.h|fmgr\.h|funcapi\.h|miscadmin\.h|pgstat\.h)"}, 1, @src));
 check('json.hpp is included in few files', 'It costs seconds per file; parse in one place.',
     do { my @users = grep { slurp($_) =~ /nlohmann\/json/ } @engine; @users > 4 ? @users : () });
 
@@ -100,8 +99,8 @@ check('the console takes no text for markup', 'Make elements and text nodes, as 
     grep_lines(qr/\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function|DOMParser)\b|\bon\w+=|style=/, 0, @console));
 check('the console asks nobody but its own server', 'Serve it from gateway/console.',
     grep { !m{http://www\.w3\.org/(2000/svg|1999/xhtml)} } grep_lines(qr/https?:\/\/\w/, 1, @console));
-check('PG_TRY stands in one file', 'Use src/boundary.h.',
-    grep { !m{^src/boundary\.cpp:} } grep_lines(qr/PG_(TRY|CATCH|ENSURE_ERROR)/, 0, @src));
+check('PG_TRY stands in one file', 'Use src/base/boundary.h.',
+    grep { !m{^src/base/boundary\.cpp:} } grep_lines(qr/PG_(TRY|CATCH|ENSURE_ERROR)/, 0, @src));
 check('no object with a constructor at namespace scope', 'Make it in the worker, free it at exit.',
     grep_lines(qr/^(static )?(const )?std::(string|vector|map|unordered_map|deque|mutex|unique_ptr|shared_ptr)\b[^()]*[;{=]/, 0, @src, @engine));
 check('every file opens with what it is for', 'Begin with a comment of 1 to 10 lines.',
@@ -135,8 +134,18 @@ while ($api =~ /CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) whisperer\.(\w+
 check('every public function and view has a COMMENT', '\df+ shows it: what it does, units, errors.', @silent);
 check('an install script adopts nothing', 'No IF NOT EXISTS, no OR REPLACE: somebody may have planted the object.',
     grep_lines(qr/IF NOT EXISTS|OR REPLACE/, 0, grep { !m{/released/\w+--[\d.]+--} } @sql));
-check('documents name files that are there', 'Name the test that shows it now.',
-    map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|gateway|docs)\/[\w.\/-]+\.\w+)`/g } grep { -e } 'SECURITY.md', 'README.md', glob 'docs/*.md');
+# A README inside of a folder names files by their path from there; a name without a path may stand for
+# one in any room, and a star for several.
+sub is_there {
+    my ($name, @folders) = @_;
+    return grep { -e } map { glob "$_/$name" } '.', @folders, $name =~ m{/} ? () : map { "$_/*" } @folders;
+}
+my %folders_of = (src => ['src'], worker => ['worker'], gateway => ['gateway/src', 'gateway'], tests => ['tests', 'sql']);
+check('documents name files that are there', 'Name the file that has it now.',
+    (map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|gateway|docs)\/[\w.\/-]+\.\w+)`/g }
+        grep { -e } 'SECURITY.md', 'README.md', glob 'docs/*.md'),
+    (map { my $folder = $_; map { is_there($_, @{$folders_of{$folder}}) ? () : "$folder/README.md: $_" }
+        slurp("$folder/README.md") =~ /`((?!\/)[\w.\/*-]+\.(?:cpp|h|sql|pl|pm|mjs|cmake|json|md|\*))`/g } sort keys %folders_of));
 check('released scripts are frozen', 'Change the schema by a delta in src/install/updates.',
     -e 'src/install/released/SHA256SUMS' ? grep { !/: OK$/ } split /\n/, `cd src/install/released && sha256sum -c SHA256SUMS 2>&1` : ());
 

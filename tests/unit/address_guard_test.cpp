@@ -1,5 +1,5 @@
 // Which addresses are refused, in every form that an address can be written in.
-#include "address_guard.h"
+#include "worker/rules/address_guard.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "invalid.h"
+#include "worker/base/invalid.h"
 
 namespace whisperer::engine {
 namespace {

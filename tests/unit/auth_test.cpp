@@ -1,13 +1,13 @@
 // What config.auth may say: through the door, which names the key that is wrong, and what it makes
 // of what is right.
-#include "auth.h"
+#include "worker/rules/auth.h"
 
 #include <gmock/gmock.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include "engine_driver.h"
+#include "tests/unit/engine_driver.h"
 
 namespace whisperer::engine {
 namespace {

@@ -1,12 +1,12 @@
 // When a circuit opens, probes and closes, by itself and as the dispatcher obeys it.
-#include "circuit.h"
+#include "worker/dispatch/circuit.h"
 
 #include <gmock/gmock.h>
 
 #include <ctime>
 #include <map>
 
-#include "dispatcher_fixture.h"
+#include "tests/unit/dispatcher_fixture.h"
 
 namespace whisperer::engine {
 namespace {

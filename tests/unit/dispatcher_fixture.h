@@ -2,8 +2,8 @@
 #pragma once
 #include <gtest/gtest.h>
 
-#include "dispatcher.h"
-#include "fakes.h"
+#include "tests/unit/fakes.h"
+#include "worker/dispatch/dispatcher.h"
 
 namespace whisperer::engine {
 

@@ -3,8 +3,8 @@
 #include <map>
 #include <set>
 
-#include "dispatcher_fixture.h"
-#include "invalid.h"
+#include "tests/unit/dispatcher_fixture.h"
+#include "worker/base/invalid.h"
 
 namespace whisperer::engine {
 namespace {

@@ -1,5 +1,5 @@
 // With divert_to everything goes to the sink, and no credentials with it.
-#include "token_fixture.h"
+#include "tests/unit/token_fixture.h"
 
 namespace whisperer::engine {
 namespace {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "engine.h"
-#include "http_server.h"
+#include "tests/unit/http_server.h"
+#include "worker/engine.h"
 
 namespace whisperer::engine {
 

@@ -1,12 +1,12 @@
 // The engine through its door, against a real server on this machine.
-#include "engine.h"
+#include "worker/engine.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
-#include "engine_driver.h"
-#include "signature.h"
+#include "tests/unit/engine_driver.h"
+#include "worker/rules/signature.h"
 
 namespace whisperer::engine {
 namespace {

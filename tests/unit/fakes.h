@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "clock.h"
-#include "wire.h"
+#include "worker/base/clock.h"
+#include "worker/wire/wire.h"
 
 namespace whisperer::engine {
 

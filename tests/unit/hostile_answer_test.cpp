@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine_driver.h"
+#include "tests/unit/engine_driver.h"
 
 namespace whisperer::engine {
 namespace {

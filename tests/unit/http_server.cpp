@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "encoding.h"
-#include "http_server.h"
+#include "tests/unit/http_server.h"
+#include "worker/base/encoding.h"
 
 namespace whisperer::engine {
 namespace {

@@ -5,11 +5,11 @@
 
 #include <cstring>
 
-#include "engine.h"
-#include "engine_driver.h"
-#include "headers.h"
-#include "invalid.h"
-#include "url.h"
+#include "tests/unit/engine_driver.h"
+#include "worker/base/invalid.h"
+#include "worker/engine.h"
+#include "worker/rules/headers.h"
+#include "worker/rules/url.h"
 
 namespace whisperer::engine {
 namespace {

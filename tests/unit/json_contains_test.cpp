@@ -1,5 +1,5 @@
 // Containment of JSON texts, as jsonb's @> has it.
-#include "json_contains.h"
+#include "worker/base/json_contains.h"
 
 #include <gtest/gtest.h>
 

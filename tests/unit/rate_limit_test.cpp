@@ -2,8 +2,8 @@
 #include <cmath>
 #include <limits>
 
-#include "dispatcher_fixture.h"
-#include "invalid.h"
+#include "tests/unit/dispatcher_fixture.h"
+#include "worker/base/invalid.h"
 
 namespace whisperer::engine {
 namespace {

@@ -1,5 +1,5 @@
 // Whose fault it is that a name is not found: the endpoint's, or this machine's.
-#include "dispatcher_fixture.h"
+#include "tests/unit/dispatcher_fixture.h"
 
 namespace whisperer::engine {
 namespace {

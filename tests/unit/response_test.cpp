@@ -1,7 +1,7 @@
 // Whatever a receiver sends becomes bounded, valid text.
 #include <gtest/gtest.h>
 
-#include "response_capture.h"
+#include "worker/wire/response_capture.h"
 
 namespace whisperer::engine {
 namespace {

@@ -1,13 +1,13 @@
 // Every choice of retry_countdown_config, its limits, and the errors that name the key.
-#include "retry.h"
+#include "worker/rules/retry.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fakes.h"
-#include "invalid.h"
-#include "retry_after.h"
-#include "verdict.h"
+#include "tests/unit/fakes.h"
+#include "worker/base/invalid.h"
+#include "worker/dispatch/verdict.h"
+#include "worker/wire/retry_after.h"
 
 namespace whisperer::engine {
 namespace {

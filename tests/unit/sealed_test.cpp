@@ -1,11 +1,11 @@
 // Secrets at rest: AES-256-GCM against published vectors, and what must not open.
-#include "sealed.h"
+#include "worker/base/sealed.h"
 
 #include <gtest/gtest.h>
 
-#include "encoding.h"
-#include "engine.h"
-#include "invalid.h"
+#include "worker/base/encoding.h"
+#include "worker/base/invalid.h"
+#include "worker/engine.h"
 
 namespace whisperer::engine {
 namespace {

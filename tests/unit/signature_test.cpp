@@ -1,10 +1,10 @@
 // Signatures against the published vectors of Standard Webhooks, and the rules of secrets.
-#include "signature.h"
+#include "worker/rules/signature.h"
 
 #include <gtest/gtest.h>
 
-#include "encoding.h"
-#include "invalid.h"
+#include "worker/base/encoding.h"
+#include "worker/base/invalid.h"
 
 namespace whisperer::engine {
 namespace {

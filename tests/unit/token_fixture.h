@@ -1,6 +1,6 @@
 // A dispatcher whose hooks fetch tokens, and what answers them.
 #pragma once
-#include "dispatcher_fixture.h"
+#include "tests/unit/dispatcher_fixture.h"
 
 namespace whisperer::engine {
 inline constexpr const char* oauth2 =

@@ -1,5 +1,5 @@
 // Hooks whose token is fetched: when, how often, and what becomes of the deliveries meanwhile.
-#include "token_fixture.h"
+#include "tests/unit/token_fixture.h"
 
 namespace whisperer::engine {
 namespace {

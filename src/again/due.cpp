@@ -1,0 +1,239 @@
+// Retries that are due, read per hook as a range of the ledger's index.
+//
+// Each hook remembers when its next row is due and how far the range was read, so a hook with
+// nothing due costs nothing, a paused or failing hook's backlog is not looked at, and index entries
+// of rows that were updated since are not walked again, whether vacuum could remove them or not.
+#include "src/again/due.h"
+
+#include "src/base/encoding.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+#include "src/hooks/lines.h"
+#include "src/read/page_match.h"
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int due_rows_max = 64;
+constexpr int cancel_rows_max = 1000;
+constexpr int freed_rows_max = 1000;
+
+// A hook whose rows come due one by one (a slow endpoint's, handed back at its own speed) has them
+// read in groups: ten statements a second, not one for each.
+constexpr int64 group_us = 100 * 1000;
+
+// While the hook's functions have no room, its backlog is looked at again after so long at most.
+constexpr int64 no_room_wait_us = 100 * 1000;
+
+bool has_functions(const Hook* hook) {
+    return hook->transform || hook->callback;
+}
+
+int rows_max(const Hook* hook) {
+    return has_functions(hook) ? calls_per_hook_max : due_rows_max;
+}
+
+void query_due(const Hook* hook) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID};
+    pg_uuid_t low_id = hook->low_id;
+    Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->low_at),
+                      UUIDPGetDatum(&low_id), Int64GetDatum(rows_max(hook))};
+    run_plan(kept_plan(&plan,
+                       "SELECT " DUE_COLUMNS
+                       " FROM (SELECT * FROM whisperer.delivery WHERE hook_id = $1 "
+                       "AND next_attempt_at IS NOT NULL AND (next_attempt_at, event_id) > ($2, $3) "
+                       "AND next_attempt_at < 'infinity' AND (line IS NULL OR state <> 'pending') "
+                       "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4) AS d " DUE_EVENT
+                       " ORDER BY d.next_attempt_at, d.event_id",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+Inflight due_delivery(const Hook* hook, int row, int64 line) {
+    bool is_null;
+    Inflight delivery = {};
+    delivery.has_row = true;
+    delivery.event_id = *DatumGetUUIDP(column(row, DueEventId, &is_null));
+    delivery.hook_id = hook->id;
+    delivery.xid = DatumGetUInt64(column(row, DueXid, &is_null));
+    delivery.slot = DatumGetInt16(column(row, DueSlot, &is_null));
+    delivery.retry_count = DatumGetInt32(column(row, DueRetryCount, &is_null));
+    delivery.round_start = DatumGetInt32(column(row, DueRoundStart, &is_null));
+    delivery.line = line;
+    delivery.page = -1;
+    return delivery;
+}
+
+Datum datum_column(int row, int number) {
+    bool is_null;
+    Datum value = column(row, number, &is_null);
+    return is_null ? (Datum)0 : value;
+}
+
+// The delivery has ended, and its callback has not been called, or not to its end.
+void tell_callback(Worker* worker, const Hook* hook, int row, const Inflight& delivery) {
+    if (hook->callback == nullptr) {
+        add_callback_end(worker->ledger, delivery);
+        return;
+    }
+    Ended ended = {};
+    ended.response = text_column(row, DueResponse);
+    ended.event_type = text_column(row, DueEventType);
+    ended.data = datum_column(row, DueData);
+    ended.body = datum_column(row, DueBody);
+    if (ended.data &&
+        toast_raw_datum_size(ended.data) - VARHDRSZ > (Size)settings.max_payload_bytes)
+        ended.data = (Datum)0;
+    call_back(worker, *hook, delivery, ended);
+}
+
+// The body that the transform made for an earlier attempt.
+bool read_body(int row, WhispererSpan* body) {
+    Datum value = datum_column(row, DueBody);
+    if (value == (Datum)0)
+        return false;
+    text* kept = DatumGetTextPP(value);
+    return utf8_from_server(VARDATA_ANY(kept), VARSIZE_ANY_EXHDR(kept), body);
+}
+
+void wait_until(Hook* hook, TimestampTz at) {
+    hook->next_due_at = at;
+    if (hook->lines)
+        hook->lines->not_before = at;
+}
+
+// A line stands still while its hook's backlog is being changed: what comes in pages may be out of
+// order until the last.
+bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
+    return hook->lines && lines_due_at(hook->lines) <= now && has_credit(worker) &&
+           hook->carried == nullptr && !is_being_replayed(worker->requests, hook->id);
+}
+
+// Reads on until something is not due yet, the page is full, or the engine has no credit or the
+// helper no room.
+void read_range(Worker* worker, Hook* hook, TimestampTz now) {
+    query_due(hook);
+    // A full page, or no credit: look again at once.
+    hook->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        bool is_null;
+        TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
+        if (at > now || !has_credit(worker)) {
+            hook->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
+            return;
+        }
+        if (must_wait_for_room(worker, hook, now))
+            return;
+        hand_out(worker, hook, (int)row, 0);
+        hook->low_at = at;
+        hook->low_id = *DatumGetUUIDP(column((int)row, DueEventId, &is_null));
+    }
+}
+
+// What waited for a rate that no longer counts is due at once, and spaced by the one that does.
+// It is read in the next turn: this transaction's snapshot does not show it.
+void respace(Hook* hook, TimestampTz now) {
+    hook->respaces = free_from_rate(hook->id, freed_rows_max) == freed_rows_max;
+    hook->next_due_at = now;
+    if (hook->lines)
+        note_lines_changed(hook->lines);
+}
+
+void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
+    if (hook->respaces) {
+        respace(hook, now);
+        return;
+    }
+    if (hook->next_due_at <= now)
+        read_range(worker, hook, now);
+    if (lines_are_due(worker, hook, now))
+        read_lines(worker, hook, now);
+}
+
+// An open circuit and a used-up rate are left alone: the backlog is not read.
+bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
+    if (!hook->runnable || hook_due_at(hook) > now)
+        return false;
+    if (must_wait_for_room(worker, hook, now))
+        return false;
+    int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
+    if (wait_ms > 0)
+        wait_until(hook, now + wait_ms * 1000);
+    return wait_ms == 0;
+}
+
+void cancel_deleted(HookSet* hooks, TimestampTz now) {
+    begin_transaction("cancelling deliveries of deleted hooks");
+    for (int i = 0; i < hooks->count; i++) {
+        Hook* hook = &hooks->hooks[i];
+        if (!hook->is_deleted || hook->next_due_at > now)
+            continue;
+        int64 cancelled = cancel_pending(hook->id, cancel_rows_max);
+        hook->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
+    }
+    commit_transaction();
+}
+
+}  // namespace
+
+bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
+    hook->waits_for_room = has_functions(hook) && !has_room(&worker->helper->queue, hook->id);
+    if (hook->waits_for_room)
+        wait_until(hook, now + no_room_wait_us);
+    return hook->waits_for_room;
+}
+
+void hand_out(Worker* worker, const Hook* hook, int row, int64 line) {
+    Inflight delivery = due_delivery(hook, row, line);
+    // Past the deadline of its attempt, but the attempt's result is just about to be entered.
+    if (row_is_in_flight(worker->tracker, delivery.event_id, hook->id))
+        return;
+    if (datum_column(row, DueResponse)) {
+        tell_callback(worker, hook, row, delivery);
+        return;
+    }
+    Datum data = datum_column(row, DueData);
+    WhispererEvent event = {};
+    const char* error =
+        data == (Datum)0 ? "the event is no longer in the outbox" : read_payload(data, &event.data);
+    if (error) {
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
+        return;
+    }
+    char* event_type = text_column(row, DueEventType);
+    note_event_type(&delivery, event_type);
+    if (!read_body(row, &event.body) && hook->transform && !delivery.once) {
+        transform_delivery(worker, *hook, delivery, event_type, data);
+        return;
+    }
+    memcpy(event.id, delivery.event_id.data, sizeof event.id);
+    event.type = {event_type, strlen(event_type)};
+    WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
+                                   delivery.retry_count - delivery.round_start};
+    submit(worker, event, &submitted, 1);
+}
+
+void read_due(Worker* worker) {
+    HookSet* hooks = worker->hooks;
+    TimestampTz now = GetCurrentTimestamp();
+    bool any_deleted = false, any_due = false;
+    for (int i = 0; i < hooks->count; i++) {
+        any_deleted |= hooks->hooks[i].is_deleted && hooks->hooks[i].next_due_at <= now;
+        any_due |= is_due(worker, &hooks->hooks[i], now);
+    }
+    if (any_deleted)
+        cancel_deleted(hooks, now);
+    if (any_due) {
+        begin_transaction("reading due retries");
+        for (int i = 0; i < hooks->count && has_credit(worker); i++)
+            if (is_due(worker, &hooks->hooks[i], now))
+                read_hook(worker, &hooks->hooks[i], now);
+        commit_transaction();
+    }
+    update_next_due(hooks);
+}
+
+}  // namespace whisperer::pg

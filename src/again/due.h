@@ -1,0 +1,44 @@
+// Handing out what the ledger has pending, as a row of a query whose columns these are.
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+struct Hook;
+struct Worker;
+
+// Of whisperer.delivery d and the event, if it is still there.
+#define DUE_COLUMNS                                                                        \
+    "d.event_id, d.xid, d.slot, d.retry_count, d.round_start, d.next_attempt_at, "         \
+    "o.event_type, o.data, d.body, CASE WHEN d.state <> 'pending' THEN json_build_object(" \
+    "'delivered', d.state = 'delivered', 'http_status', d.response_http_status, "          \
+    "'content', d.response_content, 'time', extract(epoch FROM d.response_time), "         \
+    "'error', d.error, 'retry_count', d.retry_count, 'event_id', d.event_id, "             \
+    "'hook_id', d.hook_id)::text END"
+#define DUE_EVENT                                                              \
+    "LEFT JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND " \
+    "o.slot = d.slot"
+
+enum DueColumn {
+    DueEventId = 1,
+    DueXid,
+    DueSlot,
+    DueRetryCount,
+    DueRoundStart,
+    DueNextAttemptAt,
+    DueEventType,
+    DueData,
+    DueBody,
+    DueResponse,
+    DueColumnCount = DueResponse,
+};
+
+// While the helper has enough of the hook's calls, its backlog is not handed out. The end of a call
+// says when there is room again; should it be missed, so does the clock.
+bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now);
+
+// Hands the row's delivery to the engine or to the helper, unless one of them has it.
+void hand_out(Worker* worker, const Hook* hook, int row, int64 line);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,377 @@
+// The list of requests and the statement of each kind; see requests.h.
+#include "src/again/requests.h"
+
+#include "src/base/delivery.h"
+#include "src/base/event_id.h"
+#include "src/base/injection.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+#include "src/read/page_match.h"
+#include "src/record/record.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// Rows that a batch looks at; it changes fewer.
+constexpr int64 ledger_rows_max = 5000;
+constexpr int64 outbox_rows_max = 1000;
+constexpr int single_requests_max = 100;
+constexpr int64 in_flight_retry_us = 100 * 1000;
+
+enum class Progress {
+    Done,
+    More,
+    InFlight,  // to be tried again when an attempt has ended
+};
+
+enum ListColumn {
+    ListId = 1,
+    ListXid,
+    ListKind,
+    ListHookId,
+    ListEventId,
+    ListForce,
+    ListSince,
+    ListUntil,
+    ListCreatedAt,
+};
+
+RequestKind kind_from(const char* name) {
+    if (strcmp(name, "retry") == 0)
+        return RequestKind::Retry;
+    if (strcmp(name, "cancel") == 0)
+        return RequestKind::Cancel;
+    if (strcmp(name, "recover") == 0)
+        return RequestKind::Recover;
+    return RequestKind::Replay;
+}
+
+TimestampTz moment_column(int row, int number) {
+    bool is_null;
+    return DatumGetTimestampTz(column(row, number, &is_null));
+}
+
+Request request_from(int row) {
+    bool is_null;
+    Request request = {};
+    request.id = int64_column(row, ListId);
+    request.xid = DatumGetUInt64(column(row, ListXid, &is_null));
+    request.kind = kind_from(text_column(row, ListKind));
+    request.hook_id = int64_column(row, ListHookId);
+    Datum event_id = column(row, ListEventId, &is_null);
+    if (!is_null)
+        request.event_id = *DatumGetUUIDP(event_id);
+    request.force = bool_column(row, ListForce);
+    request.since = moment_column(row, ListSince);
+    request.until = moment_column(row, ListUntil);
+    request.created_at = moment_column(row, ListCreatedAt);
+    if (request.kind == RequestKind::Recover) {
+        request.place_id = event_id_bound(request.since);
+        request.place_hook = PG_INT64_MIN;
+    }
+    return request;
+}
+
+// Places reached are kept for requests that are still there.  Both lists are in the order of ids;
+// seen is how far the one before has been compared.
+void keep_place(const Requests& before, int* seen, Request* request) {
+    while (*seen < before.count && before.list[*seen].id < request->id)
+        (*seen)++;
+    if (*seen < before.count && before.list[*seen].id == request->id)
+        *request = before.list[*seen];
+}
+
+void read_list(Worker* worker) {
+    static SPIPlanPtr plan;
+    Requests before = worker->requests;
+    const Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(my_incarnation())};
+    run_plan(kept_plan(&plan,
+                       "SELECT id, xid, kind, hook_id, event_id, force, since, until, created_at "
+                       "FROM whisperer.request WHERE kind <> 'hooks' AND incarnation = $1 "
+                       "ORDER BY id",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+    Requests* requests = &worker->requests;
+    *requests = create_requests(MemoryContextGetParent(before.context));
+    requests->list = (Request*)MemoryContextAllocHuge(requests->context,
+                                                      sizeof(Request) * Max(SPI_processed, 1));
+    int seen = 0;
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        Request request = request_from((int)row);
+        keep_place(before, &seen, &request);
+        if (serves(worker->hooks, request.hook_id))
+            requests->list[requests->count++] = request;
+    }
+    MemoryContextDelete(before.context);
+    worker->hooks->requests_arrived = false;
+}
+
+// Deliveries become pending again; the countdown begins anew.  A success that another attempt will
+// follow is kept first.
+#define KEEP_SUCCESS                                                                    \
+    "WITH kept AS (INSERT INTO whisperer.past_attempt (event_id, hook_id, number, "     \
+    "requested_at, response_http_status, response_content, response_time, slot) "       \
+    "SELECT event_id, hook_id, retry_count, request_datetimes[cardinality("             \
+    "request_datetimes)], response_http_status, response_content, response_time, slot " \
+    "FROM whisperer.delivery WHERE event_id = ANY ($1) AND hook_id = $2 "               \
+    "AND state = 'delivered' AND retry_count <= 100 ON CONFLICT DO NOTHING) "
+#define BECOMES_PENDING                                                             \
+    "SET state = 'pending', next_attempt_at = CASE WHEN d.line IS NULL THEN now() " \
+    "ELSE 'infinity' END, round_start = d.retry_count, "                            \
+    "error = NULL, modified_at = now() "
+
+Progress retry(const Request& request) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {UUIDARRAYOID, INT8OID, BOOLOID};
+    Datum event_id = UUIDPGetDatum(&request.event_id);
+    Datum values[] = {make_array(&event_id, nullptr, 1, UUIDOID), Int64GetDatum(request.hook_id),
+                      BoolGetDatum(request.force)};
+    run_plan(kept_plan(&plan,
+                       KEEP_SUCCESS "UPDATE whisperer.delivery d " BECOMES_PENDING
+                                    "WHERE event_id = ANY ($1) AND hook_id = $2 "
+                                    "AND ($3 OR state IN ('failed', 'cancelled'))",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_UPDATE);
+    return Progress::Done;
+}
+
+Progress cancel(const Request& request) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {UUIDOID, INT8OID};
+    Datum values[] = {UUIDPGetDatum(&request.event_id), Int64GetDatum(request.hook_id)};
+    run_plan(kept_plan(&plan,
+                       "UPDATE whisperer.delivery SET state = 'cancelled', next_attempt_at = NULL, "
+                       "body = NULL, error = 'cancelled by request', modified_at = now() "
+                       "WHERE event_id = $1 AND hook_id = $2 AND state = 'pending'",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_UPDATE);
+    return Progress::Done;
+}
+
+// A page of the ledger in the order of its key; those of the hook that failed before the request.
+Progress recover(Request* request) {
+    static SPIPlanPtr plan;
+    pg_uuid_t until = event_id_bound(request->until);
+    const Oid types[] = {INT8OID, UUIDOID, INT8OID, UUIDOID, TIMESTAMPTZOID, INT8OID};
+    Datum values[] = {Int64GetDatum(request->hook_id),          UUIDPGetDatum(&request->place_id),
+                      Int64GetDatum(request->place_hook),       UUIDPGetDatum(&until),
+                      TimestampTzGetDatum(request->created_at), Int64GetDatum(ledger_rows_max)};
+    run_plan(kept_plan(&plan,
+                       "WITH page AS MATERIALIZED (SELECT event_id, hook_id, slot, state, "
+                       "modified_at FROM whisperer.delivery WHERE (event_id, hook_id) > ($2, $3) "
+                       "AND event_id < $4 ORDER BY event_id, hook_id LIMIT $6), "
+                       "changed AS (UPDATE whisperer.delivery d " BECOMES_PENDING
+                       "FROM page p WHERE p.hook_id = $1 AND p.state = 'failed' "
+                       "AND p.modified_at < $5 AND d.event_id = p.event_id "
+                       "AND d.hook_id = p.hook_id AND d.slot = p.slot) "
+                       "SELECT event_id, hook_id, (SELECT count(*) FROM page) FROM page "
+                       "ORDER BY event_id DESC, hook_id DESC LIMIT 1",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_SELECT);
+    if (SPI_processed == 0)
+        return Progress::Done;
+    bool is_null;
+    request->place_id = *DatumGetUUIDP(column(0, 1, &is_null));
+    request->place_hook = int64_column(0, 2);
+    return int64_column(0, 3) < ledger_rows_max ? Progress::Done : Progress::More;
+}
+
+// What the hook had before becomes pending again, unless it is.
+void replay_known(const Request& request, Datum* ids, int count) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID};
+    Datum values[] = {make_array(ids, nullptr, count, UUIDOID), Int64GetDatum(request.hook_id),
+                      TimestampTzGetDatum(request.created_at)};
+    run_plan(kept_plan(&plan,
+                       KEEP_SUCCESS
+                       "UPDATE whisperer.delivery d " BECOMES_PENDING
+                       "WHERE d.hook_id = $2 AND d.event_id = ANY ($1) AND d.state <> 'pending' "
+                       "AND d.modified_at < $3",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_UPDATE);
+}
+
+constexpr int OutboxIncarnation = PageSlot + 1;
+
+void query_outbox(const Request* request) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {XID8OID, UUIDOID, INT8OID};
+    Datum values[] = {UInt64GetDatum(request->place_xid), UUIDPGetDatum(&request->place_id),
+                      Int64GetDatum(outbox_rows_max)};
+    run_plan(kept_plan(&plan,
+                       "SELECT " PAGE_COLUMNS ", incarnation FROM whisperer.outbox "
+                       "WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+Datum outbox_column(const SPITupleTable* rows, uint64 row, int number) {
+    bool is_null;
+    return SPI_getbinval(rows->vals[row], rows->tupdesc, number, &is_null);
+}
+
+// The first rows of a page that are in the ledger or will never be.  An event that has just been
+// handed to the engine has no row yet and is about to get one.
+uint64 settled_rows(const Worker* worker, const SPITupleTable* rows, uint64 count) {
+    uint64 row = 0;
+    while (row < count &&
+           (DatumGetInt64(outbox_column(rows, row, OutboxIncarnation)) != my_incarnation() ||
+            is_settled(worker->tracker, DatumGetUInt64(outbox_column(rows, row, PageXid)))))
+        row++;
+    return row;
+}
+
+void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITupleTable* rows,
+                 uint64 count) {
+    Datum* ids = (Datum*)palloc(sizeof(Datum) * Max(count, 1));
+    uint64* numbers = (uint64*)palloc(sizeof(uint64) * Max(count, 1));
+    int in_range = 0, again = 0;
+    for (uint64 row = 0; row < count; row++) {
+        TimestampTz at = DatumGetTimestampTz(outbox_column(rows, row, PageCreatedAt));
+        if (at < request.since || at >= request.until)
+            continue;
+        numbers[in_range] = row;
+        ids[in_range++] = outbox_column(rows, row, PageId);
+    }
+    if (in_range == 0)
+        return;
+    HTAB* known = rows_of_events(ids, in_range);
+    for (int i = 0; i < in_range; i++) {
+        bool is_known = find_delivery_key(known, *DatumGetUUIDP(ids[i]), hook->id);
+        if (enter_replayed(worker, rows, numbers[i], hook, is_known) && is_known)
+            ids[again++] = ids[i];
+    }
+    if (again > 0)
+        replay_known(request, ids, again);
+}
+
+// A page of the outbox, of which nothing but (xid, id) is indexed.
+Progress replay(Worker* worker, Request* request, const Hook* hook) {
+    query_outbox(request);
+    SPITupleTable* rows = SPI_tuptable;
+    uint64 count = SPI_processed;
+    uint64 settled = settled_rows(worker, rows, count);
+    replay_rows(worker, *request, hook, rows, settled);
+    if (settled > 0) {
+        request->place_xid = DatumGetUInt64(outbox_column(rows, settled - 1, PageXid));
+        request->place_id = *DatumGetUUIDP(outbox_column(rows, settled - 1, PageId));
+    }
+    if (settled < count)
+        return settled == 0 ? Progress::InFlight : Progress::More;
+    return count < (uint64)outbox_rows_max ? Progress::Done : Progress::More;
+}
+
+Progress carry_out(Worker* worker, Request* request) {
+    Hook* hook = find_hook(worker->hooks, request->hook_id);
+    if (hook == nullptr || hook->is_deleted)
+        return Progress::Done;
+    Progress progress = Progress::Done;
+    switch (request->kind) {
+        case RequestKind::Retry:
+        case RequestKind::Cancel:
+            // Its row says what is being done; what comes of it would undo what is written now.
+            if (row_is_in_flight(worker->tracker, request->event_id, request->hook_id))
+                return Progress::InFlight;
+            progress = request->kind == RequestKind::Retry ? retry(*request) : cancel(*request);
+            break;
+        case RequestKind::Recover:
+            progress = recover(request);
+            break;
+        case RequestKind::Replay:
+            progress = replay(worker, request, hook);
+            break;
+    }
+    note_due(worker->hooks, hook, GetCurrentTransactionStartTimestamp());
+    if (hook->lines) {
+        note_lines_changed(hook->lines);
+        note_lines_due(worker->hooks, hook);
+    }
+    return progress;
+}
+
+void delete_request(const Request& request) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {XID8OID, INT8OID};
+    Datum values[] = {UInt64GetDatum(request.xid), Int64GetDatum(request.id)};
+    run_plan(kept_plan(&plan, "DELETE FROM whisperer.request WHERE xid = $1 AND id = $2",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_DELETE);
+}
+
+// Once a batch, for the list may be long.
+void forget_done(Requests* requests) {
+    int kept = 0, next = 0;
+    for (int i = 0; i < requests->count; i++) {
+        if (i == requests->next)
+            next = kept;
+        if (!requests->list[i].is_done)
+            requests->list[kept++] = requests->list[i];
+    }
+    requests->count = kept;
+    requests->next = next;
+}
+
+// The next in turn, as far as nobody has to wait.  True: it was one row, and there may be time for
+// another.
+bool carry_out_next(Worker* worker) {
+    Requests* requests = &worker->requests;
+    for (int tried = 0; tried < requests->count; tried++) {
+        if (requests->next >= requests->count)
+            requests->next = 0;
+        Request* request = &requests->list[requests->next++];
+        if (request->is_done)
+            continue;
+        Progress progress = carry_out(worker, request);
+        if (progress == Progress::InFlight)
+            continue;
+        if (progress == Progress::More)
+            return false;
+        delete_request(*request);
+        request->is_done = true;
+        return request->kind == RequestKind::Retry || request->kind == RequestKind::Cancel;
+    }
+    requests->look_at = GetCurrentTimestamp() + in_flight_retry_us;
+    return false;
+}
+
+}  // namespace
+
+Requests create_requests(MemoryContext context) {
+    Requests requests = {};
+    requests.context = AllocSetContextCreate(context, "whisperer requests", ALLOCSET_DEFAULT_SIZES);
+    return requests;
+}
+
+bool requests_are_due(const Worker* worker, TimestampTz now) {
+    const Requests& requests = worker->requests;
+    return !worker->hooks->delivery_paused &&
+           (worker->hooks->requests_arrived || (requests.count > 0 && requests.look_at <= now));
+}
+
+bool is_being_replayed(const Requests& requests, int64 hook_id) {
+    for (int i = 0; i < requests.count; i++)
+        if (requests.list[i].hook_id == hook_id && (requests.list[i].kind == RequestKind::Recover ||
+                                                    requests.list[i].kind == RequestKind::Replay))
+            return true;
+    return false;
+}
+
+// An ERROR ends the process, so the list need not wait for the commit.
+void carry_out_requests(Worker* worker) {
+    begin_transaction("carrying out requests");
+    if (worker->hooks->requests_arrived)
+        read_list(worker);
+    for (int done = 1; carry_out_next(worker) && done < single_requests_max; done++)
+        continue;
+    forget_done(&worker->requests);
+    if (worker->ledger->count > 0)
+        write_batch(worker->ledger);
+    commit_transaction();
+    note_written(worker->ledger, worker->hooks);
+    forget_batch(worker->ledger, worker->tracker);
+    hold_at("after-requests");
+}
+
+}  // namespace whisperer::pg

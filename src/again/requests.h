@@ -1,0 +1,56 @@
+// Carrying out what people asked for: retry, recover, replay, cancel.
+//
+// A request is a row that stays until it is done, so a process that starts anew finds it again.  It
+// is done in batches, one transaction each, between the pages of the log.  What an earlier process
+// did already of a request is known by modified_at: later than the request.
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+struct Worker;
+
+enum class RequestKind {
+    Retry,
+    Cancel,
+    Recover,
+    Replay,
+};
+
+struct Request {
+    int64 id;
+    uint64 xid;
+    RequestKind kind;
+    int64 hook_id;
+    pg_uuid_t event_id;
+    bool force;
+    TimestampTz since, until;
+    TimestampTz created_at;
+    bool is_done;
+    // The place reached: in the ledger by (event_id, hook_id), in the outbox by (xid, id).
+    pg_uuid_t place_id;
+    int64 place_hook;
+    uint64 place_xid;
+};
+
+struct Requests {
+    MemoryContext context;  // holds the list; a new one when it is read anew
+    Request* list;
+    int count;
+    int next;             // round and round: a long one does not hold up the others
+    TimestampTz look_at;  // not before: what is asked to be cancelled is in flight
+};
+
+// What this worker has been asked to do.
+Requests create_requests(MemoryContext context);
+bool requests_are_due(const Worker* worker, TimestampTz now);
+
+// Whether the hook's backlog is being added to, page by page.
+bool is_being_replayed(const Requests& requests, int64 hook_id);
+
+// One transaction: reads the list anew if something arrived, and does a batch of one request.  The
+// ledger's batch must be empty.
+void carry_out_requests(Worker* worker);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,144 @@
+// The engine's rules for what people write, as SQL functions.  Each is PostgreSQL in, one call
+// through the door, PostgreSQL out.
+#include "src/base/encoding.h"
+#include "src/pg.h"
+#include "src/read/page_match.h"
+#include "src/settings.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+WhispererSpan require_utf8(const char* data, size_t bytes) {
+    WhispererSpan utf8;
+    if (!utf8_from_server(data, bytes, &utf8))
+        ereport(ERROR, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+                errmsg("text cannot be converted to UTF-8"));
+    return utf8;
+}
+
+WhispererSpan text_argument(FunctionCallInfo fcinfo, int number) {
+    text* value = PG_GETARG_TEXT_PP(number);
+    return require_utf8(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+WhispererSpan jsonb_argument(FunctionCallInfo fcinfo, int number) {
+    char* value = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(number)));
+    return require_utf8(value, strlen(value));
+}
+
+char* server_cstring(const char* utf8) {
+    return text_to_cstring(server_from_utf8({utf8, strlen(utf8)}));
+}
+
+void accept(WhispererCode code, const WhispererError& error) {
+    if (code == WhispererOk)
+        return;
+    ereport(ERROR,
+            errcode(code == WhispererInvalid       ? ERRCODE_INVALID_PARAMETER_VALUE
+                    : code == WhispererOutOfMemory ? ERRCODE_OUT_OF_MEMORY
+                                                   : ERRCODE_INTERNAL_ERROR),
+            errmsg("%s", server_cstring(error.message)),
+            error.hint[0] != '\0' ? errhint("%s", server_cstring(error.hint)) : 0);
+}
+
+constexpr int secret_bytes = 32;
+
+void fill_randomly(void* bytes, size_t count) {
+    if (!pg_strong_random(bytes, count))
+        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
+}
+
+}  // namespace
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_check_url_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_secret_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_headers_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_auth_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_retry_config_sql);
+PG_FUNCTION_INFO_V1(whisperer_make_secret);
+PG_FUNCTION_INFO_V1(whisperer_make_signing_key_sql);
+PG_FUNCTION_INFO_V1(whisperer_envelope_sql);
+PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
+
+PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    accept(whisperer_check_url(text_argument(fcinfo, 0), settings.require_https, &error), error);
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_secret_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    accept(whisperer_check_secret(text_argument(fcinfo, 0), &error), error);
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_headers_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    accept(whisperer_check_headers(jsonb_argument(fcinfo, 0), &error), error);
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_auth_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    accept(whisperer_check_auth(jsonb_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
+                                settings.require_https, &error),
+           error);
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_retry_config_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    accept(whisperer_check_retry_config(jsonb_argument(fcinfo, 0), &error), error);
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_make_secret(PG_FUNCTION_ARGS) {
+    char random[whisperer::pg::secret_bytes];
+    whisperer::pg::fill_randomly(random, sizeof random);
+    char secret[6 + 4 * sizeof random];
+    strlcpy(secret, "whsec_", sizeof secret);
+    int length = whisperer::pg::pg_base64(random, sizeof random, secret + 6, sizeof secret - 6);
+    PG_RETURN_TEXT_P(cstring_to_text_with_len(secret, 6 + length));
+}
+
+PGDLLEXPORT Datum whisperer_make_signing_key_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    uint8 seed[secret_bytes];
+    fill_randomly(seed, sizeof seed);
+    char key[WHISPERER_SIGNING_KEY_BYTES];
+    WhispererError error = {};
+    accept(whisperer_make_signing_key(seed, key, &error), error);
+    PG_RETURN_TEXT_P(cstring_to_text_with_len(key, sizeof key));
+}
+
+PGDLLEXPORT Datum whisperer_envelope_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererEvent event = {};
+    memcpy(event.id, PG_GETARG_UUID_P(0)->data, sizeof event.id);
+    event.type = text_argument(fcinfo, 1);
+    event.data = text_argument(fcinfo, 2);
+    size_t bytes = whisperer_envelope(&event, nullptr, 0);
+    char* body = (char*)palloc(bytes + 1);
+    whisperer_envelope(&event, body, bytes);
+    PG_RETURN_TEXT_P(server_from_utf8({body, bytes}));
+}
+
+PGDLLEXPORT Datum whisperer_json_contains_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    int contains = whisperer_json_contains(text_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
+                                           filter_steps_max);
+    if (contains < 0)
+        PG_RETURN_NULL();
+    PG_RETURN_BOOL(contains == 1);
+}
+}

@@ -1,0 +1,54 @@
+// Conversion by PostgreSQL's own conversion functions, in their form that reports instead of
+// raising.
+#include "src/base/encoding.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// Converts all of it or returns -1.  The result is palloc'd.
+int convert(const char* data, size_t bytes, int from, int to, char** result) {
+    Oid function = FindDefaultConversionProc(from, to);
+    if (!OidIsValid(function) || bytes > (size_t)(INT_MAX / MAX_CONVERSION_GROWTH - 1))
+        return -1;
+    int capacity = (int)bytes * MAX_CONVERSION_GROWTH + 1;
+    *result = (char*)palloc(capacity);
+    int converted =
+        pg_do_encoding_conversion_buf(function, from, to, (unsigned char*)data, (int)bytes,
+                                      (unsigned char*)*result, capacity, true);
+    return converted == (int)bytes ? (int)strlen(*result) : -1;
+}
+
+}  // namespace
+
+bool utf8_from_server(const char* data, size_t bytes, WhispererSpan* utf8) {
+    *utf8 = {data, bytes};
+    int encoding = GetDatabaseEncoding();
+    if (encoding == PG_UTF8)
+        return true;
+    if (encoding == PG_SQL_ASCII)
+        return pg_verify_mbstr(PG_UTF8, data, (int)bytes, true);
+    char* result;
+    int length = convert(data, bytes, encoding, PG_UTF8, &result);
+    if (length < 0)
+        return false;
+    *utf8 = {result, (size_t)length};
+    return true;
+}
+
+text* server_from_utf8(WhispererSpan utf8) {
+    int encoding = GetDatabaseEncoding();
+    if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+        return cstring_to_text_with_len(utf8.data, (int)utf8.size);
+    char* result;
+    int length = convert(utf8.data, utf8.size, PG_UTF8, encoding, &result);
+    if (length >= 0)
+        return cstring_to_text_with_len(result, length);
+    text* ascii = cstring_to_text_with_len(utf8.data, (int)utf8.size);
+    for (char* c = VARDATA(ascii); c < VARDATA(ascii) + utf8.size; c++)
+        if (IS_HIGHBIT_SET(*c))
+            *c = '?';
+    return ascii;
+}
+
+}  // namespace whisperer::pg

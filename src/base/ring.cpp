@@ -1,0 +1,43 @@
+// Arithmetic of the ring; see ring.h.
+#include "src/base/ring.h"
+
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int periods_kept = slot_count - 2;
+
+}  // namespace
+
+int64 slot_period_us() {
+    return settings.retention_s * USECS_PER_SEC / periods_kept;
+}
+
+int16 current_slot() {
+    return (int16)(GetCurrentTimestamp() / slot_period_us() % slot_count);
+}
+
+int16 oldest_slot() {
+    return (int16)((current_slot() + 1) % slot_count);
+}
+
+int64 period_left_us() {
+    return slot_period_us() - GetCurrentTimestamp() % slot_period_us();
+}
+
+TimestampTz retention_horizon(TimestampTz now) {
+    return now - settings.retention_s * USECS_PER_SEC;
+}
+
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_current_slot);
+
+PGDLLEXPORT Datum whisperer_current_slot(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT16(whisperer::pg::current_slot());
+}
+}

@@ -1,0 +1,51 @@
+// The pinned settings; see session.h.
+#include "src/base/session.h"
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+struct SessionSetting {
+    const char* name;
+    const char* value;
+};
+
+// What postgresql.conf, the database or a superuser's role set for people must not change the
+// worker. The planner switches: every statement of ours is a walk along an index, whatever the
+// statistics of a table that was empty a minute ago say.
+constexpr SessionSetting session_settings[] = {
+    {"search_path", "pg_catalog, pg_temp"},
+    {"default_transaction_read_only", "off"},
+    {"default_transaction_isolation", "read committed"},
+    {"default_transaction_deferrable", "off"},
+    {"statement_timeout", "0"},
+    {"lock_timeout", "0"},
+    {"idle_in_transaction_session_timeout", "0"},
+    // In a deadlock with somebody's statement the worker notices first, and starts again.
+    {"deadlock_timeout", "10ms"},
+#if PG_VERSION_NUM >= 170000
+    {"transaction_timeout", "0"},
+#endif
+    // Losing the last transactions of the ledger costs duplicates, never events.
+    {"synchronous_commit", "off"},
+    {"enable_seqscan", "off"},
+    {"enable_bitmapscan", "off"},
+    {"enable_hashjoin", "off"},
+    {"enable_mergejoin", "off"},
+    {"plan_cache_mode", "force_generic_plan"},
+    {"jit", "off"},
+    {"TimeZone", "UTC"},
+    {"DateStyle", "ISO"},
+    {"IntervalStyle", "postgres"},
+};
+
+}  // namespace
+
+void pin_session() {
+    for (const SessionSetting& setting : session_settings)
+        SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,83 @@
+// Transactions and statements of the worker; see transaction.h.  The recording side shares
+// kept_plan and make_array.
+#include "src/base/transaction.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// PostgreSQL leaves TopMemoryContext current after a commit; what is allocated there stays.
+MemoryContext caller_context = nullptr;
+
+}  // namespace
+
+void begin_transaction(const char* activity) {
+    caller_context = CurrentMemoryContext;
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+    pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+void commit_transaction() {
+    SPI_finish();
+    PopActiveSnapshot();
+    CommitTransactionCommand();
+    MemoryContextSwitchTo(caller_context);
+    pgstat_report_activity(STATE_IDLE, nullptr);
+    pgstat_report_stat(false);
+}
+
+void run_plan(SPIPlanPtr plan, const Datum* values, const char* nulls, bool read_only, long limit,
+              int expected) {
+    int result = SPI_execute_plan(plan, const_cast<Datum*>(values), nulls, read_only, limit);
+    if (result != expected)
+        elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
+}
+
+SPIPlanPtr kept_plan(SPIPlanPtr* plan, const char* query, int count, const Oid* types) {
+    if (*plan == nullptr) {
+        SPIPlanPtr made = SPI_prepare(query, count, const_cast<Oid*>(types));
+        if (made == nullptr || SPI_keepplan(made) != 0)
+            elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+        *plan = made;
+    }
+    return *plan;
+}
+
+Datum column(int row, int number, bool* is_null) {
+    return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, is_null);
+}
+
+char* text_column(int row, int number) {
+    bool is_null;
+    Datum value = column(row, number, &is_null);
+    return is_null ? nullptr : TextDatumGetCString(value);
+}
+
+bool bool_column(int row, int number) {
+    bool is_null;
+    Datum value = column(row, number, &is_null);
+    return !is_null && DatumGetBool(value);
+}
+
+int64 int64_column(int row, int number) {
+    bool is_null;
+    Datum value = column(row, number, &is_null);
+    return is_null ? 0 : DatumGetInt64(value);
+}
+
+Datum make_array(const Datum* values, const bool* nulls, int count, Oid type) {
+    int16 length;
+    bool by_value;
+    char align;
+    get_typlenbyvalalign(type, &length, &by_value, &align);
+    int dimensions[] = {count};
+    int lower_bounds[] = {1};
+    return PointerGetDatum(construct_md_array(const_cast<Datum*>(values), const_cast<bool*>(nulls),
+                                              1, dimensions, lower_bounds, type, length, by_value,
+                                              align));
+}
+
+}  // namespace whisperer::pg

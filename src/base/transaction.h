@@ -1,0 +1,31 @@
+// The worker's transactions.  Each is short, and none is open while the worker waits for the
+// network.
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+// Opens a transaction with a snapshot and an SPI connection.  activity is shown in
+// pg_stat_activity.
+void begin_transaction(const char* activity);
+// Commits and leaves nothing open.
+void commit_transaction();
+
+// Runs a prepared statement; expected is the SPI_OK_... code.  read_only: under the transaction's
+// snapshot, whatever was committed since.
+void run_plan(SPIPlanPtr plan, const Datum* values, const char* nulls, bool read_only, long limit,
+              int expected);
+// Prepares a statement for the life of the process, the first time.
+SPIPlanPtr kept_plan(SPIPlanPtr* plan, const char* query, int count, const Oid* types);
+
+// Columns of row of the last SPI result; null pointers and false where the column is null.
+Datum column(int row, int number, bool* is_null);
+char* text_column(int row, int number);  // palloc'd in the current context
+bool bool_column(int row, int number);
+int64 int64_column(int row, int number);
+
+// A one-dimensional array; nulls may be null.
+Datum make_array(const Datum* values, const bool* nulls, int count, Oid type);
+
+}  // namespace whisperer::pg

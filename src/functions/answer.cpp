@@ -1,0 +1,240 @@
+// Making calls, and what becomes of them.
+#include "src/functions/answer.h"
+
+#include "src/base/worker.h"
+#include "src/ledger/hook_health.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+HelperCall* new_call(Worker* worker, CallKind kind, const Hook& hook, const Inflight& delivery,
+                     const WhispererSpan (&texts)[CallTextCount]) {
+    Size bytes = sizeof(CallHeader);
+    for (const WhispererSpan& text : texts)
+        bytes += text.size;
+    HelperCall* call = make_call(&worker->helper->queue, bytes);
+    call->kind = kind;
+    call->hook_id = hook.id;
+    call->queued_at = GetCurrentTimestamp();
+    CallHeader* header = (CallHeader*)call->message;
+    memset(header, 0, sizeof *header);
+    header->kind = kind;
+    header->owner = hook.owner;
+    header->event_id = delivery.event_id;
+    char* end = call->message + sizeof(CallHeader);
+    for (int i = 0; i < CallTextCount; i++) {
+        header->text_bytes[i] = texts[i].data ? (int32)texts[i].size : -1;
+        if (texts[i].size > 0)
+            memcpy(end, texts[i].data, texts[i].size);
+        end += texts[i].size;
+    }
+    return call;
+}
+
+WhispererSpan span(const char* text) {
+    return {text, text ? strlen(text) : 0};
+}
+
+WhispererSpan span(Datum datum) {
+    if (datum == (Datum)0)
+        return {};
+    text* value = DatumGetTextPP(datum);
+    return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
+
+const CallHeader* header_of(const HelperCall* call) {
+    return (const CallHeader*)call->message;
+}
+
+WhispererSpan call_text(const HelperCall* call, CallText number) {
+    const char* start = call->message + sizeof(CallHeader);
+    for (int i = 0; i < number; i++)
+        start += Max(header_of(call)->text_bytes[i], 0);
+    return {start, (size_t)Max(header_of(call)->text_bytes[number], 0)};
+}
+
+int64 unix_from_timestamp(TimestampTz at) {
+    return at + (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+// "transform: division by zero (SQLSTATE 22012)", in the ledger's context.
+WhispererSpan told_error(const Worker* worker, const HelperCall* call, const CallEnd& end) {
+    constexpr const char* names[] = {"transform: ", "callback: ", "countdown: "};
+    const char* name = names[(int)call->kind];
+    size_t name_bytes = strlen(name);
+    char* text = (char*)MemoryContextAlloc(worker->ledger->context, name_bytes + end.text.size + 1);
+    memcpy(text, name, name_bytes);
+    memcpy(text + name_bytes, end.text.data, end.text.size);
+    text[name_bytes + end.text.size] = '\0';
+    return {text, name_bytes + end.text.size};
+}
+
+// An attempt that ended before there was anything to send.
+void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
+    const Inflight* delivery = tracked(worker->tracker, call->token);
+    WhispererOutcome outcome = {};
+    outcome.token = call->token;
+    outcome.hook_id = call->hook_id;
+    outcome.attempted = true;
+    outcome.started_at_us = unix_from_timestamp(call->started_at);
+    outcome.response_time_us = GetCurrentTimestamp() - call->started_at;
+    outcome.error = error;
+    bool goes_on = whisperer_engine_next_attempt(worker->engine, call->hook_id,
+                                                 delivery->retry_count - delivery->round_start + 1,
+                                                 &outcome.next_after_ms);
+    outcome.kind = goes_on ? WhispererRetry : WhispererFailed;
+    take_outcome(worker, outcome);
+    worker->failed_deliveries += !goes_on;
+}
+
+void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
+    const Inflight* delivery = tracked(worker->tracker, call->token);
+    char event_type[132] = {};
+    WhispererSpan type = call_text(call, TextEventType);
+    memcpy(event_type, type.data, Min(type.size, sizeof event_type - 1));
+    WhispererEvent event = {};
+    memcpy(event.id, delivery->event_id.data, sizeof event.id);
+    event.type = span(event_type);
+    event.body = body;
+    WhispererDelivery submitted = {call->token, call->hook_id,
+                                   delivery->retry_count - delivery->round_start};
+    submit(worker, event, &submitted, 1);
+}
+
+void end_transform(Worker* worker, HelperCall* call, const CallEnd& end, WhispererSpan error) {
+    if (end.kind == AnswerKind::Body) {
+        send_body(worker, call, end.text);
+    } else if (end.kind == AnswerKind::Nothing) {
+        Inflight delivery = *tracked(worker->tracker, call->token);
+        untrack(worker->tracker, call->token);
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Cancelled,
+                   "transform returned null");
+    } else {
+        fail_attempt(worker, call, error);
+    }
+}
+
+void end_callback(Worker* worker, const HelperCall* call) {
+    Inflight delivery = *tracked(worker->tracker, call->token);
+    untrack(worker->tracker, call->token);
+    add_callback_end(worker->ledger, delivery);
+}
+
+void end_countdown(Worker* worker, const HelperCall* call, const CallEnd& end) {
+    if (end.kind != AnswerKind::Interval)
+        return;
+    Inflight delivery = {};
+    delivery.has_row = true;
+    delivery.event_id = header_of(call)->event_id;
+    delivery.hook_id = call->hook_id;
+    delivery.slot = call->slot;
+    delivery.line = call->line;
+    delivery.retry_count = call->row_retry_count;
+    delivery.page = -1;
+    add_countdown(worker->ledger, worker->hooks, delivery,
+                  call->ended_at + Max(end.wait_us, call->asked_after_ms * 1000));
+}
+
+void ask_countdown(Worker* worker, const Hook& hook, const Inflight& delivery,
+                   const WhispererOutcome& outcome) {
+    if (!has_room_for_countdown(&worker->helper->queue, hook.id))
+        return;
+    WhispererSpan texts[CallTextCount] = {};
+    texts[TextFunction] = span(hook.countdown);
+    texts[TextArgument] = span(hook.countdown_kwargs);
+    HelperCall* call = new_call(worker, CallKind::Countdown, hook, delivery, texts);
+    call->slot = delivery.slot;
+    call->line = delivery.line;
+    call->row_retry_count = delivery.retry_count + 1;
+    call->ended_at = GetCurrentTimestamp();
+    call->asked_after_ms = outcome.asked_after_ms;
+    ((CallHeader*)call->message)->retry_count = call->row_retry_count - delivery.round_start;
+    add_call(&worker->helper->queue, call);
+}
+
+}  // namespace
+
+void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
+                        const char* event_type, Datum data) {
+    if (!has_room(&worker->helper->queue, hook.id)) {
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
+        return;
+    }
+    WhispererSpan texts[CallTextCount] = {};
+    texts[TextFunction] = span(hook.transform);
+    texts[TextEventType] = span(event_type);
+    texts[TextData] = span(data);
+    HelperCall* call = new_call(worker, CallKind::Transform, hook, delivery, texts);
+    call->token = track(worker->tracker, delivery);
+    add_call(&worker->helper->queue, call);
+}
+
+void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const Ended& ended) {
+    WhispererSpan texts[CallTextCount] = {};
+    texts[TextFunction] = span(hook.callback);
+    texts[TextEventType] = span(ended.event_type);
+    texts[TextData] = span(ended.data);
+    texts[TextArgument] = span(ended.response);
+    texts[TextBody] = span(ended.body);
+    HelperCall* call = new_call(worker, CallKind::Callback, hook, delivery, texts);
+    ((CallHeader*)call->message)->sent_envelope =
+        ended.body == (Datum)0 && (hook.transform == nullptr || delivery.once);
+    call->token = track(worker->tracker, delivery);
+    add_call(&worker->helper->queue, call);
+}
+
+void take_outcome(Worker* worker, const WhispererOutcome& outcome) {
+    Inflight delivery = *tracked(worker->tracker, outcome.token);
+    add_outcome(worker->ledger, worker->tracker, worker->hooks, outcome);
+    const Hook* hook = find_hook(worker->hooks, outcome.hook_id);
+    if (outcome.kind == WhispererRetry && !delivery.once && hook && hook->runnable &&
+        hook->countdown)
+        ask_countdown(worker, *hook, delivery, outcome);
+}
+
+void end_call(Worker* worker, HelperCall* call, const CallEnd& end) {
+    Hook* hook = find_hook(worker->hooks, call->hook_id);
+    WhispererSpan error = {};
+    if (end.kind == AnswerKind::Error)
+        error = told_error(worker, call, end);
+    if (hook)
+        note_function(worker->ledger, hook, error.data, end.timed_out);
+    // Answers of a hook that is not served any more come too late, unless they are final.
+    if (call->kind == CallKind::Transform && !is_wanted(worker, call))
+        give_up_call(worker, call);
+    else if (call->kind == CallKind::Transform)
+        end_transform(worker, call, end, error);
+    else if (call->kind == CallKind::Callback)
+        end_callback(worker, call);
+    else
+        end_countdown(worker, call, end);
+    // Not at the first free place, or each call would cost a look at the backlog.
+    if (hook && hook->waits_for_room && has_half_its_room(&worker->helper->queue, hook->id))
+        note_due(worker->hooks, hook, GetCurrentTimestamp());
+}
+
+bool is_wanted(const Worker* worker, const HelperCall* call) {
+    const Hook* hook = find_hook(worker->hooks, call->hook_id);
+    return hook && hook->runnable;
+}
+
+void give_up_call(Worker* worker, HelperCall* call) {
+    Hook* hook = find_hook(worker->hooks, call->hook_id);
+    bool is_gone = hook == nullptr || hook->is_deleted;
+    if (call->token != 0) {
+        Inflight delivery = *tracked(worker->tracker, call->token);
+        untrack(worker->tracker, call->token);
+        if (call->kind == CallKind::Transform && (is_gone || !delivery.has_row))
+            add_unsent(worker->ledger, worker->hooks, delivery,
+                       is_gone ? DeliveryState::Cancelled : DeliveryState::Pending,
+                       is_gone ? "hook deleted" : nullptr);
+        else if (hook && hook->lines && delivery.line != 0)
+            put_back(hook->lines, delivery.line);
+    }
+    // Rows that were read already are to be read again.
+    if (hook)
+        hook->low_at = hook->next_due_at = DT_NOBEGIN;
+}
+
+}  // namespace whisperer::pg

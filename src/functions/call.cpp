@@ -1,0 +1,221 @@
+// Calling a subscriber's function as the hook's owner; see call.h.
+//
+// The process is connected as a superuser, so from become on all is done as the owner, the commit
+// included; what is made before are our own values.  The restricted operation refuses SET ROLE and
+// what would run later: deferred triggers, cursors WITH HOLD, LISTEN.
+#include "src/functions/call.h"
+
+#include "src/base/boundary.h"
+#include "src/base/encoding.h"
+#include "src/base/owner_context.h"
+#include "src/base/transaction.h"
+#include "src/settings.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr double countdown_max_us = 30.0 * USECS_PER_DAY;
+
+struct Call {
+    const CallHeader* header;
+    const char* texts[CallTextCount];
+    MemoryContext results;  // where the answer must live
+    Answer answer;
+};
+
+char* text_of(const Call& call, CallText number) {
+    return pnstrdup(call.texts[number], call.header->text_bytes[number]);
+}
+
+bool is_null(const Call& call, CallText number) {
+    return call.header->text_bytes[number] < 0;
+}
+
+Datum json_of(const Call& call, CallText number) {
+    if (is_null(call, number))
+        return (Datum)0;
+    return PointerGetDatum(
+        cstring_to_text_with_len(call.texts[number], call.header->text_bytes[number]));
+}
+
+Datum jsonb_of(const Call& call, CallText number) {
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_of(call, number)));
+}
+
+Datum envelope_of(const Call& call) {
+    WhispererEvent event = {};
+    memcpy(event.id, call.header->event_id.data, sizeof event.id);
+    event.type = {call.texts[TextEventType], (size_t)call.header->text_bytes[TextEventType]};
+    event.data = {call.texts[TextData], (size_t)call.header->text_bytes[TextData]};
+    size_t bytes = whisperer_envelope(&event, nullptr, 0);
+    text* json = (text*)palloc(VARHDRSZ + bytes);
+    SET_VARSIZE(json, VARHDRSZ + bytes);
+    whisperer_envelope(&event, VARDATA(json), bytes);
+    return PointerGetDatum(json);
+}
+
+struct Arguments {
+    int count;
+    Oid types[4];
+    Datum values[4];
+    char nulls[5];
+};
+
+void add(Arguments* arguments, Oid type, Datum value, bool null = false) {
+    arguments->types[arguments->count] = type;
+    arguments->values[arguments->count] = value;
+    arguments->nulls[arguments->count++] = null ? 'n' : ' ';
+}
+
+Arguments arguments_of(const Call& call) {
+    Arguments arguments = {};
+    switch (call.header->kind) {
+        case CallKind::Transform:
+            add(&arguments, JSONOID, envelope_of(call));
+            break;
+        case CallKind::Callback: {
+            bool has_envelope = call.header->sent_envelope && !is_null(call, TextData);
+            add(&arguments, JSONBOID, jsonb_of(call, TextArgument));
+            add(&arguments, TEXTOID, json_of(call, TextEventType), is_null(call, TextEventType));
+            add(&arguments, JSONOID, json_of(call, TextData), is_null(call, TextData));
+            add(&arguments, JSONOID, has_envelope ? envelope_of(call) : json_of(call, TextBody),
+                !has_envelope && is_null(call, TextBody));
+            break;
+        }
+        case CallKind::Countdown:
+            add(&arguments, INT4OID, Int32GetDatum(call.header->retry_count));
+            add(&arguments, JSONBOID, jsonb_of(call, TextArgument));
+            break;
+    }
+    return arguments;
+}
+
+// Looked up at every call: functions are replaced.
+const char* query_of(const Call& call, int count) {
+    char* name = text_of(call, TextFunction);
+#if PG_VERSION_NUM >= 160000
+    List* names = stringToQualifiedNameList(name, nullptr);
+#else
+    List* names = stringToQualifiedNameList(name);
+#endif
+    constexpr const char* parameters[] = {"", "$1", "$1, $2", "$1, $2, $3", "$1, $2, $3, $4"};
+    return psprintf("SELECT %s(%s)", NameListToQuotedString(names), parameters[count]);
+}
+
+void become(Oid owner) {
+    if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+                errmsg("the hook's owner does not exist any more"));
+    SetUserIdAndSecContext(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+}
+
+void require_type(Oid wanted) {
+    if (SPI_processed != 1 || SPI_gettypeid(SPI_tuptable->tupdesc, 1) != wanted)
+        ereport(
+            ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+            errmsg("the function does not return one value of type %s", format_type_be(wanted)));
+}
+
+void take_body(Call* call, Datum value) {
+    if (toast_raw_datum_size(value) - VARHDRSZ > (Size)settings.max_payload_bytes)
+        ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                errmsg("the result is larger than whisperer.max_payload"));
+    text* json = DatumGetTextPP(value);
+    WhispererSpan utf8;
+    if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &utf8))
+        ereport(ERROR, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+                errmsg("the result cannot be converted to UTF-8"));
+    char* copy = (char*)MemoryContextAlloc(call->results, utf8.size);
+    memcpy(copy, utf8.data, utf8.size);
+    call->answer = {{AnswerKind::Body, 0}, copy, utf8.size};
+}
+
+void take_interval(Call* call, Datum value, bool null) {
+    if (null)
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                errmsg("the function returned null"));
+    const Interval* interval = DatumGetIntervalP(value);
+    double wait_us =
+        (double)interval->time + (interval->day + interval->month * 30.0) * (double)USECS_PER_DAY;
+    if (!(wait_us >= 0 && wait_us <= countdown_max_us))
+        ereport(ERROR, errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
+                errmsg("the function must return an interval from 0 to 30 days"));
+    call->answer = {{AnswerKind::Interval, (int64)wait_us}, nullptr, 0};
+}
+
+void take_result(Call* call) {
+    if (call->header->kind == CallKind::Callback) {
+        call->answer = {{AnswerKind::Done, 0}, nullptr, 0};
+        return;
+    }
+    bool transforms = call->header->kind == CallKind::Transform;
+    require_type(transforms ? JSONOID : INTERVALOID);
+    bool null;
+    Datum value = column(0, 1, &null);
+    if (!transforms)
+        take_interval(call, value, null);
+    else if (null)
+        call->answer = {{AnswerKind::Nothing, 0}, nullptr, 0};
+    else
+        take_body(call, value);
+}
+
+void run_call(void* argument) {
+    Call* call = (Call*)argument;
+    Arguments arguments = arguments_of(*call);
+    const char* query = query_of(*call, arguments.count);
+    become(call->header->owner);
+    // Two rows: one is expected, and so that a second is noticed.
+    int result = SPI_execute_with_args(query, arguments.count, arguments.types, arguments.values,
+                                       arguments.nulls, false, 2);
+    if (result != SPI_OK_SELECT)
+        elog(ERROR, "unexpected result of a call: %s", SPI_result_code_string(result));
+    take_result(call);
+}
+
+Answer error_answer(const ErrorData* error) {
+    char* message = psprintf("%s (SQLSTATE %s)", error->message ? error->message : "unknown error",
+                             unpack_sql_state(error->sqlerrcode));
+    int bytes = pg_mbcliplen(message, (int)strlen(message), function_error_bytes_max);
+    // No transaction is open in which a conversion could be looked up.
+    for (char* c = message; GetDatabaseEncoding() != PG_UTF8 && c < message + bytes; c++)
+        if (IS_HIGHBIT_SET(*c))
+            *c = '?';
+    return {{AnswerKind::Error, 0}, pnstrdup(message, bytes), (Size)bytes};
+}
+
+// The next call is of the same owner's, for the process ends when the owner changes: this is for
+// order, not for safety.
+void clean_session() {
+    LockReleaseAll(USER_LOCKMETHOD, true);
+    ResetAllOptions();
+    ResetSequenceCaches();
+}
+
+}  // namespace
+
+Answer answer_call(const char* message, Size bytes) {
+    Call call = {};
+    call.header = (const CallHeader*)message;
+    call.results = CurrentMemoryContext;
+    const char* next = message + sizeof(CallHeader);
+    for (int i = 0; i < CallTextCount; i++) {
+        call.texts[i] = next;
+        next += Max(call.header->text_bytes[i], 0);
+    }
+    if (next != message + bytes)
+        elog(FATAL, "whisperer: a call of %zu bytes was expected to have %zu", bytes,
+             (Size)(next - message));
+    UserContext ours;
+    GetUserIdAndSecContext(&ours.user, &ours.security);
+    ErrorData* error = nullptr;
+    if (!try_in_transaction(run_call, &call, "calling a hook's function", &error))
+        call.answer = error_answer(error);
+    leave_owner(ours);
+    clean_session();
+    return call.answer;
+}
+
+}  // namespace whisperer::pg

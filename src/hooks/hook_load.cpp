@@ -1,0 +1,283 @@
+// See hook_load.h.
+#include "src/hooks/hook_load.h"
+
+#include "src/base/encoding.h"
+#include "src/base/transaction.h"
+#include "src/read/page_match.h"
+#include "src/record/record.h"
+#include "src/secrets/sealed.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+WhispererSpan utf8_column(int row, int number) {
+    char* value = text_column(row, number);
+    WhispererSpan utf8 = {nullptr, 0};
+    if (value && !utf8_from_server(value, strlen(value), &utf8))
+        utf8 = {nullptr, 0};
+    return utf8;
+}
+
+constexpr const char* load_query =
+    "SELECT h.id, h.owner_name, h.target_url, h.config::text, h.filter::text, h.since::text, "
+    "h.retry_countdown_config::text, coalesce(s.secret_key, ''), "
+    "CASE WHEN s.previous_expires_at > now() THEN s.previous_secret_key END, "
+    "s.additional_headers, "
+    "CASE WHEN s.previous_expires_at > now() THEN s.previous_expires_at END, "
+    "h.incarnation = $1 AS is_native, h.is_active, "
+    "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
+    "AND r.disabled_resumes IS DISTINCT FROM h.resumes "
+    "AND whisperer.role_exists(h.owner) AS is_runnable, "
+    "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
+    "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
+    "h.rate_limit, r.failing_since, r.circuit_opened_at IS NOT NULL, "
+    "starts_with(h.event_type, 'whisperer-'), h.owner, h.transform, h.callback, "
+    "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
+    "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "
+    "s.auth, "
+    // Lines that were begun are served to their end, ordered or not.
+    "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
+    "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines "
+    "FROM whisperer.hook_definition h "
+    "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
+    "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
+    "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
+
+enum LoadColumn {
+    LoadId = 1,
+    LoadOwner,
+    LoadUrl,
+    LoadConfig,
+    LoadFilter,
+    LoadSince,
+    LoadRetry,
+    LoadSecret,
+    LoadPreviousSecret,
+    LoadHeaders,
+    LoadPreviousExpires,
+    LoadNative,
+    LoadActive,
+    LoadRunnable,
+    LoadSinceIncarnation,
+    LoadCreatedAt,
+    LoadCarried,
+    LoadRateLimit,
+    LoadFailingSince,
+    LoadCircuitOpen,
+    LoadOperator,
+    LoadOwnerId,
+    LoadTransform,
+    LoadCallback,
+    LoadCountdown,
+    LoadCountdownKwargs,
+    LoadFunctionTimeouts,
+    LoadAuth,
+    LoadOrdering,
+    LoadHasLines,
+};
+
+uint64 fingerprint(const WhispererHook& hook) {
+    const WhispererSpan parts[] = {hook.target_url,          hook.secret_key,
+                                   hook.previous_secret_key, hook.additional_headers,
+                                   hook.retry_config,        hook.auth};
+    uint64 hash = 1;
+    for (const WhispererSpan& part : parts)
+        hash =
+            hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
+                                                                  (int)part.size, part.size + 1)));
+    return hash_combine64(hash,
+                          DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
+                                                           sizeof hook.rate_limit, 0)));
+}
+
+// False: one of the secrets cannot be opened.
+bool load_definition(WhispererHook* definition, int row, WhispererError* error) {
+    definition->id = int64_column(row, LoadId);
+    definition->target_url = utf8_column(row, LoadUrl);
+    definition->retry_config = utf8_column(row, LoadRetry);
+    return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
+                       &definition->secret_key, error) &&
+           open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
+                       &definition->previous_secret_key, error) &&
+           open_stored(definition->id, headers_column, utf8_column(row, LoadHeaders),
+                       &definition->additional_headers, error) &&
+           open_stored(definition->id, auth_column, utf8_column(row, LoadAuth), &definition->auth,
+                       error);
+}
+
+// Told once for each reason.
+void refuse_hook(Hook* hook, const Hook* before, const WhispererError& error) {
+    hook->runnable = false;
+    hook->refused = DatumGetUInt64(hash_any_extended((const unsigned char*)error.message,
+                                                     (int)strlen(error.message), 1)) |
+                    1;
+    if (before && before->refused == hook->refused)
+        return;
+    ereport(LOG,
+            errmsg("whisperer: hook " INT64_FORMAT " cannot be served, its deliveries wait: %s",
+                   hook->id, error.message),
+            errhint("%s",
+                    error.hint[0] != '\0' ? error.hint : "Correct it with whisperer.update_hook."));
+}
+
+// Tells the engine of a runnable hook, unless it knows this definition already.
+void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) {
+    WhispererHook definition = {};
+    definition.rate_limit = hook->rate_limit;
+    WhispererError error = {};
+    if (!load_definition(&definition, row, &error)) {
+        refuse_hook(hook, before, error);
+        return;
+    }
+    hook->fingerprint = fingerprint(definition);
+    if (before && before->runnable && before->fingerprint == hook->fingerprint)
+        return;
+    WhispererCode code = whisperer_engine_put_hook(engine, &definition, &error);
+    if (code == WhispererInvalid)
+        refuse_hook(hook, before, error);
+    else if (code != WhispererOk)
+        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
+                errmsg("whisperer: hook " INT64_FORMAT ": %s", hook->id, error.message));
+}
+
+void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
+    XidSnapshot* since = parse_snapshot(text_column(row, LoadSince), CurrentMemoryContext);
+    int64 incarnation = int64_column(row, LoadSinceIncarnation);
+    if (incarnation == my_incarnation())
+        hook->since = since;
+    if (!bool_column(row, LoadCarried))
+        return;
+    bool is_null;
+    hook->carried = (CarriedHook*)palloc0(sizeof(CarriedHook));
+    hook->carried->in_scan = before && before->carried && before->carried->in_scan;
+    hook->carried->incarnation = incarnation;
+    hook->carried->since = since;
+    hook->carried->created_at = DatumGetTimestampTz(column(row, LoadCreatedAt, &is_null));
+    set->carried_count++;
+}
+
+// What hook_run says counts when the process knows nothing yet.  An engine that has just been told
+// of the hook has its circuit closed.
+void load_health(Hook* hook, int row, const Hook* before) {
+    bool is_known = before && before->runnable && hook->runnable;
+    if (is_known) {
+        hook->failing_since = before->failing_since;
+        hook->failing_written = before->failing_written;
+        hook->circuit_is_open = before->circuit_is_open;
+        return;
+    }
+    bool is_null;
+    Datum failing_since = column(row, LoadFailingSince, &is_null);
+    hook->failing_written = is_null ? 0 : DatumGetTimestampTz(failing_since);
+    // The time that it was paused is no time of failures.
+    hook->failing_since = before && !before->runnable ? 0 : hook->failing_written;
+    hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
+}
+
+void load_functions(Hook* hook, int row, const Hook* before) {
+    bool is_null;
+    hook->owner = DatumGetObjectId(column(row, LoadOwnerId, &is_null));
+    hook->transform = text_column(row, LoadTransform);
+    hook->callback = text_column(row, LoadCallback);
+    hook->countdown = text_column(row, LoadCountdown);
+    hook->countdown_kwargs = text_column(row, LoadCountdownKwargs);
+    Datum timeouts = column(row, LoadFunctionTimeouts, &is_null);
+    hook->function_timeouts = before    ? before->function_timeouts
+                              : is_null ? 0
+                                        : DatumGetInt32(timeouts);
+    // Somebody has resumed it.
+    if (before && hook->runnable && !before->runnable)
+        hook->function_timeouts = 0;
+}
+
+void load_lines(HookSet* set, Hook* hook, int row, const Hook* before) {
+    hook->ordering = ordering_from(text_column(row, LoadOrdering));
+    hook->lines = before ? before->lines : nullptr;
+    if (hook->lines == nullptr && bool_column(row, LoadHasLines))
+        hook->lines = create_lines(MemoryContextGetParent(set->context));
+}
+
+void forget_filter(void* filter) {
+    whisperer_filter_destroy((WhispererFilter*)filter);
+}
+
+void load_filter(HookSet* set, Hook* hook, int row) {
+    hook->has_filter = text_column(row, LoadFilter) != nullptr;
+    if (!hook->has_filter)
+        return;
+    MemoryContextCallback* at_reload =
+        (MemoryContextCallback*)palloc0(sizeof(MemoryContextCallback));
+    hook->filter = whisperer_filter_create(utf8_column(row, LoadFilter), filter_steps_max);
+    at_reload->func = forget_filter;
+    at_reload->arg = hook->filter;
+    MemoryContextRegisterResetCallback(set->context, at_reload);
+}
+
+// Of an unlimited hook nothing is spaced.
+void load_rate(Hook* hook, int row, const Hook* before) {
+    bool is_null;
+    Datum rate_limit = column(row, LoadRateLimit, &is_null);
+    hook->rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
+    if (before == nullptr)
+        return;
+    hook->respaces =
+        before->respaces || (before->rate_limit > 0 && before->rate_limit != hook->rate_limit);
+    if (hook->respaces)
+        hook->next_due_at = DT_NOBEGIN;
+}
+
+void load_flags(HookSet* set, Hook* hook, int row) {
+    bool is_active = bool_column(row, LoadActive);
+    hook->is_deleted = !is_active;
+    hook->runnable = bool_column(row, LoadRunnable);
+    set->has_operators |= is_active && bool_column(row, LoadOperator);
+    set->unadopted += is_active && !bool_column(row, LoadNative);
+}
+
+}  // namespace
+
+void query_hooks(bool is_first) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, BOOLOID};
+    Datum values[] = {Int64GetDatum(my_incarnation()), BoolGetDatum(is_first)};
+    run_plan(kept_plan(&plan, load_query, lengthof(types), types), values, nullptr, true, 0,
+             SPI_OK_SELECT);
+}
+
+int64 queried_hook_id(int row) {
+    return int64_column(row, LoadId);
+}
+
+void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
+    hook->id = int64_column(row, LoadId);
+    hook->owner_name = text_column(row, LoadOwner);
+    hook->config = utf8_column(row, LoadConfig);
+    load_filter(set, hook, row);
+    load_since(set, hook, row, before);
+    load_flags(set, hook, row);
+    // Unknown to this process: look for what is pending at once.
+    hook->next_due_at = hook->low_at = DT_NOBEGIN;
+    if (before) {
+        hook->next_due_at = before->next_due_at;
+        hook->low_at = before->low_at;
+        hook->low_id = before->low_id;
+    }
+    if (hook->is_deleted && before && !before->is_deleted)
+        hook->next_due_at = DT_NOBEGIN;
+    load_rate(hook, row, before);
+    load_health(hook, row, before);
+    load_functions(hook, row, before);
+    load_lines(set, hook, row, before);
+    if (hook->runnable)
+        put_hook(engine, hook, row, before);
+    set->stale_circuits += hook->circuit_is_stale;
+    if (!hook->runnable && before && before->runnable)
+        whisperer_engine_drop_hook(engine, hook->id);
+    bool is_null;
+    Datum expires = column(row, LoadPreviousExpires, &is_null);
+    if (!is_null)
+        set->reload_at = Min(set->reload_at, DatumGetTimestampTz(expires));
+}
+
+}  // namespace whisperer::pg

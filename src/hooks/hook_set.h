@@ -1,0 +1,121 @@
+// The hooks that this worker serves, as of the snapshot of the page at hand.
+//
+// Invariant: refresh_hooks, called under a page's snapshot before the page is matched, leaves
+// exactly the hooks visible in that snapshot.  It learns of a change from the request log, read by
+// the same snapshot rule as the outbox; a counter bumped after commit would leave a gap in which an
+// event is read and its hook is not yet known.
+#pragma once
+
+#include "src/base/snapshot.h"
+#include "src/hooks/lines.h"
+#include "src/pg.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+// Of a hook that was adopted here and whose backlog is not in the ledger yet; see take_over.h.
+struct CarriedHook {
+    bool in_scan;       // since before the scan that is under way began
+    int64 incarnation;  // that since was taken in
+    XidSnapshot* since;
+    TimestampTz created_at;
+};
+
+struct Hook {
+    int64 id;
+    bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
+    bool is_deleted;     // its pending deliveries are to be cancelled
+    uint64 fingerprint;  // of everything the engine was told
+    uint64 refused;      // of the reason why it cannot be served; 0: it can
+    XidSnapshot* since;  // what is visible in it is not for this hook; null: made elsewhere, and
+                         // all that is recorded here is
+    Ordering ordering;
+    HookLines* lines;      // null: it is not ordered and never was
+    CarriedHook* carried;  // null: there is nothing to take over
+    char* owner_name;
+    // Functions of the owner's, run by the helper; null: none.
+    Oid owner;
+    char* transform;
+    char* callback;
+    char* countdown;         // of a custom countdown
+    char* countdown_kwargs;  // JSON
+    int function_timeouts;   // in a row
+    bool waits_for_room;     // its backlog is not read, for the helper has enough of its calls
+    WhispererSpan config;    // UTF-8 JSON
+    bool has_filter;
+    WhispererFilter* filter;  // null: none, or it cannot be read
+    // Due retries: nothing is due before next_due_at, and everything up to (low_at, low_id) has
+    // been read by this process.  DT_NOEND: nothing is pending.
+    TimestampTz next_due_at;
+    TimestampTz low_at;
+    pg_uuid_t low_id;
+    double rate_limit;  // attempts per second; 0: none
+    bool respaces;      // what the ledger has was spaced by another rate
+    // See hook_health.h.
+    TimestampTz failing_since;    // 0: the last attempt succeeded
+    TimestampTz failing_written;  // what hook_run says; 0: null
+    bool circuit_is_open;
+    bool circuit_is_stale;  // hook_run says open, and a new engine knows nothing of it
+};
+
+struct HookSet {
+    MemoryContext context;  // holds the hooks; a new one at every reload
+    Hook* hooks;
+    int count;
+    HTAB* by_id;
+    HTAB* by_type;
+    XidSnapshot* requests_seen;  // null: nothing was loaded yet
+    bool stale;                  // a role membership changed
+    bool requests_arrived;       // people asked for something beside hooks; see requests.h
+    bool names_stale;            // a role may have been renamed
+    int64 unadopted;             // hooks that wait for whisperer.resume()
+    int stale_circuits;          // hooks of which circuit_is_stale
+    bool has_operators;          // somebody, somewhere, subscribed to operator events
+    int carried_count;           // hooks with something to take over
+    bool delivery_paused;        // whisperer.pause()
+    TimestampTz reload_at;       // a rotated secret runs out
+    TimestampTz next_due_at;     // the earliest of the hooks that may be served
+    int worker;
+    int workers;
+};
+
+// Which hooks want an event type, by index.
+struct TypeEntry {
+    char name[132];  // key
+    bool registered;
+    char* source;  // of an unregistered type: whose table count and hooks are for
+    int count;
+    int* hooks;
+};
+
+HookSet* create_hook_set(MemoryContext context, int worker, int workers);
+
+// In a read-only transaction: loads the hooks if they changed and tells the engine.
+void refresh_hooks(HookSet* set, WhispererEngine* engine);
+
+// Under the same snapshot.  source names the table that recorded an unregistered type.
+TypeEntry* hooks_for(HookSet* set, const char* event_type, const char* source);
+
+// Null: deleted long ago, or another worker's.
+Hook* find_hook(HookSet* set, int64 id);
+
+// Whether this worker, of several, serves the hook.
+bool serves(const HookSet* set, int64 hook_id);
+
+// When the hook has something to hand out.
+TimestampTz hook_due_at(const Hook* hook);
+
+// Its lines have changed.
+void note_lines_due(HookSet* set, const Hook* hook);
+
+// A pending row of the hook is due then.
+void note_due(HookSet* set, Hook* hook, TimestampTz at);
+
+// Looks at all hooks again, after some were read or changed.
+void update_next_due(HookSet* set);
+
+// In a writing transaction, now and then, by the first worker: deletes requests that every worker
+// has read.  read_by_all: no worker needs a request with a smaller xid.
+void empty_requests(HookSet* set, uint64 read_by_all);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,63 @@
+// Ordered hooks: deliveries that wait in line, so that none overtakes another of the same key.
+//
+// A hook has one line (ordering 'hook') or one per object_id ('key').  What such a hook gets is
+// entered into the ledger as pending with its line's number and next_attempt_at = infinity, and
+// handed out from there: of each line the pending delivery with the smallest event id, its head,
+// and no other until the head has ended in the ledger.  A head that failed keeps its place until
+// its next attempt.  Since the place is a row, it outlives this process.
+//
+// Invariant: a head is handed out only when every event of its window is in the ledger.  Ids of
+// transactions that waited for each other are in the order of their changes, but such transactions
+// may become visible in one snapshot and be read in another order.
+//
+// What is kept here are the lines that have something to do: bounded, and found again in the ledger
+// by going round when there were too many, or when the process is new.
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+struct Hook;
+struct LedgerEntry;
+struct Worker;
+
+enum class Ordering : int { None, Hook, Key };
+
+Ordering ordering_from(const char* name);
+
+// Lines of one hook; it outlives the reloads of the hook.
+struct HookLines {
+    MemoryContext context;
+    HTAB* lines;              // by number
+    dlist_head ready;         // whose head may be handed out, longest waiting first
+    dlist_head held;          // whose head is of a window that has not been read to its end
+    int busy;                 // whose head has been handed out
+    bool goes_round;          // lines that are not kept here may have something to do
+    int64 round_at;           // the round has come so far
+    TimestampTz waits_until;  // the earliest moment at which a line's head is due again
+    TimestampTz not_before;   // nothing is handed out until then: circuit, rate, no room
+};
+
+HookLines* create_lines(MemoryContext context);
+void free_lines(HookLines* lines);
+
+// The line's number for an event with this object_id; 0: none, it need not wait.
+int64 line_of(Ordering ordering, const char* object_id);
+
+// When the hook's lines are to be looked at.
+TimestampTz lines_due_at(HookLines* lines);
+
+// After the commit: what an entry says of its line.
+void note_line(HookLines* lines, const LedgerEntry& entry);
+// People changed rows of the hook.
+void note_lines_changed(HookLines* lines);
+// The delivery was handed out and came back without a word to the ledger.
+void put_back(HookLines* lines, int64 line);
+// A window was read to its end, and what it brought is in the ledger.
+void release_held(HookLines* lines);
+
+// In a transaction: hands out heads.
+void read_lines(Worker* worker, Hook* hook, TimestampTz now);
+
+}  // namespace whisperer::pg

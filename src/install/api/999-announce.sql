@@ -1,2 +1,0 @@
--- Last: at commit the launcher hears of this database.
-SELECT whisperer.announce();

@@ -1,0 +1,149 @@
+// Reading and writing whisperer.bookmark.  The row is updated by ctid: a row updated a hundred
+// times a minute is walked version by version when somebody holds back vacuum, and a TID is not.
+#include "src/ledger/bookmark.h"
+
+#include "src/base/transaction.h"
+#include "src/record/record.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int64 interval_us = USECS_PER_SEC;
+// After this many transactions of others the bookmark is worth writing for its distance alone.
+constexpr uint64 distance_max = 1000;
+
+Place start_place(MemoryContext context, const char* seen, const char* reading) {
+    Place place = {};
+    place.window = (Window*)MemoryContextAllocZero(context, sizeof(Window));
+    place.window->seen = parse_snapshot(seen, context);
+    place.window->until = parse_snapshot(reading, context);
+    place.window->references = 1;
+    return place;
+}
+
+void remember_row(Bookmark* bookmark) {
+    bool is_null;
+    bookmark->row = *(ItemPointer)DatumGetPointer(column(0, 1, &is_null));
+}
+
+// True if the row was found; the place is then the result's columns from `first` on.
+Place place_from_row(MemoryContext context, int first) {
+    bool is_null;
+    Place place = start_place(context, text_column(0, first), text_column(0, first + 1));
+    place.xid = DatumGetUInt64(column(0, first + 2, &is_null));
+    place.id = *DatumGetUUIDP(column(0, first + 3, &is_null));
+    return place;
+}
+
+bool find_own_row(Bookmark* bookmark, MemoryContext context) {
+    const Oid types[] = {INT2OID, INT8OID, INT2OID};
+    Datum values[] = {Int16GetDatum(bookmark->worker), Int64GetDatum(my_incarnation()),
+                      Int16GetDatum(bookmark->workers)};
+    // Not one row of another number of workers may be left, or it would be behind ours.
+    int result = SPI_execute_with_args(
+        "SELECT b.ctid, b.seen::text, b.reading::text, b.place_xid, b.place_id "
+        "FROM whisperer.bookmark b WHERE b.worker = $1 AND b.incarnation = $2 AND NOT EXISTS "
+        "(SELECT 1 FROM whisperer.bookmark o WHERE o.incarnation = $2 AND o.workers <> $3)",
+        lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 1);
+    if (result != SPI_OK_SELECT)
+        elog(ERROR, "could not read whisperer.bookmark");
+    if (SPI_processed == 0)
+        return false;
+    remember_row(bookmark);
+    bookmark->written = place_from_row(context, 2);
+    return true;
+}
+
+// One transaction gives every worker of the new number its row, from the one furthest behind.  Of
+// two snapshots with the same end the one with more running transactions is the earlier.
+void share_out_again(const Bookmark* bookmark) {
+    const Oid types[] = {INT2OID, INT8OID};
+    Datum values[] = {Int16GetDatum(bookmark->workers), Int64GetDatum(my_incarnation())};
+    int result = SPI_execute_with_args(
+        "WITH old AS (DELETE FROM whisperer.bookmark WHERE incarnation = $2 RETURNING *), "
+        "behind AS ((SELECT seen FROM old ORDER BY pg_snapshot_xmax(seen), "
+        "(SELECT count(*) FROM pg_snapshot_xip(seen)) DESC LIMIT 1) UNION ALL "
+        "SELECT '1:1:' WHERE NOT EXISTS (SELECT FROM old)) "
+        "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading) "
+        "SELECT w, $2, $1, b.seen, b.seen FROM behind b, generate_series(0, $1 - 1) AS w",
+        lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
+    if (result != SPI_OK_INSERT)
+        elog(ERROR, "could not write whisperer.bookmark");
+}
+
+bool update_row(const Bookmark* bookmark, const Place& done, bool by_ctid) {
+    static SPIPlanPtr ctid_plan, key_plan;
+    const Oid types[] = {INT2OID, INT8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID,
+                         XID8OID, UUIDOID, TIDOID};
+    const XidSnapshot* seen = done.at_end ? done.window->until : done.window->seen;
+    pg_uuid_t id = done.id;
+    ItemPointerData row = bookmark->row;
+    Datum values[] = {Int16GetDatum(bookmark->worker),
+                      Int64GetDatum(my_incarnation()),
+                      seen->datum,
+                      done.window->until->datum,
+                      UInt64GetDatum(done.xid),
+                      UUIDPGetDatum(&id),
+                      PointerGetDatum(&row)};
+    run_plan(
+        by_ctid
+            ? kept_plan(&ctid_plan,
+                        "UPDATE whisperer.bookmark SET seen = $3, reading = $4, place_xid = $5, "
+                        "place_id = $6, modified_at = now() WHERE ctid = $7 AND worker = $1 "
+                        "AND incarnation = $2 RETURNING ctid",
+                        lengthof(types), types)
+            : kept_plan(&key_plan,
+                        "UPDATE whisperer.bookmark SET seen = $3, reading = $4, place_xid = $5, "
+                        "place_id = $6, modified_at = now() WHERE worker = $1 "
+                        "AND incarnation = $2 AND $7 IS NOT NULL RETURNING ctid",
+                        lengthof(types), types),
+        values, nullptr, false, 0, SPI_OK_UPDATE_RETURNING);
+    return SPI_processed == 1;
+}
+
+}  // namespace
+
+Bookmark load_bookmark(MemoryContext context, int worker, int workers) {
+    Bookmark bookmark = {};
+    bookmark.worker = worker;
+    bookmark.workers = workers;
+    // Two workers that start at once must not both share out.
+    if (SPI_execute("LOCK TABLE whisperer.bookmark IN SHARE ROW EXCLUSIVE MODE", false, 0) !=
+        SPI_OK_UTILITY)
+        elog(ERROR, "could not lock whisperer.bookmark");
+    if (!find_own_row(&bookmark, context)) {
+        share_out_again(&bookmark);
+        if (!find_own_row(&bookmark, context))
+            elog(ERROR, "whisperer.bookmark has no row for worker %d", worker);
+    }
+    return bookmark;
+}
+
+bool bookmark_is_behind(const Bookmark* bookmark, const Tracker* tracker) {
+    return tracker->rows_done != bookmark->rows_written;
+}
+
+bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, TimestampTz now) {
+    if (now - bookmark->written_at < interval_us)
+        return false;
+    return bookmark_is_behind(bookmark, tracker) ||
+           tracker->done.window->until->xmax > bookmark->written.window->until->xmax + distance_max;
+}
+
+void write_bookmark(Bookmark* bookmark, const Tracker* tracker) {
+    const Place& done = tracker->done;
+    if (!update_row(bookmark, done, true) && !update_row(bookmark, done, false))
+        ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
+                errmsg("whisperer.bookmark has lost the row of worker %d", bookmark->worker),
+                errhint("The worker makes a new one when it starts again and skips what the ledger "
+                        "has."));
+    remember_row(bookmark);
+    retain(done.window);
+    release(bookmark->written.window);
+    bookmark->written = done;
+    bookmark->rows_written = tracker->rows_done;
+    bookmark->written_at = GetCurrentTimestamp();
+}
+
+}  // namespace whisperer::pg

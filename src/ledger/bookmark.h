@@ -1,0 +1,45 @@
+// The stored bookmark: where the worker starts to read after a restart.
+//
+// It may lag behind what was delivered, for what the ledger has is skipped; it must never run ahead
+// of the ledger.  So it is written in the same transactions, at most once a second and at the end.
+#pragma once
+
+#include "src/ledger/tracker.h"
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+// SQL: whether some worker of its incarnation may not be through with the row o of the outbox.
+// marks is a materialized copy of the bookmarks.  Each of them is asked: of two places in different
+// windows neither need be the earlier one.
+#define UNDONE_BY_SOME                                                                     \
+    "(NOT EXISTS (SELECT FROM marks m WHERE m.incarnation = o.incarnation) OR EXISTS "     \
+    "(SELECT FROM marks m WHERE m.incarnation = o.incarnation AND NOT "                    \
+    "(pg_visible_in_snapshot(o.xid, m.seen) OR (pg_visible_in_snapshot(o.xid, m.reading) " \
+    "AND (o.xid, o.id) <= (m.place_xid, m.place_id)))))"
+
+struct Bookmark {
+    int worker;
+    int workers;
+    ItemPointerData row;  // where its row was last written
+    Place written;        // what is stored; its window is retained
+    int64 rows_written;   // the tracker's rows_done then
+    TimestampTz written_at;
+};
+
+// In a writing transaction: finds the worker's row or makes it.  When the number of workers has
+// changed, every worker starts from the window's start that was furthest behind: the ledger knows
+// the rest.
+// The window of the place is allocated in context.
+Bookmark load_bookmark(MemoryContext context, int worker, int workers);
+
+// Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
+bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, TimestampTz now);
+
+// Something of ours was done since the last write.
+bool bookmark_is_behind(const Bookmark* bookmark, const Tracker* tracker);
+
+// In a writing transaction.
+void write_bookmark(Bookmark* bookmark, const Tracker* tracker);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,237 @@
+// The rules and statements of hook_health.h.
+#include "src/ledger/hook_health.h"
+
+#include "src/base/encoding.h"
+#include "src/base/transaction.h"
+#include "src/ledger/ledger.h"
+#include "src/record/record.h"
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// A shorter row of failures is not worth a write.
+constexpr int64 failing_written_after_us = 60 * USECS_PER_SEC;
+// Of its functions, in a row: the hook is disabled.
+constexpr int function_timeouts_max = 10;
+
+void add_news(Ledger* ledger, const HookNews& news) {
+    // The newest of a kind counts, and comes last: a circuit may open, close and open in one batch.
+    int kept = 0;
+    for (int i = 0; i < ledger->news_count; i++)
+        if (ledger->news[i].hook_id != news.hook_id || ledger->news[i].news != news.news)
+            ledger->news[kept++] = ledger->news[i];
+    ledger->news_count = kept;
+    if (ledger->news_count == ledger->news_capacity) {
+        ledger->news_capacity *= 2;
+        ledger->news =
+            (HookNews*)repalloc_huge(ledger->news, sizeof(HookNews) * ledger->news_capacity);
+    }
+    ledger->news[ledger->news_count++] = news;
+}
+
+void disable(Ledger* ledger, Hook* hook, const char* reason) {
+    add_news(ledger, {News::Disabled, hook->id, 0, reason, false, 0});
+    hook->failing_since = hook->failing_written = 0;
+}
+
+void note_failure(Ledger* ledger, Hook* hook) {
+    TimestampTz now = GetCurrentTimestamp();
+    if (hook->failing_since == 0)
+        hook->failing_since = now;
+    int64 failing_us = now - hook->failing_since;
+    if (failing_us >= settings.disable_after_s * USECS_PER_SEC) {
+        char text[96];
+        snprintf(text, sizeof text, "nothing but failures for %lld s",
+                 (long long)(failing_us / USECS_PER_SEC));
+        disable(ledger, hook, MemoryContextStrdup(ledger->context, text));
+    } else if (failing_us >= failing_written_after_us &&
+               hook->failing_written != hook->failing_since) {
+        hook->failing_written = hook->failing_since;
+        add_news(ledger, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0});
+    }
+}
+
+void run_news(const char* query, SPIPlanPtr* plan, const HookNews& news) {
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID};
+    char nulls[] = {' ', news.at == 0 ? 'n' : ' ', news.reason ? ' ' : 'n', '\0'};
+    Datum values[] = {Int64GetDatum(news.hook_id), TimestampTzGetDatum(news.at),
+                      news.reason ? CStringGetTextDatum(news.reason) : (Datum)0};
+    run_plan(kept_plan(plan, query, lengthof(types), types), values, nulls, false, 0,
+             SPI_OK_INSERT);
+}
+
+#define NEWS_ROW(columns, values, changes)                                                 \
+    "INSERT INTO whisperer.hook_run AS r (hook_id, " columns ") SELECT h.id, " values      \
+    " FROM whisperer.hook_definition h WHERE h.id = $1 AND ($2 IS NULL OR $2 IS NOT NULL)" \
+    " AND ($3 IS NULL OR $3 <> '') ON CONFLICT (hook_id) DO UPDATE SET " changes
+
+void write_disabled(const HookNews& news) {
+    static SPIPlanPtr plan, event_plan;
+    run_news(NEWS_ROW("disabled_at, disabled_reason, disabled_resumes", "now(), $3, h.resumes",
+                      "disabled_at = excluded.disabled_at, disabled_reason = "
+                      "excluded.disabled_reason, disabled_resumes = excluded.disabled_resumes, "
+                      "failing_since = NULL"),
+             &plan, news);
+    run_news(
+        "INSERT INTO whisperer.outbox (id, event_type, data, hook_id) "
+        "SELECT whisperer.new_event_id(), 'whisperer-hook-disabled', json_build_object("
+        "'hook_id', $1, 'event_type', h.event_type, 'target_url', h.target_url, 'reason', $3, "
+        "'at', coalesce($2, now())), o.hook_id FROM whisperer.hook_definition h, "
+        "whisperer.operator_hooks($1, 'whisperer-hook-disabled') AS o(hook_id) "
+        "WHERE h.id = $1",
+        &event_plan, news);
+    ereport(LOG, errmsg("whisperer: hook " INT64_FORMAT " disabled: %s", news.hook_id, news.reason),
+            errhint("Its deliveries wait for whisperer.resume_hook."));
+}
+
+void write_circuit(const HookNews& news) {
+    static SPIPlanPtr open_plan, close_plan;
+    if (news.news == News::CircuitClosed) {
+        run_news(
+            NEWS_ROW("circuit_opened_at", "NULL",
+                     "circuit_opened_at = NULL, circuit_retry_at = NULL, circuit_reason = NULL"),
+            &close_plan, news);
+        if (!news.is_silent)
+            ereport(LOG, errmsg("whisperer: hook " INT64_FORMAT ": circuit closed", news.hook_id));
+        return;
+    }
+    run_news(NEWS_ROW("circuit_opened_at, circuit_retry_at, circuit_reason", "now(), $2, $3",
+                      "circuit_opened_at = coalesce(r.circuit_opened_at, now()), "
+                      "circuit_retry_at = excluded.circuit_retry_at, "
+                      "circuit_reason = excluded.circuit_reason"),
+             &open_plan, news);
+    if (!news.is_silent)
+        ereport(LOG, errmsg("whisperer: hook " INT64_FORMAT ": circuit open: %s", news.hook_id,
+                            news.reason));
+}
+
+void write_failing(const HookNews& news) {
+    static SPIPlanPtr plan;
+    run_news(NEWS_ROW("failing_since", "$2", "failing_since = excluded.failing_since"), &plan,
+             news);
+}
+
+void write_function(const HookNews& news) {
+    static SPIPlanPtr failed_plan, works_plan;
+    if (news.news == News::FunctionWorks) {
+        run_news(NEWS_ROW("function_timeouts", "0", "function_timeouts = 0"), &works_plan, news);
+        return;
+    }
+    const Oid types[] = {INT8OID, TEXTOID, INT4OID};
+    WhispererSpan error = {news.reason, strlen(news.reason)};
+    Datum values[] = {Int64GetDatum(news.hook_id), PointerGetDatum(server_from_utf8(error)),
+                      Int32GetDatum(news.timeouts)};
+    run_plan(kept_plan(&failed_plan,
+                       "INSERT INTO whisperer.hook_run AS r (hook_id, function_error, "
+                       "function_error_at, function_timeouts) SELECT h.id, $2, now(), $3 "
+                       "FROM whisperer.hook_definition h WHERE h.id = $1 ON CONFLICT (hook_id) "
+                       "DO UPDATE SET function_error = excluded.function_error, "
+                       "function_error_at = excluded.function_error_at, "
+                       "function_timeouts = excluded.function_timeouts",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_INSERT);
+}
+
+}  // namespace
+
+void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome) {
+    if (hook == nullptr || !outcome.attempted || outcome.kind == WhispererParked)
+        return;
+    if (outcome.hook_gone) {
+        disable(ledger, hook, "the receiver answered 410 Gone");
+    } else if (outcome.kind != WhispererDelivered) {
+        note_failure(ledger, hook);
+    } else {
+        if (hook->failing_written != 0)
+            add_news(ledger, {News::Recovered, hook->id, 0, nullptr, true, 0});
+        hook->failing_since = hook->failing_written = 0;
+    }
+}
+
+void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit) {
+    bool is_open = circuit.state != WhispererCircuitClosed;
+    HookNews news = {};
+    news.news = is_open ? News::CircuitOpened : News::CircuitClosed;
+    news.hook_id = hook->id;
+    news.is_silent = is_open == hook->circuit_is_open;
+    if (is_open) {
+        news.at = GetCurrentTimestamp() + circuit.retry_after_ms * 1000;
+        news.reason = MemoryContextStrdup(ledger->context, circuit.reason);
+    }
+    hook->circuit_is_open = is_open;
+    add_news(ledger, news);
+}
+
+void note_function(Ledger* ledger, Hook* hook, const char* error, bool timed_out) {
+    int before = hook->function_timeouts;
+    hook->function_timeouts = timed_out ? before + 1 : 0;
+    if (error)
+        add_news(ledger, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
+    else if (before > 0)
+        add_news(ledger, {News::FunctionWorks, hook->id, 0, nullptr, true, 0});
+    if (hook->function_timeouts == function_timeouts_max)
+        disable(ledger, hook, "ten time-outs of its functions in a row");
+}
+
+void note_fresh_circuit(Ledger* ledger, Hook* hook) {
+    hook->circuit_is_stale = false;
+    add_news(ledger, {News::CircuitClosed, hook->id, 0, nullptr, true, 0});
+}
+
+void write_news(const Ledger* ledger) {
+    for (int i = 0; i < ledger->news_count; i++) {
+        const HookNews& news = ledger->news[i];
+        switch (news.news) {
+            case News::Disabled:
+                write_disabled(news);
+                break;
+            case News::CircuitOpened:
+            case News::CircuitClosed:
+                write_circuit(news);
+                break;
+            case News::Failing:
+            case News::Recovered:
+                write_failing(news);
+                break;
+            case News::FunctionFailed:
+            case News::FunctionWorks:
+                write_function(news);
+                break;
+        }
+    }
+}
+
+void tell_of_failure(const LedgerEntry& entry) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, UUIDOID, XID8OID, INT2OID, INT4OID, INT4OID, TEXTOID};
+    char nulls[] = {' ',
+                    ' ',
+                    ' ',
+                    ' ',
+                    ' ',
+                    entry.http_status == 0 ? 'n' : ' ',
+                    entry.error.size == 0 ? 'n' : ' ',
+                    '\0'};
+    Datum values[] = {
+        Int64GetDatum(entry.hook_id),
+        UUIDPGetDatum(&entry.event_id),
+        UInt64GetDatum(entry.xid),
+        Int16GetDatum(entry.slot),
+        Int32GetDatum(entry.retry_count),
+        Int32GetDatum(entry.http_status),
+        entry.error.size > 0 ? PointerGetDatum(server_from_utf8(entry.error)) : (Datum)0};
+    run_plan(kept_plan(&plan,
+                       "INSERT INTO whisperer.outbox (id, event_type, data, hook_id) "
+                       "SELECT whisperer.new_event_id(), 'whisperer-delivery-failed', "
+                       "json_build_object('hook_id', $1, 'event_id', $2, 'event_type', "
+                       "e.event_type, 'attempts', $5, 'response_http_status', $6, 'error', $7), "
+                       "o.hook_id FROM whisperer.outbox e, "
+                       "whisperer.operator_hooks($1, 'whisperer-delivery-failed') AS o(hook_id) "
+                       "WHERE e.xid = $3 AND e.id = $2 AND e.slot = $4",
+                       lengthof(types), types),
+             values, nulls, false, 0, SPI_OK_INSERT);
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,49 @@
+// What the worker finds out about hooks: circuits that open and close, failures that go on for
+// days, 410.  Gathered with the ledger's batch and written with it to hook_run; each change of
+// state is one log line, and an operator event to whoever subscribed to that.
+#pragma once
+
+#include "src/hooks/hook_set.h"
+#include "src/pg.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+struct Ledger;
+
+enum class News : int {
+    Disabled,       // nothing is sent until resume_hook
+    CircuitOpened,  // nothing is sent until the time of the next probe
+    CircuitClosed,
+    Failing,    // no success since a time
+    Recovered,  // a success after Failing
+    FunctionFailed,
+    FunctionWorks,  // it ended in time again
+};
+
+struct HookNews {
+    News news;
+    int64 hook_id;
+    TimestampTz at;      // CircuitOpened: of the next probe; Failing: since when
+    const char* reason;  // in the ledger's context; null: none
+    bool is_silent;      // known to the log already
+    int timeouts;        // FunctionFailed: in a row
+};
+
+// Outside of a transaction.
+void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome);
+void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit);
+// A call of one of its functions has ended; error null: well.
+void note_function(Ledger* ledger, Hook* hook, const char* error, bool timed_out);
+// hook_run still says of the hook what an earlier engine knew.
+void note_fresh_circuit(Ledger* ledger, Hook* hook);
+
+// In the batch's transaction.
+void write_news(const Ledger* ledger);
+
+// In the batch's transaction: tells subscribers of whisperer-delivery-failed.  Operator events are
+// rows of the outbox, each for one hook; of deliveries of operator events nobody is told.
+struct LedgerEntry;
+void tell_of_failure(const LedgerEntry& entry);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,204 @@
+// Gathering results; the statements that write them are in ledger_write.cpp.
+#include "src/ledger/ledger.h"
+
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// Rows that one delivery may have in past_attempt.
+constexpr int attempts_kept_max = 100;
+
+// Outcomes arrive outside of a transaction, where no conversion can be looked up: they stay UTF-8
+// until they are written.
+WhispererSpan kept_text(Ledger* ledger, WhispererSpan span) {
+    if (span.size == 0)
+        return {};
+    char* copy = (char*)MemoryContextAlloc(ledger->context, span.size);
+    memcpy(copy, span.data, span.size);
+    return {copy, span.size};
+}
+
+LedgerEntry entry_for(const Inflight& delivery) {
+    LedgerEntry entry = {};
+    entry.is_update = delivery.has_row;
+    entry.event_id = delivery.event_id;
+    entry.hook_id = delivery.hook_id;
+    entry.xid = delivery.xid;
+    entry.slot = delivery.slot;
+    entry.line = delivery.line;
+    entry.page = delivery.page;
+    entry.retry_count = delivery.retry_count;
+    entry.is_operator_event = delivery.is_operator_event;
+    return entry;
+}
+
+DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook, bool once) {
+    switch (kind) {
+        case WhispererDelivered:
+            return DeliveryState::Delivered;
+        case WhispererFailed:
+            return DeliveryState::Failed;
+        case WhispererRetry:
+            if (once)
+                return DeliveryState::Failed;
+            break;
+        case WhispererReturned:
+        case WhispererParked:
+            break;
+    }
+    return hook && !hook->is_deleted ? DeliveryState::Pending : DeliveryState::Cancelled;
+}
+
+// A callback is called after what has ended, but nobody's idea of it is asked of a ping.
+void call_back(LedgerEntry* entry, HookSet* hooks, Hook* hook, bool once) {
+    bool has_ended =
+        entry->state == DeliveryState::Delivered || entry->state == DeliveryState::Failed;
+    if (!has_ended || once || hook == nullptr || hook->is_deleted || hook->callback == nullptr)
+        return;
+    entry->next_attempt_at = GetCurrentTimestamp();
+    note_due(hooks, hook, entry->next_attempt_at);
+}
+
+// Outside of a transaction no conversion can be looked up; what the engine says is ASCII but for a
+// name in it.
+void log_attempt(const LedgerEntry& entry, const WhispererOutcome& outcome) {
+    const char* what = entry.state == DeliveryState::Delivered ? "delivered"
+                       : entry.state == DeliveryState::Pending ? "failed, to be tried again"
+                                                               : "failed";
+    char id[2 * UUID_LEN + 1];
+    for (int i = 0; i < UUID_LEN; i++)
+        snprintf(id + 2 * i, 3, "%02x", entry.event_id.data[i]);
+    char status[32] = "";
+    if (outcome.http_status != 0)
+        snprintf(status, sizeof status, ", HTTP status %d", outcome.http_status);
+    ereport(
+        LOG,
+        errmsg("whisperer: hook " INT64_FORMAT ": event %s: attempt %d %s%s, " INT64_FORMAT " ms",
+               entry.hook_id, id, entry.retry_count, what, status, outcome.response_time_us / 1000),
+        outcome.error.size > 0
+            ? errdetail_internal("%.*s", (int)outcome.error.size, outcome.error.data)
+            : 0);
+}
+
+TimestampTz timestamp_from_unix(int64 microseconds) {
+    return microseconds - (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+}  // namespace
+
+Ledger* create_ledger(MemoryContext context) {
+    Ledger* ledger = (Ledger*)MemoryContextAllocZero(context, sizeof(Ledger));
+    ledger->context =
+        AllocSetContextCreate(context, "whisperer ledger batch", ALLOCSET_DEFAULT_SIZES);
+    ledger->capacity = 1024;
+    ledger->entries =
+        (LedgerEntry*)MemoryContextAlloc(context, sizeof(LedgerEntry) * ledger->capacity);
+    ledger->news_capacity = 16;
+    ledger->news = (HookNews*)MemoryContextAlloc(context, sizeof(HookNews) * ledger->news_capacity);
+    ledger->meters = create_meters(context);
+    return ledger;
+}
+
+void add_entry(Ledger* ledger, const LedgerEntry& entry) {
+    if (ledger->count == ledger->capacity) {
+        ledger->capacity *= 2;
+        ledger->entries =
+            (LedgerEntry*)repalloc_huge(ledger->entries, sizeof(LedgerEntry) * ledger->capacity);
+    }
+    if (ledger->count == 0)
+        ledger->oldest_at = GetCurrentTimestamp();
+    ledger->line_arrivals += entry.line != 0 && !entry.is_update;
+    ledger->entries[ledger->count++] = entry;
+}
+
+void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
+                const char* error) {
+    LedgerEntry entry = entry_for(delivery);
+    Hook* hook = find_hook(hooks, delivery.hook_id);
+    entry.state = state;
+    if (state == DeliveryState::Pending) {
+        entry.next_attempt_at = delivery.line != 0 ? DT_NOEND : GetCurrentTimestamp();
+        note_due(hooks, hook, entry.next_attempt_at);
+    }
+    call_back(&entry, hooks, hook, delivery.once);
+    if (error)
+        entry.error = kept_text(ledger, {error, strlen(error)});
+    add_entry(ledger, entry);
+}
+
+void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
+                 const WhispererOutcome& outcome) {
+    Inflight* delivery = tracked(tracker, outcome.token);
+    Hook* hook = find_hook(hooks, outcome.hook_id);
+    LedgerEntry entry = entry_for(*delivery);
+    entry.state = state_after(outcome.kind, hook, delivery->once);
+    entry.retry_count += outcome.attempted ? 1 : 0;
+    if (entry.state == DeliveryState::Pending) {
+        entry.next_attempt_at = GetCurrentTimestamp() + outcome.next_after_ms * 1000;
+        note_due(hooks, hook, entry.next_attempt_at);
+    }
+    call_back(&entry, hooks, hook, delivery->once);
+    if (entry.next_attempt_at != 0)
+        entry.body = kept_text(ledger, outcome.body);
+    if (outcome.attempted && outcome.kind != WhispererParked) {
+        entry.is_failed_attempt =
+            outcome.kind != WhispererDelivered && entry.retry_count <= attempts_kept_max;
+        entry.requested_at = timestamp_from_unix(outcome.started_at_us);
+        entry.response_time_us = outcome.response_time_us;
+        entry.http_status = outcome.http_status;
+        entry.response = kept_text(ledger, outcome.response);
+        if (settings.log_deliveries)
+            log_attempt(entry, outcome);
+    }
+    entry.error = kept_text(ledger, outcome.error);
+    note_outcome(ledger, hook, outcome);
+    add_entry(ledger, entry);
+
+    delivery->page = -1;
+    if (outcome.kind == WhispererParked)
+        mark_row(tracker, delivery);
+    else
+        untrack(tracker, outcome.token);
+}
+
+void add_callback_end(Ledger* ledger, const Inflight& delivery) {
+    LedgerEntry entry = entry_for(delivery);
+    entry.kind = EntryKind::Callback;
+    add_entry(ledger, entry);
+}
+
+void add_countdown(Ledger* ledger, HookSet* hooks, const Inflight& delivery, TimestampTz at) {
+    LedgerEntry entry = entry_for(delivery);
+    entry.kind = EntryKind::Countdown;
+    entry.next_attempt_at = at;
+    Hook* hook = find_hook(hooks, delivery.hook_id);
+    if (hook)
+        note_due(hooks, hook, at);
+    add_entry(ledger, entry);
+}
+
+void note_written(Ledger* ledger, HookSet* hooks) {
+    for (int i = 0; i < ledger->count; i++) {
+        const LedgerEntry& entry = ledger->entries[i];
+        count_entry(&ledger->meters, entry);
+        Hook* hook = find_hook(hooks, entry.hook_id);
+        if (hook && entry.next_attempt_at != 0)
+            note_due(hooks, hook, entry.next_attempt_at);
+        if (hook && hook->lines && entry.line != 0) {
+            note_line(hook->lines, entry);
+            note_lines_due(hooks, hook);
+        }
+    }
+}
+
+void forget_batch(Ledger* ledger, Tracker* tracker) {
+    for (int i = 0; i < ledger->count; i++)
+        settle(tracker, ledger->entries[i].page);
+    ledger->count = ledger->line_arrivals = 0;
+    ledger->news_count = 0;
+    MemoryContextReset(ledger->context);
+}
+
+}  // namespace whisperer::pg

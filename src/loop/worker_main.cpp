@@ -1,0 +1,462 @@
+// The delivery worker's process: start, loop, end.
+//
+// One turn of the loop reads, lets the engine work, writes what came of it, and waits.  No
+// transaction is open while it waits or while the engine works.  An ERROR anywhere ends the
+// process; the launcher starts another, which goes on at the bookmark and skips what the ledger
+// has.
+#include "src/base/worker.h"
+#include "src/base/injection.h"
+#include "src/base/transaction.h"
+#include "src/loop/worker_setup.h"
+#include "src/record/record.h"
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int outcomes_max = 256;
+// Results are gathered for this long or this many, whichever is first, unless nothing else is to
+// do.
+constexpr int64 batch_age_max_us = 5000;
+constexpr int batch_entries_max = 256;
+constexpr int held_retry_ms = 5;
+// A wait as long as this is a rest: what pg_stat shows of us is brought up to date.
+constexpr long idle_wait_ms = 100;
+constexpr int drain_margin_ms = 100;
+// PostgreSQL waits 5 s for us when the database is dropped.
+constexpr int drain_max_ms = 2000;
+constexpr int64 drain_step_ms = 50;
+// Nobody's lock may hold up a shutdown.
+constexpr int stop_lock_timeout_ms = 1000;
+constexpr int64 status_interval_us = 100000;
+
+// Null until the process has found its database and its extension.
+Worker* worker = nullptr;
+volatile sig_atomic_t stop_pending = false;
+bool stopping = false;
+
+// The loop ends in order after the transaction that is open.  Out of a lock's queue PostgreSQL's
+// own way gets us at once, and later a time-out; waitLock is set before ProcSleep reads it.  A
+// process that is about to exit has no MyProc any more.
+void on_sigterm(SIGNAL_ARGS) {
+    stop_pending = true;
+    if (worker == nullptr || (MyProc != nullptr && MyProc->waitLock != nullptr))
+        die(postgres_signal_arg);
+    LockTimeout = stop_lock_timeout_ms;
+    SetLatch(MyLatch);
+}
+
+struct Turn {
+    PageEnd page_end = PageEnd::Caught;
+    bool look;                // something may have been committed
+    uint64 completed_before;  // transactions completed when the last look began
+    TimestampTz tick_at;
+    TimestampTz status_at;
+    TimestampTz began_at;
+    uint64 ticket_looked;
+    uint64 windows_ended;
+};
+Turn turn;
+
+// What waits for a moment of a clock that was set back since would wait for as long.
+void follow_clock(TimestampTz now) {
+    if (now < turn.began_at) {
+        turn.tick_at = turn.status_at = now;
+        worker->bookmark.written_at = worker->ledger->oldest_at = now;
+        worker->helper->parks_at = worker->requests.look_at = worker->retention.look_at = now;
+    }
+    turn.began_at = now;
+}
+
+// A commit woke us, or the tick found that some transaction has ended, or wait_idle asks.
+void notice_commits(TimestampTz now) {
+    if (pg_atomic_exchange_u32(&worker->slot->wake, 0) != 0 ||
+        pg_atomic_read_u64(&worker->slot->ticket) != turn.ticket_looked)
+        turn.look = true;
+    if (now < turn.tick_at)
+        return;
+    turn.tick_at = now + settings.poll_interval_ms * (int64)1000;
+    if (pg_transactions_completed() != turn.completed_before || worker->hooks->stale ||
+        worker->hooks->reload_at <= now)
+        turn.look = true;
+}
+
+void read() {
+    bool more = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
+    if (!(turn.look || more) || !has_credit(worker))
+        return;
+    if (turn.look) {
+        turn.look = false;
+        // Both are read before the snapshot: what comes later is found by the next look.
+        turn.completed_before = pg_transactions_completed();
+        turn.ticket_looked = pg_atomic_read_u64(&worker->slot->ticket);
+    }
+    bool was_open = worker->reader.is_open;
+    turn.page_end = read_page(worker);
+    if (turn.page_end == PageEnd::Gone)
+        stop_pending = true;
+    // The window was opened before this look, so its end does not reach what was just committed.
+    if (was_open && turn.page_end != PageEnd::Paused && turn.page_end != PageEnd::Held)
+        turn.look = true;
+}
+
+void read_retries(TimestampTz now) {
+    if (worker->hooks->next_due_at > now || worker->hooks->delivery_paused || !has_credit(worker))
+        return;
+    read_due(worker);
+}
+
+void note_circuits() {
+    WhispererCircuit changes[16];
+    size_t count;
+    do {
+        count = whisperer_engine_circuit_changes(worker->engine, changes, lengthof(changes));
+        for (size_t i = 0; i < count; i++) {
+            Hook* hook = find_hook(worker->hooks, changes[i].hook_id);
+            if (hook == nullptr)
+                continue;
+            note_circuit(worker->ledger, hook, changes[i]);
+            // What is due was not looked at while the circuit was open.
+            if (changes[i].state == WhispererCircuitClosed)
+                note_due(worker->hooks, hook, GetCurrentTimestamp());
+        }
+    } while (count == lengthof(changes));
+    if (worker->hooks->stale_circuits == 0)
+        return;
+    for (int i = 0; i < worker->hooks->count; i++)
+        if (worker->hooks->hooks[i].circuit_is_stale)
+            note_fresh_circuit(worker->ledger, &worker->hooks->hooks[i]);
+    worker->hooks->stale_circuits = 0;
+}
+
+void run_engine() {
+    WhispererError error = {};
+    if (whisperer_engine_pump(worker->engine, &error) != WhispererOk)
+        ereport(FATAL, errmsg("whisperer: the delivery engine failed: %s", error.message));
+    WhispererOutcome outcomes[outcomes_max];
+    size_t count;
+    do {
+        count = whisperer_engine_outcomes(worker->engine, outcomes, lengthof(outcomes));
+        for (size_t i = 0; i < count; i++) {
+            if (stopping && outcomes[i].kind == WhispererReturned) {
+                untrack(worker->tracker, outcomes[i].token);
+                continue;
+            }
+            take_outcome(worker, outcomes[i]);
+            if (outcomes[i].kind == WhispererFailed)
+                worker->failed_deliveries++;
+        }
+    } while (count == lengthof(outcomes));
+    note_circuits();
+    if (worker->ledger->count > 0)
+        hold_at("after-post");
+}
+
+bool batch_is_due(TimestampTz now) {
+    const Ledger* ledger = worker->ledger;
+    if (ledger->count == 0)
+        return ledger->news_count > 0;
+    WhispererCounts counts;
+    whisperer_engine_counts(worker->engine, &counts);
+    return ledger->count >= batch_entries_max || now - ledger->oldest_at >= batch_age_max_us ||
+           counts.in_flight + counts.queued == 0;
+}
+
+uint64 requests_read_by_all() {
+    SharedState* shared = shared_state();
+    uint64 read = PG_UINT64_MAX;
+    for (int i = 0; i < shared->slot_count; i++)
+        if (shared->slots[i].database == MyDatabaseId && shared->slots[i].worker >= 0)
+            read = Min(read, pg_atomic_read_u64(&shared->slots[i].requests_read));
+    return read;
+}
+
+struct Writes {
+    bool batch;
+    bool bookmark;
+    bool types;
+    bool names;
+    bool meters;
+};
+
+void write(const Writes& what) {
+    begin_transaction("writing the ledger");
+    worker->ledger->has_operators = worker->hooks->has_operators;
+    if (what.batch)
+        write_batch(worker->ledger);
+    if (worker->take_over.at_end)
+        mark_taken_over(worker);
+    if (what.bookmark) {
+        write_bookmark(&worker->bookmark, worker->tracker);
+        if (worker->bookmark.worker == 0)
+            empty_requests(worker->hooks, requests_read_by_all());
+    }
+    if (what.types)
+        register_types(worker);
+    if (what.names)
+        refresh_role_names(worker);
+    if (what.meters)
+        write_meters(&worker->ledger->meters);
+    hold_at("before-ledger-commit");
+    commit_transaction();
+    if (what.bookmark)
+        hold_at("after-bookmark");
+    if (worker->take_over.at_end)
+        end_take_over(worker);
+    if (!what.batch)
+        return;
+    note_written(worker->ledger, worker->hooks);
+    hold_at("after-ledger");
+    for (int i = 0; i < worker->ledger->news_count; i++)
+        if (worker->ledger->news[i].news == News::Disabled)
+            worker->hooks->stale = turn.look = true;
+    // What operators are told is in the log.
+    turn.look |= worker->hooks->has_operators;
+    forget_batch(worker->ledger, worker->tracker);
+}
+
+void write_results(TimestampTz now) {
+    // There is nothing left to write to.
+    if (turn.page_end == PageEnd::Gone)
+        return;
+    Writes what = {};
+    what.batch = batch_is_due(now);
+    what.bookmark = bookmark_is_due(&worker->bookmark, worker->tracker, now);
+    what.types = worker->unregistered_count > 0 && worker->register_at <= now;
+    what.names = names_are_due(worker, now);
+    what.meters = meters_due_at(&worker->ledger->meters) <= now;
+    if (what.batch || what.bookmark || what.types || what.names || what.meters)
+        write(what);
+}
+
+void write_whole_batch() {
+    Writes what = {};
+    what.batch = worker->ledger->count > 0 || worker->ledger->news_count > 0;
+    if (what.batch || worker->take_over.at_end)
+        write(what);
+}
+
+// Heads are handed out when all that came with them can be seen.
+void end_window() {
+    if (worker->reader.windows_read == turn.windows_ended)
+        return;
+    turn.windows_ended = worker->reader.windows_read;
+    if (worker->ledger->line_arrivals > 0)
+        write_whole_batch();
+    for (int i = 0; i < worker->hooks->count; i++) {
+        Hook* hook = &worker->hooks->hooks[i];
+        if (hook->lines == nullptr || dlist_is_empty(&hook->lines->held))
+            continue;
+        release_held(hook->lines);
+        note_lines_due(worker->hooks, hook);
+    }
+}
+
+// Steps that look into the ledger and add to it.  The batch goes first: the ledger does not show
+// yet what it holds.
+void look_back(TimestampTz now) {
+    bool carried = has_to_take_over(worker);
+    bool requests = requests_are_due(worker, now);
+    bool retention = retention_is_due(worker, now);
+    if (!carried && !requests && !retention)
+        return;
+    write_whole_batch();
+    if (requests)
+        carry_out_requests(worker);
+    else if (carried)
+        read_carried(worker);
+    else
+        look_after_retention(worker);
+    write_whole_batch();
+}
+
+void publish_counts(WorkerSlot* slot, TimestampTz now) {
+    WhispererCounts counts;
+    whisperer_engine_counts(worker->engine, &counts);
+    double seconds = (double)(now - turn.status_at) / USECS_PER_SEC;
+    double rate = (double)(counts.delivered_total - slot->delivered) / seconds;
+    slot->rate = turn.status_at == 0 ? 0.0 : 0.8 * slot->rate + 0.2 * rate;
+    slot->in_flight = counts.in_flight;
+    slot->queued = counts.queued;
+    slot->delivered = counts.delivered_total;
+    slot->failed = worker->failed_deliveries;
+}
+
+// What others may know: for status, wait_idle and the emptying of the request log.
+void publish(TimestampTz now) {
+    WorkerSlot* slot = worker->slot;
+    pg_atomic_write_u64(&slot->ticket_done, worker->tracker->ticket_done);
+    if (worker->hooks->requests_seen)
+        pg_atomic_write_u64(&slot->requests_read, worker->hooks->requests_seen->xmin);
+    if (now - turn.status_at < status_interval_us)
+        return;
+    publish_counts(slot, now);
+    turn.status_at = now;
+    bool behind = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
+    slot->lag_seconds = behind ? (double)(now - worker->reader.last_row_at) / USECS_PER_SEC : 0.0;
+    slot->state = worker->hooks->delivery_paused ? WorkerState::Paused : WorkerState::Running;
+}
+
+// Milliseconds until something is to be done without anybody waking us.
+long wait_ms(TimestampTz now) {
+    if ((turn.look && has_credit(worker)) || has_to_take_over(worker) ||
+        requests_are_due(worker, now) || retention_is_due(worker, now))
+        return 0;
+    if (turn.page_end == PageEnd::More && has_credit(worker))
+        return 0;
+    int64 wait = whisperer_engine_wait_ms(worker->engine);
+    if (wait < 0)
+        wait = settings.poll_interval_ms;
+    int64 helper_wait = helper_wait_ms(worker, now);
+    if (helper_wait >= 0)
+        wait = Min(wait, helper_wait);
+    wait = Min(wait, Max((turn.tick_at - now) / 1000, 0) + 1);
+    if (turn.page_end == PageEnd::Held)
+        wait = Min(wait, held_retry_ms);
+    if (worker->ledger->count > 0)
+        wait = Min(wait, batch_age_max_us / 1000);
+    TimestampTz meters_at = meters_due_at(&worker->ledger->meters);
+    if (meters_at < DT_NOEND)
+        wait = Min(wait, (Max(meters_at, now) - now) / 1000 + 1);
+    if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND &&
+        has_credit(worker))
+        wait = Min(wait, (Max(worker->hooks->next_due_at, now) - now) / 1000 + 1);
+    return (long)wait;
+}
+
+void reload_settings() {
+    ConfigReloadPending = false;
+    bool had_keys = settings.secret_key_file[0] != '\0';
+    ProcessConfigFile(PGC_SIGHUP);
+    configure_engine(worker->engine);
+    // The key file may be another, or be there again.
+    if (had_keys || settings.secret_key_file[0] != '\0')
+        worker->hooks->stale = turn.look = true;
+}
+
+void wait_for_work(WaitEventSet* events) {
+    long timeout = wait_ms(GetCurrentTimestamp());
+    if (timeout >= idle_wait_ms)
+        pgstat_report_stat(true);
+    WaitEvent happened[3];
+    int count = WaitEventSetWait(events, timeout, happened, lengthof(happened), PG_WAIT_EXTENSION);
+    for (int i = 0; i < count; i++)
+        if (happened[i].events & WL_LATCH_SET)
+            ResetLatch(MyLatch);
+}
+
+void loop() {
+    WaitEventSet* events = create_wait_events(worker->engine);
+    turn.look = true;
+    while (!stop_pending && !worker->slot->stop_requested) {
+        CHECK_FOR_INTERRUPTS();
+        if (ConfigReloadPending)
+            reload_settings();
+        TimestampTz now = GetCurrentTimestamp();
+        follow_clock(now);
+        notice_commits(now);
+        read();
+        end_window();
+        read_retries(now);
+        run_engine();
+        now = GetCurrentTimestamp();
+        run_helper(worker, now);
+        write_results(now);
+        look_back(now);
+        publish(now);
+        MemoryContextReset(worker->step);
+        wait_for_work(events);
+    }
+}
+
+// Requests in flight end in the ledger, as a result or parked, and are not repeated by whoever
+// comes next.  What was not started comes back and is forgotten: it is still in the log, or
+// pending.
+void drain() {
+    for (int i = 0; i < worker->hooks->count; i++)
+        whisperer_engine_drop_hook(worker->engine, worker->hooks->hooks[i].id);
+    TimestampTz deadline =
+        GetCurrentTimestamp() +
+        (Min(settings.park_after_ms, drain_max_ms) + drain_margin_ms) * (int64)1000;
+    WaitEventSet* events = create_wait_events(worker->engine);
+    stopping = true;
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        run_engine();
+        WhispererCounts counts;
+        whisperer_engine_counts(worker->engine, &counts);
+        if (counts.in_flight == 0 || GetCurrentTimestamp() >= deadline)
+            break;
+        int64 wait = whisperer_engine_wait_ms(worker->engine);
+        WaitEvent happened[3];
+        WaitEventSetWait(events, wait < 0 ? drain_step_ms : (long)Min(wait, drain_step_ms),
+                         happened, lengthof(happened), PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+    }
+}
+
+// What is known by now need not be done again.
+void finish() {
+    stop_retention(worker);
+    stop_helper(worker);
+    drain();
+    LockTimeout = stop_lock_timeout_ms;
+    write_whole_batch();
+    Writes bookmark = {};
+    bookmark.bookmark = true;
+    if (bookmark_is_behind(&worker->bookmark, worker->tracker))
+        write(bookmark);
+    Writes meters = {};
+    meters.meters = true;
+    while (meters_due_at(&worker->ledger->meters) < DT_NOEND)
+        write(meters);
+}
+
+}  // namespace
+
+bool has_credit(const Worker* self) {
+    WhispererCredit credit;
+    whisperer_engine_credit(self->engine, &credit);
+    return credit.deliveries > 0 && credit.bytes > 0;
+}
+
+void submit(Worker* self, const WhispererEvent& event, const WhispererDelivery* deliveries,
+            int count) {
+    WhispererError error = {};
+    WhispererCode code =
+        whisperer_engine_submit(self->engine, &event, deliveries, (size_t)count, &error);
+    if (code == WhispererOk)
+        return;
+    if (code != WhispererInvalid)
+        ereport(ERROR, errmsg("whisperer: the delivery engine took no event: %s", error.message));
+    for (int i = 0; i < count; i++) {
+        Inflight refused = *tracked(self->tracker, deliveries[i].token);
+        untrack(self->tracker, deliveries[i].token);
+        add_unsent(self->ledger, self->hooks, refused, DeliveryState::Failed, error.message);
+    }
+}
+
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PGDLLEXPORT void whisperer_worker_main(Datum slot_number);
+
+void whisperer_worker_main(Datum slot_number) {
+    using namespace whisperer::pg;
+    pqsignal(SIGTERM, on_sigterm);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    worker = set_up_worker(DatumGetInt32(slot_number));
+    if (worker) {
+        MemoryContextSwitchTo(worker->step);
+        loop();
+        if (turn.page_end != PageEnd::Gone)
+            finish();
+        else
+            report_absent(worker);
+    }
+    proc_exit(0);
+}
+}

@@ -1,0 +1,206 @@
+// Making a worker; see worker_setup.h.
+#include "src/loop/worker_setup.h"
+
+#include "src/base/session.h"
+#include "src/base/transaction.h"
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+WorkerSlot* own_slot = nullptr;
+WhispererEngine* own_engine = nullptr;
+Helper* own_helper = nullptr;
+
+constexpr int failures_forgotten_after_ms = 60000;
+
+// Runs at every kind of exit that leaves the cluster standing.
+void leave(int code, Datum) {
+    whisperer_engine_destroy(own_engine);
+    own_engine = nullptr;
+    // A function that runs for ever has nobody who would end it.
+    if (own_helper)
+        abandon_helpers(&own_helper->process);
+    SharedState* shared = shared_state();
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    WorkerSlot* slot = own_slot;
+    TimestampTz now = GetCurrentTimestamp();
+    if (TimestampDifferenceExceeds(slot->since, now, failures_forgotten_after_ms))
+        slot->failures = 0;
+    slot->failures = code == 0 ? 0 : slot->failures + 1;
+    int64 backoff_s = code == 0 ? 0 : Min((int64)1 << Min(slot->failures - 1, 6), 60);
+    slot->restart_at = now + backoff_s * USECS_PER_SEC;
+    slot->pid = 0;
+    slot->in_flight = slot->queued = 0;
+    slot->since = now;
+    if (slot->state != WorkerState::Absent)
+        slot->state = WorkerState::Stopped;
+    pg_atomic_write_u32(&slot->proc, 0);
+    LWLockRelease(shared->lock);
+    wake_proc(&shared->launcher_proc);
+}
+
+void enter(int slot_number) {
+    SharedState* shared = shared_state();
+    own_slot = &shared->slots[slot_number];
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    own_slot->pid = MyProcPid;
+    own_slot->since = GetCurrentTimestamp();
+    own_slot->delivered = own_slot->failed = own_slot->in_flight = own_slot->queued = 0;
+    own_slot->rate = own_slot->lag_seconds = 0;
+    pg_atomic_write_u64(&own_slot->requests_read, 0);
+    pg_atomic_write_u32(&own_slot->proc, my_proc_plus_one());
+    LWLockRelease(shared->lock);
+    before_shmem_exit(leave, 0);
+}
+
+void set_state(WorkerState state, const char* reason) {
+    LWLockAcquire(shared_state()->lock, LW_EXCLUSIVE);
+    own_slot->state = state;
+    strlcpy(own_slot->reason, reason, sizeof own_slot->reason);
+    LWLockRelease(shared_state()->lock);
+}
+
+enum class Extension { Absent, OtherVersion, Present };
+
+Extension look_for_extension(char* version, size_t version_bytes) {
+    begin_transaction("looking for the extension");
+    if (SPI_execute("SELECT extversion FROM pg_extension WHERE extname = 'whisperer'", true, 1) !=
+        SPI_OK_SELECT)
+        elog(ERROR, "could not read pg_extension");
+    Extension found = Extension::Absent;
+    if (SPI_processed == 1) {
+        strlcpy(version, text_column(0, 1), version_bytes);
+        found =
+            strcmp(version, WHISPERER_VERSION) == 0 ? Extension::Present : Extension::OtherVersion;
+    }
+    commit_transaction();
+    return found;
+}
+
+// After a package upgrade the library is new and the schema old until ALTER EXTENSION UPDATE.
+// Recording goes on meanwhile.  False: the extension is not there, or the worker is told to stop.
+bool wait_for_extension() {
+    bool told = false;
+    for (;;) {
+        char version[64] = "";
+        uint64 completed = pg_transactions_completed();
+        Extension found = look_for_extension(version, sizeof version);
+        if (found == Extension::Present)
+            return true;
+        if (found == Extension::Absent) {
+            set_state(WorkerState::Absent, "");
+            return false;
+        }
+        if (!told)
+            ereport(LOG,
+                    errmsg("whisperer: database \"%s\" waits: its extension has version %s, the "
+                           "library has version %s",
+                           own_slot->database_name, version, WHISPERER_VERSION),
+                    errhint("Run ALTER EXTENSION whisperer UPDATE in that database."));
+        told = true;
+        set_state(WorkerState::Idle, "versions differ: run ALTER EXTENSION whisperer UPDATE");
+        while (pg_transactions_completed() == completed) {
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+                            settings.poll_interval_ms, PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+            if (own_slot->stop_requested)
+                return false;
+        }
+    }
+}
+
+WhispererSpan span(const char* value) {
+    return {value, strlen(value)};
+}
+
+WhispererSettings engine_settings() {
+    const Settings& s = settings;
+    WhispererSettings engine = {};
+    engine.max_in_flight = s.max_in_flight;
+    engine.max_in_flight_per_hook = s.max_in_flight_per_hook;
+    engine.park_after_ms = s.park_after_ms;
+    engine.request_timeout_ms = s.request_timeout_ms;
+    engine.connect_timeout_ms = s.connect_timeout_ms;
+    engine.queued_bytes_max = s.max_queued_bytes;
+    engine.failure_response_bytes_max = s.max_response_bytes;
+    engine.success_response_bytes_max = Min(success_response_bytes_max, s.max_response_bytes);
+    engine.require_https = s.require_https;
+    engine.circuit_breaker = s.circuit_breaker;
+    engine.allowed_networks = span(s.allowed_networks);
+    engine.denied_networks = span(s.denied_networks);
+    engine.divert_to = span(s.divert_to);
+    engine.proxy = span(s.proxy);
+    engine.ca_file = span(s.ca_file);
+    engine.version = span(WHISPERER_VERSION);
+    return engine;
+}
+
+WhispererEngine* create_engine() {
+    WhispererSettings initial = engine_settings();
+    WhispererError error = {};
+    own_engine = whisperer_engine_create(&initial, &error);
+    if (own_engine == nullptr)
+        ereport(ERROR,
+                errmsg("whisperer: could not create the delivery engine: %s", error.message));
+    return own_engine;
+}
+
+Worker* create_worker() {
+    MemoryContext context =
+        AllocSetContextCreate(TopMemoryContext, "whisperer worker", ALLOCSET_DEFAULT_SIZES);
+    Worker* made = (Worker*)MemoryContextAllocZero(context, sizeof(Worker));
+    made->context = context;
+    made->step = AllocSetContextCreate(context, "whisperer step", ALLOCSET_DEFAULT_SIZES);
+    made->slot = own_slot;
+    made->engine = create_engine();
+    made->hooks = create_hook_set(context, own_slot->worker, own_slot->workers);
+    made->ledger = create_ledger(context);
+    made->helper = own_helper = create_helper(context);
+    begin_transaction("reading the bookmark");
+    made->bookmark = load_bookmark(context, own_slot->worker, own_slot->workers);
+    commit_transaction();
+    made->tracker = create_tracker(context, made->bookmark.written);
+    made->retention = start_retention();
+    made->requests = create_requests(context);
+    made->reader = start_reader(context, made->bookmark.written);
+    return made;
+}
+
+}  // namespace
+
+Worker* set_up_worker(int slot_number) {
+    enter(slot_number);
+    pin_session();
+    BackgroundWorkerInitializeConnectionByOid(own_slot->database, InvalidOid, 0);
+    if (!wait_for_extension())
+        return nullptr;
+    Worker* made = create_worker();
+    set_state(WorkerState::Running, "");
+    return made;
+}
+
+void report_absent(Worker* worker) {
+    ereport(LOG, errmsg("whisperer: the extension was dropped from database \"%s\"",
+                        worker->slot->database_name));
+    set_state(WorkerState::Absent, "");
+}
+
+void configure_engine(WhispererEngine* engine) {
+    WhispererSettings changed = engine_settings();
+    WhispererError error = {};
+    if (whisperer_engine_configure(engine, &changed, &error) != WhispererOk)
+        ereport(LOG, errmsg("whisperer: the settings were not taken over: %s", error.message));
+}
+
+WaitEventSet* create_wait_events(const WhispererEngine* engine) {
+    WaitEventSet* events = pg_create_wait_event_set(3);
+    AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
+    AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr, nullptr);
+    AddWaitEventToSet(events, WL_SOCKET_READABLE, whisperer_engine_fd(engine), nullptr, nullptr);
+    return events;
+}
+
+}  // namespace whisperer::pg

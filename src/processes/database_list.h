@@ -1,0 +1,33 @@
+// The databases of the cluster, as the launcher knows them.
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+enum class ExtensionKnown {
+    Unknown,  // to be looked at by a worker -> Absent, Present
+    Absent,   // a worker looked -> Unknown, when CREATE EXTENSION announces itself
+    Present,
+};
+
+struct KnownDatabase {
+    Oid oid;
+    char name[NAMEDATALEN];
+    ExtensionKnown extension;
+    TimestampTz announced_at;  // by CREATE EXTENSION; 0: never
+    bool seen;                 // in the last look at pg_database
+    KnownDatabase* next;
+};
+
+// Reads pg_database again if a transaction has ended since the last time.  No transaction
+// otherwise.
+void refresh_databases();
+
+KnownDatabase* first_database();
+// Null: dropped, or connections to it are not allowed.
+KnownDatabase* find_database(Oid oid);
+// All databases without the extension are to be looked at again.
+void forget_absences();
+
+}  // namespace whisperer::pg

@@ -1,0 +1,72 @@
+// Allocation of the shared memory of shared_state.h, in PostgreSQL's two steps: ask for the size,
+// then fill it at start-up.
+#include "src/processes/shared_state.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+SharedState* state = nullptr;
+shmem_request_hook_type previous_request_hook = nullptr;
+shmem_startup_hook_type previous_startup_hook = nullptr;
+
+constexpr const char* tranche_name = "whisperer";
+
+Size state_bytes() {
+    return offsetof(SharedState, slots) + sizeof(WorkerSlot) * (Size)max_worker_processes;
+}
+
+void on_request() {
+    if (previous_request_hook)
+        previous_request_hook();
+    RequestAddinShmemSpace(state_bytes());
+    RequestNamedLWLockTranche(tranche_name, 1);
+}
+
+void on_startup() {
+    if (previous_startup_hook)
+        previous_startup_hook();
+    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+    bool found;
+    state = (SharedState*)ShmemInitStruct("whisperer", state_bytes(), &found);
+    if (!found) {
+        memset(state, 0, state_bytes());
+        state->lock = &GetNamedLWLockTranche(tranche_name)->lock;
+        pg_atomic_init_u32(&state->launcher_proc, 0);
+        state->slot_count = max_worker_processes;
+        for (int i = 0; i < state->slot_count; i++) {
+            WorkerSlot* slot = &state->slots[i];
+            pg_atomic_init_u32(&slot->proc, 0);
+            pg_atomic_init_u32(&slot->wake, 0);
+            pg_atomic_init_u64(&slot->ticket, 0);
+            pg_atomic_init_u64(&slot->ticket_done, 0);
+            pg_atomic_init_u64(&slot->requests_read, 0);
+        }
+    }
+    LWLockRelease(AddinShmemInitLock);
+}
+
+}  // namespace
+
+SharedState* shared_state() {
+    return state;
+}
+
+void request_shared_state() {
+    previous_request_hook = shmem_request_hook;
+    shmem_request_hook = on_request;
+    previous_startup_hook = shmem_startup_hook;
+    shmem_startup_hook = on_startup;
+}
+
+uint32 my_proc_plus_one() {
+    return (uint32)pg_proc_number(MyProc) + 1;
+}
+
+void wake_proc(pg_atomic_uint32* proc_plus_one) {
+    uint32 number = pg_atomic_read_u32(proc_plus_one);
+    if (number != 0)
+        SetLatch(&ProcGlobal->allProcs[number - 1].procLatch);
+}
+
+}  // namespace whisperer::pg

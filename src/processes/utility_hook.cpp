@@ -1,0 +1,192 @@
+// Utility statements that need a hand.
+//
+// DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME and SET TABLESPACE refuse
+// to run while anybody is connected, and our worker is.  So it is withdrawn for the length of the
+// transaction and comes back after its end, also when the statement failed.
+//
+// DROP EXTENSION and ALTER EXTENSION ... UPDATE lock one table of ours after the other, and so does
+// the worker, in another order: it is withdrawn for those too, or one of the two would fail in a
+// deadlock.
+//
+// CREATE TRIGGER ... TRUNCATE ... whisperer.capture() could only fail at the first TRUNCATE, so it
+// is refused here.
+#include "src/processes/utility_hook.h"
+
+#include "src/pg.h"
+#include "src/processes/shared_state.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int64 wait_max_us = 5 * USECS_PER_SEC;
+
+ProcessUtility_hook_type previous_hook = nullptr;
+
+const char* named_database(Node* statement) {
+    switch (nodeTag(statement)) {
+        case T_DropdbStmt:
+            return ((DropdbStmt*)statement)->dbname;
+        case T_RenameStmt: {
+            RenameStmt* rename = (RenameStmt*)statement;
+            return rename->renameType == OBJECT_DATABASE ? rename->subname : nullptr;
+        }
+        case T_AlterDatabaseStmt: {
+            AlterDatabaseStmt* alter = (AlterDatabaseStmt*)statement;
+            ListCell* cell;
+            foreach (cell, alter->options)
+                if (strcmp(((DefElem*)lfirst(cell))->defname, "tablespace") == 0)
+                    return alter->dbname;
+            return nullptr;
+        }
+        case T_CreatedbStmt: {
+            ListCell* cell;
+            foreach (cell, ((CreatedbStmt*)statement)->options)
+                if (strcmp(((DefElem*)lfirst(cell))->defname, "template") == 0 &&
+                    ((DefElem*)lfirst(cell))->arg)
+                    return defGetString((DefElem*)lfirst(cell));
+            return "template1";
+        }
+        default:
+            return nullptr;
+    }
+}
+
+bool is_about_extension(Node* statement) {
+    if (IsA(statement, AlterExtensionStmt))
+        return strcmp(((AlterExtensionStmt*)statement)->extname, "whisperer") == 0;
+    if (!IsA(statement, DropStmt) || ((DropStmt*)statement)->removeType != OBJECT_EXTENSION)
+        return false;
+    ListCell* cell;
+    foreach (cell, ((DropStmt*)statement)->objects)
+        if (strcmp(strVal(lfirst(cell)), "whisperer") == 0)
+            return true;
+    return false;
+}
+
+bool may_run(Node* statement, Oid database) {
+    if (pg_owns_database(database, GetUserId()))
+        return true;
+    if (!IsA(statement, CreatedbStmt))
+        return false;
+    HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+    bool is_template =
+        HeapTupleIsValid(tuple) && ((Form_pg_database)GETSTRUCT(tuple))->datistemplate;
+    if (HeapTupleIsValid(tuple))
+        ReleaseSysCache(tuple);
+    return is_template;
+}
+
+// The database that the worker must leave for this statement, if the statement is allowed at all:
+// nobody's delivery is stopped by one that will be refused.
+Oid database_to_be_left(Node* statement) {
+    if (is_about_extension(statement)) {
+        Oid extension = get_extension_oid("whisperer", true);
+        return OidIsValid(extension) && pg_owns_extension(extension, GetUserId()) ? MyDatabaseId
+                                                                                  : InvalidOid;
+    }
+    const char* name = named_database(statement);
+    Oid database = name ? get_database_oid(name, true) : InvalidOid;
+    return OidIsValid(database) && may_run(statement, database) ? database : InvalidOid;
+}
+
+bool has_worker(SharedState* shared, Oid database) {
+    bool found = false;
+    LWLockAcquire(shared->lock, LW_SHARED);
+    for (int i = 0; i < shared->slot_count; i++)
+        found |= shared->slots[i].database == database &&
+                 (shared->slots[i].pid != 0 || shared->slots[i].state == WorkerState::Starting);
+    LWLockRelease(shared->lock);
+    return found;
+}
+
+// Of the running transaction, which needs only one: but for those about the extension, these
+// statements refuse to run in a block.
+Oid withdrawn = InvalidOid;
+
+// At the end of the transaction, however it ended, and not before: a worker that came back between
+// the statement and its commit would be in the way of nothing, but find its database gone.  One
+// that is prepared ends elsewhere; it keeps its locks, and the worker waits for those.
+void let_return(XactEvent event, void*) {
+    if (!OidIsValid(withdrawn) ||
+        (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
+        return;
+    SharedState* shared = shared_state();
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    for (int i = 0; i < shared->withdrawn_count; i++)
+        if (shared->withdrawn[i] == withdrawn) {
+            shared->withdrawn[i] = shared->withdrawn[--shared->withdrawn_count];
+            break;
+        }
+    LWLockRelease(shared->lock);
+    withdrawn = InvalidOid;
+    wake_proc(&shared->launcher_proc);
+}
+
+// False: too many are withdrawn already; the statement then runs as it would without us.
+bool withdraw(SharedState* shared, Oid database) {
+    static bool callback_registered = false;
+    if (!callback_registered)
+        RegisterXactCallback(let_return, nullptr);
+    callback_registered = true;
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    bool fits = shared->withdrawn_count < withdrawals_max && !OidIsValid(withdrawn);
+    if (fits) {
+        withdrawn = shared->withdrawn[shared->withdrawn_count++] = database;
+        for (int i = 0; i < shared->slot_count; i++)
+            if (shared->slots[i].database == database) {
+                shared->slots[i].stop_requested = true;
+                wake_proc(&shared->slots[i].proc);
+            }
+    }
+    LWLockRelease(shared->lock);
+    return fits;
+}
+
+void wait_until_left(SharedState* shared, Oid database) {
+    TimestampTz deadline = GetCurrentTimestamp() + wait_max_us;
+    while (has_worker(shared, database) && GetCurrentTimestamp() < deadline) {
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+void refuse_truncate(Node* statement) {
+    if (!IsA(statement, CreateTrigStmt) ||
+        !TRIGGER_FOR_TRUNCATE(((CreateTrigStmt*)statement)->events))
+        return;
+    CreateTrigStmt* trigger = (CreateTrigStmt*)statement;
+    Oid function = LookupFuncName(trigger->funcname, 0, nullptr, true);
+    if (!OidIsValid(function) || strcmp(get_func_name(function), "capture") != 0 ||
+        get_func_namespace(function) != get_namespace_oid("whisperer", true))
+        return;
+    ereport(
+        ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+        errmsg("trigger \"%s\": whisperer.capture does not support TRUNCATE", trigger->trigname),
+        errhint("A TRUNCATE has no rows to tell of; call whisperer.deliver_event from a "
+                "trigger function of your own."));
+}
+
+void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
+                ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
+                DestReceiver* destination, QueryCompletion* completion) {
+    Node* node = statement->utilityStmt;
+    refuse_truncate(node);
+    SharedState* shared = shared_state();
+    Oid database = shared ? database_to_be_left(node) : InvalidOid;
+    if (OidIsValid(database) && has_worker(shared, database) && withdraw(shared, database))
+        wait_until_left(shared, database);
+    ProcessUtility_hook_type run = previous_hook ? previous_hook : standard_ProcessUtility;
+    run(statement, query, read_only_tree, context, params, environment, destination, completion);
+}
+
+}  // namespace
+
+void install_utility_hook() {
+    previous_hook = ProcessUtility_hook;
+    ProcessUtility_hook = on_utility;
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,129 @@
+// What SQL may ask about the workers of the current database: their state for the view status, and
+// the tickets of wait_idle.
+#include "src/pg.h"
+#include "src/processes/shared_state.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+const char* state_text(WorkerState state) {
+    switch (state) {
+        case WorkerState::Running:
+            return "running";
+        case WorkerState::Paused:
+            return "paused";
+        case WorkerState::Idle:
+            return "idle";
+        case WorkerState::Starting:
+        case WorkerState::Stopped:
+        case WorkerState::Absent:
+        case WorkerState::Free:
+            break;
+    }
+    return "down";
+}
+
+void put_worker(ReturnSetInfo* result, const WorkerSlot* slot) {
+    Datum values[] = {Int32GetDatum(slot->worker),
+                      Int32GetDatum(slot->pid),
+                      DirectFunctionCall1(namein, CStringGetDatum(slot->database_name)),
+                      CStringGetTextDatum(state_text(slot->state)),
+                      CStringGetTextDatum(slot->reason),
+                      TimestampTzGetDatum(slot->since),
+                      Int64GetDatum(slot->in_flight),
+                      Int64GetDatum(slot->queued),
+                      Int64GetDatum(slot->delivered),
+                      Int64GetDatum(slot->failed),
+                      Float8GetDatum(slot->lag_seconds),
+                      Float8GetDatum(slot->rate)};
+    bool nulls[lengthof(values)] = {};
+    nulls[1] = slot->pid == 0;
+    nulls[4] = slot->reason[0] == '\0';
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+bool is_worker_of_database(const WorkerSlot* slot) {
+    return slot->state != WorkerState::Free && slot->state != WorkerState::Absent &&
+           slot->database == MyDatabaseId;
+}
+
+SharedState* require_shared_state() {
+    if (shared_state() == nullptr)
+        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                errmsg("nothing is delivered: the library whisperer is not preloaded"),
+                errhint("Add whisperer to shared_preload_libraries and restart the server."));
+    return shared_state();
+}
+
+// One number for all workers of the database, larger than any given out before.
+uint64 take_ticket(SharedState* shared) {
+    uint64 ticket = 0;
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    for (int i = 0; i < shared->slot_count; i++)
+        if (is_worker_of_database(&shared->slots[i]))
+            ticket = Max(ticket, pg_atomic_read_u64(&shared->slots[i].ticket));
+    ticket++;
+    int asked = 0;
+    for (int i = 0; i < shared->slot_count; i++)
+        if (is_worker_of_database(&shared->slots[i])) {
+            pg_atomic_write_u64(&shared->slots[i].ticket, ticket);
+            wake_proc(&shared->slots[i].proc);
+            asked++;
+        }
+    LWLockRelease(shared->lock);
+    return asked > 0 ? ticket : 0;
+}
+
+bool ticket_is_done(SharedState* shared, uint64 ticket) {
+    bool done = ticket > 0;
+    LWLockAcquire(shared->lock, LW_SHARED);
+    for (int i = 0; i < shared->slot_count; i++)
+        if (is_worker_of_database(&shared->slots[i]))
+            done &= pg_atomic_read_u64(&shared->slots[i].ticket_done) >= ticket;
+    LWLockRelease(shared->lock);
+    return done;
+}
+
+}  // namespace
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_worker_state);
+PG_FUNCTION_INFO_V1(whisperer_idle_ticket);
+PG_FUNCTION_INFO_V1(whisperer_idle_ticket_done);
+PG_FUNCTION_INFO_V1(whisperer_in_transaction_block);
+
+PGDLLEXPORT Datum whisperer_worker_state(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    InitMaterializedSRF(fcinfo, 0);
+    SharedState* shared = shared_state();
+    if (shared == nullptr)
+        PG_RETURN_NULL();
+    int count = 0;
+    WorkerSlot* slots = (WorkerSlot*)palloc(sizeof(WorkerSlot) * shared->slot_count);
+    LWLockAcquire(shared->lock, LW_SHARED);
+    for (int i = 0; i < shared->slot_count; i++)
+        if (is_worker_of_database(&shared->slots[i]))
+            slots[count++] = shared->slots[i];
+    LWLockRelease(shared->lock);
+    for (int i = 0; i < count; i++)
+        put_worker((ReturnSetInfo*)fcinfo->resultinfo, &slots[i]);
+    PG_RETURN_NULL();
+}
+
+// 0: no worker is there that could do it; ask again.
+PGDLLEXPORT Datum whisperer_idle_ticket(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT64((int64)whisperer::pg::take_ticket(whisperer::pg::require_shared_state()));
+}
+
+PGDLLEXPORT Datum whisperer_idle_ticket_done(PG_FUNCTION_ARGS) {
+    PG_RETURN_BOOL(whisperer::pg::ticket_is_done(whisperer::pg::require_shared_state(),
+                                                 (uint64)PG_GETARG_INT64(0)));
+}
+
+PGDLLEXPORT Datum whisperer_in_transaction_block(PG_FUNCTION_ARGS) {
+    PG_RETURN_BOOL(IsTransactionBlock());
+}
+}

@@ -1,0 +1,198 @@
+// Pages of the log; see outbox_reader.h.  What is done with a row is in page_match.cpp.
+#include "src/read/outbox_reader.h"
+
+#include "src/base/injection.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+#include "src/read/page_match.h"
+#include "src/record/record.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int page_rows_max = 512;
+// Transactions that were running at the window's start and have ended since, looked up at a time.
+constexpr int finished_max = 100;
+
+void open_window(Worker* worker, uint64 ticket) {
+    Reader* reader = &worker->reader;
+    Window* before = reader->window;
+    Window* window = (Window*)MemoryContextAllocZero(worker->context, sizeof(Window));
+    window->seen = parse_snapshot(before->until->text, worker->context);
+    window->until = current_snapshot(worker->context);
+    window->ticket = ticket;
+    window->references = 1;
+    release(before);
+    reader->window = window;
+    reader->is_open = true;
+    reader->xid = 0;
+    memset(&reader->id, 0, UUID_LEN);
+    reader->safe = {};
+}
+
+// The xids that the window's start saw running and its end sees ended, beyond the place.  True:
+// there are more than fit.
+bool collect_finished(const Reader* reader, Datum* finished, int* count) {
+    const Window* window = reader->window;
+    *count = 0;
+    for (int i = 0; i < window->seen->running_count; i++) {
+        uint64 xid = window->seen->running[i];
+        if (xid <= reader->xid || !visible_in(xid, window->until))
+            continue;
+        if (*count == finished_max)
+            return true;
+        finished[(*count)++] = UInt64GetDatum(xid);
+    }
+    return false;
+}
+
+// Three ranges with one lower bound each.  As one OR the partitions are merged from the oldest xid
+// on and everything in between is read again.
+#define RANGE(condition)                                              \
+    "(SELECT " PAGE_COLUMNS " FROM whisperer.outbox WHERE " condition \
+    " AND incarnation = $3 ORDER BY xid, id LIMIT $4)"
+#define REST_OF_TRANSACTION RANGE("xid = $1 AND id > $2")
+#define FINISHED RANGE("xid = ANY ($5)")
+#define NEWER RANGE("xid >= $6 AND xid < $7 AND pg_visible_in_snapshot(xid, $8)")
+
+// Without those that cannot have a row: a range looks into every partition, and setting that up is
+// a third of what a page of a few events costs.  By whether the place is within a transaction, and
+// whether transactions of the window's start have finished.
+constexpr const char* page_query[2][2] = {
+    {NEWER, FINISHED " UNION ALL " NEWER " LIMIT $4"},
+    {REST_OF_TRANSACTION " UNION ALL " NEWER " LIMIT $4",
+     REST_OF_TRANSACTION " UNION ALL " FINISHED " UNION ALL " NEWER " LIMIT $4"}};
+
+// Fills the SPI result with up to limit rows after the place.  True: a chunk of finished xids was
+// read to its end, but there are more of them; *chunk_end is its last.
+bool query_page(const Reader* reader, int limit, uint64* chunk_end) {
+    static SPIPlanPtr plans[2][2];
+    const Window* window = reader->window;
+    Datum finished[finished_max];
+    int finished_count;
+    bool more_finished = collect_finished(reader, finished, &finished_count);
+    uint64 from = Max(window->seen->xmax, reader->xid + 1);
+    pg_uuid_t id = reader->id;
+    const Oid types[] = {XID8OID,      UUIDOID, INT8OID, INT8OID,
+                         XID8ARRAYOID, XID8OID, XID8OID, PG_SNAPSHOTOID};
+    Datum values[] = {UInt64GetDatum(reader->xid), UUIDPGetDatum(&id),
+                      Int64GetDatum(my_incarnation()), Int64GetDatum(limit),
+                      make_array(finished, nullptr, finished_count, XID8OID), UInt64GetDatum(from),
+                      // While finished xids are left the newer ones must wait: the place is one.
+                      UInt64GetDatum(more_finished ? from : window->until->xmax),
+                      window->until->datum};
+    bool is_within = reader->xid != 0, has_finished = finished_count > 0;
+    run_plan(kept_plan(&plans[is_within][has_finished], page_query[is_within][has_finished],
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+    *chunk_end = more_finished ? DatumGetUInt64(finished[finished_count - 1]) : 0;
+    return more_finished;
+}
+
+int page_limit(const Worker* worker) {
+    WhispererCredit credit;
+    whisperer_engine_credit(worker->engine, &credit);
+    double events = (double)credit.deliveries / Max(worker->reader.deliveries_per_event, 1.0);
+    return (int)Max(1.0, Min(events, (double)page_rows_max));
+}
+
+bool is_safe(Reader* reader, uint64 rows) {
+    uint64 previous = 0;
+    for (uint64 row = 0; row < rows; row++) {
+        bool is_null;
+        uint64 xid = DatumGetUInt64(column((int)row, PageXid, &is_null));
+        if (xid != previous)
+            add_transaction(&reader->safe, xid);
+        previous = xid;
+    }
+    return rows == 0 || make_safe(&reader->safe);
+}
+
+Place place_reached(const Reader* reader, bool at_end) {
+    Place place = {};
+    place.window = reader->window;
+    place.at_end = at_end;
+    if (!at_end) {
+        place.xid = reader->xid;
+        place.id = reader->id;
+    }
+    return place;
+}
+
+// The page was read to its last row: what does that say of the window?
+bool is_window_end(Reader* reader, uint64 rows, int limit, bool more_finished, uint64 chunk_end) {
+    if (rows >= (uint64)limit)
+        return false;
+    if (!more_finished)
+        return true;
+    reader->xid = chunk_end;
+    memset(&reader->id, 0xff, UUID_LEN);
+    return false;
+}
+
+PageEnd read_open_window(Worker* worker) {
+    Reader* reader = &worker->reader;
+    int limit = page_limit(worker);
+    uint64 chunk_end;
+    bool more_finished = query_page(reader, limit, &chunk_end);
+    SPITupleTable* rows = SPI_tuptable;
+    uint64 row_count = SPI_processed;
+    if (!is_safe(reader, row_count))
+        return PageEnd::Held;
+
+    int64 page = open_page(worker->tracker);
+    uint64 handled = match_page(worker, page, rows, row_count);
+    bool at_end =
+        handled == row_count && is_window_end(reader, row_count, limit, more_finished, chunk_end);
+    reader->is_open = !at_end;
+    reader->windows_read += at_end;
+    close_page(worker->tracker, page, place_reached(reader, at_end), (int64)handled);
+    return at_end ? PageEnd::Caught : PageEnd::More;
+}
+
+bool extension_is_here() {
+    Oid schema = get_namespace_oid("whisperer", true);
+    return OidIsValid(schema) && OidIsValid(get_relname_relid("bookmark", schema));
+}
+
+PageEnd read_next(Worker* worker, uint64 ticket) {
+    if (!extension_is_here())
+        return PageEnd::Gone;
+    refresh_hooks(worker->hooks, worker->engine);
+    hold_at("after-hooks-loaded");
+    if (worker->hooks->delivery_paused)
+        return PageEnd::Paused;
+    if (!worker->reader.is_open)
+        open_window(worker, ticket);
+    return read_open_window(worker);
+}
+
+}  // namespace
+
+Reader start_reader(MemoryContext context, const Place& start) {
+    Reader reader = {};
+    reader.window = start.window;
+    retain(start.window);
+    reader.is_open = strcmp(start.window->seen->text, start.window->until->text) != 0;
+    reader.xid = start.xid;
+    reader.id = start.id;
+    reader.ledger_may_have = U64FromFullTransactionId(ReadNextFullTransactionId());
+    reader.deliveries_per_event = 1;
+    reader.row_context =
+        AllocSetContextCreate(context, "whisperer outbox row", ALLOCSET_DEFAULT_SIZES);
+    return reader;
+}
+
+PageEnd read_page(Worker* worker) {
+    hold_at("before-page-snapshot");
+    // What is asked for from here on may be missing from the snapshot.
+    uint64 ticket = pg_atomic_read_u64(&worker->slot->ticket);
+    begin_transaction("reading the outbox");
+    hold_at("after-page-snapshot");
+    PageEnd end = read_next(worker, ticket);
+    commit_transaction();
+    return end;
+}
+
+}  // namespace whisperer::pg

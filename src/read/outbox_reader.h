@@ -1,0 +1,43 @@
+// Reading the log: window by window, page by page, each row once.
+//
+// A window is what became visible between two snapshots.  Its rows are read in the order (xid, id),
+// and the place reached is (window, xid, id).  T, the window's end, is taken in a transaction
+// without an xid; every page has a snapshot of its own, under which the hooks are looked at first.
+#pragma once
+
+#include "src/ledger/tracker.h"
+#include "src/pg.h"
+#include "src/read/durability.h"
+
+namespace whisperer::pg {
+
+struct Worker;
+
+struct Reader {
+    Window* window;
+    bool is_open;  // the window has been read only up to (xid, id)
+    uint64 xid;
+    pg_uuid_t id;
+    uint64 ledger_may_have;  // rows with smaller xids may have been delivered by an earlier process
+    SafePosition safe;       // of the open window
+    uint64 windows_read;     // to their ends, by this process
+    double deliveries_per_event;
+    TimestampTz last_row_at;  // when the last row handled was recorded
+    MemoryContext row_context;
+};
+
+enum class PageEnd {
+    Caught,  // everything committed so far was read
+    More,    // there is more, now or when the engine has credit again
+    Held,    // the page must not be sent yet; ask again in a few milliseconds
+    Paused,  // whisperer.pause()
+    Gone,    // the extension was dropped
+};
+
+// Continues at the bookmark's place.
+Reader start_reader(MemoryContext context, const Place& start);
+
+// One transaction: refreshes the hooks, reads a page and hands it out.
+PageEnd read_page(Worker* worker);
+
+}  // namespace whisperer::pg

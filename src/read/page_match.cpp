@@ -1,0 +1,297 @@
+// From rows of the outbox to deliveries.  Nothing here may raise an ERROR because of what is in an
+// event: one bad row must not stop the page.
+#include "src/read/page_match.h"
+
+#include "src/base/delivery.h"
+#include "src/base/encoding.h"
+#include "src/base/injection.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+struct Row {
+    HeapTuple tuple;
+    TupleDesc desc;
+    pg_uuid_t id;
+    uint64 xid;
+    int16 slot;
+    int64 only_hook;  // 0: for all that want it
+    char* event_type;
+    char* source;
+    char* object_id;
+    const char* refusal;  // why it can be sent to nobody; null: it can
+    WhispererSpan data;
+    WhispererDocument* document;  // the data, once a filter asked
+    WhispererSpan config_filter;
+};
+
+Datum row_column(const Row& row, int number, bool* is_null) {
+    return SPI_getbinval(row.tuple, row.desc, number, is_null);
+}
+
+// The columns that say whose event it is; cheap, for every row.
+void read_key(Row* row) {
+    bool is_null;
+    row->id = *DatumGetUUIDP(row_column(*row, PageId, &is_null));
+    row->xid = DatumGetUInt64(row_column(*row, PageXid, &is_null));
+    row->slot = DatumGetInt16(row_column(*row, PageSlot, &is_null));
+    row->event_type = TextDatumGetCString(row_column(*row, PageEventType, &is_null));
+    Datum source = row_column(*row, PageSource, &is_null);
+    row->source = is_null ? nullptr : TextDatumGetCString(source);
+    Datum object_id = row_column(*row, PageObjectId, &is_null);
+    row->object_id = is_null ? nullptr : TextDatumGetCString(object_id);
+    row->only_hook = DatumGetInt64(row_column(*row, PageHookId, &is_null));
+    Datum filter = row_column(*row, PageConfigFilter, &is_null);
+    if (!is_null && toast_raw_datum_size(filter) - VARHDRSZ > (Size)settings.max_payload_bytes) {
+        row->refusal = "config_filter is larger than whisperer.max_payload";
+    } else if (!is_null) {
+        char* json = DatumGetCString(DirectFunctionCall1(jsonb_out, filter));
+        if (!utf8_from_server(json, strlen(json), &row->config_filter))
+            row->refusal = "config_filter cannot be converted to UTF-8";
+    }
+}
+
+Datum data_of(const Row& row) {
+    bool is_null;
+    return row_column(row, PageData, &is_null);
+}
+
+// The payload, once somebody wants it.
+void read_data(Row* row) {
+    if (row->refusal == nullptr)
+        row->refusal = read_payload(data_of(*row), &row->data);
+}
+
+// After the last hook; an ERROR before that ends the process.
+void forget_document(Row* row) {
+    whisperer_document_destroy(row->document);
+    row->document = nullptr;
+}
+
+enum class Match { No, Yes, Undecided };
+
+// What the hook says of the event itself.
+Match matches(const Hook& hook, Row* row) {
+    if (row->config_filter.size > 0 &&
+        whisperer_json_contains(hook.config, row->config_filter, filter_steps_max) != 1)
+        return Match::No;
+    if (!hook.has_filter || row->refusal || strcmp(row->event_type, ping_event_type) == 0)
+        return Match::Yes;
+    if (row->document == nullptr)
+        row->document = whisperer_document_create(row->data, filter_steps_max);
+    int contains = whisperer_document_contains(row->document, hook.filter);
+    return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
+}
+
+// Committed when the hook was made, so not for it, unless it was recorded for it alone.
+bool is_too_old(const Row& row, const Hook& hook) {
+    return row.only_hook == 0 && hook.since && visible_in(row.xid, hook.since);
+}
+
+// Why a delivery ends before its first attempt; null: it does not.
+const char* refusal(const Row& row, Match match) {
+    if (row.refusal == nullptr && match == Match::Undecided)
+        return "filter could not be evaluated within its limits";
+    return row.refusal;
+}
+
+Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
+    Inflight delivery = {};
+    delivery.event_id = row.id;
+    delivery.hook_id = hook.id;
+    delivery.xid = row.xid;
+    delivery.slot = row.slot;
+    note_event_type(&delivery, row.event_type);
+    if (!delivery.once)
+        delivery.line = line_of(hook.ordering, row.object_id);
+    delivery.page = page;
+    return delivery;
+}
+
+// known: deliveries of the page that the ledger has already; null: it has none.
+int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTAB* known) {
+    WhispererDelivery* deliveries =
+        (WhispererDelivery*)palloc(sizeof(WhispererDelivery) * wanted->count);
+    int submitted = 0, matched = 0;
+    read_data(row);
+    for (int i = 0; i < wanted->count; i++) {
+        Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
+        if (is_too_old(*row, hook))
+            continue;
+        Match match = matches(hook, row);
+        if (match == Match::No || (known && find_delivery_key(known, row->id, hook.id)))
+            continue;
+        matched++;
+        Inflight delivery = delivery_of(*row, hook, page);
+        add_to_page(worker->tracker, page);
+        const char* error = refusal(*row, match);
+        if (error)
+            add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
+        else if (!hook.runnable || delivery.line != 0)
+            add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
+        else if (hook.transform && !delivery.once)
+            transform_delivery(worker, hook, delivery, row->event_type, data_of(*row));
+        else
+            deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0};
+    }
+    forget_document(row);
+    if (submitted > 0) {
+        WhispererEvent event = {};
+        memcpy(event.id, row->id.data, sizeof event.id);
+        event.type = {row->event_type, strlen(row->event_type)};
+        event.data = row->data;
+        submit(worker, event, deliveries, submitted);
+    }
+    return matched;
+}
+
+// Whether the event had been committed when the hook was made.  Snapshots of two databases cannot
+// be compared: an event of a later one is new to the hook, one of an earlier one is old, and which
+// is which the clock says.
+bool is_older(const Row& row, int64 incarnation, const CarriedHook& hook) {
+    if (incarnation == hook.incarnation)
+        return visible_in(row.xid, hook.since);
+    bool is_null;
+    return DatumGetTimestampTz(row_column(row, PageCreatedAt, &is_null)) <= hook.created_at;
+}
+
+// Deliveries that an earlier process of this worker has entered already.
+HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) {
+    Datum* ids = (Datum*)palloc(sizeof(Datum) * count);
+    int asked = 0;
+    for (uint64 i = 0; i < count; i++) {
+        bool is_null;
+        Datum xid = SPI_getbinval(rows->vals[i], rows->tupdesc, PageXid, &is_null);
+        if (DatumGetUInt64(xid) < worker->reader.ledger_may_have)
+            ids[asked++] = SPI_getbinval(rows->vals[i], rows->tupdesc, PageId, &is_null);
+    }
+    return asked > 0 ? rows_of_events(ids, asked) : nullptr;
+}
+
+// An event that was recorded for one hook alone has been allowed by whoever recorded it.
+const TypeEntry* wanted_by(Worker* worker, const Row& row) {
+    if (row.only_hook != 0) {
+        static TypeEntry only = {};
+        static int index;
+        const Hook* hook = find_hook(worker->hooks, row.only_hook);
+        only.count = hook ? 1 : 0;
+        only.hooks = &index;
+        index = hook ? (int)(hook - worker->hooks->hooks) : 0;
+        return &only;
+    }
+    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+    if (!wanted->registered)
+        note_unregistered(worker, row.event_type, row.source);
+    return wanted;
+}
+
+// Without a word of when: enters the row as pending for the hook.
+void enter_row(Worker* worker, Row* row, const Hook& hook, Match match) {
+    const char* error = refusal(*row, match);
+    add_unsent(worker->ledger, worker->hooks, delivery_of(*row, hook, -1),
+               error ? DeliveryState::Failed : DeliveryState::Pending, error);
+}
+
+// What the hook is subscribed to.  A ping is no news the second time.
+bool may_be_replayed(Worker* worker, const Row& row, const Hook* hook) {
+    if (strcmp(row.event_type, ping_event_type) == 0 ||
+        (row.only_hook != 0 && row.only_hook != hook->id))
+        return false;
+    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+    for (int i = 0; i < wanted->count; i++)
+        if (&worker->hooks->hooks[wanted->hooks[i]] == hook)
+            return true;
+    return false;
+}
+
+Row row_at(SPITupleTable* rows, uint64 number) {
+    Row row = {};
+    row.tuple = rows->vals[number];
+    row.desc = rows->tupdesc;
+    read_key(&row);
+    return row;
+}
+
+}  // namespace
+
+void note_event_type(Inflight* delivery, const char* event_type) {
+    delivery->once = strcmp(event_type, ping_event_type) == 0;
+    delivery->is_operator_event = strncmp(event_type, "whisperer-", 10) == 0;
+}
+
+const char* read_payload(Datum data, WhispererSpan* utf8) {
+    if (toast_raw_datum_size(data) - VARHDRSZ > (Size)settings.max_payload_bytes)
+        return "payload is larger than whisperer.max_payload";
+    text* json = DatumGetTextPP(data);
+    if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), utf8))
+        return "payload cannot be converted to UTF-8";
+    return nullptr;
+}
+
+uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count) {
+    Reader* reader = &worker->reader;
+    HTAB* known = known_deliveries(worker, rows, count);
+    MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
+    uint64 handled = 0;
+    while (handled < count && (handled == 0 || has_credit(worker))) {
+        Row row = row_at(rows, handled);
+        const TypeEntry* wanted = wanted_by(worker, row);
+        int matched = wanted->count > 0 ? match_row(worker, page, &row, wanted, known) : 0;
+        reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
+        reader->xid = row.xid;
+        reader->id = row.id;
+        handled++;
+        bool is_null;
+        reader->last_row_at = DatumGetTimestampTz(row_column(row, PageCreatedAt, &is_null));
+        MemoryContextReset(reader->row_context);
+        if (handled == (count + 1) / 2)
+            hold_at("in-page");
+    }
+    MemoryContextSwitchTo(caller);
+    return handled;
+}
+
+void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
+                   HTAB* known) {
+    MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
+    Row row = row_at(rows, number);
+    const TypeEntry* wanted = wanted_by(worker, row);
+    if (wanted->count > 0)
+        read_data(&row);
+    for (int i = 0; i < wanted->count; i++) {
+        const Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
+        if (hook.carried == nullptr || !hook.carried->in_scan ||
+            is_older(row, incarnation, *hook.carried) ||
+            (known && find_delivery_key(known, row.id, hook.id)))
+            continue;
+        Match match = matches(hook, &row);
+        if (match != Match::No)
+            enter_row(worker, &row, hook, match);
+    }
+    forget_document(&row);
+    MemoryContextReset(worker->reader.row_context);
+    MemoryContextSwitchTo(caller);
+}
+
+bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook,
+                    bool is_known) {
+    MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
+    Row row = row_at(rows, number);
+    Match match = Match::No;
+    if (may_be_replayed(worker, row, hook)) {
+        read_data(&row);
+        match = matches(*hook, &row);
+    }
+    if (match != Match::No && !is_known)
+        enter_row(worker, &row, *hook, match);
+    forget_document(&row);
+    MemoryContextReset(worker->reader.row_context);
+    MemoryContextSwitchTo(caller);
+    return match != Match::No;
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,57 @@
+// What becomes of a page's rows: each event goes to the hooks that want it.
+#pragma once
+
+#include "src/pg.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+struct Hook;
+struct Inflight;
+struct Worker;
+
+#define PAGE_COLUMNS \
+    "id, xid, event_type, data, source, config_filter, created_at, hook_id, object_id, slot"
+
+// Containment of a filter in an event, in steps of the engine's evaluation.
+constexpr int64 filter_steps_max = 1000000;
+
+enum PageColumn {
+    PageId = 1,
+    PageXid,
+    PageEventType,
+    PageData,
+    PageSource,
+    PageConfigFilter,
+    PageCreatedAt,
+    PageHookId,
+    PageObjectId,
+    PageSlot,
+};
+
+// A ping is sent once, whatever comes of it.
+constexpr const char* ping_event_type = "whisperer-ping";
+
+// Notes what kind of event it is that goes out.
+void note_event_type(Inflight* delivery, const char* event_type);
+
+// The payload of an event as it is sent.  Returns why it cannot be sent; null: it can.  The span
+// points into memory of the current context.
+const char* read_payload(Datum data, WhispererSpan* utf8);
+
+// Hands out the rows in order until the engine has no credit left; moves the reader's place to the
+// last row handled.  Returns how many were.  Called with the transaction open that read the rows:
+// payloads are fetched one at a time.
+uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count);
+
+// Enters an event of another incarnation as pending for every hook that is being taken over and
+// should have got it.  known: deliveries that the ledger has already; null: it has none.
+void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
+                   HTAB* known);
+
+// Whether an event that is no ping matches a hook, however old it is; enters it as pending unless
+// the ledger has it.  For whom it was recorded does not count, but it must not be for another.
+bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook,
+                    bool is_known);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,66 @@
+// Registering event types that a trigger recorded without anybody having registered them.
+//
+// The trigger must not do it: the second writer would wait for the first one's commit.  The worker
+// can, but must not wait either, for somebody may hold the same name in an open transaction.  Where
+// tables of several owners record the type it is nobody's, until one of them is a member of the
+// others or a superuser registers it: its owner would see the events of all.  So it is where the
+// name was another role's before.
+#include "src/base/boundary.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int64 retry_us = 5 * USECS_PER_SEC;
+
+void insert_type(void* argument) {
+    UnregisteredType* type = (UnregisteredType*)argument;
+    (void)set_config_option("lock_timeout", "100ms", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+                            true, 0, false);
+    Oid types[] = {TEXTOID, TEXTOID};
+    Datum values[] = {CStringGetTextDatum(type->name), CStringGetTextDatum(type->source)};
+    int result = SPI_execute_with_args(
+        "INSERT INTO whisperer.event_type (name, owner, owner_name) SELECT $1, r.oid, r.rolname "
+        "FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = to_regclass($2) "
+        "AND NOT EXISTS (SELECT FROM whisperer.capture_triggers($1) t JOIN pg_class o "
+        "ON o.oid = t.relation WHERE NOT pg_has_role(c.relowner, o.relowner, 'MEMBER')) "
+        "AND NOT EXISTS (SELECT FROM whisperer.event_type_claim k WHERE k.event_type = $1 "
+        "AND NOT pg_has_role(c.relowner, whisperer.claim_owner(k), 'MEMBER')) "
+        "ON CONFLICT (name) DO NOTHING",
+        lengthof(types), types, values, nullptr, false, 0);
+    if (result != SPI_OK_INSERT)
+        elog(ERROR, "could not register event type \"%s\"", type->name);
+    type->is_refused = SPI_processed == 0;
+}
+
+}  // namespace
+
+void note_unregistered(Worker* worker, const char* event_type, const char* source) {
+    if (source == nullptr || worker->unregistered_count == (int)lengthof(worker->unregistered))
+        return;
+    for (int i = 0; i < worker->unregistered_count; i++)
+        if (strcmp(worker->unregistered[i].name, event_type) == 0)
+            return;
+    UnregisteredType* type = &worker->unregistered[worker->unregistered_count++];
+    strlcpy(type->name, event_type, sizeof type->name);
+    type->source = MemoryContextStrdup(worker->context, source);
+}
+
+// What failed is forgotten, not kept: the type's next event brings it here again.
+void register_types(Worker* worker) {
+    bool failed = false;
+    for (int i = 0; i < worker->unregistered_count; i++) {
+        UnregisteredType* type = &worker->unregistered[i];
+        if (!try_in_subtransaction(insert_type, type, "could not register an event type") ||
+            type->is_refused)
+            failed = true;
+        pfree(type->source);
+    }
+    worker->unregistered_count = 0;
+    if (failed)
+        worker->register_at = GetCurrentTimestamp() + retry_us;
+}
+
+}  // namespace whisperer::pg

@@ -1,0 +1,92 @@
+// whisperer.deliver_event: records one event by hand.  Three SQL signatures, so that a json, a
+// jsonb and an untyped literal all work; each turns its data into json text and goes the common
+// way.
+#include "src/base/event_id.h"
+#include "src/record/record.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// As stored.
+constexpr int config_filter_bytes_max = 8192;
+
+void require_arguments(bool type_is_null, bool data_is_null) {
+    if (type_is_null)
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                errmsg("event_type of whisperer.deliver_event must not be null"));
+    if (data_is_null)
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                errmsg("data of whisperer.deliver_event must not be null"),
+                errhint("For an event without data pass '{}'."));
+}
+
+void require_privilege(const char* event_type) {
+    bool registered;
+    bool allowed = may_publish(GetUserId(), event_type, &registered);
+    if (!registered)
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+                errmsg("event type \"%s\" is not registered", event_type),
+                errhint("Call whisperer.register_event('%s') first.", event_type));
+    if (!allowed)
+        ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                errmsg("permission denied to publish event type \"%s\"", event_type),
+                errhint("The event type's owner can call whisperer.allow('%s', '%s', 'publish').",
+                        event_type, quote_identifier(GetUserNameFromId(GetUserId(), false))));
+}
+
+enum class DataType { Json, Jsonb, Text };
+
+Datum json_from(Datum data, DataType type) {
+    switch (type) {
+        case DataType::Json:
+            return data;
+        case DataType::Jsonb:
+            return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(jsonb_out, data)));
+        case DataType::Text:
+            return DirectFunctionCall1(json_in, CStringGetDatum(TextDatumGetCString(data)));
+    }
+    pg_unreachable();
+}
+
+Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
+    require_arguments(PG_ARGISNULL(0), PG_ARGISNULL(1));
+    char* event_type = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    Jsonb* config_filter = PG_ARGISNULL(2) ? nullptr : PG_GETARG_JSONB_P(2);
+    require_privilege(event_type);
+    if (config_filter && VARSIZE(config_filter) > config_filter_bytes_max)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("config_filter is larger than %d bytes", config_filter_bytes_max),
+                errhint("It is compared with the config of each hook, which is no larger."));
+
+    NewEvent event = {};
+    event.data = json_from(PG_GETARG_DATUM(1), type);
+    event.id = make_event_id();
+    record_events(event_type, nullptr, config_filter, &event, 1);
+
+    pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));
+    *id = event.id;
+    return UUIDPGetDatum(id);
+}
+
+}  // namespace
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_deliver_event_json);
+PG_FUNCTION_INFO_V1(whisperer_deliver_event_jsonb);
+PG_FUNCTION_INFO_V1(whisperer_deliver_event_text);
+
+PGDLLEXPORT Datum whisperer_deliver_event_json(PG_FUNCTION_ARGS) {
+    return whisperer::pg::deliver_event(fcinfo, whisperer::pg::DataType::Json);
+}
+
+PGDLLEXPORT Datum whisperer_deliver_event_jsonb(PG_FUNCTION_ARGS) {
+    return whisperer::pg::deliver_event(fcinfo, whisperer::pg::DataType::Jsonb);
+}
+
+PGDLLEXPORT Datum whisperer_deliver_event_text(PG_FUNCTION_ARGS) {
+    return whisperer::pg::deliver_event(fcinfo, whisperer::pg::DataType::Text);
+}
+}

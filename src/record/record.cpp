@@ -1,0 +1,218 @@
+// Recording events.  What is cached here (owner, incarnation, the last privilege looked up) is
+// forgotten when PostgreSQL says that one of our tables, or any role membership, changed.
+#include "src/record/record.h"
+
+#include "src/base/direct_insert.h"
+#include "src/base/event_id.h"
+#include "src/base/owner_context.h"
+#include "src/base/ring.h"
+#include "src/base/transaction.h"
+#include "src/record/wakeup.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int event_type_bytes_max = 128;
+// Rows of a statement are inserted in runs of this many, which bounds the memory they take.
+constexpr int run_length = 1000;
+
+// Bumped when anything cached here may have changed; a cache is good while its number is this one.
+// A change that arrives in the middle of a look-up therefore wins over what the look-up found.
+uint64 changes = 1;
+
+struct Identity {
+    uint64 as_of;
+    Oid outbox;
+    Oid partitions[slot_count];
+    Oid event_type;
+    Oid event_type_privilege;
+    Oid owner;
+    int64 incarnation;
+};
+Identity identity;
+
+struct Privilege {
+    uint64 as_of;
+    Oid role;
+    bool allowed;
+    bool registered;
+    char event_type[event_type_bytes_max + 1];
+};
+Privilege last_privilege;
+
+void on_relation_change(Datum, Oid relation) {
+    if (relation == InvalidOid || relation == identity.outbox || relation == identity.event_type ||
+        relation == identity.event_type_privilege)
+        changes++;
+}
+
+void on_membership_change(Datum, int, uint32) {
+    changes++;
+}
+
+void watch_for_changes() {
+    static bool watching = false;
+    if (watching)
+        return;
+    CacheRegisterRelcacheCallback(on_relation_change, 0);
+    CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_membership_change, 0);
+    CacheRegisterSyscacheCallback(AUTHOID, on_membership_change, 0);
+    watching = true;
+}
+
+int64 mix_with_database(int64 number) {
+    return number ^ (int64)((uint64)MyDatabaseId * UINT64CONST(0x9E3779B97F4A7C15));
+}
+
+const Identity& current_identity() {
+    watch_for_changes();
+    if (identity.as_of == changes)
+        return identity;
+    Identity found = {};
+    found.as_of = changes;
+    Oid schema = get_namespace_oid("whisperer", true);
+    found.outbox = OidIsValid(schema) ? get_relname_relid("outbox", schema) : InvalidOid;
+    if (!OidIsValid(found.outbox))
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+                errmsg("extension \"whisperer\" is not installed in this database"),
+                errhint("Run CREATE EXTENSION whisperer."));
+    for (int slot = 0; slot < slot_count; slot++)
+        found.partitions[slot] = get_relname_relid(psprintf("outbox_%d", slot), schema);
+    found.event_type = get_relname_relid("event_type", schema);
+    found.event_type_privilege = get_relname_relid("event_type_privilege", schema);
+    Relation relation = table_open(found.outbox, AccessShareLock);
+    found.owner = relation->rd_rel->relowner;
+    table_close(relation, AccessShareLock);
+
+    UserContext saved = enter_owner(found.owner);
+    SPI_connect();
+    if (SPI_execute("SELECT number FROM whisperer.incarnation", true, 1) != SPI_OK_SELECT ||
+        SPI_processed != 1)
+        ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
+                errmsg("table whisperer.incarnation has no row"),
+                errhint("Insert one with a random number."));
+    bool is_null;
+    found.incarnation = mix_with_database(
+        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
+    SPI_finish();
+    leave_owner(saved);
+    identity = found;
+    return identity;
+}
+
+// As the install script creates the table.
+enum OutboxColumn {
+    OutboxId,
+    OutboxEventType,
+    OutboxData,
+    OutboxSource,
+    OutboxObjectId,
+    OutboxConfigFilter,
+    OutboxHookId,
+    OutboxXid,
+    OutboxIncarnation,
+    OutboxCreatedAt,
+    OutboxSlot,
+    OutboxColumnCount
+};
+
+void set_pointer(TupleTableSlot* row, OutboxColumn column, const void* value) {
+    set_column(row, column, PointerGetDatum(value), value == nullptr);
+}
+
+void insert_run(Datum event_type, text* source, Jsonb* config_filter, const NewEvent* events,
+                int count) {
+    int16 slot = current_slot();
+    DirectInsert insert = begin_direct_insert(identity.partitions[slot], OutboxColumnCount, count);
+    for (int i = 0; i < count; i++) {
+        TupleTableSlot* row = add_direct_row(&insert);
+        set_column(row, OutboxId, UUIDPGetDatum(&events[i].id));
+        set_column(row, OutboxEventType, event_type);
+        set_column(row, OutboxData, events[i].data);
+        set_pointer(row, OutboxSource, source);
+        set_pointer(row, OutboxObjectId, events[i].object_id);
+        set_pointer(row, OutboxConfigFilter, config_filter);
+        set_column(row, OutboxXid, FullTransactionIdGetDatum(GetTopFullTransactionId()));
+        set_column(row, OutboxIncarnation, Int64GetDatum(identity.incarnation));
+        set_column(row, OutboxCreatedAt, TimestampTzGetDatum(GetCurrentTimestamp()));
+        set_column(row, OutboxSlot, Int16GetDatum(slot));
+    }
+    end_direct_insert(&insert);
+}
+
+}  // namespace
+
+void record_events(const char* event_type, text* source, Jsonb* config_filter,
+                   const NewEvent* events, int count) {
+    (void)current_identity();
+    Datum type = CStringGetTextDatum(event_type);
+    for (int done = 0; done < count; done += run_length)
+        insert_run(type, source, config_filter, events + done, Min(run_length, count - done));
+    wake_workers_at_commit();
+}
+
+Oid extension_owner() {
+    return current_identity().owner;
+}
+
+int64 my_incarnation() {
+    return current_identity().incarnation;
+}
+
+void check_event_type_name(const char* event_type) {
+    size_t length = strlen(event_type);
+    const char* allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-:/";
+    if (length == 0 || length > event_type_bytes_max || strspn(event_type, allowed) != length)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("invalid event type name \"%s\"", event_type),
+                errhint("Use 1 to %d of A-Z a-z 0-9 . _ - : /", event_type_bytes_max));
+    if (strncmp(event_type, "whisperer-", 10) == 0)
+        ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                errmsg("event type \"%s\" is reserved for operator events", event_type),
+                errhint("Choose a name that does not start with \"whisperer-\"."));
+}
+
+bool may_publish(Oid role, const char* event_type, bool* registered) {
+    Oid owner = current_identity().owner;
+    Privilege& last = last_privilege;
+    if (last.as_of != changes || last.role != role || strcmp(last.event_type, event_type) != 0) {
+        last.as_of = 0;
+        uint64 as_of = changes;
+        Oid types[] = {OIDOID, TEXTOID};
+        Datum values[] = {ObjectIdGetDatum(role), CStringGetTextDatum(event_type)};
+        UserContext saved = enter_owner(owner);
+        // The statement's may be older than the change that was just heard of.
+        PushActiveSnapshot(GetLatestSnapshot());
+        SPI_connect();
+        if (SPI_execute_with_args("SELECT whisperer.may($1, t.name, 'publish') FROM "
+                                  "whisperer.event_type t WHERE t.name OPERATOR(pg_catalog.=) $2",
+                                  2, types, values, nullptr, true, 1) != SPI_OK_SELECT)
+            elog(ERROR, "could not look up event type \"%s\"", event_type);
+        last.registered = SPI_processed == 1;
+        bool is_null = false;
+        last.allowed =
+            !last.registered || (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
+                                                            SPI_tuptable->tupdesc, 1, &is_null)) &&
+                                 !is_null);
+        SPI_finish();
+        PopActiveSnapshot();
+        leave_owner(saved);
+        last.role = role;
+        strlcpy(last.event_type, event_type, sizeof last.event_type);
+        last.as_of = as_of;
+    }
+    *registered = last.registered;
+    return last.allowed;
+}
+
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_my_incarnation);
+
+PGDLLEXPORT Datum whisperer_my_incarnation(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT64(whisperer::pg::my_incarnation());
+}
+}

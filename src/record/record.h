@@ -1,0 +1,37 @@
+// Writing events to the outbox: the one way in, for triggers and functions alike.
+//
+// Invariant: every value is finished before it gets here.  The writer needs no right on the outbox,
+// so nothing of anybody's is evaluated on the way in (a cast, a default, a domain check).
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+// An event to be recorded.  Pointers are the caller's; null where there is nothing.
+struct NewEvent {
+    pg_uuid_t id;
+    Datum data;  // json
+    text* object_id;
+};
+
+// Inserts count events of one type in the current transaction and wakes the workers at its commit.
+// source: the table they come from, config_filter: jsonb or null.  22023, 42704 and privileges are
+// the caller's business.
+void record_events(const char* event_type, text* source, Jsonb* config_filter,
+                   const NewEvent* events, int count);
+
+// The role that owns the extension's tables.
+Oid extension_owner();
+
+// This database's incarnation; see src/install/schema/020-incarnation.sql.
+int64 my_incarnation();
+
+// Refuses (42501, 22023) a name that is no event type's, or that is reserved for operator events.
+void check_event_type_name(const char* event_type);
+
+// May role publish this event type?  Unregistered types have no owner yet: registered is false
+// then, and the answer true.  Remembered until a privilege or a membership changes.
+bool may_publish(Oid role, const char* event_type, bool* registered);
+
+}  // namespace whisperer::pg

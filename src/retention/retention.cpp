@@ -1,0 +1,161 @@
+// When a slot is to be emptied, and what expires before; see retention.h.
+#include "src/retention/retention.h"
+
+#include "src/base/event_id.h"
+#include "src/base/ring.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+constexpr int expired_rows_max = 1000;
+constexpr int64 look_interval_min_us = 200 * 1000;
+constexpr int64 look_interval_max_us = 60 * USECS_PER_SEC;
+// A process that could not empty the slot is followed by another later and later.
+constexpr int backoff_doublings_max = 6;
+
+enum ExpiredColumn {
+    ExpiredEventId = 1,
+    ExpiredHookId,
+    ExpiredXid,
+    ExpiredRetryCount,
+    ExpiredOperatorEvent,
+};
+
+int64 look_interval_us() {
+    return Min(Max(slot_period_us() / 16, look_interval_min_us), look_interval_max_us);
+}
+
+void expire_row(Worker* worker, int row, int16 slot) {
+    bool is_null;
+    Inflight delivery = {};
+    delivery.has_row = true;
+    delivery.event_id = *DatumGetUUIDP(column(row, ExpiredEventId, &is_null));
+    delivery.hook_id = int64_column(row, ExpiredHookId);
+    delivery.xid = DatumGetUInt64(column(row, ExpiredXid, &is_null));
+    delivery.slot = slot;
+    delivery.retry_count = DatumGetInt32(column(row, ExpiredRetryCount, &is_null));
+    delivery.is_operator_event = bool_column(row, ExpiredOperatorEvent);
+    delivery.page = -1;
+    if (serves(worker->hooks, delivery.hook_id) &&
+        !row_is_in_flight(worker->tracker, delivery.event_id, delivery.hook_id))
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed,
+                   "expired: still pending after whisperer.retention");
+}
+
+// True: there may be more.
+bool expire(Worker* worker, int16 slot) {
+    static SPIPlanPtr plan;
+    pg_uuid_t bound = event_id_bound(retention_horizon(GetCurrentTimestamp()));
+    const Oid types[] = {INT2OID, UUIDOID, INT8OID};
+    Datum values[] = {Int16GetDatum(slot), UUIDPGetDatum(&bound), Int64GetDatum(expired_rows_max)};
+    run_plan(
+        kept_plan(&plan,
+                  "SELECT event_id, hook_id, xid, retry_count, EXISTS (SELECT FROM "
+                  "whisperer.outbox o WHERE o.xid = d.xid AND o.id = d.event_id AND o.slot = $1 "
+                  "AND starts_with(o.event_type, 'whisperer-')) FROM whisperer.delivery d "
+                  "WHERE slot = $1 AND state = 'pending' AND next_attempt_at IS NOT NULL "
+                  "AND event_id < $2 LIMIT $3",
+                  lengthof(types), types),
+        values, nullptr, true, 0, SPI_OK_SELECT);
+    int before = worker->ledger->count;
+    for (uint64 row = 0; row < SPI_processed; row++)
+        expire_row(worker, (int)row, slot);
+    // Those of other workers may be the first of them for a while.
+    return SPI_processed == expired_rows_max && worker->ledger->count > before;
+}
+
+enum class Slot { Empty, Kept, Ripe };
+
+// What can be said cheaply: the last transaction's rows stand for all.
+Slot look_at_slot(int16 slot) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT2OID, TIMESTAMPTZOID};
+    Datum values[] = {Int16GetDatum(slot),
+                      TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
+    run_plan(kept_plan(&plan,
+                       "SELECT created_at < $2 AND NOT EXISTS (SELECT FROM whisperer.delivery "
+                       "WHERE slot = $1 AND state = 'pending' AND next_attempt_at IS NOT NULL) "
+                       "FROM whisperer.outbox "
+                       "WHERE slot = $1 ORDER BY xid DESC, id DESC LIMIT 1",
+                       lengthof(types), types),
+             values, nullptr, true, 1, SPI_OK_SELECT);
+    if (SPI_processed == 0)
+        return Slot::Empty;
+    return bool_column(0, 1) ? Slot::Ripe : Slot::Kept;
+}
+
+bool is_running(const Retention* retention) {
+    pid_t pid;
+    return retention->process && GetBackgroundWorkerPid(retention->process, &pid) != BGWH_STOPPED;
+}
+
+void start_process(Retention* retention) {
+    BackgroundWorker process = {};
+    process.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    process.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    process.bgw_restart_time = BGW_NEVER_RESTART;
+    strlcpy(process.bgw_library_name, "whisperer", sizeof process.bgw_library_name);
+    strlcpy(process.bgw_function_name, "whisperer_retention_main",
+            sizeof process.bgw_function_name);
+    strlcpy(process.bgw_name, "whisperer retention", sizeof process.bgw_name);
+    strlcpy(process.bgw_type, "whisperer retention", sizeof process.bgw_type);
+    RetentionOrder order = {MyDatabaseId, (int16)retention->slot};
+    memcpy(process.bgw_extra, &order, sizeof order);
+    process.bgw_notify_pid = MyProcPid;
+    if (retention->process)
+        pfree(retention->process);
+    retention->process = nullptr;
+    if (!RegisterDynamicBackgroundWorker(&process, &retention->process))
+        ereport(LOG, errmsg("whisperer: no room for the process that removes old events"),
+                errhint("Raise max_worker_processes and restart the server."));
+    retention->attempts++;
+}
+
+}  // namespace
+
+Retention start_retention() {
+    Retention retention = {};
+    retention.slot = -1;
+    return retention;
+}
+
+bool retention_is_due(const Worker* worker, TimestampTz now) {
+    const Retention& retention = worker->retention;
+    return retention.look_at <= now && !(retention.is_done && retention.slot == oldest_slot());
+}
+
+void look_after_retention(Worker* worker) {
+    Retention* retention = &worker->retention;
+    int16 slot = oldest_slot();
+    if (slot != retention->slot) {
+        retention->slot = slot;
+        retention->is_done = false;
+        retention->attempts = 0;
+    }
+    begin_transaction("looking for expired events");
+    bool more = expire(worker, slot);
+    Slot found = look_at_slot(slot);
+    commit_transaction();
+    retention->is_done = found == Slot::Empty;
+    int64 wait_us = look_interval_us();
+    if (found == Slot::Ripe && worker->bookmark.worker == 0 && !is_running(retention)) {
+        // The handle outlives the step.
+        MemoryContext caller = MemoryContextSwitchTo(worker->context);
+        start_process(retention);
+        MemoryContextSwitchTo(caller);
+        wait_us <<= Min(retention->attempts - 1, backoff_doublings_max);
+    }
+    retention->look_at = more ? 0 : GetCurrentTimestamp() + wait_us;
+}
+
+void stop_retention(Worker* worker) {
+    if (!is_running(&worker->retention))
+        return;
+    TerminateBackgroundWorker(worker->retention.process);
+    (void)WaitForBackgroundWorkerShutdown(worker->retention.process);
+}
+
+}  // namespace whisperer::pg

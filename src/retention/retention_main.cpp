@@ -1,0 +1,151 @@
+// The process that empties one slot and ends.
+//
+// It reads the whole slot under a lock that lets others read but nobody insert (nobody does: the
+// slot is not the current one), so what it finds stays true until it truncates in the same
+// transaction.  Its statements take snapshots of their own, after the lock.  It waits for no lock:
+// an INSERT or a read that came after us would wait behind our waiting.
+#include "src/retention/retention.h"
+#include "src/base/ring.h"
+#include "src/base/session.h"
+#include "src/base/transaction.h"
+#include "src/ledger/bookmark.h"
+#include "src/record/record.h"
+#include "src/settings.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// The worker reads all slots in transactions of a millisecond; a person's long one is not waited
+// for.
+constexpr int lock_attempts = 50;
+constexpr int lock_pause_ms = 20;
+
+Oid partition(const char* table, int16 slot) {
+    char name[NAMEDATALEN];
+    snprintf(name, sizeof name, "%s_%d", table, slot);
+    return get_relname_relid(name, get_namespace_oid("whisperer", true));
+}
+
+bool lock_soon(Oid table, LOCKMODE mode) {
+    for (int attempt = 0; attempt < lock_attempts; attempt++) {
+        if (ConditionalLockRelationOid(table, mode))
+            return true;
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, lock_pause_ms,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+    return false;
+}
+
+const char* slot_query(int16 slot) {
+    return psprintf(
+        "WITH marks AS MATERIALIZED (SELECT * FROM whisperer.bookmark WHERE incarnation = $1) "
+        "SELECT count(*), count(*) FILTER (WHERE o.created_at >= $2), "
+        "count(*) FILTER (WHERE o.incarnation = $1 AND " UNDONE_BY_SOME
+        "), count(*) FILTER (WHERE o.incarnation <> $1) FROM whisperer.outbox_%d o",
+        slot);
+}
+
+bool query_says(const char* query) {
+    const Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(my_incarnation())};
+    if (SPI_execute_with_args(query, lengthof(types), const_cast<Oid*>(types), values, nullptr,
+                              false, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not look at the hooks");
+    return bool_column(0, 1);
+}
+
+// Hooks that may still want carried events.
+bool is_carrying() {
+    return query_says(
+        "SELECT EXISTS (SELECT FROM whisperer.hook_definition h LEFT JOIN whisperer.hook_run r "
+        "ON r.hook_id = h.id WHERE h.is_active AND (h.incarnation <> $1 OR "
+        "(h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1)))");
+}
+
+// Why the slot must stay; null: it may go.  *events: how many it has.
+const char* objection(int16 slot, int64* events) {
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID};
+    Datum values[] = {Int64GetDatum(my_incarnation()),
+                      TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
+    if (SPI_execute_with_args(slot_query(slot), lengthof(types), const_cast<Oid*>(types), values,
+                              nullptr, false, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not read slot %d", slot);
+    *events = int64_column(0, 1);
+    int64 young = int64_column(0, 2), unread = int64_column(0, 3), carried = int64_column(0, 4);
+    if (young > 0)
+        return "it has younger events";
+    if (unread > 0)
+        return "it has events that no worker has read yet";
+    if (carried > 0 && is_carrying())
+        return "it has events that carried hooks may still want; see whisperer.resume()";
+    return nullptr;
+}
+
+bool has_pending(int16 slot) {
+    return query_says(
+        psprintf("SELECT EXISTS (SELECT FROM whisperer.delivery_%d WHERE state = "
+                 "'pending' AND next_attempt_at IS NOT NULL) AND $1 IS NOT NULL",
+                 slot));
+}
+
+// Null: it is done.
+const char* empty_slot(int16 slot, int64* events) {
+    Oid outbox = partition("outbox", slot), delivery = partition("delivery", slot);
+    Oid attempt = partition("past_attempt", slot);
+    if (!OidIsValid(outbox) || !OidIsValid(delivery) || !OidIsValid(attempt))
+        return "it is gone";
+    // Whoever records there must not find our lock.
+    if (slot != oldest_slot() || period_left_us() < slot_period_us() / 8)
+        return "it is about to be filled again";
+    if (!lock_soon(outbox, ShareLock))
+        return "somebody writes there";
+    const char* reason = objection(slot, events);
+    if (reason)
+        return reason;
+    if (!lock_soon(outbox, AccessExclusiveLock) || !lock_soon(delivery, AccessExclusiveLock) ||
+        !lock_soon(attempt, AccessExclusiveLock))
+        return "somebody reads it";
+    if (has_pending(slot))
+        return "it has pending deliveries";
+    if (slot == current_slot())
+        return "it is being filled again";
+    if (SPI_execute(
+            psprintf(
+                "TRUNCATE whisperer.outbox_%d, whisperer.delivery_%d, whisperer.past_attempt_%d",
+                slot, slot, slot),
+            false, 0) != SPI_OK_UTILITY)
+        elog(ERROR, "could not truncate slot %d", slot);
+    return nullptr;
+}
+
+}  // namespace
+}  // namespace whisperer::pg
+
+extern "C" {
+
+PGDLLEXPORT void whisperer_retention_main(Datum);
+
+void whisperer_retention_main(Datum) {
+    using namespace whisperer::pg;
+    pqsignal(SIGTERM, die);
+    BackgroundWorkerUnblockSignals();
+    RetentionOrder order;
+    memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof order);
+    pin_session();
+    SetConfigOption("enable_seqscan", "on", PGC_SUSET, PGC_S_OVERRIDE);
+    BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
+    begin_transaction("removing old events");
+    int64 events = 0;
+    const char* reason = empty_slot(order.slot, &events);
+    if (reason)
+        ereport(LOG, errmsg("whisperer: slot %d is not emptied yet: %s", order.slot, reason));
+    commit_transaction();
+    if (reason == nullptr)
+        ereport(LOG, errmsg("whisperer: events removed after whisperer.retention: " INT64_FORMAT,
+                            events));
+    proc_exit(0);
+}
+}

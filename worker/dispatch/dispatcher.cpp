@@ -1,0 +1,292 @@
+// Taking deliveries in and giving them turns.  How they end is in dispatcher_end.cpp.
+#include "worker/dispatch/dispatcher.h"
+
+#include <algorithm>
+
+#include "worker/base/invalid.h"
+
+namespace whisperer::engine {
+namespace {
+
+// Room for requests that wait for slow endpoints, in multiples of max_in_flight.
+constexpr int in_flight_factor = 8;
+
+}  // namespace
+
+Dispatcher::Dispatcher(Clock& clock, Wire& wire, std::shared_ptr<const Settings> settings,
+                       int descriptors_max)
+    : clock_(clock),
+      wire_(wire),
+      settings_(std::move(settings)),
+      descriptors_max_(std::max(descriptors_max, 1)) {
+    wire_.configure(settings_);
+}
+
+Dispatcher::~Dispatcher() = default;
+
+void Dispatcher::configure(std::shared_ptr<const Settings> settings) {
+    wire_.configure(settings);
+    settings_ = std::move(settings);
+    blocked_ = false;
+    for (auto& [id, lane] : lanes_) {
+        if (!settings_->circuit_breaker && lane->close_circuit())
+            note_circuit_change(*lane);
+        if (settings_->divert_to)
+            lane->token().forget();
+        wake(*lane);
+    }
+}
+
+void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
+    const auto found = lanes_.find(hook->id());
+    if (found == lanes_.end()) {
+        const std::int64_t id = hook->id();
+        lanes_.emplace(id, std::make_unique<Lane>(std::move(hook), wire_.open_lane()));
+        return;
+    }
+    Lane& lane = *found->second;
+    lane.dropped = false;
+    if (lane.replace_hook(std::move(hook)))
+        note_circuit_change(lane);
+    wake(lane);
+}
+
+const Hook* Dispatcher::find_hook(std::int64_t id) const {
+    const auto found = lanes_.find(id);
+    return found == lanes_.end() || found->second->dropped ? nullptr : found->second->hook().get();
+}
+
+void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* deliveries,
+                        std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+        if (find_hook(deliveries[i].hook_id) == nullptr)
+            throw Invalid("hook " + std::to_string(deliveries[i].hook_id) + " was not put");
+    if (count == 0)
+        return;
+    const auto shared = std::make_shared<const Event>(
+        event.id, view_of(event.type), view_of(event.data), view_of(event.body), &held_bytes_);
+    const microseconds now = clock_.steady();
+    std::size_t taken = 0;
+    try {
+        for (; taken < count; ++taken) {
+            Lane& lane = *lanes_.at(deliveries[taken].hook_id);
+            wake(lane);  // first: it may throw, and does no harm to an empty lane
+            schedule_expiry(lane);
+            lane.push({deliveries[taken].token, deliveries[taken].retry_count, now, shared});
+        }
+    } catch (...) {
+        while (taken-- > 0)
+            lanes_.at(deliveries[taken].hook_id)->pop_newest(deliveries[taken].retry_count > 0);
+        throw;
+    }
+    queued_ += static_cast<std::int64_t>(count);
+    for (std::size_t i = 0; i < count; ++i)
+        return_surplus(*lanes_.at(deliveries[i].hook_id), now);
+}
+
+WhispererCredit Dispatcher::credit() const {
+    const std::int64_t held = queued_ + static_cast<std::int64_t>(running_.size()) +
+                              static_cast<std::int64_t>(outcomes_.size());
+    return {std::int64_t{credit_factor} * settings_->max_in_flight - held,
+            settings_->queued_bytes_max - held_bytes_};
+}
+
+WhispererCounts Dispatcher::counts() const {
+    WhispererCounts counts{};
+    counts.in_flight = static_cast<std::int64_t>(running_.size() + parked_.size());
+    counts.queued = queued_;
+    counts.queued_bytes = held_bytes_;
+    counts.delivered_total = delivered_total_;
+    counts.failed_attempts_total = failed_attempts_total_;
+    counts.connections_total = wire_.connections_total();
+    return counts;
+}
+
+int Dispatcher::in_flight_max() const {
+    return static_cast<int>(std::min<std::int64_t>(
+        std::int64_t{in_flight_factor} * settings_->max_in_flight, descriptors_max_));
+}
+
+// Whether the engine as a whole has room for one more request of this lane.  Every lane that has
+// nothing in flight keeps a place for its first, as long as that leaves three quarters.
+bool Dispatcher::has_room_for(const Lane& lane, microseconds now) const {
+    const std::int64_t total = static_cast<std::int64_t>(running_.size() + parked_.size());
+    const std::int64_t max = in_flight_max();
+    const std::int64_t idle_lanes = static_cast<std::int64_t>(lanes_.size()) - busy_lanes_;
+    const std::int64_t reserve = lane.in_flight() == 0 ? 0 : std::min(idle_lanes, max / 4);
+    if (total >= max - reserve)
+        return false;
+    if (wire_.lookups() < lookups_max)
+        return true;
+    if (must_fetch(lane, now))
+        return lane.hook()->auth().token_target()->host_is_address;
+    return lane.hook()->target()->host_is_address || lane.is_resolved(now);
+}
+
+void Dispatcher::wake(Lane& lane) {
+    if (lane.ready)
+        return;
+    ready_.push_back(&lane);
+    lane.ready = true;
+    blocked_ = false;
+}
+
+void Dispatcher::schedule_expiry(Lane& lane) {
+    if (lane.expiry_scheduled)
+        return;
+    const microseconds oldest = lane.queued() > 0 ? lane.oldest() : clock_.steady();
+    expiries_.push({oldest + settings_->park_after, lane.hook()->id()});
+    lane.expiry_scheduled = true;
+}
+
+void Dispatcher::wake_due(microseconds now) {
+    while (!wakeups_.empty() && wakeups_.begin()->first <= now) {
+        Lane& lane = *wakeups_.begin()->second;
+        wake(lane);
+        wakeups_.erase(wakeups_.begin());
+        lane.wakeup_at = microseconds::max();
+    }
+}
+
+// A lane whose rate is used up leaves the turns and costs nothing until it may go on.
+void Dispatcher::await_rate(Lane& lane, microseconds now) {
+    if (!lane.waits_for_rate(settings_->max_in_flight_per_hook, now) ||
+        lane.wakeup_at == lane.bucket().token_at())
+        return;
+    wakeups_.emplace(lane.bucket().token_at(), &lane);
+    wakeups_.erase({lane.wakeup_at, &lane});
+    lane.wakeup_at = lane.bucket().token_at();
+}
+
+// Round and round, one request each, until nobody may or can.
+void Dispatcher::start_ready() {
+    const microseconds now = clock_.steady();
+    const int max_per_hook = settings_->max_in_flight_per_hook;
+    std::size_t refused = 0;
+    while (refused < ready_.size() &&
+           running_.size() < static_cast<std::size_t>(settings_->max_in_flight)) {
+        Lane& lane = *ready_.front();
+        ready_.pop_front();
+        lane.ready = false;
+        if (lane.may_start(max_per_hook, now)) {
+            const bool has_room = has_room_for(lane, now);
+            if (has_room)
+                start(lane);
+            refused = has_room ? 0 : refused + 1;
+        }
+        if (lane.may_start(max_per_hook, now))
+            wake(lane);
+        else
+            await_rate(lane, now);
+    }
+    blocked_ = !ready_.empty();
+}
+
+void Dispatcher::start(Lane& lane) {
+    running_.emplace_back();
+    InFlight& flight = running_.back();
+    flight.self = std::prev(running_.end());
+    flight.lane = &lane;
+    flight.hook = lane.hook();
+    flight.delivery = lane.take(settings_->max_in_flight_per_hook);
+    --queued_;
+    flight.started_at = clock_.steady();
+    flight.started_unix = clock_.unix_time();
+    flight.deadline = flight.started_at + settings_->request_timeout;
+    busy_lanes_ += lane.in_flight() == 0 ? 1 : 0;
+    flight.ticket = lane.started(flight.delivery.retry_count > 0, flight.started_at);
+    authorize_and_send(flight);
+    return_surplus(lane, flight.started_at);  // if this is a probe, all
+}
+
+void Dispatcher::send(InFlight& flight) {
+    const Hook& hook = *flight.hook;
+    WireRequest request;
+    request.cookie = &flight;
+    request.attempt_headers = attempt_headers(flight);
+    request.body = {flight.delivery.event, &flight.delivery.event->body()};
+    if (settings_->divert_to) {
+        request.target = settings_->divert_to;
+        request.hook_headers = hook.diverted_header_lines();
+        flight.token_number = 0;
+    } else {
+        request.target = hook.target();
+        request.hook_headers = hook.header_lines();
+        request.identity = hook.auth().identity();
+        if (!flight.authorization.empty())
+            request.attempt_headers.push_back(flight.authorization);
+    }
+    wire_.start(flight.lane->wire_lane(), std::move(request));
+}
+
+HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
+    const Event& event = *flight.delivery.event;
+    const Signer& signer = flight.hook->signer();
+    const std::string timestamp =
+        std::to_string(std::chrono::floor<seconds>(flight.started_unix).count());
+    HeaderLines lines;
+    lines.reserve(6);
+    lines.push_back("X-Whisperer-Event: " + event.type());
+    if (signer.signs_body())
+        lines.push_back("X-Whisperer-Signature: " + signer.body_signature(event.body()));
+    lines.push_back("webhook-id: " + event.id());
+    lines.push_back("webhook-timestamp: " + timestamp);
+    if (signer.signs())
+        lines.push_back("webhook-signature: " +
+                        signer.webhook_signature(event.id(), timestamp, event.body()));
+    return lines;
+}
+
+void Dispatcher::pump() {
+    wire_.step();
+    collect();
+    const microseconds now = clock_.steady();
+    park_old(now);
+    cut_overdue(running_, now);
+    cut_overdue(parked_, now);
+    wake_due(now);
+    // Before old ones are handed back, so that a pause of our host is not the endpoints' fault.
+    start_and_push();
+    return_old(now);
+    // Once more: requests on kept-alive connections may have made room for others by now.
+    if (!blocked_)
+        start_and_push();
+}
+
+void Dispatcher::start_and_push() {
+    send_authorized();
+    start_ready();
+    wire_.push_started();
+    collect();
+}
+
+std::int64_t Dispatcher::wait_ms() const {
+    if (!outcomes_.empty() || (!ready_.empty() && !blocked_) || may_send_authorized())
+        return 0;
+    microseconds next = wire_.next_step();
+    if (!running_.empty()) {
+        const InFlight& oldest = running_.front();
+        next = std::min(
+            {next, oldest.started_at + settings_->park_after, oldest.deadline + overdue_grace});
+    }
+    if (!parked_.empty())
+        next = std::min<microseconds>(next, parked_.front().deadline + overdue_grace);
+    if (!expiries_.empty())
+        next = std::min(next, expiries_.top().at);
+    if (!wakeups_.empty())
+        next = std::min(next, wakeups_.begin()->first);
+    if (next == microseconds::max())
+        return -1;
+    const microseconds now = clock_.steady();
+    return next <= now ? 0 : std::chrono::ceil<milliseconds>(next - now).count();
+}
+
+bool Dispatcher::take_outcome(Outcome& outcome) {
+    if (outcomes_.empty())
+        return false;
+    outcome = std::move(outcomes_.front());
+    outcomes_.pop_front();
+    return true;
+}
+
+}  // namespace whisperer::engine

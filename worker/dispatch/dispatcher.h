@@ -1,0 +1,151 @@
+// The dispatcher: takes deliveries, lets lanes have their turns on the wire, tells what came of it.
+//
+// Invariants: every delivery taken gets exactly one final outcome; no more than max_in_flight
+// requests run at once (parked ones aside), no more than in_flight_max() in all; the cost of a pump
+// depends on what is happening, not on how many lanes there are.
+// Owned by the door (engine.cpp), which calls everything here from one thread.
+#pragma once
+#include <deque>
+#include <list>
+#include <queue>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "worker/dispatch/lane.h"
+#include "worker/dispatch/outcome.h"
+#include "worker/dispatch/resolver_health.h"
+#include "worker/wire/wire.h"
+
+namespace whisperer::engine {
+
+// Queued, running and not yet collected deliveries, in multiples of max_in_flight.
+inline constexpr int credit_factor = 4;
+inline constexpr int lookups_max = 64;
+// After its deadline an attempt has this long to end by itself before it is cut off ...
+inline constexpr milliseconds overdue_grace{500};
+// ... and a parked delivery is promised to have ended after this long.
+inline constexpr milliseconds parked_grace{1000};
+
+// A delivery whose attempt runs: its request is with the wire, or it waits for a token that is
+// being fetched, or for its turn to be sent with one.
+struct InFlight {
+    Lane* lane = nullptr;
+    std::shared_ptr<const Hook> hook;
+    Queued delivery;
+    microseconds started_at{0};
+    microseconds started_unix{0};
+    microseconds deadline{0};
+    std::uint64_t ticket = 0;  // for its lane's circuit
+    bool parked = false;
+    std::string authorization;       // the line with the token that was fetched; empty: none
+    std::uint64_t token_number = 0;  // which of its lane's tokens that is; 0: none
+    bool was_renewed = false;        // sent, refused with 401, and to be sent again
+    std::list<InFlight>::iterator self;
+};
+
+class Dispatcher {
+  public:
+    // descriptors_max: how many requests this process can afford in all.  Clock and wire are
+    // borrowed and outlive the dispatcher.
+    Dispatcher(Clock& clock, Wire& wire, std::shared_ptr<const Settings> settings,
+               int descriptors_max);
+    ~Dispatcher();
+    Dispatcher(const Dispatcher&) = delete;
+    Dispatcher& operator=(const Dispatcher&) = delete;
+
+    void configure(std::shared_ptr<const Settings> settings);
+    const Settings& settings() const { return *settings_; }
+
+    void put_hook(std::shared_ptr<const Hook> hook);
+    const Hook* find_hook(std::int64_t id) const;  // null: unknown or dropped
+    void drop_hook(std::int64_t id);
+
+    // All or nothing.  Throws Invalid for an unknown hook.
+    void submit(const WhispererEvent& event, const WhispererDelivery* deliveries,
+                std::size_t count);
+    WhispererCredit credit() const;
+    WhispererCounts counts() const;
+
+    void pump();
+    // 0: now; -1: no deadline.
+    std::int64_t wait_ms() const;
+    std::size_t outcomes_waiting() const { return outcomes_.size(); }
+    bool take_outcome(Outcome& outcome);
+    // How long the host should not read retries of this hook.
+    std::int64_t hook_wait_ms(std::int64_t hook_id) const;
+    // The hook whose circuit changed first, and its circuit as it is now.
+    bool take_circuit_change(WhispererCircuit& circuit);
+
+  private:
+    using InFlightList = std::list<InFlight>;  // oldest first
+
+    struct Expiry {
+        microseconds at;
+        std::int64_t hook_id;
+        bool operator>(const Expiry& other) const { return at > other.at; }
+    };
+
+    int in_flight_max() const;
+    bool has_room_for(const Lane& lane, microseconds now) const;
+    void wake(Lane& lane);
+    void schedule_expiry(Lane& lane);
+    void wake_due(microseconds now);
+    void await_rate(Lane& lane, microseconds now);
+    void start_and_push();
+    void start_ready();
+    void start(Lane& lane);
+    void send(InFlight& flight);
+    HeaderLines attempt_headers(const InFlight& flight) const;
+    void collect();
+    void take_result(InFlight& flight, WireResult&& result);
+    void finish(InFlight& flight, WireResult&& result);
+    void note_lookup(const Target& target, WireResult& result);
+    void park_old(microseconds now);
+    void cut_overdue(InFlightList& list, microseconds now);
+    void return_old(microseconds now);
+    void return_surplus(Lane& lane, microseconds now);
+    bool credit_is_short() const;
+    void note_circuit_change(Lane& lane);
+    void forget_circuit_change(Lane& lane);
+    void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);
+    void forget_if_done(Lane& lane);
+
+    // Tokens that must be fetched: dispatcher_token.cpp.
+    bool must_fetch(const Lane& lane, microseconds now) const;
+    void authorize_and_send(InFlight& flight);
+    void fetch_token(InFlight& flight);
+    void end_fetch(InFlight& flight, WireResult&& result);
+    bool renew_token(InFlight& flight, const WireResult& result);
+    bool may_send_authorized() const;
+    void send_authorized();
+    void withdraw(InFlight& flight);
+    void give_up_fetch(Lane& lane);
+
+    Clock& clock_;
+    Wire& wire_;
+    std::shared_ptr<const Settings> settings_;
+    int descriptors_max_;
+    std::int64_t held_bytes_ = 0;  // outlives every Event: before lanes and requests
+
+    std::unordered_map<std::int64_t, std::unique_ptr<Lane>> lanes_;
+    std::deque<Lane*> ready_;  // lanes that may start, in turn
+    bool blocked_ = false;     // the last turn left ready lanes for want of room
+    std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
+    std::set<std::pair<microseconds, Lane*>> wakeups_;  // of lanes that wait for their rate
+    std::deque<Lane*> changed_circuits_;
+    ResolverHealth resolver_;
+
+    InFlightList running_;
+    InFlightList parked_;
+    std::deque<InFlight*> authorized_;  // of both, those that have a token and are to be sent
+    std::vector<WireResult> results_;
+    std::deque<Outcome> outcomes_;
+
+    std::int64_t queued_ = 0;
+    std::int64_t busy_lanes_ = 0;  // with something in flight
+    std::int64_t delivered_total_ = 0;
+    std::int64_t failed_attempts_total_ = 0;
+};
+
+}  // namespace whisperer::engine

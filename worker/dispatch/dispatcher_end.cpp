@@ -1,0 +1,251 @@
+// How deliveries leave the dispatcher: ended, parked, or handed back.
+#include "worker/dispatch/dispatcher.h"
+#include "worker/dispatch/verdict.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace whisperer::engine {
+namespace {
+
+std::int64_t ms_until(microseconds moment, microseconds now) {
+    return moment <= now ? 0 : std::chrono::ceil<milliseconds>(moment - now).count();
+}
+
+// What the host gave it will need again with the next attempt.
+void keep_own_body(Outcome& outcome, const Queued& delivery) {
+    if (delivery.event->has_own_body())
+        outcome.event = delivery.event;
+}
+
+}  // namespace
+
+void Dispatcher::collect() {
+    // Until there is none: a second request of an attempt may end as it is started.
+    do {
+        results_.clear();
+        wire_.take_results(results_);
+        for (WireResult& result : results_)
+            take_result(*static_cast<InFlight*>(result.cookie), std::move(result));
+    } while (!results_.empty());
+}
+
+void Dispatcher::note_lookup(const Target& target, WireResult& result) {
+    if (!result.looked_up)
+        return;
+    if (result.resolved)
+        resolver_.found(target.host);
+    else if (resolver_.failed(target.host))
+        result.end = WireEnd::OurFault;
+}
+
+void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
+    const bool is_fetch = flight.lane->fetcher == &flight;
+    note_lookup(is_fetch               ? *flight.hook->auth().token_target()
+                : settings_->divert_to ? *settings_->divert_to
+                                       : *flight.hook->target(),
+                result);
+    if (is_fetch)
+        end_fetch(flight, std::move(result));
+    else if (!renew_token(flight, result))
+        finish(flight, std::move(result));
+}
+
+void Dispatcher::finish(InFlight& flight, WireResult&& result) {
+    Lane& lane = *flight.lane;
+    const microseconds now = clock_.steady();
+    const bool was_retry = flight.delivery.retry_count > 0;
+    const bool delivered = result.end == WireEnd::Answered && result.http_status / 100 == 2;
+    lane.ended(result, delivered, was_retry, flight.parked, now, settings_->park_after);
+    busy_lanes_ -= lane.in_flight() == 0 ? 1 : 0;
+    if (settings_->circuit_breaker && !lane.dropped &&
+        lane.judge_circuit(flight.ticket, result, delivered, now))
+        note_circuit_change(lane);
+
+    if (result.end == WireEnd::OurFault) {
+        give_back(lane, flight.delivery, now, result.error.c_str());
+    } else {
+        Outcome outcome = judge(std::move(result), flight.hook->retry_plan(),
+                                flight.delivery.retry_count, clock_);
+        outcome.token = flight.delivery.token;
+        outcome.hook_id = flight.hook->id();
+        outcome.started_at = flight.started_unix;
+        keep_own_body(outcome, flight.delivery);
+        delivered_total_ += delivered ? 1 : 0;
+        failed_attempts_total_ += delivered ? 0 : 1;
+        outcomes_.push_back(std::move(outcome));
+    }
+    (flight.parked ? parked_ : running_).erase(flight.self);
+    blocked_ = false;
+    return_surplus(lane, now);
+    if (lane.queued() > 0)
+        wake(lane);
+    forget_if_done(lane);
+}
+
+void Dispatcher::park_old(microseconds now) {
+    while (!running_.empty() && running_.front().started_at + settings_->park_after <= now) {
+        InFlight& flight = running_.front();
+        Outcome outcome;
+        outcome.token = flight.delivery.token;
+        outcome.hook_id = flight.hook->id();
+        outcome.kind = WhispererParked;
+        outcome.attempted = true;
+        outcome.started_at = flight.started_unix;
+        outcome.next_after = std::chrono::ceil<milliseconds>(
+            std::max(flight.deadline - now, microseconds(0)) + parked_grace);
+        keep_own_body(outcome, flight.delivery);
+        outcomes_.push_back(std::move(outcome));
+        flight.parked = true;
+        flight.lane->parked();
+        parked_.splice(parked_.end(), running_, running_.begin());
+        blocked_ = false;
+        if (flight.lane->queued() > 0)
+            wake(*flight.lane);
+        return_surplus(*flight.lane, now);
+    }
+}
+
+// The wire ends attempts at their deadline.  One that it does not (libcurl does not watch the clock
+// of a transfer that waits for another's connection) is cut off here, or Parked would have lied.
+void Dispatcher::cut_overdue(InFlightList& list, microseconds now) {
+    while (!list.empty() && list.front().deadline + overdue_grace <= now) {
+        InFlight& flight = list.front();
+        wire_.cancel(flight.lane->wire_lane(), &flight);
+        WireResult result;
+        result.elapsed = now - flight.started_at;
+        result.error = "no response in time";
+        result.connected = true;  // for all that is known
+        withdraw(flight);
+        if (flight.lane->fetcher == &flight)
+            end_fetch(flight, std::move(result));
+        else
+            finish(flight, std::move(result));
+    }
+}
+
+void Dispatcher::return_old(microseconds now) {
+    while (!expiries_.empty() && expiries_.top().at <= now) {
+        const auto found = lanes_.find(expiries_.top().hook_id);
+        expiries_.pop();
+        if (found == lanes_.end())
+            continue;
+        Lane& lane = *found->second;
+        lane.expiry_scheduled = false;
+        Queued delivery;
+        const bool limited = lane.waits_for_rate(settings_->max_in_flight_per_hook, now);
+        while (lane.take_older_than(now - settings_->park_after, delivery)) {
+            --queued_;
+            give_back(lane, delivery, now,
+                      limited                   ? "rate limit"
+                      : lane.fetcher != nullptr ? "token is being fetched"
+                                                : "endpoint is busy");
+        }
+        if (lane.queued() > 0)
+            schedule_expiry(lane);
+    }
+}
+
+bool Dispatcher::credit_is_short() const {
+    const WhispererCredit left = credit();
+    return 2 * left.deliveries < std::int64_t{credit_factor} * settings_->max_in_flight ||
+           2 * left.bytes < settings_->queued_bytes_max;
+}
+
+// A lane that is known to be slow, failing or limited does not hold other lanes' credit for
+// park_after, nor does one of which nothing is known when others need it; one whose circuit is
+// open, or whose token could not be fetched just now, holds none at all.
+void Dispatcher::return_surplus(Lane& lane, microseconds now) {
+    const bool all = lane.is_blocked(now);
+    const bool limited = lane.bucket().limits() && !lane.struggling();
+    const char* why = lane.circuit().blocks(now) ? "circuit is open"
+                      : all                      ? "token could not be fetched"
+                      : limited                  ? "rate limit"
+                                                 : "endpoint is busy";
+    const bool is_short = lane.unproven(now) && credit_is_short();
+    Queued delivery;
+    while (all ? lane.take_older_than(microseconds::max(), delivery)
+               : lane.take_surplus(is_short, settings_->park_after, delivery)) {
+        --queued_;
+        give_back(lane, delivery, now, why);
+    }
+}
+
+void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why) {
+    Outcome outcome;
+    outcome.token = delivery.token;
+    outcome.hook_id = lane.hook()->id();
+    outcome.kind = WhispererReturned;
+    outcome.next_after = lane.reserve_return(now);
+    outcome.error = why;
+    keep_own_body(outcome, delivery);
+    outcomes_.push_back(std::move(outcome));
+}
+
+void Dispatcher::drop_hook(std::int64_t id) {
+    const auto found = lanes_.find(id);
+    if (found == lanes_.end())
+        return;
+    Lane& lane = *found->second;
+    lane.dropped = true;
+    lane.close_circuit();
+    forget_circuit_change(lane);
+    const microseconds now = clock_.steady();
+    Queued delivery;
+    while (lane.take_older_than(microseconds::max(), delivery)) {
+        --queued_;
+        give_back(lane, delivery, now, "hook was dropped");
+    }
+    if (lane.fetcher != nullptr)
+        give_up_fetch(lane);
+    else
+        forget_if_done(lane);
+}
+
+void Dispatcher::forget_if_done(Lane& lane) {
+    if (!lane.dropped || lane.in_flight() > 0)
+        return;
+    std::erase(ready_, &lane);
+    wakeups_.erase({lane.wakeup_at, &lane});
+    lanes_.erase(lane.hook()->id());
+}
+
+void Dispatcher::note_circuit_change(Lane& lane) {
+    if (lane.circuit_changed)
+        return;
+    changed_circuits_.push_back(&lane);
+    lane.circuit_changed = true;
+}
+
+void Dispatcher::forget_circuit_change(Lane& lane) {
+    if (lane.circuit_changed)
+        std::erase(changed_circuits_, &lane);
+    lane.circuit_changed = false;
+}
+
+bool Dispatcher::take_circuit_change(WhispererCircuit& circuit) {
+    if (changed_circuits_.empty())
+        return false;
+    Lane& lane = *changed_circuits_.front();
+    const std::string reason = lane.circuit().reason();
+    changed_circuits_.pop_front();
+    lane.circuit_changed = false;
+    circuit = WhispererCircuit{};
+    circuit.hook_id = lane.hook()->id();
+    const bool closed = lane.circuit().state() == Circuit::State::Closed;
+    circuit.state = closed ? WhispererCircuitClosed : WhispererCircuitOpen;
+    if (lane.circuit().state() == Circuit::State::Open)
+        circuit.retry_after_ms = ms_until(lane.circuit().probe_at(), clock_.steady());
+    std::snprintf(circuit.reason, sizeof circuit.reason, "%s", reason.c_str());
+    return true;
+}
+
+std::int64_t Dispatcher::hook_wait_ms(std::int64_t hook_id) const {
+    const auto found = lanes_.find(hook_id);
+    if (found == lanes_.end() || found->second->dropped)
+        return 0;
+    const microseconds now = clock_.steady();
+    return ms_until(found->second->wants_retries_at(now), now);
+}
+
+}  // namespace whisperer::engine

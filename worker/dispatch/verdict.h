@@ -1,0 +1,18 @@
+// From what came back to what it means: delivered, to be tried again, or failed for good.
+//
+// Pure apart from the clock's randomness; called by the dispatcher once per attempt that ended.
+#pragma once
+#include "worker/dispatch/outcome.h"
+#include "worker/rules/retry.h"
+#include "worker/wire/wire.h"
+
+namespace whisperer::engine {
+
+// What an answer other than 2xx is called.
+std::string status_error(const WireResult& result);
+
+// Fills kind, status, next_after, hook_gone, response and error; the caller knows the rest.
+// retry_count: attempts made before this one.  Not for WireEnd::OurFault.
+Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock);
+
+}  // namespace whisperer::engine

@@ -1,0 +1,100 @@
+// The pure functions of the door: what people write is checked by the rules that the engine obeys.
+// They run in any backend, so nothing here initialises libcurl or keeps anything.
+#include <stdexcept>
+
+#include "worker/base/sealed.h"
+#include "worker/door/boundary.h"
+#include "worker/engine.h"
+#include "worker/rules/address_guard.h"
+#include "worker/rules/auth.h"
+#include "worker/rules/envelope.h"
+#include "worker/rules/headers.h"
+#include "worker/rules/retry.h"
+#include "worker/rules/settings.h"
+#include "worker/rules/signature.h"
+#include "worker/rules/url.h"
+
+using namespace whisperer::engine;
+
+WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
+                                  WhispererError* error) noexcept {
+    return guarded(error, [&] { parse_url(view_of(url), require_https != 0); });
+}
+
+WhispererCode whisperer_check_secret(WhispererSpan secret, WhispererError* error) noexcept {
+    return guarded(error, [&] { check_secret(view_of(secret)); });
+}
+
+WhispererCode whisperer_make_signing_key(const uint8_t* seed, char* key,
+                                         WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const std::string made =
+            make_signing_key({reinterpret_cast<const char*>(seed), ed25519_seed_bytes});
+        if (made.size() != WHISPERER_SIGNING_KEY_BYTES)
+            throw std::logic_error("a signing key has another length");
+        made.copy(key, made.size());
+    });
+}
+
+WhispererCode whisperer_check_headers(WhispererSpan headers_json, WhispererError* error) noexcept {
+    return guarded(error, [&] { parse_additional_headers(view_of(headers_json)); });
+}
+
+WhispererCode whisperer_check_auth(WhispererSpan auth_json, WhispererSpan headers_json,
+                                   int require_https, WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        Auth::parse(view_of(auth_json), "", require_https != 0)
+            .check_beside(parse_additional_headers(view_of(headers_json)));
+    });
+}
+
+WhispererCode whisperer_check_retry_config(WhispererSpan config_json,
+                                           WhispererError* error) noexcept {
+    return guarded(error, [&] { RetryPlan::parse(view_of(config_json)); });
+}
+
+WhispererCode whisperer_check_networks(WhispererSpan networks, WhispererError* error) noexcept {
+    return guarded(error, [&] { parse_networks(view_of(networks)); });
+}
+
+size_t whisperer_envelope(const WhispererEvent* event, char* body, size_t capacity) noexcept {
+    return write_envelope(event->id, view_of(event->type), view_of(event->data), body, capacity);
+}
+
+WhispererCode whisperer_check_keys(WhispererSpan keys, WhispererError* error) noexcept {
+    return guarded(error, [&] { KeyRing ring(view_of(keys)); });
+}
+
+int whisperer_is_sealed(WhispererSpan stored) noexcept {
+    return is_sealed(view_of(stored)) ? 1 : 0;
+}
+
+int whisperer_is_sealed_now(WhispererSpan keys, WhispererSpan stored) noexcept {
+    int result = 0;
+    guarded(nullptr, [&] { result = KeyRing(view_of(keys)).is_current(view_of(stored)) ? 1 : 0; });
+    return result;
+}
+
+size_t whisperer_sealed_bytes_max(size_t plain_bytes) noexcept {
+    return sealed_bytes(plain_bytes);
+}
+
+WhispererCode whisperer_seal(WhispererSpan keys, const WhispererSecretPlace* place,
+                             WhispererSpan plain, char* sealed, size_t* sealed_bytes,
+                             WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const std::string text =
+            KeyRing(view_of(keys)).seal({place->hook_id, view_of(place->column)}, view_of(plain));
+        *sealed_bytes = text.copy(sealed, text.size());
+    });
+}
+
+WhispererCode whisperer_open_sealed(WhispererSpan keys, const WhispererSecretPlace* place,
+                                    WhispererSpan stored, char* plain, size_t* plain_bytes,
+                                    WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const std::string text =
+            KeyRing(view_of(keys)).open({place->hook_id, view_of(place->column)}, view_of(stored));
+        *plain_bytes = text.copy(plain, text.size());
+    });
+}

@@ -1,0 +1,170 @@
+// The door, as engine.h promises it: creates the parts, hands calls on, lets nothing thrown out.
+#include "worker/engine.h"
+
+#include <curl/curl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "worker/base/clock.h"
+#include "worker/dispatch/dispatcher.h"
+#include "worker/door/boundary.h"
+#include "worker/wire/curl_transport.h"
+
+using namespace whisperer::engine;
+
+namespace {
+
+// What requests may use of this process's descriptors: half, for the host keeps files open too.
+int affordable_descriptors() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 256;
+    return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 2, 16, 65536));
+}
+
+// libcurl and OpenSSL stay initialised until the process ends: other engines may follow.
+struct LibcurlReady {
+    LibcurlReady() {
+        static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+        if (code != CURLE_OK)
+            throw std::runtime_error("libcurl could not be initialised");
+    }
+};
+
+WhispererOutcome door_outcome(const Outcome& outcome) {
+    WhispererOutcome door{};
+    door.token = outcome.token;
+    door.hook_id = outcome.hook_id;
+    door.kind = outcome.kind;
+    door.http_status = outcome.http_status;
+    door.attempted = outcome.attempted ? 1 : 0;
+    door.hook_gone = outcome.hook_gone ? 1 : 0;
+    door.started_at_us = outcome.started_at.count();
+    door.response_time_us = outcome.response_time.count();
+    door.next_after_ms = outcome.next_after.count();
+    door.asked_after_ms = outcome.asked_after.count();
+    door.response = {outcome.response.data(), outcome.response.size()};
+    door.error = {outcome.error.data(), outcome.error.size()};
+    if (outcome.event)
+        door.body = {outcome.event->body().data(), outcome.event->body().size()};
+    return door;
+}
+
+}  // namespace
+
+// The parts in order of dependence: each lives at least as long as those below it.
+struct WhispererEngine {
+    explicit WhispererEngine(const WhispererSettings& settings)
+        : dispatcher(clock, transport, std::make_shared<const Settings>(settings), descriptors) {}
+
+    LibcurlReady libcurl;
+    SystemClock clock;
+    int descriptors = affordable_descriptors();
+    CurlTransport transport{clock, descriptors};
+    Dispatcher dispatcher;
+    std::vector<Outcome> handed_out;  // what the host's spans point into
+};
+
+WhispererEngine* whisperer_engine_create(const WhispererSettings* settings,
+                                         WhispererError* error) noexcept {
+    WhispererEngine* engine = nullptr;
+    guarded(error, [&] { engine = new WhispererEngine(*settings); });
+    return engine;
+}
+
+void whisperer_engine_destroy(WhispererEngine* engine) noexcept {
+    guarded(nullptr, [&] { delete engine; });
+}
+
+WhispererCode whisperer_engine_configure(WhispererEngine* engine, const WhispererSettings* settings,
+                                         WhispererError* error) noexcept {
+    return guarded(
+        error, [&] { engine->dispatcher.configure(std::make_shared<const Settings>(*settings)); });
+}
+
+WhispererCode whisperer_engine_put_hook(WhispererEngine* engine, const WhispererHook* hook,
+                                        WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const Settings& settings = engine->dispatcher.settings();
+        const Hook* known = engine->dispatcher.find_hook(hook->id);
+        if (known != nullptr && known->is_made_from(*hook, settings.user_agent))
+            return;
+        engine->dispatcher.put_hook(
+            std::make_shared<const Hook>(*hook, settings.user_agent, settings.require_https));
+    });
+}
+
+void whisperer_engine_drop_hook(WhispererEngine* engine, int64_t hook_id) noexcept {
+    guarded(nullptr, [&] { engine->dispatcher.drop_hook(hook_id); });
+}
+
+WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEvent* event,
+                                      const WhispererDelivery* deliveries, size_t count,
+                                      WhispererError* error) noexcept {
+    return guarded(error, [&] { engine->dispatcher.submit(*event, deliveries, count); });
+}
+
+void whisperer_engine_credit(const WhispererEngine* engine, WhispererCredit* credit) noexcept {
+    *credit = engine->dispatcher.credit();
+}
+
+void whisperer_engine_counts(const WhispererEngine* engine, WhispererCounts* counts) noexcept {
+    *counts = engine->dispatcher.counts();
+}
+
+int whisperer_engine_fd(const WhispererEngine* engine) noexcept {
+    return engine->transport.fd();
+}
+
+int64_t whisperer_engine_wait_ms(const WhispererEngine* engine) noexcept {
+    return engine->dispatcher.wait_ms();
+}
+
+WhispererCode whisperer_engine_pump(WhispererEngine* engine, WhispererError* error) noexcept {
+    return guarded(error, [&] { engine->dispatcher.pump(); });
+}
+
+size_t whisperer_engine_outcomes(WhispererEngine* engine, WhispererOutcome* outcomes,
+                                 size_t capacity) noexcept {
+    std::vector<Outcome>& handed_out = engine->handed_out;
+    handed_out.clear();
+    guarded(nullptr, [&] {
+        // All the room first: a span points into its outcome, so none may move afterwards.
+        handed_out.reserve(std::min(capacity, engine->dispatcher.outcomes_waiting()));
+        Outcome outcome;
+        while (handed_out.size() < capacity && engine->dispatcher.take_outcome(outcome))
+            handed_out.push_back(std::move(outcome));
+    });
+    for (std::size_t i = 0; i < handed_out.size(); ++i)
+        outcomes[i] = door_outcome(handed_out[i]);
+    return handed_out.size();
+}
+
+size_t whisperer_engine_circuit_changes(WhispererEngine* engine, WhispererCircuit* circuits,
+                                        size_t capacity) noexcept {
+    std::size_t taken = 0;
+    guarded(nullptr, [&] {
+        while (taken < capacity && engine->dispatcher.take_circuit_change(circuits[taken]))
+            ++taken;
+    });
+    return taken;
+}
+
+int whisperer_engine_next_attempt(WhispererEngine* engine, int64_t hook_id, int32_t attempts_made,
+                                  int64_t* wait_ms) noexcept {
+    std::optional<milliseconds> wait;
+    guarded(nullptr, [&] {
+        if (const Hook* hook = engine->dispatcher.find_hook(hook_id))
+            wait = hook->retry_plan().wait_after(attempts_made, engine->clock);
+    });
+    *wait_ms = wait ? wait->count() : 0;
+    return wait ? 1 : 0;
+}
+
+int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine, int64_t hook_id) noexcept {
+    return engine->dispatcher.hook_wait_ms(hook_id);
+}

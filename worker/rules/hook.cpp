@@ -1,0 +1,64 @@
+// Builds a hook's definition once, so that a request has little left to compute.
+#include "worker/rules/hook.h"
+
+#include <cmath>
+
+#include "worker/base/invalid.h"
+#include "worker/dispatch/token_bucket.h"
+#include "worker/rules/settings.h"
+
+namespace whisperer::engine {
+namespace {
+
+// All that a definition is made from, in one text; lengths in between keep the parts apart.
+std::string source_of(const WhispererHook& door, std::string_view user_agent) {
+    std::string source;
+    const std::string_view rate_limit(reinterpret_cast<const char*>(&door.rate_limit),
+                                      sizeof door.rate_limit);
+    for (std::string_view part :
+         {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
+          view_of(door.additional_headers), view_of(door.retry_config), view_of(door.auth),
+          rate_limit, user_agent}) {
+        source += std::to_string(part.size());
+        source += ':';
+        source += part;
+    }
+    return source;
+}
+
+HeaderLines lines_with_auth(const WhispererHook& door, const Auth& auth,
+                            std::string_view user_agent) {
+    HeaderLines additional = parse_additional_headers(view_of(door.additional_headers));
+    auth.check_beside(additional);
+    HeaderLines lines =
+        hook_header_lines(std::move(additional), std::to_string(door.id), user_agent);
+    if (!auth.constant_line().empty())
+        lines.push_back(auth.constant_line());
+    return lines;
+}
+
+double checked_rate_limit(double rate_limit) {
+    if (!std::isfinite(rate_limit) || rate_limit < 0 || rate_limit > rate_limit_max)
+        throw Invalid("rate_limit must be from 0 to 1000000 requests per second");
+    return rate_limit;
+}
+
+}  // namespace
+
+Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_https)
+    : id_(door.id),
+      source_(source_of(door, user_agent)),
+      target_(std::make_shared<const Target>(parse_url(view_of(door.target_url), require_https))),
+      auth_(Auth::parse(view_of(door.auth), user_agent, require_https)),
+      header_lines_(std::make_shared<const HeaderLines>(lines_with_auth(door, auth_, user_agent))),
+      diverted_header_lines_(std::make_shared<const HeaderLines>(
+          hook_header_lines({}, std::to_string(door.id), user_agent))),
+      signer_(view_of(door.secret_key), view_of(door.previous_secret_key)),
+      retry_plan_(RetryPlan::parse(view_of(door.retry_config))),
+      rate_limit_(checked_rate_limit(door.rate_limit)) {}
+
+bool Hook::is_made_from(const WhispererHook& door, std::string_view user_agent) const {
+    return door.id == id_ && source_ == source_of(door, user_agent);
+}
+
+}  // namespace whisperer::engine

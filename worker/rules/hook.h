@@ -1,0 +1,49 @@
+// A hook as the engine holds it: where to, what to say, how to sign, when to try again.
+//
+// Immutable and shared: an attempt ends by the definition it began with, even if put_hook replaced
+// it meanwhile.  Made by the door's put_hook, held by its lane and by requests in flight.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "worker/engine.h"
+#include "worker/rules/auth.h"
+#include "worker/rules/headers.h"
+#include "worker/rules/retry.h"
+#include "worker/rules/signature.h"
+#include "worker/rules/url.h"
+
+namespace whisperer::engine {
+
+class Hook {
+  public:
+    // Throws Invalid: hooks may come from plain DML or from older versions.
+    Hook(const WhispererHook& door, std::string_view user_agent, bool require_https);
+
+    std::int64_t id() const { return id_; }
+    const std::shared_ptr<const Target>& target() const { return target_; }
+    const Auth& auth() const { return auth_; }
+    const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
+    // For requests that go to divert_to: nothing in them is a secret of the hook's.
+    const std::shared_ptr<const HeaderLines>& diverted_header_lines() const {
+        return diverted_header_lines_;
+    }
+    const Signer& signer() const { return signer_; }
+    const RetryPlan& retry_plan() const { return retry_plan_; }
+    double rate_limit() const { return rate_limit_; }  // requests per second; 0: none
+    // Whether it was made from exactly this, so that a reload of all hooks costs little.
+    bool is_made_from(const WhispererHook& door, std::string_view user_agent) const;
+
+  private:
+    std::int64_t id_;
+    std::string source_;
+    std::shared_ptr<const Target> target_;
+    Auth auth_;
+    std::shared_ptr<const HeaderLines> header_lines_;
+    std::shared_ptr<const HeaderLines> diverted_header_lines_;
+    Signer signer_;
+    RetryPlan retry_plan_;
+    double rate_limit_;
+};
+
+}  // namespace whisperer::engine
