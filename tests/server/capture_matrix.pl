@@ -1,0 +1,51 @@
+# Capture triggers with every option, at both levels, under every command: each event is byte for byte what the
+# changed row makes of it, however many rows there are, however wide, in memory or on disk.
+#
+# Every option meets every level, command, number of rows, width, work_mem and session; which of them meet at once is
+# random, and WHISPERER_SEED repeats it.  What lies on disk is tried for every option.
+use strict;
+use warnings;
+use Captures;
+use CaptureVerdict;
+use Test::More;
+use Whisperer;
+
+seeded();
+my $node = new_capture_node('capture_matrix');
+my @commands = shuffled(commands());
+
+# Each of the values about as often as the others, in random order.
+sub dealt {
+    my ($count, @values) = @_;
+    return map { shuffled(@values) } 1 .. $count / @values;
+}
+
+sub cell {
+    my ($table, $command, $rows, $width, $work_mem, $session, $on_disk) = @_;
+    $rows = many_of($width) if $rows eq 'many';
+    return { table => $table, command => $command, rows => $rows, width => $width, work_mem => $work_mem, session => $session, on_disk => $on_disk };
+}
+
+# The largest statement of each option has another command each time; where old rows count, it has two tables.
+my @largest = shuffled(@commands, @commands);
+my @sizes = shuffled(0, 1, 99, 100, 101, 'many');
+my $group = 0;
+for my $option (options_of_capture()) {
+    for my $level ('row', 'statement') {
+        my $table = watched($node, name => 'item', option => $option, level => $level);
+        my @width = dealt(scalar @commands, qw(narrow wide toasted));
+        my @work_mem = dealt(scalar @commands, '64kB', '64MB');
+        my @session = dealt(scalar @commands, 'plain', 'odd');
+        # Every size meets every level of every option, and every command.
+        my @cells = map { cell($table, $commands[$_], $sizes[ ($_ + $group) % @sizes ], $width[$_], $work_mem[$_], $session[$_]) } 0 .. $#commands;
+        $group++;
+        if ($level eq 'statement') {
+            my $command = $option->{changed} || $option->{include_old} ? 'UPDATE' : shift @largest;
+            push @cells, map { cell($table, $_, 'many', 'wide', '64kB', 'plain', 1) } @commands;
+            push @cells, cell($table, $command, 'many', 'narrow', '64kB', 'plain', 1);
+        }
+        run_cells($node, @cells);
+    }
+}
+
+done_testing();
