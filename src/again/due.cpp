@@ -5,10 +5,17 @@
 // of rows that were updated since are not walked again, whether vacuum could remove them or not.
 #include "src/again/due.h"
 
+#include "src/again/requests.h"
 #include "src/base/encoding.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/functions/answer.h"
+#include "src/functions/helper.h"
+#include "src/hooks/hook_set.h"
 #include "src/hooks/lines.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/submit.h"
+#include "src/ledger/tracker.h"
 #include "src/read/page_match.h"
 #include "src/settings.h"
 
@@ -180,7 +187,7 @@ void cancel_deleted(HookSet* hooks, TimestampTz now) {
 }  // namespace
 
 bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
-    hook->waits_for_room = has_functions(hook) && !has_room(&worker->helper->queue, hook->id);
+    hook->waits_for_room = has_functions(hook) && !has_room(worker->helper->queue, hook->id);
     if (hook->waits_for_room)
         wait_until(hook, now + no_room_wait_us);
     return hook->waits_for_room;

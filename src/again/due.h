@@ -1,4 +1,5 @@
-// Handing out what the ledger has pending, as a row of a query whose columns these are.
+// Handing out what the ledger has pending: when a hook has something due, and as a row of a query
+// whose columns these are.
 #pragma once
 
 #include "src/pg.h"
@@ -33,6 +34,9 @@ enum DueColumn {
     DueResponse,
     DueColumnCount = DueResponse,
 };
+
+// Hands out what is due again, or cancels what waits for a deleted hook.
+void read_due(Worker* worker);
 
 // While the helper has enough of the hook's calls, its backlog is not handed out. The end of a call
 // says when there is room again; should it be missed, so does the clock.

@@ -6,6 +6,9 @@
 #include "src/base/injection.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/tracker.h"
 #include "src/read/page_match.h"
 #include "src/record/record.h"
 
@@ -82,9 +85,14 @@ void keep_place(const Requests& before, int* seen, Request* request) {
         *request = before.list[*seen];
 }
 
+MemoryContext create_list_context(MemoryContext parent) {
+    return AllocSetContextCreate(parent, "whisperer requests", ALLOCSET_DEFAULT_SIZES);
+}
+
 void read_list(Worker* worker) {
     static SPIPlanPtr plan;
-    Requests before = worker->requests;
+    Requests* requests = worker->requests;
+    Requests before = *requests;
     const Oid types[] = {INT8OID};
     Datum values[] = {Int64GetDatum(my_incarnation())};
     run_plan(kept_plan(&plan,
@@ -93,8 +101,8 @@ void read_list(Worker* worker) {
                        "ORDER BY id",
                        lengthof(types), types),
              values, nullptr, true, 0, SPI_OK_SELECT);
-    Requests* requests = &worker->requests;
-    *requests = create_requests(MemoryContextGetParent(before.context));
+    *requests = {};
+    requests->context = create_list_context(MemoryContextGetParent(before.context));
     requests->list = (Request*)MemoryContextAllocHuge(requests->context,
                                                       sizeof(Request) * Max(SPI_processed, 1));
     int seen = 0;
@@ -316,7 +324,7 @@ void forget_done(Requests* requests) {
 // The next in turn, as far as nobody has to wait.  True: it was one row, and there may be time for
 // another.
 bool carry_out_next(Worker* worker) {
-    Requests* requests = &worker->requests;
+    Requests* requests = worker->requests;
     for (int tried = 0; tried < requests->count; tried++) {
         if (requests->next >= requests->count)
             requests->next = 0;
@@ -338,23 +346,25 @@ bool carry_out_next(Worker* worker) {
 
 }  // namespace
 
-Requests create_requests(MemoryContext context) {
-    Requests requests = {};
-    requests.context = AllocSetContextCreate(context, "whisperer requests", ALLOCSET_DEFAULT_SIZES);
+Requests* create_requests(MemoryContext context) {
+    Requests* requests = (Requests*)MemoryContextAllocZero(context, sizeof(Requests));
+    requests->context = create_list_context(context);
     return requests;
 }
 
 bool requests_are_due(const Worker* worker, TimestampTz now) {
-    const Requests& requests = worker->requests;
+    const Requests* requests = worker->requests;
     return !worker->hooks->delivery_paused &&
-           (worker->hooks->requests_arrived || (requests.count > 0 && requests.look_at <= now));
+           (worker->hooks->requests_arrived || (requests->count > 0 && requests->look_at <= now));
 }
 
-bool is_being_replayed(const Requests& requests, int64 hook_id) {
-    for (int i = 0; i < requests.count; i++)
-        if (requests.list[i].hook_id == hook_id && (requests.list[i].kind == RequestKind::Recover ||
-                                                    requests.list[i].kind == RequestKind::Replay))
+bool is_being_replayed(const Requests* requests, int64 hook_id) {
+    for (int i = 0; i < requests->count; i++) {
+        const Request& request = requests->list[i];
+        if (request.hook_id == hook_id &&
+            (request.kind == RequestKind::Recover || request.kind == RequestKind::Replay))
             return true;
+    }
     return false;
 }
 
@@ -365,7 +375,7 @@ void carry_out_requests(Worker* worker) {
         read_list(worker);
     for (int done = 1; carry_out_next(worker) && done < single_requests_max; done++)
         continue;
-    forget_done(&worker->requests);
+    forget_done(worker->requests);
     if (worker->ledger->count > 0)
         write_batch(worker->ledger);
     commit_transaction();

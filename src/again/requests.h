@@ -43,11 +43,11 @@ struct Requests {
 };
 
 // What this worker has been asked to do.
-Requests create_requests(MemoryContext context);
+Requests* create_requests(MemoryContext context);
 bool requests_are_due(const Worker* worker, TimestampTz now);
 
 // Whether the hook's backlog is being added to, page by page.
-bool is_being_replayed(const Requests& requests, int64 hook_id);
+bool is_being_replayed(const Requests* requests, int64 hook_id);
 
 // One transaction: reads the list anew if something arrived, and does a batch of one request.  The
 // ledger's batch must be empty.

@@ -3,6 +3,9 @@
 
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/bookmark.h"
+#include "src/ledger/ledger.h"
 #include "src/read/page_match.h"
 #include "src/record/record.h"
 
@@ -33,8 +36,8 @@ void begin_scan(Worker* worker) {
     for (int i = 0; i < hooks->count; i++)
         if (hooks->hooks[i].carried)
             hooks->hooks[i].carried->in_scan = true;
-    worker->take_over = {};
-    worker->take_over.is_running = true;
+    *worker->take_over = {};
+    worker->take_over->is_running = true;
     ereport(LOG, errmsg("whisperer: taking over what was carried here for adopted hooks: %d",
                         hooks->carried_count));
 }
@@ -74,13 +77,17 @@ uint64 enter_rows(Worker* worker, SPITupleTable* rows, uint64 count) {
 
 }  // namespace
 
+TakeOver* create_take_over(MemoryContext context) {
+    return (TakeOver*)MemoryContextAllocZero(context, sizeof(TakeOver));
+}
+
 bool has_to_take_over(const Worker* worker) {
-    return (worker->take_over.is_running || worker->hooks->carried_count > 0) &&
+    return (worker->take_over->is_running || worker->hooks->carried_count > 0) &&
            !worker->hooks->delivery_paused;
 }
 
 void read_carried(Worker* worker) {
-    TakeOver* place = &worker->take_over;
+    TakeOver* place = worker->take_over;
     if (!place->is_running)
         begin_scan(worker);
     begin_transaction("taking over carried events");
@@ -117,8 +124,8 @@ void mark_taken_over(Worker* worker) {
 
 void end_take_over(Worker* worker) {
     ereport(LOG,
-            errmsg("whisperer: deliveries taken over: " INT64_FORMAT, worker->take_over.entered));
-    worker->take_over = {};
+            errmsg("whisperer: deliveries taken over: " INT64_FORMAT, worker->take_over->entered));
+    *worker->take_over = {};
     HookSet* hooks = worker->hooks;
     for (int i = 0; i < hooks->count; i++)
         if (hooks->hooks[i].carried && hooks->hooks[i].carried->in_scan) {

@@ -21,6 +21,8 @@ struct TakeOver {
     int64 entered;
 };
 
+TakeOver* create_take_over(MemoryContext context);
+
 bool has_to_take_over(const Worker* worker);
 
 // One transaction: reads a page and adds what hooks still have to get to the ledger's batch, which

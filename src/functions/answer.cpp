@@ -2,7 +2,11 @@
 #include "src/functions/answer.h"
 
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
 #include "src/ledger/hook_health.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/submit.h"
+#include "src/ledger/tracker.h"
 
 namespace whisperer::pg {
 
@@ -13,7 +17,7 @@ HelperCall* new_call(Worker* worker, CallKind kind, const Hook& hook, const Infl
     Size bytes = sizeof(CallHeader);
     for (const WhispererSpan& text : texts)
         bytes += text.size;
-    HelperCall* call = make_call(&worker->helper->queue, bytes);
+    HelperCall* call = make_call(worker->helper->queue, bytes);
     call->kind = kind;
     call->hook_id = hook.id;
     call->queued_at = GetCurrentTimestamp();
@@ -138,7 +142,7 @@ void end_countdown(Worker* worker, const HelperCall* call, const CallEnd& end) {
 
 void ask_countdown(Worker* worker, const Hook& hook, const Inflight& delivery,
                    const WhispererOutcome& outcome) {
-    if (!has_room_for_countdown(&worker->helper->queue, hook.id))
+    if (!has_room_for_countdown(worker->helper->queue, hook.id))
         return;
     WhispererSpan texts[CallTextCount] = {};
     texts[TextFunction] = span(hook.countdown);
@@ -150,14 +154,14 @@ void ask_countdown(Worker* worker, const Hook& hook, const Inflight& delivery,
     call->ended_at = GetCurrentTimestamp();
     call->asked_after_ms = outcome.asked_after_ms;
     ((CallHeader*)call->message)->retry_count = call->row_retry_count - delivery.round_start;
-    add_call(&worker->helper->queue, call);
+    add_call(worker->helper->queue, call);
 }
 
 }  // namespace
 
 void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
                         const char* event_type, Datum data) {
-    if (!has_room(&worker->helper->queue, hook.id)) {
+    if (!has_room(worker->helper->queue, hook.id)) {
         add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
         return;
     }
@@ -167,7 +171,7 @@ void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delive
     texts[TextData] = span(data);
     HelperCall* call = new_call(worker, CallKind::Transform, hook, delivery, texts);
     call->token = track(worker->tracker, delivery);
-    add_call(&worker->helper->queue, call);
+    add_call(worker->helper->queue, call);
 }
 
 void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const Ended& ended) {
@@ -181,7 +185,7 @@ void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const
     ((CallHeader*)call->message)->sent_envelope =
         ended.body == (Datum)0 && (hook.transform == nullptr || delivery.once);
     call->token = track(worker->tracker, delivery);
-    add_call(&worker->helper->queue, call);
+    add_call(worker->helper->queue, call);
 }
 
 void take_outcome(Worker* worker, const WhispererOutcome& outcome) {
@@ -210,7 +214,7 @@ void end_call(Worker* worker, HelperCall* call, const CallEnd& end) {
     else
         end_countdown(worker, call, end);
     // Not at the first free place, or each call would cost a look at the backlog.
-    if (hook && hook->waits_for_room && has_half_its_room(&worker->helper->queue, hook->id))
+    if (hook && hook->waits_for_room && has_half_its_room(worker->helper->queue, hook->id))
         note_due(worker->hooks, hook, GetCurrentTimestamp());
 }
 

@@ -1,9 +1,29 @@
-// What becomes of a call that has ended.
+// Calls: what is made one, and what becomes of one that has ended.
 #pragma once
 
 #include "src/functions/helper.h"
 
 namespace whisperer::pg {
+
+// In a transaction: a delivery whose body the hook's transform makes.  data: of the outbox. Without
+// room it becomes a pending row.
+void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
+                        const char* event_type, Datum data);
+
+// In a transaction, with room: a delivery that has ended, of which the hook's callback is told.
+// response: JSON; event_type null: the event is gone; data 0: it is, or it is too large; body 0: it
+// was the envelope.
+struct Ended {
+    const char* response;
+    const char* event_type;
+    Datum data;
+    Datum body;
+};
+void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const Ended& ended);
+
+// Enters what the engine says of a delivery, and asks the hook's own countdown when there is to be
+// another attempt.
+void take_outcome(Worker* worker, const WhispererOutcome& outcome);
 
 struct CallEnd {
     AnswerKind kind;

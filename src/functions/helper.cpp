@@ -3,6 +3,9 @@
 
 #include "src/base/worker.h"
 #include "src/functions/answer.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/tracker.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -36,7 +39,7 @@ void park_old(Worker* worker, TimestampTz now) {
     if (helper->parks_at > now)
         return;
     helper->parks_at = now + park_interval_us;
-    for_each_call(&helper->queue, park_if_old, worker);
+    for_each_call(helper->queue, park_if_old, worker);
     if (helper->current)
         park_if_old(helper->current, worker);
 }
@@ -51,7 +54,7 @@ void finish_call(Worker* worker, const CallEnd& end) {
     helper->current = nullptr;
     helper->idle_since = GetCurrentTimestamp();
     end_call(worker, call, end);
-    free_call(&helper->queue, call);
+    free_call(helper->queue, call);
 }
 
 CallEnd failure(const char* error, bool timed_out) {
@@ -104,17 +107,17 @@ void choose_call(Worker* worker, TimestampTz now) {
     // It may have waited for long, where no process can be started.
     if (helper->current && !is_wanted(worker, helper->current)) {
         give_up_call(worker, helper->current);
-        free_call(&helper->queue, helper->current);
+        free_call(helper->queue, helper->current);
         helper->current = nullptr;
     }
-    while (helper->current == nullptr && helper->queue.count > 0) {
+    while (helper->current == nullptr && helper->queue->count > 0) {
         Oid owner = process->state == HelperState::None ? InvalidOid : process->owner;
-        HelperCall* call = take_call(&helper->queue, owner, now);
+        HelperCall* call = take_call(helper->queue, owner, now);
         if (is_wanted(worker, call)) {
             helper->current = call;
         } else {
             give_up_call(worker, call);
-            free_call(&helper->queue, call);
+            free_call(helper->queue, call);
         }
     }
 }
@@ -156,7 +159,7 @@ Helper* create_helper(MemoryContext context) {
 void run_helper(Worker* worker, TimestampTz now) {
     Helper* helper = worker->helper;
     if (helper->process.state == HelperState::None && helper->current == nullptr &&
-        helper->queue.count == 0)
+        helper->queue->count == 0)
         return;
     for (int taken = 0; taken < answers_max; taken++) {
         bool heard = hear(worker, now);
@@ -170,7 +173,7 @@ void run_helper(Worker* worker, TimestampTz now) {
 
 int64 helper_wait_ms(const Worker* worker, TimestampTz now) {
     const Helper* helper = worker->helper;
-    if (helper->current == nullptr && helper->queue.count == 0)
+    if (helper->current == nullptr && helper->queue->count == 0)
         return -1;
     TimestampTz at = helper->parks_at;
     if (is_with_process(helper->current))

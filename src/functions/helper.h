@@ -20,33 +20,13 @@ struct Worker;
 
 struct Helper {
     HelperProcess process;
-    HelperQueue queue;
+    HelperQueue* queue;
     HelperCall* current;     // taken from the queue; with the process once it has started_at
     TimestampTz idle_since;  // the process has nothing to do
     TimestampTz parks_at;    // the next look for calls that wait too long
 };
 
 Helper* create_helper(MemoryContext context);
-
-// In a transaction: a delivery whose body the hook's transform makes.  data: of the outbox. Without
-// room it becomes a pending row.
-void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
-                        const char* event_type, Datum data);
-
-// In a transaction, with room: a delivery that has ended, of which the hook's callback is told.
-// response: JSON; event_type null: the event is gone; data 0: it is, or it is too large; body 0: it
-// was the envelope.
-struct Ended {
-    const char* response;
-    const char* event_type;
-    Datum data;
-    Datum body;
-};
-void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const Ended& ended);
-
-// Enters what the engine says of a delivery, and asks the hook's own countdown when there is to be
-// another attempt.
-void take_outcome(Worker* worker, const WhispererOutcome& outcome);
 
 // Outside of a transaction: takes answers, gives calls, ends what takes too long.  Never waits.
 void run_helper(Worker* worker, TimestampTz now);

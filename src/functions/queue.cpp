@@ -45,14 +45,14 @@ HookCalls* next_hook(HelperQueue* queue, Oid owner, TimestampTz now) {
 
 }  // namespace
 
-HelperQueue create_helper_queue(MemoryContext context) {
-    HelperQueue queue = {};
-    queue.context = context;
+HelperQueue* create_helper_queue(MemoryContext context) {
+    HelperQueue* queue = (HelperQueue*)MemoryContextAllocZero(context, sizeof(HelperQueue));
+    queue->context = context;
     HASHCTL control = {};
     control.keysize = sizeof(int64);
     control.entrysize = sizeof(HookCalls);
     control.hcxt = context;
-    queue.hooks =
+    queue->hooks =
         hash_create("whisperer calls", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
     return queue;
 }

@@ -53,7 +53,7 @@ struct HelperQueue {
     TimestampTz owner_until;  // the owner's turn ends
 };
 
-HelperQueue create_helper_queue(MemoryContext context);
+HelperQueue* create_helper_queue(MemoryContext context);
 
 // Whether there is room for another transform or callback of the hook.
 bool has_room(const HelperQueue* queue, int64 hook_id);

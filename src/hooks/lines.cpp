@@ -4,6 +4,11 @@
 #include "src/again/due.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/submit.h"
+#include "src/ledger/tracker.h"
+#include "src/read/outbox_reader.h"
 #include "src/record/record.h"
 #include "src/settings.h"
 
@@ -211,7 +216,7 @@ void take_head(Worker* worker, Hook* hook, int row, TimestampTz now) {
     Line* line = find_line(hook->lines, int64_column(row, HeadLine));
     TimestampTz at = DatumGetTimestampTz(column(row, DueNextAttemptAt, &is_null));
     pg_uuid_t id = *DatumGetUUIDP(column(row, DueEventId, &is_null));
-    if (!is_whole(worker->reader, row)) {
+    if (!is_whole(*worker->reader, row)) {
         make_held(hook->lines, line);
     } else if (at > now && at != DT_NOEND) {
         make_waiting(hook->lines, line, at);

@@ -104,17 +104,17 @@ bool update_row(const Bookmark* bookmark, const Place& done, bool by_ctid) {
 
 }  // namespace
 
-Bookmark load_bookmark(MemoryContext context, int worker, int workers) {
-    Bookmark bookmark = {};
-    bookmark.worker = worker;
-    bookmark.workers = workers;
+Bookmark* create_bookmark(MemoryContext context, int worker, int workers) {
+    Bookmark* bookmark = (Bookmark*)MemoryContextAllocZero(context, sizeof(Bookmark));
+    bookmark->worker = worker;
+    bookmark->workers = workers;
     // Two workers that start at once must not both share out.
     if (SPI_execute("LOCK TABLE whisperer.bookmark IN SHARE ROW EXCLUSIVE MODE", false, 0) !=
         SPI_OK_UTILITY)
         elog(ERROR, "could not lock whisperer.bookmark");
-    if (!find_own_row(&bookmark, context)) {
-        share_out_again(&bookmark);
-        if (!find_own_row(&bookmark, context))
+    if (!find_own_row(bookmark, context)) {
+        share_out_again(bookmark);
+        if (!find_own_row(bookmark, context))
             elog(ERROR, "whisperer.bookmark has no row for worker %d", worker);
     }
     return bookmark;

@@ -30,8 +30,7 @@ struct Bookmark {
 // In a writing transaction: finds the worker's row or makes it.  When the number of workers has
 // changed, every worker starts from the window's start that was furthest behind: the ledger knows
 // the rest.
-// The window of the place is allocated in context.
-Bookmark load_bookmark(MemoryContext context, int worker, int workers);
+Bookmark* create_bookmark(MemoryContext context, int worker, int workers);
 
 // Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
 bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, TimestampTz now);

@@ -191,16 +191,16 @@ void write_meter(Meter* meter, TimestampTz now) {
 
 }  // namespace
 
-Meters create_meters(MemoryContext context) {
-    Meters meters = {};
+Meters* create_meters(MemoryContext context) {
+    Meters* meters = (Meters*)MemoryContextAllocZero(context, sizeof(Meters));
     HASHCTL control = {};
     control.keysize = sizeof(int64);
     control.entrysize = sizeof(Meter);
     control.hcxt = context;
-    meters.by_hook =
+    meters->by_hook =
         hash_create("whisperer hook meters", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-    meters.noted_capacity = 64;
-    meters.noted = (Meter**)MemoryContextAlloc(context, sizeof(Meter*) * meters.noted_capacity);
+    meters->noted_capacity = 64;
+    meters->noted = (Meter**)MemoryContextAlloc(context, sizeof(Meter*) * meters->noted_capacity);
     return meters;
 }
 

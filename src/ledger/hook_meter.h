@@ -48,7 +48,7 @@ struct Meters {
     TimestampTz written_at;
 };
 
-Meters create_meters(MemoryContext context);
+Meters* create_meters(MemoryContext context);
 
 // An entry of a batch that has been committed.
 void count_entry(Meters* meters, const LedgerEntry& entry);

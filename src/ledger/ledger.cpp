@@ -182,7 +182,7 @@ void add_countdown(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Tim
 void note_written(Ledger* ledger, HookSet* hooks) {
     for (int i = 0; i < ledger->count; i++) {
         const LedgerEntry& entry = ledger->entries[i];
-        count_entry(&ledger->meters, entry);
+        count_entry(ledger->meters, entry);
         Hook* hook = find_hook(hooks, entry.hook_id);
         if (hook && entry.next_attempt_at != 0)
             note_due(hooks, hook, entry.next_attempt_at);

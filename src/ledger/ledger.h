@@ -59,7 +59,7 @@ struct Ledger {
     int line_arrivals;      // entries that come into a line
     bool has_operators;     // failures are told of
     TimestampTz oldest_at;  // when the first entry of the batch came
-    Meters meters;
+    Meters* meters;
 };
 
 Ledger* create_ledger(MemoryContext context);

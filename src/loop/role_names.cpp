@@ -1,8 +1,11 @@
 // Keeping the names of owners up to date for the next dump.  A role is renamed in any database of
 // the cluster; the workers of all of them hear of it through the catalog caches.
+#include "src/loop/role_names.h"
+
 #include "src/base/boundary.h"
-#include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/bookmark.h"
 
 namespace whisperer::pg {
 
@@ -21,7 +24,7 @@ void refresh(void*) {
 }  // namespace
 
 bool names_are_due(const Worker* worker, TimestampTz now) {
-    return worker->hooks->names_stale && worker->bookmark.worker == 0 && worker->names_at <= now;
+    return worker->hooks->names_stale && worker->bookmark->worker == 0 && worker->names_at <= now;
 }
 
 void refresh_role_names(Worker* worker) {

@@ -5,10 +5,23 @@
 // process; the launcher starts another, which goes on at the bookmark and skips what the ledger
 // has.
 #include "src/base/worker.h"
+#include "src/again/due.h"
+#include "src/again/requests.h"
+#include "src/again/take_over.h"
 #include "src/base/injection.h"
 #include "src/base/transaction.h"
+#include "src/functions/answer.h"
+#include "src/functions/helper.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/bookmark.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/submit.h"
+#include "src/loop/role_names.h"
 #include "src/loop/worker_setup.h"
-#include "src/record/record.h"
+#include "src/processes/shared_state.h"
+#include "src/read/outbox_reader.h"
+#include "src/read/register_types.h"
+#include "src/retention/retention.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -63,8 +76,8 @@ Turn turn;
 void follow_clock(TimestampTz now) {
     if (now < turn.began_at) {
         turn.tick_at = turn.status_at = now;
-        worker->bookmark.written_at = worker->ledger->oldest_at = now;
-        worker->helper->parks_at = worker->requests.look_at = worker->retention.look_at = now;
+        worker->bookmark->written_at = worker->ledger->oldest_at = now;
+        worker->helper->parks_at = worker->requests->look_at = worker->retention->look_at = now;
     }
     turn.began_at = now;
 }
@@ -92,7 +105,7 @@ void read() {
         turn.completed_before = pg_transactions_completed();
         turn.ticket_looked = pg_atomic_read_u64(&worker->slot->ticket);
     }
-    bool was_open = worker->reader.is_open;
+    bool was_open = worker->reader->is_open;
     turn.page_end = read_page(worker);
     if (turn.page_end == PageEnd::Gone)
         stop_pending = true;
@@ -185,11 +198,11 @@ void write(const Writes& what) {
     worker->ledger->has_operators = worker->hooks->has_operators;
     if (what.batch)
         write_batch(worker->ledger);
-    if (worker->take_over.at_end)
+    if (worker->take_over->at_end)
         mark_taken_over(worker);
     if (what.bookmark) {
-        write_bookmark(&worker->bookmark, worker->tracker);
-        if (worker->bookmark.worker == 0)
+        write_bookmark(worker->bookmark, worker->tracker);
+        if (worker->bookmark->worker == 0)
             empty_requests(worker->hooks, requests_read_by_all());
     }
     if (what.types)
@@ -197,12 +210,12 @@ void write(const Writes& what) {
     if (what.names)
         refresh_role_names(worker);
     if (what.meters)
-        write_meters(&worker->ledger->meters);
+        write_meters(worker->ledger->meters);
     hold_at("before-ledger-commit");
     commit_transaction();
     if (what.bookmark)
         hold_at("after-bookmark");
-    if (worker->take_over.at_end)
+    if (worker->take_over->at_end)
         end_take_over(worker);
     if (!what.batch)
         return;
@@ -222,10 +235,10 @@ void write_results(TimestampTz now) {
         return;
     Writes what = {};
     what.batch = batch_is_due(now);
-    what.bookmark = bookmark_is_due(&worker->bookmark, worker->tracker, now);
-    what.types = worker->unregistered_count > 0 && worker->register_at <= now;
+    what.bookmark = bookmark_is_due(worker->bookmark, worker->tracker, now);
+    what.types = types_are_due(worker, now);
     what.names = names_are_due(worker, now);
-    what.meters = meters_due_at(&worker->ledger->meters) <= now;
+    what.meters = meters_due_at(worker->ledger->meters) <= now;
     if (what.batch || what.bookmark || what.types || what.names || what.meters)
         write(what);
 }
@@ -233,15 +246,15 @@ void write_results(TimestampTz now) {
 void write_whole_batch() {
     Writes what = {};
     what.batch = worker->ledger->count > 0 || worker->ledger->news_count > 0;
-    if (what.batch || worker->take_over.at_end)
+    if (what.batch || worker->take_over->at_end)
         write(what);
 }
 
 // Heads are handed out when all that came with them can be seen.
 void end_window() {
-    if (worker->reader.windows_read == turn.windows_ended)
+    if (worker->reader->windows_read == turn.windows_ended)
         return;
-    turn.windows_ended = worker->reader.windows_read;
+    turn.windows_ended = worker->reader->windows_read;
     if (worker->ledger->line_arrivals > 0)
         write_whole_batch();
     for (int i = 0; i < worker->hooks->count; i++) {
@@ -294,7 +307,7 @@ void publish(TimestampTz now) {
     publish_counts(slot, now);
     turn.status_at = now;
     bool behind = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
-    slot->lag_seconds = behind ? (double)(now - worker->reader.last_row_at) / USECS_PER_SEC : 0.0;
+    slot->lag_seconds = behind ? (double)(now - worker->reader->last_row_at) / USECS_PER_SEC : 0.0;
     slot->state = worker->hooks->delivery_paused ? WorkerState::Paused : WorkerState::Running;
 }
 
@@ -316,7 +329,7 @@ long wait_ms(TimestampTz now) {
         wait = Min(wait, held_retry_ms);
     if (worker->ledger->count > 0)
         wait = Min(wait, batch_age_max_us / 1000);
-    TimestampTz meters_at = meters_due_at(&worker->ledger->meters);
+    TimestampTz meters_at = meters_due_at(worker->ledger->meters);
     if (meters_at < DT_NOEND)
         wait = Min(wait, (Max(meters_at, now) - now) / 1000 + 1);
     if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND &&
@@ -405,37 +418,15 @@ void finish() {
     write_whole_batch();
     Writes bookmark = {};
     bookmark.bookmark = true;
-    if (bookmark_is_behind(&worker->bookmark, worker->tracker))
+    if (bookmark_is_behind(worker->bookmark, worker->tracker))
         write(bookmark);
     Writes meters = {};
     meters.meters = true;
-    while (meters_due_at(&worker->ledger->meters) < DT_NOEND)
+    while (meters_due_at(worker->ledger->meters) < DT_NOEND)
         write(meters);
 }
 
 }  // namespace
-
-bool has_credit(const Worker* self) {
-    WhispererCredit credit;
-    whisperer_engine_credit(self->engine, &credit);
-    return credit.deliveries > 0 && credit.bytes > 0;
-}
-
-void submit(Worker* self, const WhispererEvent& event, const WhispererDelivery* deliveries,
-            int count) {
-    WhispererError error = {};
-    WhispererCode code =
-        whisperer_engine_submit(self->engine, &event, deliveries, (size_t)count, &error);
-    if (code == WhispererOk)
-        return;
-    if (code != WhispererInvalid)
-        ereport(ERROR, errmsg("whisperer: the delivery engine took no event: %s", error.message));
-    for (int i = 0; i < count; i++) {
-        Inflight refused = *tracked(self->tracker, deliveries[i].token);
-        untrack(self->tracker, deliveries[i].token);
-        add_unsent(self->ledger, self->hooks, refused, DeliveryState::Failed, error.message);
-    }
-}
 
 }  // namespace whisperer::pg
 

@@ -1,8 +1,20 @@
 // Making a worker; see worker_setup.h.
 #include "src/loop/worker_setup.h"
 
+#include "src/again/requests.h"
+#include "src/again/take_over.h"
 #include "src/base/session.h"
 #include "src/base/transaction.h"
+#include "src/base/worker.h"
+#include "src/functions/helper.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/bookmark.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/tracker.h"
+#include "src/processes/shared_state.h"
+#include "src/read/outbox_reader.h"
+#include "src/read/register_types.h"
+#include "src/retention/retention.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -160,12 +172,14 @@ Worker* create_worker() {
     made->ledger = create_ledger(context);
     made->helper = own_helper = create_helper(context);
     begin_transaction("reading the bookmark");
-    made->bookmark = load_bookmark(context, own_slot->worker, own_slot->workers);
+    made->bookmark = create_bookmark(context, own_slot->worker, own_slot->workers);
     commit_transaction();
-    made->tracker = create_tracker(context, made->bookmark.written);
-    made->retention = start_retention();
+    made->tracker = create_tracker(context, made->bookmark->written);
+    made->retention = create_retention(context);
     made->requests = create_requests(context);
-    made->reader = start_reader(context, made->bookmark.written);
+    made->take_over = create_take_over(context);
+    made->unregistered = create_unregistered_types(context);
+    made->reader = create_reader(context, made->bookmark->written);
     return made;
 }
 

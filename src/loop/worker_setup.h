@@ -1,9 +1,12 @@
 // Start of a worker's process: connection, settings, engine, and what undoes them.
 #pragma once
 
-#include "src/base/worker.h"
+#include "src/pg.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
+
+struct Worker;
 
 // Connects to the slot's database and makes the worker.  Null: there is nothing to do here (no
 // extension, or told to stop), and the slot says so.

@@ -4,6 +4,9 @@
 #include "src/base/injection.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/tracker.h"
+#include "src/processes/shared_state.h"
 #include "src/read/page_match.h"
 #include "src/record/record.h"
 
@@ -16,7 +19,7 @@ constexpr int page_rows_max = 512;
 constexpr int finished_max = 100;
 
 void open_window(Worker* worker, uint64 ticket) {
-    Reader* reader = &worker->reader;
+    Reader* reader = worker->reader;
     Window* before = reader->window;
     Window* window = (Window*)MemoryContextAllocZero(worker->context, sizeof(Window));
     window->seen = parse_snapshot(before->until->text, worker->context);
@@ -93,7 +96,7 @@ bool query_page(const Reader* reader, int limit, uint64* chunk_end) {
 int page_limit(const Worker* worker) {
     WhispererCredit credit;
     whisperer_engine_credit(worker->engine, &credit);
-    double events = (double)credit.deliveries / Max(worker->reader.deliveries_per_event, 1.0);
+    double events = (double)credit.deliveries / Max(worker->reader->deliveries_per_event, 1.0);
     return (int)Max(1.0, Min(events, (double)page_rows_max));
 }
 
@@ -132,7 +135,7 @@ bool is_window_end(Reader* reader, uint64 rows, int limit, bool more_finished, u
 }
 
 PageEnd read_open_window(Worker* worker) {
-    Reader* reader = &worker->reader;
+    Reader* reader = worker->reader;
     int limit = page_limit(worker);
     uint64 chunk_end;
     bool more_finished = query_page(reader, limit, &chunk_end);
@@ -163,23 +166,23 @@ PageEnd read_next(Worker* worker, uint64 ticket) {
     hold_at("after-hooks-loaded");
     if (worker->hooks->delivery_paused)
         return PageEnd::Paused;
-    if (!worker->reader.is_open)
+    if (!worker->reader->is_open)
         open_window(worker, ticket);
     return read_open_window(worker);
 }
 
 }  // namespace
 
-Reader start_reader(MemoryContext context, const Place& start) {
-    Reader reader = {};
-    reader.window = start.window;
+Reader* create_reader(MemoryContext context, const Place& start) {
+    Reader* reader = (Reader*)MemoryContextAllocZero(context, sizeof(Reader));
+    reader->window = start.window;
     retain(start.window);
-    reader.is_open = strcmp(start.window->seen->text, start.window->until->text) != 0;
-    reader.xid = start.xid;
-    reader.id = start.id;
-    reader.ledger_may_have = U64FromFullTransactionId(ReadNextFullTransactionId());
-    reader.deliveries_per_event = 1;
-    reader.row_context =
+    reader->is_open = strcmp(start.window->seen->text, start.window->until->text) != 0;
+    reader->xid = start.xid;
+    reader->id = start.id;
+    reader->ledger_may_have = U64FromFullTransactionId(ReadNextFullTransactionId());
+    reader->deliveries_per_event = 1;
+    reader->row_context =
         AllocSetContextCreate(context, "whisperer outbox row", ALLOCSET_DEFAULT_SIZES);
     return reader;
 }

@@ -35,7 +35,7 @@ enum class PageEnd {
 };
 
 // Continues at the bookmark's place.
-Reader start_reader(MemoryContext context, const Place& start);
+Reader* create_reader(MemoryContext context, const Place& start);
 
 // One transaction: refreshes the hooks, reads a page and hands it out.
 PageEnd read_page(Worker* worker);

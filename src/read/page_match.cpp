@@ -7,6 +7,13 @@
 #include "src/base/injection.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/functions/answer.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/submit.h"
+#include "src/ledger/tracker.h"
+#include "src/read/outbox_reader.h"
+#include "src/read/register_types.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -166,7 +173,7 @@ HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) 
     for (uint64 i = 0; i < count; i++) {
         bool is_null;
         Datum xid = SPI_getbinval(rows->vals[i], rows->tupdesc, PageXid, &is_null);
-        if (DatumGetUInt64(xid) < worker->reader.ledger_may_have)
+        if (DatumGetUInt64(xid) < worker->reader->ledger_may_have)
             ids[asked++] = SPI_getbinval(rows->vals[i], rows->tupdesc, PageId, &is_null);
     }
     return asked > 0 ? rows_of_events(ids, asked) : nullptr;
@@ -233,7 +240,7 @@ const char* read_payload(Datum data, WhispererSpan* utf8) {
 }
 
 uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count) {
-    Reader* reader = &worker->reader;
+    Reader* reader = worker->reader;
     HTAB* known = known_deliveries(worker, rows, count);
     MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
     uint64 handled = 0;
@@ -257,7 +264,7 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
 
 void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
                    HTAB* known) {
-    MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
+    MemoryContext caller = MemoryContextSwitchTo(worker->reader->row_context);
     Row row = row_at(rows, number);
     const TypeEntry* wanted = wanted_by(worker, row);
     if (wanted->count > 0)
@@ -273,13 +280,13 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
             enter_row(worker, &row, hook, match);
     }
     forget_document(&row);
-    MemoryContextReset(worker->reader.row_context);
+    MemoryContextReset(worker->reader->row_context);
     MemoryContextSwitchTo(caller);
 }
 
 bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook,
                     bool is_known) {
-    MemoryContext caller = MemoryContextSwitchTo(worker->reader.row_context);
+    MemoryContext caller = MemoryContextSwitchTo(worker->reader->row_context);
     Row row = row_at(rows, number);
     Match match = Match::No;
     if (may_be_replayed(worker, row, hook)) {
@@ -289,7 +296,7 @@ bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Ho
     if (match != Match::No && !is_known)
         enter_row(worker, &row, *hook, match);
     forget_document(&row);
-    MemoryContextReset(worker->reader.row_context);
+    MemoryContextReset(worker->reader->row_context);
     MemoryContextSwitchTo(caller);
     return match != Match::No;
 }

@@ -5,8 +5,9 @@
 // tables of several owners record the type it is nobody's, until one of them is a member of the
 // others or a superuser registers it: its owner would see the events of all.  So it is where the
 // name was another role's before.
+#include "src/read/register_types.h"
+
 #include "src/base/boundary.h"
-#include "src/base/transaction.h"
 #include "src/base/worker.h"
 
 namespace whisperer::pg {
@@ -37,30 +38,40 @@ void insert_type(void* argument) {
 
 }  // namespace
 
+UnregisteredTypes* create_unregistered_types(MemoryContext context) {
+    return (UnregisteredTypes*)MemoryContextAllocZero(context, sizeof(UnregisteredTypes));
+}
+
 void note_unregistered(Worker* worker, const char* event_type, const char* source) {
-    if (source == nullptr || worker->unregistered_count == (int)lengthof(worker->unregistered))
+    UnregisteredTypes* types = worker->unregistered;
+    if (source == nullptr || types->count == (int)lengthof(types->list))
         return;
-    for (int i = 0; i < worker->unregistered_count; i++)
-        if (strcmp(worker->unregistered[i].name, event_type) == 0)
+    for (int i = 0; i < types->count; i++)
+        if (strcmp(types->list[i].name, event_type) == 0)
             return;
-    UnregisteredType* type = &worker->unregistered[worker->unregistered_count++];
+    UnregisteredType* type = &types->list[types->count++];
     strlcpy(type->name, event_type, sizeof type->name);
     type->source = MemoryContextStrdup(worker->context, source);
 }
 
+bool types_are_due(const Worker* worker, TimestampTz now) {
+    return worker->unregistered->count > 0 && worker->unregistered->register_at <= now;
+}
+
 // What failed is forgotten, not kept: the type's next event brings it here again.
 void register_types(Worker* worker) {
+    UnregisteredTypes* types = worker->unregistered;
     bool failed = false;
-    for (int i = 0; i < worker->unregistered_count; i++) {
-        UnregisteredType* type = &worker->unregistered[i];
+    for (int i = 0; i < types->count; i++) {
+        UnregisteredType* type = &types->list[i];
         if (!try_in_subtransaction(insert_type, type, "could not register an event type") ||
             type->is_refused)
             failed = true;
         pfree(type->source);
     }
-    worker->unregistered_count = 0;
+    types->count = 0;
     if (failed)
-        worker->register_at = GetCurrentTimestamp() + retry_us;
+        types->register_at = GetCurrentTimestamp() + retry_us;
 }
 
 }  // namespace whisperer::pg

@@ -5,6 +5,10 @@
 #include "src/base/ring.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/ledger/bookmark.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/tracker.h"
 
 namespace whisperer::pg {
 
@@ -116,19 +120,19 @@ void start_process(Retention* retention) {
 
 }  // namespace
 
-Retention start_retention() {
-    Retention retention = {};
-    retention.slot = -1;
+Retention* create_retention(MemoryContext context) {
+    Retention* retention = (Retention*)MemoryContextAllocZero(context, sizeof(Retention));
+    retention->slot = -1;
     return retention;
 }
 
 bool retention_is_due(const Worker* worker, TimestampTz now) {
-    const Retention& retention = worker->retention;
-    return retention.look_at <= now && !(retention.is_done && retention.slot == oldest_slot());
+    const Retention* retention = worker->retention;
+    return retention->look_at <= now && !(retention->is_done && retention->slot == oldest_slot());
 }
 
 void look_after_retention(Worker* worker) {
-    Retention* retention = &worker->retention;
+    Retention* retention = worker->retention;
     int16 slot = oldest_slot();
     if (slot != retention->slot) {
         retention->slot = slot;
@@ -141,7 +145,7 @@ void look_after_retention(Worker* worker) {
     commit_transaction();
     retention->is_done = found == Slot::Empty;
     int64 wait_us = look_interval_us();
-    if (found == Slot::Ripe && worker->bookmark.worker == 0 && !is_running(retention)) {
+    if (found == Slot::Ripe && worker->bookmark->worker == 0 && !is_running(retention)) {
         // The handle outlives the step.
         MemoryContext caller = MemoryContextSwitchTo(worker->context);
         start_process(retention);
@@ -152,10 +156,10 @@ void look_after_retention(Worker* worker) {
 }
 
 void stop_retention(Worker* worker) {
-    if (!is_running(&worker->retention))
+    if (!is_running(worker->retention))
         return;
-    TerminateBackgroundWorker(worker->retention.process);
-    (void)WaitForBackgroundWorkerShutdown(worker->retention.process);
+    TerminateBackgroundWorker(worker->retention->process);
+    (void)WaitForBackgroundWorkerShutdown(worker->retention->process);
 }
 
 }  // namespace whisperer::pg

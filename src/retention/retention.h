@@ -27,7 +27,7 @@ struct RetentionOrder {
 };
 static_assert(sizeof(RetentionOrder) <= BGW_EXTRALEN, "it travels in bgw_extra");
 
-Retention start_retention();
+Retention* create_retention(MemoryContext context);
 
 bool retention_is_due(const Worker* worker, TimestampTz now);
 

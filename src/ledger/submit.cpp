@@ -1,0 +1,32 @@
+// Credit and submission; see submit.h.
+#include "src/ledger/submit.h"
+
+#include "src/base/worker.h"
+#include "src/ledger/ledger.h"
+#include "src/ledger/tracker.h"
+
+namespace whisperer::pg {
+
+bool has_credit(const Worker* worker) {
+    WhispererCredit credit;
+    whisperer_engine_credit(worker->engine, &credit);
+    return credit.deliveries > 0 && credit.bytes > 0;
+}
+
+void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,
+            int count) {
+    WhispererError error = {};
+    WhispererCode code =
+        whisperer_engine_submit(worker->engine, &event, deliveries, (size_t)count, &error);
+    if (code == WhispererOk)
+        return;
+    if (code != WhispererInvalid)
+        ereport(ERROR, errmsg("whisperer: the delivery engine took no event: %s", error.message));
+    for (int i = 0; i < count; i++) {
+        Inflight refused = *tracked(worker->tracker, deliveries[i].token);
+        untrack(worker->tracker, deliveries[i].token);
+        add_unsent(worker->ledger, worker->hooks, refused, DeliveryState::Failed, error.message);
+    }
+}
+
+}  // namespace whisperer::pg

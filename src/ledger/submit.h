@@ -1,0 +1,19 @@
+// The way into the engine.  What the engine refuses for good ends as a failed delivery, with its
+// reason: an event that can never be sent must not stop the log.
+#pragma once
+
+#include "src/pg.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+struct Worker;
+
+// Whether the engine takes more.
+bool has_credit(const Worker* worker);
+
+// Hands one event to the given hooks.  The engine copies everything.
+void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,
+            int count);
+
+}  // namespace whisperer::pg

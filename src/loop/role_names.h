@@ -1,0 +1,15 @@
+// owner_name and role_name follow a rename, for the next dump.
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+struct Worker;
+
+bool names_are_due(const Worker* worker, TimestampTz now);
+
+// In a writing transaction.
+void refresh_role_names(Worker* worker);
+
+}  // namespace whisperer::pg

@@ -1,0 +1,31 @@
+// Event types that were recorded without being registered; the worker registers them.
+#pragma once
+
+#include "src/pg.h"
+
+namespace whisperer::pg {
+
+struct Worker;
+
+struct UnregisteredType {
+    char name[132];
+    char* source;
+    bool is_refused;  // now; somebody may have been quicker
+};
+
+struct UnregisteredTypes {
+    UnregisteredType list[16];
+    int count;
+    TimestampTz register_at;  // not before, after a failure
+};
+
+UnregisteredTypes* create_unregistered_types(MemoryContext context);
+
+void note_unregistered(Worker* worker, const char* event_type, const char* source);
+
+bool types_are_due(const Worker* worker, TimestampTz now);
+
+// In a writing transaction.
+void register_types(Worker* worker);
+
+}  // namespace whisperer::pg
