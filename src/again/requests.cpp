@@ -3,6 +3,7 @@
 
 #include "src/base/delivery.h"
 #include "src/base/event_id.h"
+#include "src/base/identity.h"
 #include "src/base/injection.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
@@ -10,7 +11,6 @@
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
 #include "src/read/page_match.h"
-#include "src/record/record.h"
 
 namespace whisperer::pg {
 

@@ -1,13 +1,13 @@
 // The scan of the outbox for carried events; see take_over.h.
 #include "src/again/take_over.h"
 
+#include "src/base/identity.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
 #include "src/ledger/bookmark.h"
 #include "src/ledger/ledger.h"
 #include "src/read/page_match.h"
-#include "src/record/record.h"
 
 namespace whisperer::pg {
 

@@ -2,9 +2,9 @@
 // privileges, control).  It appends a request, which the worker reads under the snapshot of its
 // next page: the hook set of a page is then exactly that of the page's snapshot.  And it tells the
 // other backends to forget what they cached.
+#include "src/base/identity.h"
 #include "src/base/owner_context.h"
 #include "src/processes/shared_state.h"
-#include "src/record/record.h"
 #include "src/record/wakeup.h"
 
 extern "C" {

@@ -2,9 +2,9 @@
 #include "src/hooks/hook_load.h"
 
 #include "src/base/encoding.h"
+#include "src/base/identity.h"
 #include "src/base/transaction.h"
 #include "src/read/page_match.h"
-#include "src/record/record.h"
 #include "src/secrets/sealed.h"
 
 namespace whisperer::pg {

@@ -2,6 +2,7 @@
 #include "src/hooks/lines.h"
 
 #include "src/again/due.h"
+#include "src/base/identity.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
@@ -9,7 +10,6 @@
 #include "src/ledger/submit.h"
 #include "src/ledger/tracker.h"
 #include "src/read/outbox_reader.h"
-#include "src/record/record.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {

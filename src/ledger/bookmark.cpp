@@ -2,8 +2,8 @@
 // times a minute is walked version by version when somebody holds back vacuum, and a TID is not.
 #include "src/ledger/bookmark.h"
 
+#include "src/base/identity.h"
 #include "src/base/transaction.h"
-#include "src/record/record.h"
 
 namespace whisperer::pg {
 

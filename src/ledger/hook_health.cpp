@@ -4,7 +4,6 @@
 #include "src/base/encoding.h"
 #include "src/base/transaction.h"
 #include "src/ledger/ledger.h"
-#include "src/record/record.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {

@@ -4,9 +4,9 @@
 #include "src/base/delivery.h"
 #include "src/base/direct_insert.h"
 #include "src/base/encoding.h"
+#include "src/base/identity.h"
 #include "src/base/ring.h"
 #include "src/base/transaction.h"
-#include "src/record/record.h"
 
 namespace whisperer::pg {
 

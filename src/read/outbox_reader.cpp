@@ -1,6 +1,7 @@
 // Pages of the log; see outbox_reader.h.  What is done with a row is in page_match.cpp.
 #include "src/read/outbox_reader.h"
 
+#include "src/base/identity.h"
 #include "src/base/injection.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
@@ -8,7 +9,6 @@
 #include "src/ledger/tracker.h"
 #include "src/processes/shared_state.h"
 #include "src/read/page_match.h"
-#include "src/record/record.h"
 
 namespace whisperer::pg {
 

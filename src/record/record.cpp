@@ -1,12 +1,11 @@
-// Recording events.  What is cached here (owner, incarnation, the last privilege looked up) is
-// forgotten when PostgreSQL says that one of our tables, or any role membership, changed.
+// Recording events.  The last privilege looked up is kept until a table of ours or any role
+// membership changes.
 #include "src/record/record.h"
 
 #include "src/base/direct_insert.h"
-#include "src/base/event_id.h"
+#include "src/base/identity.h"
 #include "src/base/owner_context.h"
 #include "src/base/ring.h"
-#include "src/base/transaction.h"
 #include "src/record/wakeup.h"
 
 namespace whisperer::pg {
@@ -17,21 +16,6 @@ constexpr int event_type_bytes_max = 128;
 // Rows of a statement are inserted in runs of this many, which bounds the memory they take.
 constexpr int run_length = 1000;
 
-// Bumped when anything cached here may have changed; a cache is good while its number is this one.
-// A change that arrives in the middle of a look-up therefore wins over what the look-up found.
-uint64 changes = 1;
-
-struct Identity {
-    uint64 as_of;
-    Oid outbox;
-    Oid partitions[slot_count];
-    Oid event_type;
-    Oid event_type_privilege;
-    Oid owner;
-    int64 incarnation;
-};
-Identity identity;
-
 struct Privilege {
     uint64 as_of;
     Oid role;
@@ -40,66 +24,6 @@ struct Privilege {
     char event_type[event_type_bytes_max + 1];
 };
 Privilege last_privilege;
-
-void on_relation_change(Datum, Oid relation) {
-    if (relation == InvalidOid || relation == identity.outbox || relation == identity.event_type ||
-        relation == identity.event_type_privilege)
-        changes++;
-}
-
-void on_membership_change(Datum, int, uint32) {
-    changes++;
-}
-
-void watch_for_changes() {
-    static bool watching = false;
-    if (watching)
-        return;
-    CacheRegisterRelcacheCallback(on_relation_change, 0);
-    CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_membership_change, 0);
-    CacheRegisterSyscacheCallback(AUTHOID, on_membership_change, 0);
-    watching = true;
-}
-
-int64 mix_with_database(int64 number) {
-    return number ^ (int64)((uint64)MyDatabaseId * UINT64CONST(0x9E3779B97F4A7C15));
-}
-
-const Identity& current_identity() {
-    watch_for_changes();
-    if (identity.as_of == changes)
-        return identity;
-    Identity found = {};
-    found.as_of = changes;
-    Oid schema = get_namespace_oid("whisperer", true);
-    found.outbox = OidIsValid(schema) ? get_relname_relid("outbox", schema) : InvalidOid;
-    if (!OidIsValid(found.outbox))
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
-                errmsg("extension \"whisperer\" is not installed in this database"),
-                errhint("Run CREATE EXTENSION whisperer."));
-    for (int slot = 0; slot < slot_count; slot++)
-        found.partitions[slot] = get_relname_relid(psprintf("outbox_%d", slot), schema);
-    found.event_type = get_relname_relid("event_type", schema);
-    found.event_type_privilege = get_relname_relid("event_type_privilege", schema);
-    Relation relation = table_open(found.outbox, AccessShareLock);
-    found.owner = relation->rd_rel->relowner;
-    table_close(relation, AccessShareLock);
-
-    UserContext saved = enter_owner(found.owner);
-    SPI_connect();
-    if (SPI_execute("SELECT number FROM whisperer.incarnation", true, 1) != SPI_OK_SELECT ||
-        SPI_processed != 1)
-        ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
-                errmsg("table whisperer.incarnation has no row"),
-                errhint("Insert one with a random number."));
-    bool is_null;
-    found.incarnation = mix_with_database(
-        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
-    SPI_finish();
-    leave_owner(saved);
-    identity = found;
-    return identity;
-}
 
 // As the install script creates the table.
 enum OutboxColumn {
@@ -121,8 +45,8 @@ void set_pointer(TupleTableSlot* row, OutboxColumn column, const void* value) {
     set_column(row, column, PointerGetDatum(value), value == nullptr);
 }
 
-void insert_run(Datum event_type, text* source, Jsonb* config_filter, const NewEvent* events,
-                int count) {
+void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb* config_filter,
+                const NewEvent* events, int count) {
     int16 slot = current_slot();
     DirectInsert insert = begin_direct_insert(identity.partitions[slot], OutboxColumnCount, count);
     for (int i = 0; i < count; i++) {
@@ -145,19 +69,12 @@ void insert_run(Datum event_type, text* source, Jsonb* config_filter, const NewE
 
 void record_events(const char* event_type, text* source, Jsonb* config_filter,
                    const NewEvent* events, int count) {
-    (void)current_identity();
+    const Identity& identity = current_identity();
     Datum type = CStringGetTextDatum(event_type);
     for (int done = 0; done < count; done += run_length)
-        insert_run(type, source, config_filter, events + done, Min(run_length, count - done));
+        insert_run(identity, type, source, config_filter, events + done,
+                   Min(run_length, count - done));
     wake_workers_at_commit();
-}
-
-Oid extension_owner() {
-    return current_identity().owner;
-}
-
-int64 my_incarnation() {
-    return current_identity().incarnation;
 }
 
 void check_event_type_name(const char* event_type) {
@@ -176,9 +93,10 @@ void check_event_type_name(const char* event_type) {
 bool may_publish(Oid role, const char* event_type, bool* registered) {
     Oid owner = current_identity().owner;
     Privilege& last = last_privilege;
-    if (last.as_of != changes || last.role != role || strcmp(last.event_type, event_type) != 0) {
+    if (last.as_of != change_number() || last.role != role ||
+        strcmp(last.event_type, event_type) != 0) {
         last.as_of = 0;
-        uint64 as_of = changes;
+        uint64 as_of = change_number();
         Oid types[] = {OIDOID, TEXTOID};
         Datum values[] = {ObjectIdGetDatum(role), CStringGetTextDatum(event_type)};
         UserContext saved = enter_owner(owner);
@@ -207,12 +125,3 @@ bool may_publish(Oid role, const char* event_type, bool* registered) {
 }
 
 }  // namespace whisperer::pg
-
-extern "C" {
-
-PG_FUNCTION_INFO_V1(whisperer_my_incarnation);
-
-PGDLLEXPORT Datum whisperer_my_incarnation(PG_FUNCTION_ARGS) {
-    PG_RETURN_INT64(whisperer::pg::my_incarnation());
-}
-}

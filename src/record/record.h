@@ -21,12 +21,6 @@ struct NewEvent {
 void record_events(const char* event_type, text* source, Jsonb* config_filter,
                    const NewEvent* events, int count);
 
-// The role that owns the extension's tables.
-Oid extension_owner();
-
-// This database's incarnation; see src/install/schema/020-incarnation.sql.
-int64 my_incarnation();
-
 // Refuses (42501, 22023) a name that is no event type's, or that is reserved for operator events.
 void check_event_type_name(const char* event_type);
 

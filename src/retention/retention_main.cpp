@@ -5,11 +5,11 @@
 // transaction.  Its statements take snapshots of their own, after the lock.  It waits for no lock:
 // an INSERT or a read that came after us would wait behind our waiting.
 #include "src/retention/retention.h"
+#include "src/base/identity.h"
 #include "src/base/ring.h"
 #include "src/base/session.h"
 #include "src/base/transaction.h"
 #include "src/ledger/bookmark.h"
-#include "src/record/record.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
