@@ -1,9 +1,45 @@
-// A set of deliveries, each named by its event and hook.
+// A delivery (an event for a hook): what the ledger says of it, and sets of deliveries.
 #pragma once
 
 #include "src/pg.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
+
+enum class DeliveryState : int {
+    Pending,    // waits for an attempt, or is in flight -> any
+    Delivered,  // 2xx
+    Failed,     // no attempt left, or refused for good -> Pending by retry
+    Cancelled,  // its hook was deleted -> Pending by retry
+};
+
+enum class EntryKind : int {
+    Delivery,   // a result, or that it waits
+    Callback,   // its callback has ended
+    Countdown,  // the hook's own countdown says when the next attempt is
+};
+
+struct LedgerEntry {
+    EntryKind kind;
+    bool is_update;  // a row is there already
+    bool is_failed_attempt;
+    bool is_operator_event;  // nobody is told if it fails
+    DeliveryState state;
+    pg_uuid_t event_id;
+    int64 hook_id;
+    uint64 xid;
+    int16 slot;
+    int64 line;  // that it stands in; 0: none
+    int64 page;  // settled when the entry is committed; -1: none
+    int32 retry_count;
+    TimestampTz next_attempt_at;  // 0: none; of one that has ended: its callback is due
+    TimestampTz requested_at;     // 0: no attempt was made
+    int32 http_status;            // 0: none
+    int64 response_time_us;
+    WhispererSpan response;  // UTF-8; empty: none
+    WhispererSpan error;     // UTF-8; empty: none
+    WhispererSpan body;      // UTF-8; empty: the envelope, or what the row has
+};
 
 struct DeliveryKey {
     pg_uuid_t event_id;

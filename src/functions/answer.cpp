@@ -203,7 +203,7 @@ void end_call(Worker* worker, HelperCall* call, const CallEnd& end) {
     if (end.kind == AnswerKind::Error)
         error = told_error(worker, call, end);
     if (hook)
-        note_function(worker->ledger, hook, error.data, end.timed_out);
+        note_function(worker->ledger->news, hook, error.data, end.timed_out);
     // Answers of a hook that is not served any more come too late, unless they are final.
     if (call->kind == CallKind::Transform && !is_wanted(worker, call))
         give_up_call(worker, call);

@@ -3,7 +3,6 @@
 
 #include "src/base/encoding.h"
 #include "src/base/transaction.h"
-#include "src/ledger/ledger.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -15,27 +14,26 @@ constexpr int64 failing_written_after_us = 60 * USECS_PER_SEC;
 // Of its functions, in a row: the hook is disabled.
 constexpr int function_timeouts_max = 10;
 
-void add_news(Ledger* ledger, const HookNews& news) {
+void add_news(HookNewsList* all, const HookNews& news) {
     // The newest of a kind counts, and comes last: a circuit may open, close and open in one batch.
     int kept = 0;
-    for (int i = 0; i < ledger->news_count; i++)
-        if (ledger->news[i].hook_id != news.hook_id || ledger->news[i].news != news.news)
-            ledger->news[kept++] = ledger->news[i];
-    ledger->news_count = kept;
-    if (ledger->news_count == ledger->news_capacity) {
-        ledger->news_capacity *= 2;
-        ledger->news =
-            (HookNews*)repalloc_huge(ledger->news, sizeof(HookNews) * ledger->news_capacity);
+    for (int i = 0; i < all->count; i++)
+        if (all->list[i].hook_id != news.hook_id || all->list[i].news != news.news)
+            all->list[kept++] = all->list[i];
+    all->count = kept;
+    if (all->count == all->capacity) {
+        all->capacity *= 2;
+        all->list = (HookNews*)repalloc_huge(all->list, sizeof(HookNews) * all->capacity);
     }
-    ledger->news[ledger->news_count++] = news;
+    all->list[all->count++] = news;
 }
 
-void disable(Ledger* ledger, Hook* hook, const char* reason) {
-    add_news(ledger, {News::Disabled, hook->id, 0, reason, false, 0});
+void disable(HookNewsList* all, Hook* hook, const char* reason) {
+    add_news(all, {News::Disabled, hook->id, 0, reason, false, 0});
     hook->failing_since = hook->failing_written = 0;
 }
 
-void note_failure(Ledger* ledger, Hook* hook) {
+void note_failure(HookNewsList* all, Hook* hook) {
     TimestampTz now = GetCurrentTimestamp();
     if (hook->failing_since == 0)
         hook->failing_since = now;
@@ -44,11 +42,11 @@ void note_failure(Ledger* ledger, Hook* hook) {
         char text[96];
         snprintf(text, sizeof text, "nothing but failures for %lld s",
                  (long long)(failing_us / USECS_PER_SEC));
-        disable(ledger, hook, MemoryContextStrdup(ledger->context, text));
+        disable(all, hook, MemoryContextStrdup(all->context, text));
     } else if (failing_us >= failing_written_after_us &&
                hook->failing_written != hook->failing_since) {
         hook->failing_written = hook->failing_since;
-        add_news(ledger, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0});
+        add_news(all, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0});
     }
 }
 
@@ -135,21 +133,29 @@ void write_function(const HookNews& news) {
 
 }  // namespace
 
-void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome) {
+HookNewsList* create_news_list(MemoryContext context, MemoryContext texts) {
+    HookNewsList* all = (HookNewsList*)MemoryContextAllocZero(context, sizeof(HookNewsList));
+    all->context = texts;
+    all->capacity = 16;
+    all->list = (HookNews*)MemoryContextAlloc(context, sizeof(HookNews) * all->capacity);
+    return all;
+}
+
+void note_outcome(HookNewsList* all, Hook* hook, const WhispererOutcome& outcome) {
     if (hook == nullptr || !outcome.attempted || outcome.kind == WhispererParked)
         return;
     if (outcome.hook_gone) {
-        disable(ledger, hook, "the receiver answered 410 Gone");
+        disable(all, hook, "the receiver answered 410 Gone");
     } else if (outcome.kind != WhispererDelivered) {
-        note_failure(ledger, hook);
+        note_failure(all, hook);
     } else {
         if (hook->failing_written != 0)
-            add_news(ledger, {News::Recovered, hook->id, 0, nullptr, true, 0});
+            add_news(all, {News::Recovered, hook->id, 0, nullptr, true, 0});
         hook->failing_since = hook->failing_written = 0;
     }
 }
 
-void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit) {
+void note_circuit(HookNewsList* all, Hook* hook, const WhispererCircuit& circuit) {
     bool is_open = circuit.state != WhispererCircuitClosed;
     HookNews news = {};
     news.news = is_open ? News::CircuitOpened : News::CircuitClosed;
@@ -157,31 +163,31 @@ void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit) {
     news.is_silent = is_open == hook->circuit_is_open;
     if (is_open) {
         news.at = GetCurrentTimestamp() + circuit.retry_after_ms * 1000;
-        news.reason = MemoryContextStrdup(ledger->context, circuit.reason);
+        news.reason = MemoryContextStrdup(all->context, circuit.reason);
     }
     hook->circuit_is_open = is_open;
-    add_news(ledger, news);
+    add_news(all, news);
 }
 
-void note_function(Ledger* ledger, Hook* hook, const char* error, bool timed_out) {
+void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_out) {
     int before = hook->function_timeouts;
     hook->function_timeouts = timed_out ? before + 1 : 0;
     if (error)
-        add_news(ledger, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
+        add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
     else if (before > 0)
-        add_news(ledger, {News::FunctionWorks, hook->id, 0, nullptr, true, 0});
+        add_news(all, {News::FunctionWorks, hook->id, 0, nullptr, true, 0});
     if (hook->function_timeouts == function_timeouts_max)
-        disable(ledger, hook, "ten time-outs of its functions in a row");
+        disable(all, hook, "ten time-outs of its functions in a row");
 }
 
-void note_fresh_circuit(Ledger* ledger, Hook* hook) {
+void note_fresh_circuit(HookNewsList* all, Hook* hook) {
     hook->circuit_is_stale = false;
-    add_news(ledger, {News::CircuitClosed, hook->id, 0, nullptr, true, 0});
+    add_news(all, {News::CircuitClosed, hook->id, 0, nullptr, true, 0});
 }
 
-void write_news(const Ledger* ledger) {
-    for (int i = 0; i < ledger->news_count; i++) {
-        const HookNews& news = ledger->news[i];
+void write_news(const HookNewsList* all) {
+    for (int i = 0; i < all->count; i++) {
+        const HookNews& news = all->list[i];
         switch (news.news) {
             case News::Disabled:
                 write_disabled(news);

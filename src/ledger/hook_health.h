@@ -3,13 +3,12 @@
 // state is one log line, and an operator event to whoever subscribed to that.
 #pragma once
 
+#include "src/base/delivery.h"
 #include "src/hooks/hook_set.h"
 #include "src/pg.h"
 #include "worker/engine.h"
 
 namespace whisperer::pg {
-
-struct Ledger;
 
 enum class News : int {
     Disabled,       // nothing is sent until resume_hook
@@ -25,25 +24,34 @@ struct HookNews {
     News news;
     int64 hook_id;
     TimestampTz at;      // CircuitOpened: of the next probe; Failing: since when
-    const char* reason;  // in the ledger's context; null: none
+    const char* reason;  // in the list's context; null: none
     bool is_silent;      // known to the log already
     int timeouts;        // FunctionFailed: in a row
 };
 
+// What has not been written yet, in the order in which it is.
+struct HookNewsList {
+    MemoryContext context;  // of texts: the batch's, emptied when it is written
+    HookNews* list;
+    int count;
+    int capacity;
+};
+
+HookNewsList* create_news_list(MemoryContext context, MemoryContext texts);
+
 // Outside of a transaction.
-void note_outcome(Ledger* ledger, Hook* hook, const WhispererOutcome& outcome);
-void note_circuit(Ledger* ledger, Hook* hook, const WhispererCircuit& circuit);
+void note_outcome(HookNewsList* all, Hook* hook, const WhispererOutcome& outcome);
+void note_circuit(HookNewsList* all, Hook* hook, const WhispererCircuit& circuit);
 // A call of one of its functions has ended; error null: well.
-void note_function(Ledger* ledger, Hook* hook, const char* error, bool timed_out);
+void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_out);
 // hook_run still says of the hook what an earlier engine knew.
-void note_fresh_circuit(Ledger* ledger, Hook* hook);
+void note_fresh_circuit(HookNewsList* all, Hook* hook);
 
 // In the batch's transaction.
-void write_news(const Ledger* ledger);
+void write_news(const HookNewsList* all);
 
 // In the batch's transaction: tells subscribers of whisperer-delivery-failed.  Operator events are
 // rows of the outbox, each for one hook; of deliveries of operator events nobody is told.
-struct LedgerEntry;
 void tell_of_failure(const LedgerEntry& entry);
 
 }  // namespace whisperer::pg

@@ -3,7 +3,6 @@
 
 #include "src/base/encoding.h"
 #include "src/base/transaction.h"
-#include "src/ledger/ledger.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {

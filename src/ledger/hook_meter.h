@@ -6,11 +6,10 @@
 // ledger.  The worker is the only writer, and each row is updated only within its minute.
 #pragma once
 
+#include "src/base/delivery.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
-
-struct LedgerEntry;
 
 // Number n counts times from 100 us * 2^(n/2) on, the first also what is shorter, the last what is
 // longer (20 minutes); whisperer.response_time_at knows the same.

@@ -95,8 +95,7 @@ Ledger* create_ledger(MemoryContext context) {
     ledger->capacity = 1024;
     ledger->entries =
         (LedgerEntry*)MemoryContextAlloc(context, sizeof(LedgerEntry) * ledger->capacity);
-    ledger->news_capacity = 16;
-    ledger->news = (HookNews*)MemoryContextAlloc(context, sizeof(HookNews) * ledger->news_capacity);
+    ledger->news = create_news_list(context, ledger->context);
     ledger->meters = create_meters(context);
     return ledger;
 }
@@ -153,7 +152,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
             log_attempt(entry, outcome);
     }
     entry.error = kept_text(ledger, outcome.error);
-    note_outcome(ledger, hook, outcome);
+    note_outcome(ledger->news, hook, outcome);
     add_entry(ledger, entry);
 
     delivery->page = -1;
@@ -197,7 +196,7 @@ void forget_batch(Ledger* ledger, Tracker* tracker) {
     for (int i = 0; i < ledger->count; i++)
         settle(tracker, ledger->entries[i].page);
     ledger->count = ledger->line_arrivals = 0;
-    ledger->news_count = 0;
+    ledger->news->count = 0;
     MemoryContextReset(ledger->context);
 }
 

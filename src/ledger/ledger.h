@@ -1,9 +1,12 @@
-// The ledger (whisperer.delivery): results, gathered and written in batches by two statements.
+// The ledger (whisperer.delivery): results, gathered and written in batches.  New rows go
+// straight into the table; updates, past attempts, ends of callbacks and countdowns are a statement
+// each.
 //
 // The worker is its only writer.  A delivery that ends at its first attempt costs one insert; one
 // that was parked or failed is inserted as pending and updated when it goes on.
 #pragma once
 
+#include "src/base/delivery.h"
 #include "src/hooks/hook_set.h"
 #include "src/ledger/hook_health.h"
 #include "src/ledger/hook_meter.h"
@@ -13,49 +16,12 @@
 
 namespace whisperer::pg {
 
-enum class DeliveryState : int {
-    Pending,    // waits for an attempt, or is in flight -> any
-    Delivered,  // 2xx
-    Failed,     // no attempt left, or refused for good -> Pending by retry
-    Cancelled,  // its hook was deleted -> Pending by retry
-};
-
-enum class EntryKind : int {
-    Delivery,   // a result, or that it waits
-    Callback,   // its callback has ended
-    Countdown,  // the hook's own countdown says when the next attempt is
-};
-
-struct LedgerEntry {
-    EntryKind kind;
-    bool is_update;  // a row is there already
-    bool is_failed_attempt;
-    bool is_operator_event;  // nobody is told if it fails
-    DeliveryState state;
-    pg_uuid_t event_id;
-    int64 hook_id;
-    uint64 xid;
-    int16 slot;
-    int64 line;  // that it stands in; 0: none
-    int64 page;  // settled when the entry is committed; -1: none
-    int32 retry_count;
-    TimestampTz next_attempt_at;  // 0: none; of one that has ended: its callback is due
-    TimestampTz requested_at;     // 0: no attempt was made
-    int32 http_status;            // 0: none
-    int64 response_time_us;
-    WhispererSpan response;  // UTF-8; empty: none
-    WhispererSpan error;     // UTF-8; empty: none
-    WhispererSpan body;      // UTF-8; empty: the envelope, or what the row has
-};
-
 struct Ledger {
     MemoryContext context;  // texts of the batch; emptied when it is written
     LedgerEntry* entries;
     int count;
     int capacity;
-    HookNews* news;  // written with the batch
-    int news_count;
-    int news_capacity;
+    HookNewsList* news;     // written with the batch
     int line_arrivals;      // entries that come into a line
     bool has_operators;     // failures are told of
     TimestampTz oldest_at;  // when the first entry of the batch came

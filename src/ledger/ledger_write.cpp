@@ -266,7 +266,7 @@ void write_batch(const Ledger* ledger) {
         write_entries(ledger, is_callback, &callback_plan, callback_query, SPI_OK_UPDATE);
         write_entries(ledger, is_countdown, &countdown_plan, countdown_query, SPI_OK_UPDATE);
     }
-    write_news(ledger);
+    write_news(ledger->news);
     if (ledger->has_operators)
         tell_of_failures(ledger);
 }

@@ -129,7 +129,7 @@ void note_circuits() {
             Hook* hook = find_hook(worker->hooks, changes[i].hook_id);
             if (hook == nullptr)
                 continue;
-            note_circuit(worker->ledger, hook, changes[i]);
+            note_circuit(worker->ledger->news, hook, changes[i]);
             // What is due was not looked at while the circuit was open.
             if (changes[i].state == WhispererCircuitClosed)
                 note_due(worker->hooks, hook, GetCurrentTimestamp());
@@ -139,7 +139,7 @@ void note_circuits() {
         return;
     for (int i = 0; i < worker->hooks->count; i++)
         if (worker->hooks->hooks[i].circuit_is_stale)
-            note_fresh_circuit(worker->ledger, &worker->hooks->hooks[i]);
+            note_fresh_circuit(worker->ledger->news, &worker->hooks->hooks[i]);
     worker->hooks->stale_circuits = 0;
 }
 
@@ -169,7 +169,7 @@ void run_engine() {
 bool batch_is_due(TimestampTz now) {
     const Ledger* ledger = worker->ledger;
     if (ledger->count == 0)
-        return ledger->news_count > 0;
+        return ledger->news->count > 0;
     WhispererCounts counts;
     whisperer_engine_counts(worker->engine, &counts);
     return ledger->count >= batch_entries_max || now - ledger->oldest_at >= batch_age_max_us ||
@@ -221,8 +221,8 @@ void write(const Writes& what) {
         return;
     note_written(worker->ledger, worker->hooks);
     hold_at("after-ledger");
-    for (int i = 0; i < worker->ledger->news_count; i++)
-        if (worker->ledger->news[i].news == News::Disabled)
+    for (int i = 0; i < worker->ledger->news->count; i++)
+        if (worker->ledger->news->list[i].news == News::Disabled)
             worker->hooks->stale = turn.look = true;
     // What operators are told is in the log.
     turn.look |= worker->hooks->has_operators;
@@ -245,7 +245,7 @@ void write_results(TimestampTz now) {
 
 void write_whole_batch() {
     Writes what = {};
-    what.batch = worker->ledger->count > 0 || worker->ledger->news_count > 0;
+    what.batch = worker->ledger->count > 0 || worker->ledger->news->count > 0;
     if (what.batch || worker->take_over->at_end)
         write(what);
 }
