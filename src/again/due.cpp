@@ -5,6 +5,7 @@
 // of rows that were updated since are not walked again, whether vacuum could remove them or not.
 #include "src/again/due.h"
 
+#include "src/again/heads.h"
 #include "src/again/requests.h"
 #include "src/base/encoding.h"
 #include "src/base/transaction.h"

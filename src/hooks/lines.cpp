@@ -1,25 +1,15 @@
 // The lines of ordered hooks; see lines.h.
 #include "src/hooks/lines.h"
 
-#include "src/again/due.h"
-#include "src/base/identity.h"
-#include "src/base/transaction.h"
-#include "src/base/worker.h"
-#include "src/hooks/hook_set.h"
-#include "src/ledger/ledger.h"
-#include "src/ledger/submit.h"
-#include "src/ledger/tracker.h"
-#include "src/read/outbox_reader.h"
+#include "src/base/delivery.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
 
 namespace {
 
-constexpr int lines_max = 4096;  // kept per hook
-constexpr int heads_max = 64;    // handed out, or lines met on a round, at a time
-// A head that is still with the engine although its row is due again.
-constexpr int64 in_flight_retry_us = USECS_PER_SEC;
+// Kept per hook.
+constexpr int lines_max = 4096;
 
 enum class LineState : int {
     Ready,    // its head may be handed out -> Busy, Held, Waiting, or forgotten if it has none
@@ -35,8 +25,6 @@ struct Line {
     LineState state;
     dlist_node node;  // Ready, Held
 };
-
-enum HeadColumn { HeadLine = DueColumnCount + 1, HeadIsNative };
 
 // The largest id before this one.
 pg_uuid_t id_before(pg_uuid_t id) {
@@ -152,94 +140,6 @@ void wake_waiting(HookLines* lines, TimestampTz now) {
     }
 }
 
-// The numbers of the next lines that have something pending: from one to the next in the index, not
-// through their rows.
-void query_round(int64 hook_id, int64 after) {
-    static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, INT8OID, INT8OID};
-    Datum values[] = {Int64GetDatum(hook_id), Int64GetDatum(after), Int64GetDatum(heads_max)};
-    run_plan(
-        kept_plan(&plan,
-                  "WITH RECURSIVE next (line) AS ((SELECT line FROM whisperer.delivery "
-                  "WHERE hook_id = $1 AND line > $2 AND line IS NOT NULL AND state = 'pending' "
-                  "ORDER BY hook_id, line, event_id LIMIT 1) UNION ALL SELECT (SELECT d.line "
-                  "FROM whisperer.delivery d WHERE d.hook_id = $1 AND d.line > next.line "
-                  "AND d.line IS NOT NULL AND d.state = 'pending' "
-                  "ORDER BY d.hook_id, d.line, d.event_id LIMIT 1) "
-                  "FROM next WHERE next.line IS NOT NULL) "
-                  "SELECT line FROM next WHERE line IS NOT NULL LIMIT $3",
-                  lengthof(types), types),
-        values, nullptr, true, 0, SPI_OK_SELECT);
-}
-
-// A step of the round, when there is room for what it may find.
-void step_round(HookLines* lines, int64 hook_id) {
-    if (!lines->goes_round || !dlist_is_empty(&lines->ready) || is_full(lines))
-        return;
-    query_round(hook_id, lines->round_at);
-    for (uint64 row = 0; row < SPI_processed; row++) {
-        lines->round_at = int64_column((int)row, 1);
-        if (find_line(lines, lines->round_at) == nullptr)
-            add_line(lines, lines->round_at, {});
-    }
-    lines->goes_round = SPI_processed == heads_max;
-}
-
-// The heads of some lines, with the lines' numbers.
-void query_heads(int64 hook_id, Datum* numbers, Datum* after, int count) {
-    static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, INT8ARRAYOID, UUIDARRAYOID, INT8OID};
-    Datum values[] = {Int64GetDatum(hook_id), make_array(numbers, nullptr, count, INT8OID),
-                      make_array(after, nullptr, count, UUIDOID), Int64GetDatum(my_incarnation())};
-    run_plan(kept_plan(&plan,
-                       "SELECT " DUE_COLUMNS ", d.line, d.incarnation = $4 "
-                       "FROM unnest($2, $3) AS asked (line, after) CROSS JOIN LATERAL (SELECT * "
-                       "FROM whisperer.delivery p WHERE p.hook_id = $1 AND p.line = asked.line "
-                       "AND p.event_id > asked.after AND p.line IS NOT NULL "
-                       "AND p.state = 'pending' ORDER BY p.hook_id, p.line, p.event_id LIMIT 1) "
-                       "AS d " DUE_EVENT,
-                       lengthof(types), types),
-             values, nullptr, true, 0, SPI_OK_SELECT);
-}
-
-// Whether the event's window has been read to its end.  Events that were carried here are older
-// than any window.
-bool is_whole(const Reader& reader, int row) {
-    bool is_null;
-    uint64 xid = DatumGetUInt64(column(row, DueXid, &is_null));
-    return !bool_column(row, HeadIsNative) ||
-           visible_in(xid, reader.is_open ? reader.window->seen : reader.window->until);
-}
-
-void take_head(Worker* worker, Hook* hook, int row, TimestampTz now) {
-    bool is_null;
-    Line* line = find_line(hook->lines, int64_column(row, HeadLine));
-    TimestampTz at = DatumGetTimestampTz(column(row, DueNextAttemptAt, &is_null));
-    pg_uuid_t id = *DatumGetUUIDP(column(row, DueEventId, &is_null));
-    if (!is_whole(*worker->reader, row)) {
-        make_held(hook->lines, line);
-    } else if (at > now && at != DT_NOEND) {
-        make_waiting(hook->lines, line, at);
-    } else if (row_is_in_flight(worker->tracker, id, hook->id)) {
-        make_waiting(hook->lines, line, now + in_flight_retry_us);
-    } else {
-        make_busy(hook->lines, line);
-        hand_out(worker, hook, row, line->number);
-    }
-}
-
-// Of the lines that were asked for, those without a head have nothing more to do.
-void forget_empty(HookLines* lines, const Datum* numbers, int count) {
-    for (int i = 0; i < count && SPI_processed < (uint64)count; i++) {
-        int64 number = DatumGetInt64(numbers[i]);
-        bool has_head = false;
-        for (uint64 row = 0; row < SPI_processed && !has_head; row++)
-            has_head = int64_column((int)row, HeadLine) == number;
-        if (!has_head)
-            forget_line(lines, find_line(lines, number));
-    }
-}
-
 }  // namespace
 
 Ordering ordering_from(const char* name) {
@@ -333,27 +233,46 @@ void release_held(HookLines* lines) {
         make_ready(lines, line);
 }
 
-void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
-    HookLines* lines = hook->lines;
+bool goes_round(HookLines* lines, TimestampTz now, int64* after) {
     wake_waiting(lines, now);
-    step_round(lines, hook->id);
-    Datum numbers[heads_max], after[heads_max];
+    *after = lines->round_at;
+    return lines->goes_round && dlist_is_empty(&lines->ready) && !is_full(lines);
+}
+
+void note_round(HookLines* lines, const int64* numbers, int count) {
+    for (int i = 0; i < count; i++) {
+        lines->round_at = numbers[i];
+        if (find_line(lines, numbers[i]) == nullptr)
+            add_line(lines, numbers[i], {});
+    }
+    lines->goes_round = count == heads_max;
+}
+
+int ready_lines(HookLines* lines, ReadyLine* ready) {
     int room = Min(settings.max_in_flight_per_hook - lines->busy, heads_max);
     int count = 0;
     for (Line* line = first_line(&lines->ready); line && count < room;
-         line = next_line(&lines->ready, line)) {
-        numbers[count] = Int64GetDatum(line->number);
-        after[count++] = UUIDPGetDatum(&line->after);
-    }
-    if (count == 0)
-        return;
-    query_heads(hook->id, numbers, after, count);
-    for (uint64 row = 0; row < SPI_processed && has_credit(worker); row++) {
-        if (must_wait_for_room(worker, hook, now))
+         line = next_line(&lines->ready, line))
+        ready[count++] = {line->number, line->after};
+    return count;
+}
+
+void note_head(HookLines* lines, int64 number, HeadFate fate, TimestampTz until) {
+    Line* line = find_line(lines, number);
+    switch (fate) {
+        case HeadFate::HandedOut:
+            make_busy(lines, line);
             break;
-        take_head(worker, hook, (int)row, now);
+        case HeadFate::Held:
+            make_held(lines, line);
+            break;
+        case HeadFate::Waits:
+            make_waiting(lines, line, until);
+            break;
+        case HeadFate::None:
+            forget_line(lines, line);
+            break;
     }
-    forget_empty(lines, numbers, count);
 }
 
 }  // namespace whisperer::pg

@@ -18,9 +18,10 @@
 
 namespace whisperer::pg {
 
-struct Hook;
 struct LedgerEntry;
-struct Worker;
+
+// Heads that are handed out, or lines that are met on a round, at a time.
+constexpr int heads_max = 64;
 
 enum class Ordering : int { None, Hook, Key };
 
@@ -57,7 +58,26 @@ void put_back(HookLines* lines, int64 line);
 // A window was read to its end, and what it brought is in the ledger.
 void release_held(HookLines* lines);
 
-// In a transaction: hands out heads.
-void read_lines(Worker* worker, Hook* hook, TimestampTz now);
+// Whether lines that are not kept here are to be looked for: up to heads_max with numbers beyond
+// after, in their order; and what was found.
+bool goes_round(HookLines* lines, TimestampTz now, int64* after);
+void note_round(HookLines* lines, const int64* numbers, int count);
+
+struct ReadyLine {
+    int64 number;
+    pg_uuid_t after;  // its head is the first pending delivery behind
+};
+
+// The lines whose heads may be handed out, the longest waiting first, as far as there is room; up
+// to heads_max.  What becomes of each is then to be noted, or it stays ready.
+int ready_lines(HookLines* lines, ReadyLine* ready);
+
+enum class HeadFate : int {
+    HandedOut,
+    Held,   // its window has not been read to its end
+    Waits,  // until a time
+    None,   // nothing of the line is pending
+};
+void note_head(HookLines* lines, int64 number, HeadFate fate, TimestampTz until = 0);
 
 }  // namespace whisperer::pg

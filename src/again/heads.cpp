@@ -1,0 +1,131 @@
+// The statements that find heads; see heads.h.
+#include "src/again/heads.h"
+
+#include "src/again/due.h"
+#include "src/base/identity.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/hooks/lines.h"
+#include "src/ledger/submit.h"
+#include "src/ledger/tracker.h"
+#include "src/read/outbox_reader.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// A head that is still with the engine although its row is due again.
+constexpr int64 in_flight_retry_us = USECS_PER_SEC;
+
+enum HeadColumn { HeadLine = DueColumnCount + 1, HeadIsNative };
+
+// The numbers of the next lines that have something pending: from one to the next in the index, not
+// through their rows.
+void query_round(int64 hook_id, int64 after) {
+    static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, INT8OID, INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id), Int64GetDatum(after), Int64GetDatum(heads_max)};
+    run_plan(
+        kept_plan(&plan,
+                  "WITH RECURSIVE next (line) AS ((SELECT line FROM whisperer.delivery "
+                  "WHERE hook_id = $1 AND line > $2 AND line IS NOT NULL AND state = 'pending' "
+                  "ORDER BY hook_id, line, event_id LIMIT 1) UNION ALL SELECT (SELECT d.line "
+                  "FROM whisperer.delivery d WHERE d.hook_id = $1 AND d.line > next.line "
+                  "AND d.line IS NOT NULL AND d.state = 'pending' "
+                  "ORDER BY d.hook_id, d.line, d.event_id LIMIT 1) "
+                  "FROM next WHERE next.line IS NOT NULL) "
+                  "SELECT line FROM next WHERE line IS NOT NULL LIMIT $3",
+                  lengthof(types), types),
+        values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+// A step of the round, when there is room for what it may find.
+void step_round(HookLines* lines, int64 hook_id, TimestampTz now) {
+    int64 after;
+    if (!goes_round(lines, now, &after))
+        return;
+    query_round(hook_id, after);
+    int64 numbers[heads_max];
+    for (uint64 row = 0; row < SPI_processed; row++)
+        numbers[row] = int64_column((int)row, 1);
+    note_round(lines, numbers, (int)SPI_processed);
+}
+
+// The heads of some lines, with the lines' numbers.
+void query_heads(int64 hook_id, const ReadyLine* ready, int count) {
+    static SPIPlanPtr plan;
+    Datum numbers[heads_max], after[heads_max];
+    for (int i = 0; i < count; i++) {
+        numbers[i] = Int64GetDatum(ready[i].number);
+        after[i] = UUIDPGetDatum(&ready[i].after);
+    }
+    const Oid types[] = {INT8OID, INT8ARRAYOID, UUIDARRAYOID, INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id), make_array(numbers, nullptr, count, INT8OID),
+                      make_array(after, nullptr, count, UUIDOID), Int64GetDatum(my_incarnation())};
+    run_plan(kept_plan(&plan,
+                       "SELECT " DUE_COLUMNS ", d.line, d.incarnation = $4 "
+                       "FROM unnest($2, $3) AS asked (line, after) CROSS JOIN LATERAL (SELECT * "
+                       "FROM whisperer.delivery p WHERE p.hook_id = $1 AND p.line = asked.line "
+                       "AND p.event_id > asked.after AND p.line IS NOT NULL "
+                       "AND p.state = 'pending' ORDER BY p.hook_id, p.line, p.event_id LIMIT 1) "
+                       "AS d " DUE_EVENT,
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+// Whether the event's window has been read to its end.  Events that were carried here are older
+// than any window.
+bool is_whole(const Reader* reader, int row) {
+    bool is_null;
+    uint64 xid = DatumGetUInt64(column(row, DueXid, &is_null));
+    return !bool_column(row, HeadIsNative) ||
+           visible_in(xid, reader->is_open ? reader->window->seen : reader->window->until);
+}
+
+void take_head(Worker* worker, Hook* hook, int row, TimestampTz now) {
+    bool is_null;
+    int64 line = int64_column(row, HeadLine);
+    TimestampTz at = DatumGetTimestampTz(column(row, DueNextAttemptAt, &is_null));
+    pg_uuid_t id = *DatumGetUUIDP(column(row, DueEventId, &is_null));
+    if (!is_whole(worker->reader, row)) {
+        note_head(hook->lines, line, HeadFate::Held);
+    } else if (at > now && at != DT_NOEND) {
+        note_head(hook->lines, line, HeadFate::Waits, at);
+    } else if (row_is_in_flight(worker->tracker, id, hook->id)) {
+        note_head(hook->lines, line, HeadFate::Waits, now + in_flight_retry_us);
+    } else {
+        note_head(hook->lines, line, HeadFate::HandedOut);
+        hand_out(worker, hook, row, line);
+    }
+}
+
+// Of the lines that were asked for, those without a head have nothing more to do.
+void forget_empty(HookLines* lines, const ReadyLine* ready, int count) {
+    for (int i = 0; i < count && SPI_processed < (uint64)count; i++) {
+        bool has_head = false;
+        for (uint64 row = 0; row < SPI_processed && !has_head; row++)
+            has_head = int64_column((int)row, HeadLine) == ready[i].number;
+        if (!has_head)
+            note_head(lines, ready[i].number, HeadFate::None);
+    }
+}
+
+}  // namespace
+
+void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
+    step_round(hook->lines, hook->id, now);
+    ReadyLine ready[heads_max];
+    int count = ready_lines(hook->lines, ready);
+    if (count == 0)
+        return;
+    query_heads(hook->id, ready, count);
+    for (uint64 row = 0; row < SPI_processed && has_credit(worker); row++) {
+        if (must_wait_for_room(worker, hook, now))
+            break;
+        take_head(worker, hook, (int)row, now);
+    }
+    forget_empty(hook->lines, ready, count);
+}
+
+}  // namespace whisperer::pg
