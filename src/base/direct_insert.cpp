@@ -1,6 +1,8 @@
 // Rows without a plan; see direct_insert.h.
 #include "src/base/direct_insert.h"
 
+#include "src/base/owner_context.h"
+
 namespace whisperer::pg {
 
 namespace {
@@ -17,6 +19,68 @@ void insert_many(const DirectInsert* insert) {
         pg_insert_index_tuples(insert->info, insert->rows[i], insert->estate);
         ResetPerTupleExprContext(insert->estate);
     }
+}
+
+bool fires_triggers(const DirectInsert* insert) {
+    const TriggerDesc* triggers = insert->info->ri_TrigDesc;
+    return triggers &&
+           (triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
+            triggers->trig_insert_before_statement || triggers->trig_insert_after_statement);
+}
+
+void check_constraints(const DirectInsert* insert, TupleTableSlot* row) {
+    const TupleConstr* constraints = RelationGetDescr(insert->relation)->constr;
+    if (constraints && constraints->num_check > 0)
+        ExecConstraints(insert->info, row, insert->estate);
+}
+
+// What a trigger made of the row may be anything, so all that the table asks for is checked.
+void check_changed_row(const DirectInsert* insert, TupleTableSlot* row) {
+    if (RelationGetDescr(insert->relation)->constr)
+        ExecConstraints(insert->info, row, insert->estate);
+    if (insert->relation->rd_rel->relispartition)
+        ExecPartitionCheck(insert->info, row, insert->estate, true);
+}
+
+void insert_firing_row(const DirectInsert* insert, TupleTableSlot* row,
+                       TransitionCaptureState* transition) {
+    ResultRelInfo* info = insert->info;
+    if (info->ri_TrigDesc->trig_insert_before_row) {
+        if (!ExecBRInsertTriggers(insert->estate, info, row))
+            return;
+        check_changed_row(insert, row);
+    } else {
+        check_constraints(insert, row);
+    }
+    table_tuple_insert(insert->relation, row, GetCurrentCommandId(true), 0, nullptr);
+    pg_insert_index_tuples(info, row, insert->estate);
+    ExecARInsertTriggers(insert->estate, info, row, NIL, transition);
+    ResetPerTupleExprContext(insert->estate);
+}
+
+// As the executor does it for INSERT INTO the table.  The writer has no right to write here and
+// must not gain one, nor lend the triggers what he may and they may not: they run as the table's
+// owner, who let them be made, and with a search_path that the writer has no hand in.
+void insert_firing(const DirectInsert* insert) {
+    ResultRelInfo* info = insert->info;
+    EState* estate = insert->estate;
+    UserContext saved = enter_owner(insert->relation->rd_rel->relowner);
+    int level = NewGUCNestLevel();
+    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+                            GUC_ACTION_SAVE, true, 0, false);
+    // Where the triggers that are queued look for the table.
+    estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, info);
+    AfterTriggerBeginQuery();
+    TransitionCaptureState* transition = MakeTransitionCaptureState(
+        info->ri_TrigDesc, RelationGetRelid(insert->relation), CMD_INSERT);
+    ExecBSInsertTriggers(estate, info);
+    for (int i = 0; i < insert->count; i++)
+        insert_firing_row(insert, insert->rows[i], transition);
+    ExecASInsertTriggers(estate, info, transition);
+    AfterTriggerEndQuery(estate);
+    ExecResetTupleTable(estate->es_tupleTable, false);
+    AtEOXact_GUC(true, level);
+    leave_owner(saved);
 }
 
 }  // namespace
@@ -50,13 +114,15 @@ TupleTableSlot* add_direct_row(DirectInsert* insert) {
 }
 
 void end_direct_insert(DirectInsert* insert) {
-    const TupleConstr* constraints = RelationGetDescr(insert->relation)->constr;
+    bool fires = fires_triggers(insert);
     for (int i = 0; i < insert->count; i++) {
         ExecStoreVirtualTuple(insert->rows[i]);
-        if (constraints && constraints->num_check > 0)
-            ExecConstraints(insert->info, insert->rows[i], insert->estate);
+        if (!fires)
+            check_constraints(insert, insert->rows[i]);
     }
-    if (insert->count == 1)
+    if (fires)
+        insert_firing(insert);
+    else if (insert->count == 1)
         insert_one(insert);
     else if (insert->count > 1)
         insert_many(insert);

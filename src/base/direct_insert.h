@@ -1,9 +1,13 @@
 // Putting rows into a table of ours as COPY does, without a plan: its start and end cost a few rows
 // more than the rows themselves (docs/performance.md).
 //
-// Evaluates no default, fires no trigger, and asks no partition whether the row is its own: that is
+// Evaluates no default, applies no rule, and asks no partition whether the row is its own: that is
 // the caller's business, and so is what must not be null.  Check constraints are checked.  Columns
 // are counted as the install script creates them; what an update adds comes behind and is null.
+//
+// Triggers are fired where the table has some, as its owner.  We make none there; but whoever
+// copies a table while it is written to (pg_repack, for one) learns of new rows by a trigger, and
+// would lose those that fire none.  Those of the statement are the partition's, not its parent's.
 #pragma once
 
 #include "src/pg.h"

@@ -31,6 +31,20 @@ TimestampTz retention_horizon(TimestampTz now) {
     return now - settings.retention_s * USECS_PER_SEC;
 }
 
+bool is_in_ring(Oid table) {
+    if (get_rel_namespace(table) != get_namespace_oid("whisperer", true))
+        return false;
+    const char* name = get_rel_name(table);
+    constexpr const char* logs[] = {"outbox", "delivery", "past_attempt"};
+    for (const char* log : logs) {
+        size_t length = strlen(log);
+        if (name && strncmp(name, log, length) == 0 &&
+            (name[length] == '\0' || name[length] == '_'))
+            return true;
+    }
+    return false;
+}
+
 }  // namespace whisperer::pg
 
 extern "C" {

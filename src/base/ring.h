@@ -27,4 +27,7 @@ int64 slot_period_us();
 // Events recorded before this are past retention.
 TimestampTz retention_horizon(TimestampTz now);
 
+// Whether the table is one of those that events and their results are written to, or a partition.
+bool is_in_ring(Oid table);
+
 }  // namespace whisperer::pg

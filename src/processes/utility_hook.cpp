@@ -8,10 +8,11 @@
 // the worker, in another order: it is withdrawn for those too, or one of the two would fail in a
 // deadlock.
 //
-// CREATE TRIGGER ... TRUNCATE ... whisperer.capture() could only fail at the first TRUNCATE, so it
-// is refused here.
+// CREATE TRIGGER ... whisperer.capture() that could only fail at the first TRUNCATE, or would
+// record events about events without end, is refused here.
 #include "src/processes/utility_hook.h"
 
+#include "src/base/ring.h"
 #include "src/pg.h"
 #include "src/processes/shared_state.h"
 
@@ -153,27 +154,36 @@ void wait_until_left(SharedState* shared, Oid database) {
     }
 }
 
-void refuse_truncate(Node* statement) {
-    if (!IsA(statement, CreateTrigStmt) ||
-        !TRIGGER_FOR_TRUNCATE(((CreateTrigStmt*)statement)->events))
+bool calls_capture(const CreateTrigStmt* trigger) {
+    Oid function = LookupFuncName(trigger->funcname, 0, nullptr, true);
+    return OidIsValid(function) && strcmp(get_func_name(function), "capture") == 0 &&
+           get_func_namespace(function) == get_namespace_oid("whisperer", true);
+}
+
+void refuse_trigger(Node* statement) {
+    if (!IsA(statement, CreateTrigStmt) || !calls_capture((CreateTrigStmt*)statement))
         return;
     CreateTrigStmt* trigger = (CreateTrigStmt*)statement;
-    Oid function = LookupFuncName(trigger->funcname, 0, nullptr, true);
-    if (!OidIsValid(function) || strcmp(get_func_name(function), "capture") != 0 ||
-        get_func_namespace(function) != get_namespace_oid("whisperer", true))
-        return;
-    ereport(
-        ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-        errmsg("trigger \"%s\": whisperer.capture does not support TRUNCATE", trigger->trigname),
-        errhint("A TRUNCATE has no rows to tell of; call whisperer.deliver_event from a "
-                "trigger function of your own."));
+    if (TRIGGER_FOR_TRUNCATE(trigger->events))
+        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                errmsg("trigger \"%s\": whisperer.capture does not support TRUNCATE",
+                       trigger->trigname),
+                errhint("A TRUNCATE has no rows to tell of; call whisperer.deliver_event from a "
+                        "trigger function of your own."));
+    Oid table = RangeVarGetRelid(trigger->relation, NoLock, true);
+    if (OidIsValid(table) && is_in_ring(table))
+        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                errmsg("trigger \"%s\": whisperer.capture cannot capture the table that its events "
+                       "and their results are written to",
+                       trigger->trigname),
+                errhint("An operator hook tells of failures: subscribe to whisperer-*."));
 }
 
 void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* destination, QueryCompletion* completion) {
     Node* node = statement->utilityStmt;
-    refuse_truncate(node);
+    refuse_trigger(node);
     SharedState* shared = shared_state();
     Oid database = shared ? database_to_be_left(node) : InvalidOid;
     if (OidIsValid(database) && has_worker(shared, database) && withdraw(shared, database))

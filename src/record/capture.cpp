@@ -333,6 +333,9 @@ PGDLLEXPORT Datum whisperer_capture(PG_FUNCTION_ARGS) {
     whisperer::pg::require_usable(trigger);
     whisperer::pg::Capture capture = {trigger, whisperer::pg::capture_options(trigger),
                                       fcinfo->flinfo, RelationGetDescr(trigger->tg_relation)};
+    // An event about an event would be followed by the next without end.
+    if (capture.options->is_in_ring)
+        return PointerGetDatum(nullptr);
     whisperer::pg::require_privilege(trigger, *capture.options);
     if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
         whisperer::pg::capture_row(capture);

@@ -2,6 +2,7 @@
 // by trigger; an entry is made anew after its table changed.
 #include "src/record/capture_options.h"
 
+#include "src/base/ring.h"
 #include "src/record/record.h"
 
 namespace whisperer::pg {
@@ -182,6 +183,7 @@ void name_source(TriggerData* trigger, CaptureOptions* options) {
         elog(ERROR, "cache lookup failed for relation %u", options->made_on);
     Form_pg_class form = (Form_pg_class)GETSTRUCT(tuple);
     options->table_owner = form->relowner;
+    options->is_in_ring = is_in_ring(options->made_on);
     options->source = cstring_to_text(
         quote_qualified_identifier(get_namespace_name(form->relnamespace), NameStr(form->relname)));
     ReleaseSysCache(tuple);

@@ -14,6 +14,7 @@ struct CaptureOptions {
     char* event_type;
     text* source;     // name of made_on
     Oid table_owner;  // of made_on: the trigger publishes with this role's rights
+    bool is_in_ring;  // made_on is what events and their results are written to
     bool include_old;
     int column_count;  // 0: the whole row
     AttrNumber* columns;

@@ -142,6 +142,45 @@ sub moment {
     return $low + rand($high - $low);
 }
 
+# The table that events are recorded in now, and where their results go.
+sub partition {
+    my ($self, $parent) = @_;
+    return "whisperer.${parent}_" . $self->{node}->safe_psql('postgres', 'SELECT whisperer.current_slot()');
+}
+
+# Copies a table while it is written to, and puts the copy's rows in its place, as pg_repack does: a trigger notes what
+# changes meanwhile, and the last step makes up for it.  key: of a row r.
+sub copy_table {
+    my ($self, $table, $key) = @_;
+    my $key_of_change = $key =~ s/\br\./(c.r)./gr;
+    $self->{node}->safe_psql('postgres', <<"SQL");
+SET lock_timeout = '60s';
+BEGIN;
+LOCK TABLE $table IN ACCESS EXCLUSIVE MODE;
+CREATE TABLE changed (n bigserial, is_gone boolean, r $table);
+CREATE FUNCTION note_row() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+\$\$BEGIN INSERT INTO public.changed (is_gone, r) VALUES (TG_OP = 'DELETE', coalesce(NEW, OLD)); RETURN NULL; END\$\$;
+CREATE TRIGGER note_row AFTER INSERT OR UPDATE OR DELETE ON $table FOR EACH ROW EXECUTE FUNCTION note_row();
+COMMIT;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+CREATE TABLE copy AS SELECT * FROM $table;
+DELETE FROM changed;
+COMMIT;
+BEGIN;
+LOCK TABLE $table IN ACCESS EXCLUSIVE MODE;
+DELETE FROM copy r USING changed c WHERE ($key) = ($key_of_change);
+INSERT INTO copy SELECT (last.r).* FROM (SELECT DISTINCT ON ($key_of_change) c.r, c.is_gone FROM changed c
+    ORDER BY $key_of_change, n DESC) AS last WHERE NOT is_gone;
+DROP TRIGGER note_row ON $table;
+SET LOCAL session_replication_role = replica;
+TRUNCATE $table;
+INSERT INTO $table OVERRIDING SYSTEM VALUE SELECT * FROM copy;
+DROP TABLE changed, copy;
+DROP FUNCTION note_row();
+COMMIT;
+SQL
+}
+
 # --- the load -----------------------------------------------------------------------------------
 
 # A client whose connection breaks ends; the next pgbench opens new ones.
