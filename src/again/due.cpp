@@ -174,7 +174,7 @@ bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
 }
 
 void cancel_deleted(HookSet* hooks, TimestampTz now) {
-    begin_transaction("cancelling deliveries of deleted hooks");
+    begin_reading("cancelling deliveries of deleted hooks", Tables::LogAndLedger);
     for (int i = 0; i < hooks->count; i++) {
         Hook* hook = &hooks->hooks[i];
         if (!hook->is_deleted || hook->next_due_at > now)
@@ -235,7 +235,7 @@ void read_due(Worker* worker) {
     if (any_deleted)
         cancel_deleted(hooks, now);
     if (any_due) {
-        begin_transaction("reading due retries");
+        begin_reading("reading due retries", Tables::LogAndLedger);
         for (int i = 0; i < hooks->count && has_credit(worker); i++)
             if (is_due(worker, &hooks->hooks[i], now))
                 read_hook(worker, &hooks->hooks[i], now);

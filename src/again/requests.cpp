@@ -370,7 +370,7 @@ bool is_being_replayed(const Requests* requests, int64 hook_id) {
 
 // An ERROR ends the process, so the list need not wait for the commit.
 void carry_out_requests(Worker* worker) {
-    begin_transaction("carrying out requests");
+    begin_reading("carrying out requests", Tables::LogAndLedger);
     if (worker->hooks->requests_arrived)
         read_list(worker);
     for (int done = 1; carry_out_next(worker) && done < single_requests_max; done++)

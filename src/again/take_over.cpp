@@ -90,7 +90,7 @@ void read_carried(Worker* worker) {
     TakeOver* place = worker->take_over;
     if (!place->is_running)
         begin_scan(worker);
-    begin_transaction("taking over carried events");
+    begin_reading("taking over carried events", Tables::LogAndLedger);
     query_carried(*place);
     SPITupleTable* rows = SPI_tuptable;
     uint64 count = SPI_processed;

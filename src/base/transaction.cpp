@@ -2,6 +2,8 @@
 // kept_plan and make_array.
 #include "src/base/transaction.h"
 
+#include "src/base/ring.h"
+
 namespace whisperer::pg {
 
 namespace {
@@ -9,15 +11,58 @@ namespace {
 // PostgreSQL leaves TopMemoryContext current after a commit; what is allocated there stays.
 MemoryContext caller_context = nullptr;
 
-}  // namespace
+// What a page needs beside the log: the hooks, who may have what, and what people asked for.
+constexpr const char* page_tables[] = {
+    "request",  "control",    "hook_definition",      "secret",
+    "hook_run", "event_type", "event_type_privilege", "bookmark"};
 
-void begin_transaction(const char* activity) {
+void lock_table(Oid schema, const char* name) {
+    Oid table = get_relname_relid(name, schema);
+    if (OidIsValid(table))
+        LockRelationOid(table, AccessShareLock);
+}
+
+void lock_ring(Oid schema, const char* parent) {
+    lock_table(schema, parent);
+    for (int slot = 0; slot < slot_count; slot++) {
+        char name[NAMEDATALEN];
+        snprintf(name, sizeof name, "%s_%d", parent, slot);
+        lock_table(schema, name);
+    }
+}
+
+// Looking up names needs no snapshot of ours.
+void lock_tables(Tables tables) {
+    Oid schema = get_namespace_oid("whisperer", true);
+    if (!OidIsValid(schema))
+        return;
+    for (const char* table : page_tables)
+        lock_table(schema, table);
+    lock_ring(schema, "outbox");
+    if (tables == Tables::LogAndLedger)
+        lock_ring(schema, "delivery");
+}
+
+void open_transaction(const char* activity) {
     caller_context = CurrentMemoryContext;
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
+    pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+}  // namespace
+
+void begin_transaction(const char* activity) {
+    open_transaction(activity);
     PushActiveSnapshot(GetTransactionSnapshot());
     SPI_connect();
-    pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+void begin_reading(const char* activity, Tables tables) {
+    open_transaction(activity);
+    lock_tables(tables);
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
 }
 
 void commit_transaction() {

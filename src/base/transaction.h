@@ -9,6 +9,14 @@ namespace whisperer::pg {
 // Opens a transaction with a snapshot and an SPI connection.  activity is shown in
 // pg_stat_activity.
 void begin_transaction(const char* activity);
+
+enum class Tables { Log, LogAndLedger };
+
+// The same for reading: the tables are locked before the snapshot is taken, against everybody who
+// would replace them, and against nobody else.  Whoever swaps a table for a copy of it, pg_repack
+// and REPACK (CONCURRENTLY), gives its rows a new xmin: to a snapshot from before the swap the copy
+// is empty, and what is read once, as here, would be lost.
+void begin_reading(const char* activity, Tables tables);
 // Commits and leaves nothing open.
 void commit_transaction();
 

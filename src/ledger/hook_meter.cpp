@@ -95,7 +95,7 @@ void add_known(Meter* meter) {
                        "delivered_total, failed_attempts_total, failed_total, response_us_total "
                        "FROM whisperer.hook_minute WHERE hook_id = $1 ORDER BY minute DESC LIMIT 1",
                        lengthof(types), types),
-             values, nullptr, true, 0, SPI_OK_SELECT);
+             values, nullptr, false, 0, SPI_OK_SELECT);
     if (SPI_processed == 0)
         return;
     bool is_null;

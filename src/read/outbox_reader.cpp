@@ -112,6 +112,13 @@ bool is_safe(Reader* reader, uint64 rows) {
     return rows == 0 || make_safe(&reader->safe);
 }
 
+// Most pages are younger than the process, and need nothing of the ledger.
+Tables tables_of_page(const Reader& reader) {
+    const Window* window = reader.window;
+    uint64 oldest = reader.is_open ? window->seen->xmin : window->until->xmin;
+    return oldest < reader.ledger_may_have ? Tables::LogAndLedger : Tables::Log;
+}
+
 Place place_reached(const Reader* reader, bool at_end) {
     Place place = {};
     place.window = reader->window;
@@ -191,7 +198,7 @@ PageEnd read_page(Worker* worker) {
     hold_at("before-page-snapshot");
     // What is asked for from here on may be missing from the snapshot.
     uint64 ticket = pg_atomic_read_u64(&worker->slot->ticket);
-    begin_transaction("reading the outbox");
+    begin_reading("reading the outbox", tables_of_page(worker->reader));
     hold_at("after-page-snapshot");
     PageEnd end = read_next(worker, ticket);
     commit_transaction();

@@ -100,7 +100,10 @@ bool may_publish(Oid role, const char* event_type, bool* registered) {
         Oid types[] = {OIDOID, TEXTOID};
         Datum values[] = {ObjectIdGetDatum(role), CStringGetTextDatum(event_type)};
         UserContext saved = enter_owner(owner);
-        // The statement's may be older than the change that was just heard of.
+        // The statement's may be older than the change that was just heard of, or than a copy that
+        // has taken a table's place: the locks come first.
+        LockRelationOid(identity.event_type, AccessShareLock);
+        LockRelationOid(identity.event_type_privilege, AccessShareLock);
         PushActiveSnapshot(GetLatestSnapshot());
         SPI_connect();
         if (SPI_execute_with_args("SELECT whisperer.may($1, t.name, 'publish') FROM "

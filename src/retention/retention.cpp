@@ -139,7 +139,7 @@ void look_after_retention(Worker* worker) {
         retention->is_done = false;
         retention->attempts = 0;
     }
-    begin_transaction("looking for expired events");
+    begin_reading("looking for expired events", Tables::LogAndLedger);
     bool more = expire(worker, slot);
     Slot found = look_at_slot(slot);
     commit_transaction();
