@@ -1,13 +1,14 @@
 // Calling a subscriber's function as the hook's owner; see call.h.
 //
-// The process is connected as a superuser, so from become on all is done as the owner, the commit
-// included; what is made before are our own values.  The restricted operation refuses SET ROLE and
-// what would run later: deferred triggers, cursors WITH HOLD, LISTEN.
+// The process is connected as a superuser and becomes the owner before its first call, the user of
+// the session included, and for good: an application's SECURITY DEFINER function asks session_user
+// whom it serves.  The restricted operation, from restrict_to_owner to the end of the commit,
+// refuses the way back (SET SESSION AUTHORIZATION, SET ROLE) and what would run later: deferred
+// triggers, cursors WITH HOLD, LISTEN.
 #include "src/functions/call.h"
 
 #include "src/base/boundary.h"
 #include "src/base/encoding.h"
-#include "src/base/owner_context.h"
 #include "src/base/transaction.h"
 #include "src/settings.h"
 #include "worker/engine.h"
@@ -104,10 +105,30 @@ const char* query_of(const Call& call, int count) {
     return psprintf("SELECT %s(%s)", NameListToQuotedString(names), parameters[count]);
 }
 
-void become(Oid owner) {
+void require_role(Oid owner) {
     if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
                 errmsg("the hook's owner does not exist any more"));
+}
+
+// What pg_stat_activity shows as the user: one aligned word, of which no reader sees half.
+void show_user(Oid owner) {
+    if (MyBEEntry)
+        MyBEEntry->st_userid = owner;
+}
+
+// As a login does it: through the setting, which parallel workers are given, and as its default, so
+// that no RESET and no end of a transaction changes it.
+void become(void* argument) {
+    Oid owner = *(const Oid*)argument;
+    require_role(owner);
+    SetConfigOption("session_authorization", GetUserNameFromId(owner, false), PGC_BACKEND,
+                    PGC_S_OVERRIDE);
+    show_user(owner);
+}
+
+void restrict_to_owner(Oid owner) {
+    require_role(owner);
     SetUserIdAndSecContext(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 }
 
@@ -166,7 +187,7 @@ void run_call(void* argument) {
     Call* call = (Call*)argument;
     Arguments arguments = arguments_of(*call);
     const char* query = query_of(*call, arguments.count);
-    become(call->header->owner);
+    restrict_to_owner(call->header->owner);
     // Two rows: one is expected, and so that a second is noticed.
     int result = SPI_execute_with_args(query, arguments.count, arguments.types, arguments.values,
                                        arguments.nulls, false, 2);
@@ -188,7 +209,8 @@ Answer error_answer(const ErrorData* error) {
 
 // The next call is of the same owner's, for the process ends when the owner changes: this is for
 // order, not for safety.
-void clean_session() {
+void clean_session(Oid owner) {
+    SetUserIdAndSecContext(owner, 0);
     LockReleaseAll(USER_LOCKMETHOD, true);
     ResetAllOptions();
     ResetSequenceCaches();
@@ -208,13 +230,16 @@ Answer answer_call(const char* message, Size bytes) {
     if (next != message + bytes)
         elog(FATAL, "whisperer: a call of %zu bytes was expected to have %zu", bytes,
              (Size)(next - message));
-    UserContext ours;
-    GetUserIdAndSecContext(&ours.user, &ours.security);
+    Oid owner = call.header->owner;
     ErrorData* error = nullptr;
+    if (GetSessionUserId() != owner &&
+        !try_in_transaction(become, &owner, "becoming a hook's owner", &error))
+        return error_answer(error);
+    if (GetSessionUserId() != owner)
+        elog(FATAL, "whisperer: the helper could not become role %u", owner);
     if (!try_in_transaction(run_call, &call, "calling a hook's function", &error))
         call.answer = error_answer(error);
-    leave_owner(ours);
-    clean_session();
+    clean_session(owner);
     return call.answer;
 }
 

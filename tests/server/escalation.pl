@@ -131,4 +131,70 @@ is($second->{$_}, 0, "and finds no $_") for qw(cursors locks);
 is($second->{number}, undef, 'nor a number drawn before');
 is("$second->{path}|$second->{setting}|$second->{role}", 'pg_catalog, pg_temp||none', 'nor settings');
 
+# --- whom others take the session for -----------------------------------------------------------------------
+# An application's SECURITY DEFINER function asks session_user, as current_user is its own; a parallel worker
+# has a session of its own.
+my $parallel = sql("SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')");
+sql(<<"SQL");
+CREATE SCHEMA house; GRANT USAGE ON SCHEMA house TO ann;
+CREATE ROLE house_admin;
+CREATE FUNCTION house.pay() RETURNS text LANGUAGE plpgsql SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS \$f\$
+BEGIN
+    IF NOT pg_has_role(session_user, 'house_admin', 'MEMBER') AND current_setting('is_superuser') = 'off' THEN
+        RETURN 'not for ' || session_user;
+    END IF;
+    RETURN 'a million';
+END;
+\$f\$;
+SET ROLE ann;
+CREATE TABLE app.who (what text, said text[]);
+CREATE FUNCTION app.who() RETURNS text[] LANGUAGE plpgsql AS \$f\$
+DECLARE
+    said text[]; also text[];
+BEGIN
+    said := ARRAY[session_user, current_setting('is_superuser'), current_setting('session_authorization'), house.pay(),
+        (SELECT usename FROM pg_stat_activity WHERE pid = pg_backend_pid())];
+    PERFORM set_config('$parallel', 'on', true);
+    EXECUTE \$q\$SELECT ARRAY[session_user, current_setting('is_superuser'), house.pay(), (pg_backend_pid() = $\1)::text]\$q\$
+        INTO also USING pg_backend_pid();
+    RETURN said || also;
+END;
+\$f\$;
+CREATE FUNCTION app.who_transform(event json) RETURNS json LANGUAGE plpgsql AS \$f\$
+BEGIN
+    IF event->'data'->>'fail' IS NOT NULL THEN RAISE EXCEPTION 'failed on purpose'; END IF;
+    RETURN json_build_object('said', app.who());
+END;
+\$f\$;
+CREATE FUNCTION app.who_callback(response jsonb, event_type text, data json, payload json) RETURNS void LANGUAGE sql AS
+    'INSERT INTO app.who SELECT ''callback'', app.who()';
+CREATE FUNCTION app.who_countdown(retry_count integer, kwargs jsonb) RETURNS interval LANGUAGE sql AS
+    'INSERT INTO app.who SELECT ''countdown'', app.who() RETURNING interval ''1 h''';
+SELECT whisperer.register_event(e) FROM unnest('{who,who-late}'::text[]) e;
+SELECT whisperer.create_hook('who', '$base/ok/who', transform => 'app.who_transform', callback => 'app.who_callback', retry_countdown_config => '$later');
+SELECT whisperer.create_hook('who-late', '$base/status/500/who', retry_countdown_config => '{"choice": "custom", "kwargs": {"function": "app.who_countdown"}, "max_retries": 1}');
+SELECT whisperer.deliver_event('who', '{"fail": 1}');
+SELECT whisperer.deliver_event('who', '{}');
+SELECT whisperer.deliver_event('who-late', '{}');
+SQL
+my @ann = ('ann', 'off', 'ann', 'not for ann', 'ann', 'ann', 'off', 'not for ann', 'false');
+wait_for('the transform', sub { bodies('/ok/who') });
+is_deeply((bodies('/ok/who'))[0]{said}, \@ann, 'a transform is called in a session of its owner, in parallel workers as well');
+wait_for('callback and countdown', sub { sql('SELECT count(*) FROM app.who') == 2 });
+# INSERT makes a plan that is not parallel, and so do the functions that it calls.
+is(sql("SELECT array_to_string(said[1:8], ',') FROM app.who WHERE what = '$_'"), join(',', @ann[0 .. 7]), "so is a $_") for qw(callback countdown);
+# An owner who is a superuser is one there, too.
+sql(<<"SQL");
+CREATE FUNCTION house.who_transform(event json) RETURNS json LANGUAGE sql AS
+    'SELECT json_build_object(''said'', ARRAY[session_user::text, current_user, current_setting(''is_superuser'')])';
+SELECT whisperer.register_event('whose');
+SELECT whisperer.create_hook('whose', '$base/ok/whose', transform => 'house.who_transform');
+CREATE ROLE carl SUPERUSER;
+SET ROLE carl;
+SELECT whisperer.create_hook('whose', '$base/ok/whose-carl', transform => 'house.who_transform');
+SELECT whisperer.deliver_event('whose', '{}');
+SQL
+wait_for('both', sub { bodies('/ok/whose') && bodies('/ok/whose-carl') });
+is(join(',', map { @{ $_->{said} } } bodies('/ok/whose'), bodies('/ok/whose-carl')), 'postgres,postgres,on,carl,carl,on', 'and each owner is himself');
+
 done_testing();
