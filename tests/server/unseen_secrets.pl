@@ -1,4 +1,5 @@
-# Secrets are nowhere but where they belong: not in the server log at its most talkative, not in
+# Secrets are nowhere but where they belong: not in the server log at its most talkative, with auto_explain and
+# pgaudit showing each nested statement and its parameters, not in
 # pg_stat_statements, pg_stat_activity, the planner's statistics, nor in anything that another role can
 # read; whatever fails meanwhile.
 #
@@ -11,8 +12,26 @@ use Test::More;
 use Whisperer;
 
 my $folder = PostgreSQL::Test::Utils::tempdir('unseen');
-my $node = new_node('unseen', extra => <<'CONF');
-shared_preload_libraries = 'pg_stat_statements, whisperer'
+my $libraries = `pg_config --pkglibdir`;
+chomp $libraries;
+my $has_pgaudit = -e "$libraries/pgaudit.so";
+diag('without pgaudit: it is not installed') unless $has_pgaudit;
+my $pgaudit = $has_pgaudit ? <<'CONF' : '';
+shared_preload_libraries = 'pg_stat_statements, auto_explain, pgaudit, whisperer'
+pgaudit.log = all
+pgaudit.log_parameter = on
+pgaudit.log_catalog = off
+CONF
+my $node = new_node('unseen', extra => <<'CONF' . $pgaudit);
+shared_preload_libraries = 'pg_stat_statements, auto_explain, whisperer'
+auto_explain.log_min_duration = 0
+auto_explain.log_nested_statements = on
+auto_explain.log_verbose = on
+auto_explain.log_triggers = on
+auto_explain.log_analyze = on
+debug_print_plan = on
+debug_print_parse = on
+debug_print_rewritten = on
 pg_stat_statements.track = all
 log_min_messages = debug5
 log_statement = none
@@ -94,6 +113,13 @@ my @steps = (
     "SELECT whisperer.update_hook(1, jsonb_build_object('additional_headers', jsonb_build_object('X-A', jsonb_build_array(" . secret('array', "$token-array") . '))))',
 );
 $node->psql('postgres', "SET ROLE app; $_", on_error_stop => 0) for @steps;
+# The gateway's tokens likewise.
+my $api_token = $node->safe_psql('postgres', "SET ROLE app; SELECT whisperer.create_api_token('app', 'unseen')");
+secret('api_token', $api_token);
+is($node->safe_psql('postgres', "SET ROLE app; SELECT whisperer.api_token_role(functions.given('api_token'))"), 'app', 'a token is known');
+# And what is written without our functions: the statement is its writer's, but those of our triggers are not.
+$node->safe_psql('postgres', "SET ROLE app; UPDATE whisperer.hook SET config = jsonb_build_object('auth', " .
+    secret('plain', qq({"type": "bearer", "token": "$token-plain"})) . "::jsonb) WHERE id = 2");
 my @activity;
 for my $round (1 .. 3) {
     $node->safe_psql('postgres', "SELECT whisperer.deliver_event('e', json_build_object('n', g)) FROM generate_series(1, 50) g");
@@ -130,7 +156,7 @@ like($owner_sees, qr/whsec_/, 'the owner sees his own');
 
 # Needles: every secret, and what it is made of.
 my %needle = map { $_ => 1 } 'tell-nobody', 'c0ffee', substr($whsec, 6), substr($whsk, 5),
-    $node->safe_psql('postgres', 'SELECT whisperer.hook_secret(2)'),
+    $node->safe_psql('postgres', 'SELECT whisperer.hook_secret(2)'), $api_token =~ /_([^_].{42})$/,
     map { MIME::Base64::encode_base64($_, '') =~ s/=+$//r } $text, $previous;
 sub nowhere {
     my ($where, $haystack) = @_;
@@ -141,7 +167,11 @@ sub nowhere {
 
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 like($log, qr/DEBUG:  00000: (StartTransaction|CommitTransaction)/, 'the log is as talkative as it can be');
+like($log, qr/Query Text: INSERT INTO whisperer.secret/, 'auto_explain shows nested statements');
+like($log, qr/AUDIT: SESSION.*INSERT INTO whisperer.secret/s, 'and so does pgaudit') if $has_pgaudit;
 nowhere('server log', $log);
+# What debug_print_plan and its like print of a constant is its bytes.
+nowhere('trees in the server log', join "\n", map { pack 'c*', split } $log =~ /\[ ((?:-?\d+ )+)\]/g);
 nowhere('pg_stat_activity', join "\n", @activity);
 nowhere('pg_stat_statements', $node->safe_psql('postgres', 'SELECT * FROM pg_stat_statements'));
 

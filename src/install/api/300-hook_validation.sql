@@ -119,6 +119,9 @@ COMMENT ON FUNCTION whisperer.check_hook_functions(oid, text, text, jsonb) IS
 CREATE FUNCTION whisperer.check_hook() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- A statement shall not have config.auth; see hidden().
+    open_config constant jsonb := CASE WHEN jsonb_typeof(NEW.config) = 'object' THEN NEW.config - 'auth' ELSE NEW.config END;
 BEGIN
     -- Being restored: its event types may come later, its owner may not exist.
     IF TG_OP = 'INSERT' AND NEW.incarnation <> whisperer.my_incarnation() THEN
@@ -148,7 +151,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'none; hook: one delivery after the other; key: so for each object_id.';
     END IF;
-    PERFORM whisperer.check_hook_json(NEW.config, NEW.filter);
+    PERFORM whisperer.check_hook_json(open_config, NEW.filter);
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
         RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -32,29 +32,28 @@ CREATE FUNCTION whisperer.set_secret_as(caller oid, hook_id bigint, secret_key t
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    sealed_key text;
-    sealed_headers text;
+    key_handle constant text := whisperer.hidden(set_secret_as.secret_key);
+    headers_handle constant jsonb := whisperer.hidden(set_secret_as.additional_headers);
 BEGIN
     PERFORM whisperer.require_hook(caller, set_secret_as.hook_id);
-    IF set_secret_as.secret_key <> '' THEN
-        PERFORM whisperer.check_secret(set_secret_as.secret_key);
+    IF whisperer.revealed(key_handle) <> '' THEN
+        PERFORM whisperer.check_secret(whisperer.revealed(key_handle));
     END IF;
-    PERFORM whisperer.check_headers(set_secret_as.additional_headers);
-    PERFORM whisperer.check_auth(whisperer.open_secret(s.hook_id, 'auth', s.auth)::jsonb, set_secret_as.additional_headers)
+    PERFORM whisperer.check_headers(whisperer.revealed(headers_handle));
+    PERFORM whisperer.check_auth(whisperer.open_secret(s.hook_id, 'auth', s.auth)::jsonb, whisperer.revealed(headers_handle))
     FROM whisperer.secret s WHERE s.hook_id = set_secret_as.hook_id;
-    sealed_key := whisperer.seal_secret(set_secret_as.hook_id, 'secret_key', set_secret_as.secret_key);
-    sealed_headers := whisperer.seal_secret(set_secret_as.hook_id, 'additional_headers',
-                                            nullif(set_secret_as.additional_headers, '{}')::text);
     INSERT INTO whisperer.secret AS s (hook_id, secret_key, additional_headers)
     VALUES (set_secret_as.hook_id,
-            coalesce(sealed_key, whisperer.seal_secret(set_secret_as.hook_id, 'secret_key', whisperer.make_secret())),
-            sealed_headers)
+            whisperer.seal_secret(set_secret_as.hook_id, 'secret_key',
+                                  coalesce(whisperer.revealed(key_handle), whisperer.make_secret())),
+            whisperer.seal_secret(set_secret_as.hook_id, 'additional_headers',
+                                  nullif(whisperer.revealed(headers_handle), '{}')::text))
     ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE
-    SET secret_key = coalesce(sealed_key, s.secret_key),
-        previous_secret_key = CASE WHEN sealed_key IS NULL THEN s.previous_secret_key END,
-        previous_expires_at = CASE WHEN sealed_key IS NULL THEN s.previous_expires_at END,
-        additional_headers = CASE WHEN set_secret_as.additional_headers IS NULL THEN s.additional_headers
-                                  ELSE sealed_headers END;
+    SET secret_key = CASE WHEN key_handle IS NULL THEN s.secret_key ELSE excluded.secret_key END,
+        previous_secret_key = CASE WHEN key_handle IS NULL THEN s.previous_secret_key END,
+        previous_expires_at = CASE WHEN key_handle IS NULL THEN s.previous_expires_at END,
+        additional_headers = CASE WHEN headers_handle IS NULL THEN s.additional_headers
+                                  ELSE excluded.additional_headers END;
 END;
 $$;
 CREATE FUNCTION whisperer.set_secret(hook_id bigint, secret_key text, additional_headers jsonb)

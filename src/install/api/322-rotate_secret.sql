@@ -5,11 +5,11 @@ CREATE FUNCTION whisperer.rotate_secret_as(caller oid, hook_id bigint, new_secre
     RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    secret text := coalesce(new_secret, whisperer.make_secret());
+    handle constant text := whisperer.hidden(coalesce(new_secret, whisperer.make_secret()));
     busy_until timestamptz;
 BEGIN
     PERFORM whisperer.require_hook(caller, rotate_secret_as.hook_id);
-    PERFORM whisperer.check_secret(secret);
+    PERFORM whisperer.check_secret(whisperer.revealed(handle));
     IF overlap IS NULL OR overlap < interval '0' THEN
         RAISE EXCEPTION 'overlap must be a positive interval'
             USING ERRCODE = 'invalid_parameter_value';
@@ -28,13 +28,14 @@ BEGIN
     END IF;
     -- A hook that came by INSERT has none yet.
     INSERT INTO whisperer.secret AS s (hook_id, secret_key)
-    VALUES (rotate_secret_as.hook_id, whisperer.seal_secret(rotate_secret_as.hook_id, 'secret_key', secret))
+    VALUES (rotate_secret_as.hook_id,
+            whisperer.seal_secret(rotate_secret_as.hook_id, 'secret_key', whisperer.revealed(handle)))
     ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE
     SET secret_key = excluded.secret_key,
         previous_secret_key = whisperer.seal_secret(s.hook_id, 'previous_secret_key',
             nullif(whisperer.open_secret(s.hook_id, 'secret_key', s.secret_key), '')),
         previous_expires_at = now() + overlap;
-    RETURN secret;
+    RETURN whisperer.revealed(handle);
 END;
 $$;
 CREATE FUNCTION whisperer.rotate_secret(hook_id bigint, new_secret text DEFAULT NULL,

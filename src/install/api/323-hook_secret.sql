@@ -51,14 +51,16 @@ CREATE FUNCTION whisperer.masked_headers_as(caller oid, hook_id bigint)
 AS $$
 DECLARE
     secret constant text := whisperer.opened_secret_as(caller, masked_headers_as.hook_id);
+    signatures constant jsonb :=
+        CASE WHEN secret IS NULL THEN '{}'
+             WHEN starts_with(secret, 'whsk_') THEN '{"webhook-signature": "v1a,***"}'
+             ELSE '{"webhook-signature": "v1,***", "X-Whisperer-Signature": "sha256=***"}' END;
 BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(name, '***'), '{}')
             FROM whisperer.secret s, jsonb_object_keys(
                 whisperer.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb) AS name
             WHERE s.hook_id = masked_headers_as.hook_id)
-        || CASE WHEN secret IS NULL THEN '{}'::jsonb
-                WHEN starts_with(secret, 'whsk_') THEN '{"webhook-signature": "v1a,***"}'
-                ELSE '{"webhook-signature": "v1,***", "X-Whisperer-Signature": "sha256=***"}' END;
+        || signatures;
 END;
 $$;
 CREATE FUNCTION whisperer.masked_headers(hook_id bigint)

@@ -2,11 +2,14 @@
 -- there is one, and of which type.
 
 CREATE FUNCTION whisperer.masked_auth(auth jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT CASE WHEN auth ? 'type' THEN jsonb_build_object('type', auth->'type') ELSE '{}' END
+    LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Not a function in SQL, whose statements have the value as a parameter; see hidden().
+    RETURN CASE WHEN auth ? 'type' THEN jsonb_build_object('type', auth->'type') ELSE '{}' END
         || CASE WHEN auth ? 'client_certificate' THEN '{"client_certificate": "***"}'::jsonb ELSE '{}' END;
 END;
+$$;
 COMMENT ON FUNCTION whisperer.masked_auth(jsonb) IS
     'what of config.auth stays in a hook''s config: its type, and whether there is a client certificate';
 
@@ -23,7 +26,9 @@ BEGIN
     IF TG_OP = 'INSERT' AND NEW.incarnation <> whisperer.my_incarnation() THEN
         RETURN NEW;
     END IF;
-    IF TG_OP = 'UPDATE' AND new_auth = OLD.config->'auth' THEN
+    new_auth := whisperer.hidden(new_auth);
+    IF TG_OP = 'UPDATE' AND whisperer.revealed(new_auth) = OLD.config->'auth' THEN
+        NEW.config := NEW.config || jsonb_build_object('auth', OLD.config->'auth');
         RETURN NEW;
     END IF;
     NEW.config := NEW.config - 'auth';
@@ -31,12 +36,13 @@ BEGIN
         UPDATE whisperer.secret s SET auth = NULL WHERE s.hook_id = NEW.id AND s.auth IS NOT NULL;
         RETURN NEW;
     END IF;
-    PERFORM whisperer.check_auth(new_auth, coalesce(
+    PERFORM whisperer.check_auth(whisperer.revealed(new_auth), coalesce(
         (SELECT whisperer.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb
          FROM whisperer.secret s WHERE s.hook_id = NEW.id), '{}'));
-    INSERT INTO whisperer.secret (hook_id, auth) VALUES (NEW.id, whisperer.seal_secret(NEW.id, 'auth', new_auth::text))
+    INSERT INTO whisperer.secret (hook_id, auth)
+    VALUES (NEW.id, whisperer.seal_secret(NEW.id, 'auth', whisperer.revealed(new_auth)::text))
     ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE SET auth = excluded.auth;
-    NEW.config := NEW.config || jsonb_build_object('auth', whisperer.masked_auth(new_auth));
+    NEW.config := NEW.config || jsonb_build_object('auth', whisperer.masked_auth(whisperer.revealed(new_auth)));
     RETURN NEW;
 END;
 $$;

@@ -20,9 +20,14 @@ COMMENT ON FUNCTION whisperer.secret_is_current(text) IS
     'whether a stored value is encrypted with the current key or, without a key file, not at all; F0000';
 
 CREATE FUNCTION whisperer.reseal_secret(hook_id bigint, column_name text, stored text) RETURNS text
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN whisperer.secret_is_current(stored) THEN stored
-            ELSE whisperer.seal_secret(hook_id, column_name, whisperer.open_secret(hook_id, column_name, stored)) END;
+    LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Not a function in SQL, whose statements have the value as a parameter; see hidden().
+    RETURN CASE WHEN whisperer.secret_is_current(stored) THEN stored
+                ELSE whisperer.seal_secret(hook_id, column_name, whisperer.open_secret(hook_id, column_name, stored)) END;
+END;
+$$;
 COMMENT ON FUNCTION whisperer.reseal_secret(bigint, text, text) IS
     'a stored value as seal_secret would store it now; F0000, 55000';
 

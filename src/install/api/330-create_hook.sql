@@ -10,6 +10,10 @@ CREATE FUNCTION whisperer.create_hook(
 AS $$
 DECLARE
     hook_id bigint;
+    -- See hidden(): no statement below has what these stand for.
+    key_handle constant text := whisperer.hidden(coalesce(create_hook.secret_key, whisperer.make_secret()));
+    headers_handle constant jsonb := whisperer.hidden(coalesce(create_hook.additional_headers, '{}'));
+    kept_config constant jsonb := whisperer.hidden_auth(coalesce(create_hook.config, '{}'));
 BEGIN
     IF create_hook.event_type IS NULL OR create_hook.target_url IS NULL THEN
         RAISE EXCEPTION 'event_type and target_url must not be null'
@@ -19,7 +23,7 @@ BEGIN
         INSERT INTO whisperer.hook_definition AS h
             (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
              rate_limit, ordering, description)
-        VALUES (create_hook.event_type, create_hook.target_url, coalesce(create_hook.config, '{}'),
+        VALUES (create_hook.event_type, create_hook.target_url, kept_config,
                 create_hook.retry_countdown_config, create_hook.callback, create_hook.filter,
                 create_hook.transform, create_hook.rate_limit,
                 coalesce(create_hook.ordering, 'none'), create_hook.description)
@@ -29,8 +33,7 @@ BEGIN
             USING ERRCODE = 'unique_violation',
                   HINT = 'Change it with whisperer.update_hook, or delete it first.';
     END;
-    PERFORM whisperer.set_secret(hook_id, coalesce(create_hook.secret_key, whisperer.make_secret()),
-                                 coalesce(create_hook.additional_headers, '{}'));
+    PERFORM whisperer.set_secret(hook_id, key_handle, headers_handle);
     RETURN hook_id;
 END;
 $$;

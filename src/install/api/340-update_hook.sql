@@ -4,14 +4,16 @@ CREATE FUNCTION whisperer.update_hook(hook_id bigint, changes jsonb)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- What is secret in it hidden: no statement below has it; see hidden().
+    kept jsonb := changes;
     known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description}';
     bad_key text;
 BEGIN
     IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
         RAISE EXCEPTION 'changes must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT k INTO bad_key FROM jsonb_object_keys(changes) AS k WHERE k <> ALL (known) LIMIT 1;
-    IF FOUND THEN
+    bad_key := jsonb_path_query_first(changes - known, '$.keyvalue().key') #>> '{}';
+    IF bad_key IS NOT NULL THEN
         RAISE EXCEPTION 'unknown key "%" in changes', bad_key
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = format('Known are %s.', array_to_string(known, ', '));
@@ -20,22 +22,31 @@ BEGIN
         RAISE EXCEPTION 'event_type and target_url must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    IF changes->>'secret_key' IS NOT NULL THEN
+        kept := kept || jsonb_build_object('secret_key', whisperer.hidden(changes->>'secret_key'));
+    END IF;
+    IF changes->>'additional_headers' IS NOT NULL THEN
+        kept := kept || jsonb_build_object('additional_headers', whisperer.hidden(changes->'additional_headers'));
+    END IF;
+    IF changes->>'config' IS NOT NULL THEN
+        kept := kept || jsonb_build_object('config', whisperer.hidden_auth(changes->'config'));
+    END IF;
     -- Authorization may move from one to the other: the new ones are checked beside each other.
-    IF changes ?& '{config,additional_headers}' THEN
+    IF kept ?& '{config,additional_headers}' THEN
         PERFORM whisperer.set_secret(update_hook.hook_id, NULL, '{}');
     END IF;
     BEGIN
         UPDATE whisperer.hook_definition h
-        SET event_type = coalesce(changes->>'event_type', h.event_type),
-            target_url = coalesce(changes->>'target_url', h.target_url),
-            config = CASE WHEN changes ? 'config' THEN coalesce(nullif(changes->'config', 'null'), '{}') ELSE h.config END,
-            retry_countdown_config = CASE WHEN changes ? 'retry_countdown_config' THEN nullif(changes->'retry_countdown_config', 'null') ELSE h.retry_countdown_config END,
-            callback = CASE WHEN changes ? 'callback' THEN changes->>'callback' ELSE h.callback END,
-            filter = CASE WHEN changes ? 'filter' THEN nullif(changes->'filter', 'null') ELSE h.filter END,
-            transform = CASE WHEN changes ? 'transform' THEN changes->>'transform' ELSE h.transform END,
-            rate_limit = CASE WHEN changes ? 'rate_limit' THEN (changes->>'rate_limit')::double precision ELSE h.rate_limit END,
-            ordering = CASE WHEN changes ? 'ordering' THEN coalesce(changes->>'ordering', 'none') ELSE h.ordering END,
-            description = CASE WHEN changes ? 'description' THEN changes->>'description' ELSE h.description END
+        SET event_type = coalesce(kept->>'event_type', h.event_type),
+            target_url = coalesce(kept->>'target_url', h.target_url),
+            config = CASE WHEN kept ? 'config' THEN coalesce(nullif(kept->'config', 'null'), '{}') ELSE h.config END,
+            retry_countdown_config = CASE WHEN kept ? 'retry_countdown_config' THEN nullif(kept->'retry_countdown_config', 'null') ELSE h.retry_countdown_config END,
+            callback = CASE WHEN kept ? 'callback' THEN kept->>'callback' ELSE h.callback END,
+            filter = CASE WHEN kept ? 'filter' THEN nullif(kept->'filter', 'null') ELSE h.filter END,
+            transform = CASE WHEN kept ? 'transform' THEN kept->>'transform' ELSE h.transform END,
+            rate_limit = CASE WHEN kept ? 'rate_limit' THEN (kept->>'rate_limit')::double precision ELSE h.rate_limit END,
+            ordering = CASE WHEN kept ? 'ordering' THEN coalesce(kept->>'ordering', 'none') ELSE h.ordering END,
+            description = CASE WHEN kept ? 'description' THEN kept->>'description' ELSE h.description END
         WHERE h.id = update_hook.hook_id AND h.is_active;
         IF NOT FOUND THEN
             PERFORM whisperer.refuse_hook(update_hook.hook_id);
@@ -44,10 +55,10 @@ BEGIN
         RAISE EXCEPTION 'you have another hook for this event type at this URL'
             USING ERRCODE = 'unique_violation', HINT = 'Delete one of them.';
     END;
-    IF changes ?| '{secret_key,additional_headers}' THEN
+    IF kept ?| '{secret_key,additional_headers}' THEN
         PERFORM whisperer.set_secret(update_hook.hook_id,
-            CASE WHEN changes ? 'secret_key' THEN coalesce(changes->>'secret_key', whisperer.make_secret()) END,
-            CASE WHEN changes ? 'additional_headers' THEN coalesce(nullif(changes->'additional_headers', 'null'), '{}') END);
+            CASE WHEN kept ? 'secret_key' THEN coalesce(kept->>'secret_key', whisperer.make_secret()) END,
+            CASE WHEN kept ? 'additional_headers' THEN coalesce(nullif(kept->'additional_headers', 'null'), '{}') END);
     END IF;
 END;
 $$;

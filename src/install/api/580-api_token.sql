@@ -18,6 +18,8 @@ CREATE FUNCTION whisperer.create_api_token_as(caller oid, role_name regrole, des
 AS $$
 DECLARE
     random constant text := translate(substr(whisperer.make_secret(), 7), '+/=', '-_');
+    -- No statement has the token itself; see hidden().
+    random_hash constant bytea := sha256(convert_to(random, 'UTF8'));
     made bigint;
 BEGIN
     IF create_api_token_as.role_name IS NULL OR create_api_token_as.description IS NULL THEN
@@ -31,7 +33,7 @@ BEGIN
         RAISE EXCEPTION 'expires_at is in the past' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     INSERT INTO whisperer.api_token_record (role, role_name, hash, description, expires_at)
-    SELECT r.oid, r.rolname, sha256(convert_to(random, 'UTF8')), create_api_token_as.description, create_api_token_as.expires_at
+    SELECT r.oid, r.rolname, random_hash, create_api_token_as.description, create_api_token_as.expires_at
     FROM pg_roles r WHERE r.oid = create_api_token_as.role_name
     RETURNING id INTO made;
     IF NOT FOUND THEN
@@ -71,11 +73,13 @@ CREATE FUNCTION whisperer.api_token_role_as(caller oid, token text) RETURNS name
 AS $$
 DECLARE
     parts constant text[] := regexp_match(token, '^what_([0-9]{1,18})_([A-Za-z0-9_-]{43})$');
+    token_id constant bigint := parts[1]::bigint;
     found whisperer.api_token_record;
     held_by name;
 BEGIN
+    -- No statement has the token itself; see hidden().
     SELECT * INTO found FROM whisperer.api_token_record t
-    WHERE t.id = parts[1]::bigint AND t.incarnation = whisperer.my_incarnation();
+    WHERE t.id = token_id AND t.incarnation = whisperer.my_incarnation();
     IF NOT coalesce(whisperer.same_bytes(found.hash, sha256(convert_to(parts[2], 'UTF8'))), false)
        OR found.revoked_at IS NOT NULL OR found.expires_at <= clock_timestamp() THEN
         RETURN NULL;
