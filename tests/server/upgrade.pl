@@ -34,7 +34,7 @@ UNION ALL SELECT format('constraint %s on %s: %s', conname, conrelid::regclass, 
 UNION ALL SELECT 'index ' || pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid IN (SELECT oid FROM relation)
 UNION ALL SELECT format('view %s: %s', oid::regclass, pg_get_viewdef(oid)) FROM relation WHERE relkind = 'v'
 UNION ALL SELECT format('rule %s', pg_get_ruledef(oid)) FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM relation)
-UNION ALL SELECT format('trigger %s', pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM relation)
+UNION ALL SELECT format('trigger %s %s', tgenabled, pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM relation)
 UNION ALL SELECT format('policy %s', p) FROM pg_policies p WHERE schemaname = 'whisperer'
 UNION ALL SELECT format('routine %s rights %s owner %s', pg_get_functiondef(oid), pg_temp.rights(proacl), proowner::regrole)
     FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace
@@ -73,7 +73,16 @@ SQL
 for my $older (@older) {
     (my $database = "from_$older") =~ s/\W/_/g;
     $node->safe_psql('postgres', "CREATE DATABASE $database");
-    $node->safe_psql($database, "CREATE EXTENSION whisperer VERSION '$older'; ALTER EXTENSION whisperer UPDATE");
+    $node->safe_psql($database, <<"SQL");
+CREATE EXTENSION whisperer VERSION '$older';
+SELECT whisperer.register_event('e'); SELECT whisperer.create_hook('e', 'http://127.0.0.1/');
+SET session_replication_role = replica;
+SELECT whisperer.update_hook(1, '{"config": {"auth": {"type": "bearer", "token": "left open"}}}');
+RESET session_replication_role;
+ALTER EXTENSION whisperer UPDATE;
+SQL
+    is($node->safe_psql($database, 'SELECT h.config, s.auth FROM whisperer.hook h JOIN whisperer.secret s ON s.hook_id = h.id'),
+        '{"auth": {"type": "bearer"}}|{"type": "bearer", "token": "left open"}', "$older updated keeps a credential with the secrets that stood in the open");
     my @updated = inventory($database);
     is(only_in(\@fresh, \@updated), '', "$older updated lacks nothing of a new installation");
     is(only_in(\@updated, \@fresh), '', "$older updated has nothing that a new installation has not");

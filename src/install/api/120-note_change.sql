@@ -17,13 +17,20 @@ CREATE FUNCTION whisperer.event_id_bound(moment timestamptz) RETURNS uuid
 COMMENT ON FUNCTION whisperer.event_id_bound(timestamptz) IS
     'ids of events recorded before that moment are below';
 
-CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type
+-- ALWAYS, as every trigger of ours: also in a session with session_replication_role = replica, which people
+-- set to load data, and which is what rows come in by replication with.
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.event_type
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer.note_change();
-CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type_privilege
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.event_type_privilege
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer.note_change();
-CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.hook_definition
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.hook_definition
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer.note_change();
-CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.secret
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.secret
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer.note_change();
-CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.control
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.control
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer.note_change();
+ALTER TABLE whisperer.event_type ENABLE ALWAYS TRIGGER note_change;
+ALTER TABLE whisperer.event_type_privilege ENABLE ALWAYS TRIGGER note_change;
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER note_change;
+ALTER TABLE whisperer.secret ENABLE ALWAYS TRIGGER note_change;
+ALTER TABLE whisperer.control ENABLE ALWAYS TRIGGER note_change;

@@ -116,6 +116,23 @@ $$;
 COMMENT ON FUNCTION whisperer.check_hook_functions(oid, text, text, jsonb) IS
     'raises 22023, 42883 or 42501 for a transform, callback or countdown function that could not be called';
 
+-- A row that was made elsewhere and comes by a restore or by replication: its event types may come later, its
+-- owner may not exist.  What is carried and changed here, in an ordinary session, is checked.
+CREATE FUNCTION whisperer.is_carried(operation text, hook whisperer.hook_definition) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_foreign constant boolean := hook.incarnation <> whisperer.my_incarnation();
+BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN
+        RETURN is_foreign OR operation = 'INSERT' AND hook.since IS NOT NULL;
+    END IF;
+    RETURN is_foreign AND operation = 'INSERT';
+END;
+$$;
+COMMENT ON FUNCTION whisperer.is_carried(text, whisperer.hook_definition) IS
+    'whether a row that is written was made elsewhere: by a restore or by replication';
+
 CREATE FUNCTION whisperer.check_hook() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -123,8 +140,7 @@ DECLARE
     -- A statement shall not have config.auth; see hidden().
     open_config constant jsonb := CASE WHEN jsonb_typeof(NEW.config) = 'object' THEN NEW.config - 'auth' ELSE NEW.config END;
 BEGIN
-    -- Being restored: its event types may come later, its owner may not exist.
-    IF TG_OP = 'INSERT' AND NEW.incarnation <> whisperer.my_incarnation() THEN
+    IF whisperer.is_carried(TG_OP, NEW) THEN
         RETURN NEW;
     END IF;
     IF TG_OP = 'INSERT' THEN
@@ -193,3 +209,4 @@ CREATE TRIGGER check_hook
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer.check_hook();
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

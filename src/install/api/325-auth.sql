@@ -22,8 +22,9 @@ AS $$
 DECLARE
     new_auth jsonb := nullif(NEW.config->'auth', 'null');
 BEGIN
-    -- Being restored: the secret comes by itself.
-    IF TG_OP = 'INSERT' AND NEW.incarnation <> whisperer.my_incarnation() THEN
+    -- The secret comes by itself.  check_hook, which was here before, has given a hook that is made here its since.
+    IF whisperer.is_carried(TG_OP, NEW)
+       AND (NEW.incarnation <> whisperer.my_incarnation() OR new_auth IS NOT DISTINCT FROM whisperer.masked_auth(new_auth)) THEN
         RETURN NEW;
     END IF;
     new_auth := whisperer.hidden(new_auth);
@@ -52,6 +53,7 @@ COMMENT ON FUNCTION whisperer.keep_auth() IS
 -- After check_hook, by its name.
 CREATE TRIGGER keep_auth BEFORE INSERT OR UPDATE OF config ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer.keep_auth();
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER keep_auth;
 
 COMMENT ON COLUMN whisperer.hook.config IS
     'a JSON object of yours, which config_filter of an event is compared with; its key auth holds credentials for the receiver, is kept with the secrets and shown by type only';

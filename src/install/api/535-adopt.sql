@@ -1,3 +1,22 @@
+-- pg_restore --disable-triggers leaves our triggers as ordinary ones, or off if it did not end.
+CREATE FUNCTION whisperer.enable_triggers() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ours record;
+BEGIN
+    FOR ours IN
+        SELECT t.tgrelid::regclass AS relation, t.tgname FROM pg_trigger t
+        WHERE t.tgfoid IN ('whisperer.note_change'::regproc, 'whisperer.check_hook'::regproc, 'whisperer.keep_auth'::regproc)
+          AND t.tgenabled <> 'A'
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', ours.relation, ours.tgname);
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.enable_triggers() IS
+    'makes the triggers on the extension''s tables fire in every session again';
+
 -- A restored or copied database has the other one's hooks, event types, privileges and API tokens.  They rest until
 -- resume() makes them this database's own.  What the hooks still had to get the worker then finds in
 -- the outbox and the ledger that came along.
@@ -9,6 +28,7 @@ DECLARE
     carried record;
     adopted integer := 0;
 BEGIN
+    PERFORM whisperer.enable_triggers();
     PERFORM whisperer.adopt_event_types();
     UPDATE whisperer.api_token_record t SET role = r.oid, incarnation = mine
     FROM pg_authid r WHERE r.rolname = t.role_name AND t.incarnation <> mine;

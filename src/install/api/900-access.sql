@@ -47,7 +47,7 @@ BEGIN
                         'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
                         'note_change', 'wake_workers', 'announce', 'keep_auth', 'seal_secret', 'open_secret',
                         'secret_is_current', 'reseal_secret', 'require_secret_keeper',
-                        'unread_events', 'same_bytes', 'revealed') THEN 'EXECUTE' END
+                        'unread_events', 'same_bytes', 'revealed', 'enable_triggers') THEN 'EXECUTE' END
         FROM pg_proc p
         WHERE p.oid = ANY (members)
           AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
