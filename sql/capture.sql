@@ -108,6 +108,16 @@ SELECT whisperer.allow('created', 'regress_writer', 'publish');
 INSERT INTO theirs VALUES (2);
 SELECT data FROM recorded WHERE source = 'public.theirs';
 
+-- A change of a table makes what is known of its triggers invalid; the memory of that is freed.
+SELECT count(*) AS known FROM pg_backend_memory_contexts WHERE name = 'whisperer capture trigger' \gset
+ALTER TABLE package SET (fillfactor = 90);
+INSERT INTO package VALUES (1001);
+ALTER TABLE package SET (fillfactor = 80);
+INSERT INTO package VALUES (1002);
+ALTER TABLE package SET (fillfactor = 70);
+INSERT INTO package VALUES (1003);
+SELECT count(*) BETWEEN 1 AND :known AS is_freed FROM pg_backend_memory_contexts WHERE name = 'whisperer capture trigger';
+
 DROP VIEW recorded;
 DROP TABLE package, settings, made, bulk, part, theirs CASCADE;
 DROP FUNCTION try;

@@ -47,7 +47,19 @@ record('many', $_) for 1 .. 40;
 wait_for('the circuit to open', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $many") eq 'open' });
 wait_for('all of them to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $many AND error IS NOT NULL") == 40 });
 is(sql("SELECT string_agg(DISTINCT error, ',') FROM whisperer.delivery WHERE hook_id = $many AND retry_count > 0"), 'HTTP status 500', 'what an attempt met is not hidden');
-sql("SELECT whisperer.delete_hook($many)");
+
+# An ordered hook waits for its circuit, too, and for nothing once another receiver has closed it: it is served
+# before the circuit that opened earlier lets a probe through.
+sql("SELECT whisperer.register_event('lined')");
+my $lined = sql("SELECT whisperer.create_hook('lined', '$base/status/500/lined', ordering => 'hook', retry_countdown_config => '$soon')");
+record('lined', $_) for 1 .. 3;
+wait_for('the circuit to open', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $lined") eq 'open' });
+wait_for('its first delivery to be overdue', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $lined AND next_attempt_at < now() - interval '1 s'") == 1 });
+my $probes = () = $receiver->requests('/status/500/many');
+sql(qq(SELECT whisperer.update_hook($lined, '{"target_url": "$base/ok/lined"}')));
+wait_for('the line to move', sub { () = $receiver->requests('/ok/lined') });
+is(scalar(() = $receiver->requests('/status/500/many')), $probes, 'an ordered hook does not wait for a circuit that has closed');
+sql("SELECT whisperer.delete_hook($many); SELECT whisperer.delete_hook($lined)");
 
 # A worker that starts anew knows of no circuit.
 sql(qq(SELECT whisperer.update_hook($bad, '{"target_url": "$base/status/500/again"}')));

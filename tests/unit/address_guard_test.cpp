@@ -122,6 +122,37 @@ TEST(AddressGuard, AllowedWinsAndDeniedAdds) {
     EXPECT_TRUE(allows(guard, "::ffff:127.0.0.1", 8080));
 }
 
+// Each form of an entry, with an address and port that it names, one beside it, and another port.
+TEST(AddressGuard, EveryFormOfAnEntry) {
+    const struct {
+        const char* entry;
+        const char* inside;
+        const char* outside;
+        bool any_port;
+    } forms[] = {
+        {"10.1.2.3", "10.1.2.3", "10.1.2.4", true},
+        {"10.1.2.3:8443", "10.1.2.3", "10.1.2.4", false},
+        {"10.1.2.0/24", "10.1.2.255", "10.1.3.0", true},
+        {"10.1.2.0/24:8443", "10.1.2.0", "10.1.1.255", false},
+        {"::1", "::1", "::2", true},
+        {"fd00::8443", "fd00::8443", "fd00::", true},
+        {"[fd00::1]", "fd00::1", "fd00::", true},
+        {"[fd00::1]:8443", "fd00::1", "fd00::", false},
+        {"fd00::/16", "fd00:ffff::", "fd01::", true},
+        {"fd00::/16:8443", "fd00:ffff::", "fd01::", false},
+        {"[fd00::/16]", "fd00:ffff::", "fd01::", true},
+        {"[fd00::/16]:8443", "fd00:ffff::", "fd01::", false},
+        {"[fd00::]/16", "fd00:ffff::", "fd01::", true},
+        {"[fd00::]/16:8443", "fd00:ffff::", "fd01::", false},
+    };
+    for (const auto& form : forms) {
+        const AddressGuard guard(form.entry, "");
+        EXPECT_TRUE(allows(guard, form.inside, 8443)) << form.entry;
+        EXPECT_EQ(allows(guard, form.inside, 8444), form.any_port) << form.entry;
+        EXPECT_FALSE(allows(guard, form.outside, 8443)) << form.entry;
+    }
+}
+
 TEST(AddressGuard, NamesTheBadEntry) {
     for (const char* networks : {"10.0.0.0/33", "10.0.0", "localhost", "10.0.0.0/8:0",
                                  "10.0.0.0/8:70000", "::1/129", "10.0.0.0/-1", "[10.0.0.1]:80"})

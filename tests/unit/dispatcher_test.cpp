@@ -69,6 +69,31 @@ TEST_F(DispatcherTest, ParkedRequestsLeaveRoomForOthers) {
     EXPECT_EQ(wire.sent.size(), 9U);
 }
 
+// A lane that has said how fast it is has three requests; one that hangs gives its place to the
+// next.
+TEST_F(DispatcherTest, AParkedRequestLeavesItsPlaceToTheNextOfItsHook) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 2; ++token) {
+        submit(1, token);
+        pump();
+        wire.answer(200);
+        pump();
+    }
+    submit(1, 3);
+    pump();
+    clock.now += milliseconds(500);
+    for (std::uint64_t token = 4; token <= 6; ++token)
+        submit(1, token);
+    pump();
+    EXPECT_EQ(wire.running.size(), 3U);
+    clock.now += milliseconds(500);
+    const auto parked = pump();
+    ASSERT_EQ(parked.size(), 1U);
+    EXPECT_EQ(parked[0].kind, WhispererParked);
+    EXPECT_EQ(parked[0].token, 3U);
+    EXPECT_EQ(wire.running.size(), 4U) << "the last one started";
+}
+
 TEST_F(DispatcherTest, WhatWaitsTooLongComesBackWithoutAnAttempt) {
     put(1);
     submit(1, 1);

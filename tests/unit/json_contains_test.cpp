@@ -60,6 +60,23 @@ TEST(JsonContains, NumbersByValueStringsByMeaning) {
     EXPECT_EQ(contains("1", R"("1")"), 0);
 }
 
+// A key of the data may be written with escapes, a key of the filter as well.
+TEST(JsonContains, KeysByMeaningAtEveryDepth) {
+    for (const char* data : {R"({"k\u0065y": 1})", R"({"key": 1})"})
+        for (const char* filter : {R"({"\u006bey": 1})", R"({"key": 1})"}) {
+            const std::string data_text(data);
+            const std::string filter_text(filter);
+            EXPECT_EQ(contains(data_text, filter_text), 1) << data << filter;
+            EXPECT_EQ(contains("{\"a\": " + data_text + "}", "{\"a\": " + filter_text + "}"), 1)
+                << data << filter;
+            EXPECT_EQ(contains("[" + data_text + "]", "[" + filter_text + "]"), 1)
+                << data << filter;
+        }
+    EXPECT_EQ(contains(R"({"a": {"k\u0065y": 1, "key": 2}})", R"({"a": {"key": 2}})"), 1)
+        << "both are the same key, and the last counts";
+    EXPECT_EQ(contains(R"({"a": {"k\u0065y": 1, "key": 2}})", R"({"a": {"key": 1}})"), 0);
+}
+
 TEST(JsonContains, LegalJsonThatJsonbRefuses) {
     EXPECT_EQ(contains(R"({"nul": "\u0000", "a": 1})", R"({"a": 1})"), 1);
     EXPECT_EQ(contains(R"({"big": 1e200000, "a": 1})", R"({"a": 1})"), 1);

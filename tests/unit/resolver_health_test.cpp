@@ -31,6 +31,21 @@ TEST_F(LookUpTest, NamesThatFailForEverybodyConsumeNoAttempt) {
     EXPECT_EQ(look_up(2, false), WhispererRetry) << "one is found again";
 }
 
+// An address needs no look-up, so its success does not say that names are found again.
+TEST_F(LookUpTest, ASuccessAtAnAddressSaysNothingOfNames) {
+    put(1, "", "http://one.example/");
+    put(2, "", "http://two.example/");
+    put(3);
+    EXPECT_EQ(look_up(1, true), WhispererDelivered);
+    EXPECT_EQ(look_up(1, false), WhispererRetry);
+    EXPECT_EQ(look_up(2, false), WhispererReturned);
+    submit(3, 1);
+    pump();
+    wire.answer(200);
+    EXPECT_EQ(pump().front().kind, WhispererDelivered);
+    EXPECT_EQ(look_up(2, false), WhispererReturned) << "names are still not found";
+}
+
 TEST_F(LookUpTest, OneNameThatFailsIsItsEndpointsFault) {
     put(1, "", "http://one.example/");
     EXPECT_EQ(look_up(1, true), WhispererDelivered);
