@@ -49,7 +49,7 @@ $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/i
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run.
 # Each calls make again, because PGXS may have come with the set-up.
-.PHONY: help setup build-all test demo bench fuzz soak tidy valgrind gateway install-gateway console
+.PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind gateway install-gateway console
 
 help:
 	@echo "make            build the extension"
@@ -61,6 +61,7 @@ help:
 	@echo "make test       unit, regression, isolation and server tests, style"
 	@echo "make bench      what a delivery costs beside bare libcurl and others (BENCH='--help': what it takes)"
 	@echo "make soak       faults many times, and a long steady load (SOAK='--help': what it takes)"
+	@echo "make mutants    small changes of the sources, and which test notices (MUTANTS='--help': what it takes)"
 	@echo "make fuzz       feed the engine's parsers with nonsense, FUZZ_SECONDS=60 each"
 	@echo "make valgrind   unit tests and a server that delivers, under valgrind"
 	@echo "make tidy       style only"
@@ -98,6 +99,9 @@ bench: build-all
 
 soak: build-all
 	@tests/soak/soak $(SOAK)
+
+mutants: setup
+	@tests/mutants/mutants $(MUTANTS)
 
 fuzz:
 	@tests/setup fuzz

@@ -51,7 +51,7 @@ my @gateway = files(qr/\.(cpp|h)$/, 'gateway/src');
 my @console = files(qr/\.(js|css|html)$/, 'gateway/console');
 my @cpp = (@src, @engine, @gateway, @unit);
 my @sql = files(qr/\.sql$/, 'src/install');
-my @scripts = files(qr/(\.(pl|pm|mjs|py|spec)$|\/(run|setup|tree|demo|drain|isolation|soak|load|console)$|\.sh$)/, 'tests');
+my @scripts = files(qr/(\.(pl|pm|mjs|py|spec)$|\/(run|setup|tree|demo|drain|isolation|soak|load|console|mutants)$|\.sh$)/, 'tests');
 
 # --- layers -------------------------------------------------------------------------------------
 check('includes name the path from the top of the checkout', 'Write "src/ROOM/NAME.h" or "worker/ROOM/NAME.h"; PostgreSQL headers go into src/pg.h.',
