@@ -172,6 +172,12 @@ class Finder:
             if end >= 0:
                 self.add(f'{kind} deleted', at, end, ';')
 
+        # What is made for its constructor and destructor alone: nobody speaks of it again.
+        for m in re.finditer(r'^ +((?:const )?[A-Z]\w*(?:<[^;]*>)? (\w+)(?:\([^;\n]*\)|\{[^;\n]*\})?;)', self.code, re.M):
+            end = self.code.find('\n}', m.end())
+            if not re.search(rf'\b{m[2]}\b', self.code[m.end():end]):
+                self.add('declaration deleted', m.start(1), m.end(1), ';')
+
     def statement_lines(self):
         """Offset and text of the lines that begin a statement within a function."""
         before = ';'

@@ -128,8 +128,11 @@ TEST_F(HandleTest, KeepsAtMost1024AndOnePerLane) {
 }
 
 TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
+    sigset_t before_all;
     sigset_t mine;
-    pthread_sigmask(SIG_SETMASK, nullptr, &mine);
+    sigemptyset(&mine);
+    sigaddset(&mine, SIGUSR2);
+    pthread_sigmask(SIG_SETMASK, &mine, &before_all);
     const int before = look_ups;
     signals_open = false;
     fail_to_resolve([&] { transport->step(); });
@@ -143,7 +146,7 @@ TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
     EXPECT_FALSE(signals_open) << "begun by push_started()";
     EXPECT_EQ(look_ups - before, 2);
     sigset_t now;
-    pthread_sigmask(SIG_SETMASK, nullptr, &now);
+    pthread_sigmask(SIG_SETMASK, &before_all, &now);
     for (int signal = 1; signal < SIGRTMIN; ++signal)
         EXPECT_EQ(sigismember(&now, signal), sigismember(&mine, signal)) << signal;
 }
