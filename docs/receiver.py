@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""A webhook receiver to try whisperer with: it verifies each request and prints one line for it.
+
+    python3 docs/receiver.py --secret whsec_... [--port 8000]
+
+It answers 200 if the signature is good and 401 if not.  It needs nothing but Python.  A receiver of your own does
+the same two things, and remembers the ids that it has handled.
+"""
+import argparse
+import base64
+import hashlib
+import hmac
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+def is_genuine(secret, headers, body):
+    """Whether the request was signed with the secret (whsec_...) within the last five minutes."""
+    if abs(time.time() - int(headers["webhook-timestamp"])) > 300:
+        return False
+    key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return any(hmac.compare_digest(one, wanted) for one in headers["webhook-signature"].split(" "))
+
+
+class Receiver(BaseHTTPRequestHandler):
+    secret = ""
+    handled = set()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        good = "webhook-signature" in self.headers and is_genuine(self.secret, self.headers, body)
+        event = self.headers["webhook-id"]
+        verdict = "not genuine" if not good else "again" if event in self.handled else "verified"
+        if good:
+            self.handled.add(event)
+        print(verdict, self.headers["X-Whisperer-Event"], body.decode(), flush=True)
+        self.send_response(200 if good else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """The line above is enough."""
+
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--secret", required=True, help="what whisperer.hook_secret() says of the hook")
+arguments.add_argument("--port", type=int, default=8000)
+options = arguments.parse_args()
+Receiver.secret = options.secret
+HTTPServer.allow_reuse_address = True
+server = HTTPServer(("127.0.0.1", options.port), Receiver)
+print(f"listening at http://127.0.0.1:{options.port}/", flush=True)
+server.serve_forever()

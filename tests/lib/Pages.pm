@@ -1,0 +1,242 @@
+# Runs what a page of the documentation tells its reader to do, on a real server.
+#
+# A page is Markdown.  Fenced blocks of sql, sh, python and js are commands: each is run, in the order of the page, or
+# says in a comment before it why not.  The comments are instructions to this runner, and a reader does not see them:
+#
+#   <!-- not run: REASON -->          the next block is for other machines or people
+#   <!-- output -->                   the next block is what the last command printed; "..." stands for anything
+#   <!-- output of NAME -->           the same for what a background command has printed so far
+#   <!-- background: NAME -->         the next block goes on running; its first line of output is waited for
+#   <!-- stop: NAME -->               ends it
+#   <!-- fails: SQLSTATE -->          the next block ends with this error
+#   <!-- until: QUERY -->             waits until the query says true
+#   <!-- file: NAME -->               the next block is a file
+#   <!-- setup ... -->                SQL that the reader's database has and the test's lacks
+#   <!-- page: bare | gateway -->     no extension and no table yet; with a gateway at port 8080
+#   <!-- reference, made by ... -->   nothing for the runner
+#
+# psql is a new session for each block.  Ports 8000 and 8080 become free ones.
+package Pages;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+our @EXPORT = qw(page_items page_text run_page top);
+
+# The copy of the checkout's documents, two folders above this file.
+sub top { return $INC{'Pages.pm'} =~ s{/tests/lib/Pages\.pm$}{}r =~ s{^lib/Pages\.pm$}{..}r }
+
+sub page_text { return PostgreSQL::Test::Utils::slurp_file(top() . "/$_[0]") }
+
+my $known = qr/^(not run: \S.*|output|output of \w+|background: \w+|stop: \w+|fails: \w{5}|until: \S.*|file: [\w.]+|setup\b.*|page: [\w ,]+|reference, .*)$/s;
+
+# What a page has, in order: {kind: block, language, text, line} and {kind: comment, text, line}.
+sub page_items {
+    my ($text) = @_;
+    my (@items, $block, $comment);
+    my $number = 0;
+    my $before = '';
+    for my $line (split /\n/, $text) {
+        $number++;
+        if ($block) {
+            if ($line =~ /^```\s*$/) { push @items, $block; undef $block }
+            else { $block->{text} .= "$line\n" }
+        } elsif ($comment) {
+            $comment->{text} .= "\n" . ($line =~ s/\s*-->.*//r);
+            if ($line =~ /-->/) { push @items, $comment; undef $comment }
+        } elsif ($line =~ /^```(\w*)/) {
+            $block = { kind => 'block', language => $1, text => '', line => $number };
+        } elsif ($line =~ /^<!--\s*(.*?)\s*-->/) {
+            push @items, { kind => 'comment', text => $1, line => $number };
+        } elsif ($line =~ /^<!--\s*(.*)/) {
+            $comment = { kind => 'comment', text => $1, line => $number };
+        } elsif ($line =~ /^ {4,}\S/ && $before eq '') {
+            push @items, { kind => 'indented', text => $line, line => $number };
+        }
+        $before = $line;
+    }
+    die "a block or comment has no end" if $block || $comment;
+    $_->{known} = $_->{text} =~ $known ? 1 : 0 for grep { $_->{kind} eq 'comment' } @items;
+    return @items;
+}
+
+sub is_command { return $_[0]{kind} eq 'block' && $_[0]{language} =~ /^(sql|sh|python|js)$/ }
+
+# --- one page ---------------------------------------------------------------------------------------
+
+sub run_page {
+    my ($page, %options) = @_;
+    my @items = page_items(page_text($page));
+    my %is = map { $_ => 1 } map { $_->{text} =~ /^page: (.*)/ ? split(/, */, $1) : () } grep { $_->{kind} eq 'comment' } @items;
+    my $self = bless { page => $page, background => {}, output => '', count => 0 }, __PACKAGE__;
+    $self->{node} = new_node('docs', bare => $is{bare}, extra => $options{extra});
+    $self->{ports} = { map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 8000, 8080 };
+    $self->{folder} = PostgreSQL::Test::Utils::tempdir('page');
+    $self->start_gateway if $is{gateway};
+    my ($ran, $not_run) = (0, 0);
+    my %next;
+    for my $item (@items) {
+        if ($item->{kind} eq 'comment') {
+            my ($word, $rest) = $item->{text} =~ /^(not run|output of|output|background|stop|fails|until|file|setup)\b:?\s*(.*)/s or next;
+            if ($word eq 'stop') { $self->stop($rest) }
+            elsif ($word eq 'until') { $self->wait_until($rest) }
+            elsif ($word eq 'setup') { $self->run_sql($rest); $self->settle }
+            else { $next{$word} = $rest }
+            next;
+        }
+        next unless $item->{kind} eq 'block';
+        my $name = "$page:$item->{line}";
+        if (exists $next{file}) { $self->write_file($next{file}, $item->{text}) }
+        elsif (exists $next{output}) { $self->check_output($name, $item->{text}, $self->{output}) }
+        elsif (exists $next{'output of'}) { $self->check_background($name, $item->{text}, $next{'output of'}) }
+        elsif (is_command($item) && exists $next{'not run'}) { $not_run++; note("$name is not run: $next{'not run'}") }
+        elsif (is_command($item)) { $ran++; $self->run_block($name, $item, \%next) }
+        %next = ();
+    }
+    $self->stop($_) for keys %{ $self->{background} };
+    diag("$page: $ran commands run, $not_run not");
+    return ($ran, $not_run);
+}
+
+sub placed {
+    my ($self, $text) = @_;
+    return $text =~ s/\b(8000|8080)\b/$self->{ports}{$1}/gr;
+}
+
+sub environment {
+    my ($self) = @_;
+    return (PGHOST => $self->{node}->host, PGPORT => $self->{node}->port, PGDATABASE => 'postgres', PGCONNECT_TIMEOUT => 20,
+        PAGE_FOLDER => $self->{folder}, HOME => $self->{folder}, no_proxy => '*', PSQLRC => '/dev/null', PGOPTIONS => '', PAGER => 'cat');
+}
+
+sub run_block {
+    my ($self, $name, $item, $next) = @_;
+    my $text = $self->placed($item->{text});
+    if (exists $next->{background}) {
+        $self->start($next->{background}, $text);
+        return pass("$name goes on running");
+    }
+    my $status = $item->{language} eq 'sql' ? $self->run_sql($text) : $self->run_program($item->{language}, $text);
+    my $output = $self->{output};
+    if (exists $next->{fails}) {
+        like($output, qr/(ERROR|FATAL):  \Q$next->{fails}\E:/, "$name fails with $next->{fails}");
+    } else {
+        is($status, 0, "$name runs") or diag($output);
+        unlike($output, qr/^psql:.*WARNING:/m, "$name warns of nothing");
+    }
+    $self->settle;
+}
+
+sub run_command {
+    my ($self, @command) = @_;
+    local %ENV = (%ENV, $self->environment);
+    my $output = '';
+    IPC::Run::run(\@command, '<', \undef, '>&', \$output, init => sub { chdir top() or die "cannot chdir: $!" });
+    my $status = $?;
+    $self->{output} = $output;
+    return $status;
+}
+
+sub run_sql {
+    my ($self, $text) = @_;
+    my $file = $self->write_file('block' . ++$self->{count} . '.sql', $text);
+    return $self->run_command('psql', '-X', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-f', $file);
+}
+
+# What one sh block exports the next one has.
+sub run_program {
+    my ($self, $language, $text) = @_;
+    my $file = $self->write_file('block' . ++$self->{count} . ".$language", $text);
+    return $self->run_command($language eq 'python' ? 'python3' : 'node', $file) unless $language eq 'sh';
+    my $kept = "$self->{folder}/exports";
+    my $before = -e $kept ? ". '$kept';" : '';
+    return $self->run_command('bash', '-c', "$before set -eo pipefail; . '$file'; export -p | grep -v ' PAGE_' >'$kept'");
+}
+
+sub write_file {
+    my ($self, $name, $text) = @_;
+    my $file = "$self->{folder}/$name";
+    open my $out, '>', $file or die "cannot write $file: $!";
+    print $out $self->placed($text);
+    close $out;
+    return $file;
+}
+
+# What was committed has had its first attempt before the reader looks.
+sub settle {
+    my ($self) = @_;
+    my $node = $self->{node};
+    return unless $node->safe_psql('postgres', "SELECT count(*) FROM pg_extension WHERE extname = 'whisperer'");
+    return if $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.status WHERE state IN ('paused', 'down')");
+    Whisperer::wait_idle($node);
+}
+
+sub wait_until {
+    my ($self, $query) = @_;
+    wait_for($query, sub { $self->{node}->safe_psql('postgres', $query) eq 't' });
+}
+
+# --- commands in a second terminal ------------------------------------------------------------------
+
+sub start {
+    my ($self, $name, $text) = @_;
+    my $file = $self->write_file("$name.sh", $text);
+    my $log = $self->{background}{$name}{log} = "$self->{folder}/$name.log";
+    my $before = -e "$self->{folder}/exports" ? ". '$self->{folder}/exports';" : '';
+    local %ENV = (%ENV, $self->environment);
+    # exec of the last command, so that the process is the one to end.
+    my $script = $text =~ s/\\\n\s*/ /gr;
+    $script =~ s/\s+\z//;
+    $script =~ s/(^|\n)([^\n]+)\z/$1exec $2/;
+    $self->{background}{$name}{process} = IPC::Run::start([ 'bash', '-c', "$before $script" ], '<', \undef, '>', $log, '2>&1',
+        init => sub { chdir top() or die "cannot chdir: $!" });
+    wait_for("$name to say something", sub { -s $log });
+}
+
+sub stop {
+    my ($self, $name) = @_;
+    my $background = delete $self->{background}{$name} or die "nothing runs as $name";
+    $background->{process}->kill_kill(grace => 5);
+}
+
+sub start_gateway {
+    my ($self) = @_;
+    my $node = $self->{node};
+    $node->safe_psql('postgres', 'CREATE ROLE gateway LOGIN NOINHERIT; GRANT USAGE ON SCHEMA whisperer TO gateway');
+    my $program = $ENV{WHISPERER_GATEWAY} or die 'WHISPERER_GATEWAY does not say where the gateway is';
+    $self->start('gateway', "$program --listen 127.0.0.1:$self->{ports}{8080} --database '" . $node->connstr('postgres') . " user=gateway'");
+}
+
+# --- what was printed -------------------------------------------------------------------------------
+
+# White space and the rulers of tables are the reader's; "..." is anything; the page's ports are not the test's.
+sub without_rulers { return $_[0] =~ s/^[-+ ]*--[-+ .]*$//gmr }
+
+sub pattern {
+    my ($self, $expected) = @_;
+    my @parts = map { join '\s+', map { quotemeta } split ' ' } split /\.\.\./, without_rulers($self->placed($expected)), -1;
+    my $pattern = join '.*?', map { length ? "\\s*$_\\s*" : '' } @parts;
+    return qr/$pattern/s;
+}
+
+sub check_output {
+    my ($self, $name, $expected, $output) = @_;
+    my $pattern = $self->pattern($expected);
+    ok(without_rulers($output) =~ $pattern, "$name is what is printed") or diag("expected:\n$expected\ngot:\n$output");
+}
+
+sub check_background {
+    my ($self, $name, $expected, $of) = @_;
+    my $log = $self->{background}{$of}{log} or die "nothing runs as $of";
+    my $pattern = $self->pattern($expected);
+    my $seen = eval { wait_for("$of", sub { PostgreSQL::Test::Utils::slurp_file($log) =~ $pattern }) };
+    ok($seen, "$name is what $of prints") or diag("expected:\n$expected\ngot:\n" . PostgreSQL::Test::Utils::slurp_file($log));
+}
+
+1;
