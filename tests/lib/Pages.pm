@@ -122,7 +122,7 @@ sub run_block {
         $self->start($next->{background}, $text);
         return pass("$name goes on running");
     }
-    my $status = $item->{language} eq 'sql' ? $self->run_sql($text) : $self->run_program($item->{language}, $text);
+    my $status = $item->{language} eq 'sql' ? $self->run_sql($text) : $self->run_language($item->{language}, $text);
     my $output = $self->{output};
     if (exists $next->{fails}) {
         like($output, qr/(ERROR|FATAL):  \Q$next->{fails}\E:/, "$name fails with $next->{fails}");
@@ -133,7 +133,7 @@ sub run_block {
     $self->settle;
 }
 
-sub run_command {
+sub execute {
     my ($self, @command) = @_;
     local %ENV = (%ENV, $self->environment);
     my $output = '';
@@ -146,17 +146,17 @@ sub run_command {
 sub run_sql {
     my ($self, $text) = @_;
     my $file = $self->write_file('block' . ++$self->{count} . '.sql', $text);
-    return $self->run_command('psql', '-X', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-f', $file);
+    return $self->execute('psql', '-X', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-f', $file);
 }
 
 # What one sh block exports the next one has.
-sub run_program {
+sub run_language {
     my ($self, $language, $text) = @_;
     my $file = $self->write_file('block' . ++$self->{count} . ".$language", $text);
-    return $self->run_command($language eq 'python' ? 'python3' : 'node', $file) unless $language eq 'sh';
+    return $self->execute($language eq 'python' ? 'python3' : 'node', $file) unless $language eq 'sh';
     my $kept = "$self->{folder}/exports";
     my $before = -e $kept ? ". '$kept';" : '';
-    return $self->run_command('bash', '-c', "$before set -eo pipefail; . '$file'; export -p | grep -v ' PAGE_' >'$kept'");
+    return $self->execute('bash', '-c', "$before set -eo pipefail; . '$file'; export -p | grep -v ' PAGE_' >'$kept'");
 }
 
 sub write_file {
@@ -173,7 +173,7 @@ sub settle {
     my ($self) = @_;
     my $node = $self->{node};
     return unless $node->safe_psql('postgres', "SELECT count(*) FROM pg_extension WHERE extname = 'whisperer'");
-    return if $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.status WHERE state IN ('paused', 'down')");
+    return if $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.status WHERE state <> 'running'");
     Whisperer::wait_idle($node);
 }
 
