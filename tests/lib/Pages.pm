@@ -1,78 +1,31 @@
 # Runs what a page of the documentation tells its reader to do, on a real server.
 #
-# A page is Markdown.  Fenced blocks of sql, sh, python and js are commands: each is run, in the order of the page, or
-# says in a comment before it why not.  The comments are instructions to this runner, and a reader does not see them:
+# What a page is made of is in Markdown.pm, with the instructions that its comments may hold.
 #
-#   <!-- not run: REASON -->          the next block is for other machines or people
-#   <!-- output -->                   the next block is what the last command printed; "..." stands for anything
-#   <!-- output of NAME -->           the same for what a background command has printed so far
-#   <!-- background: NAME -->         the next block goes on running; its first line of output is waited for
-#   <!-- stop: NAME -->               ends it
-#   <!-- fails: SQLSTATE -->          the next block ends with this error
-#   <!-- until: QUERY -->             waits until the query says true
-#   <!-- file: NAME -->               the next block is a file
-#   <!-- setup ... -->                SQL that the reader's database has and the test's lacks
-#   <!-- page: bare | gateway -->     no extension and no table yet; with a gateway at port 8080
-#   <!-- reference, made by ... -->   nothing for the runner
-#
-# psql is a new session for each block.  Ports 8000 and 8080 become free ones.
+# psql is a new session for each block.  Ports 8000 and 8080 become free ones; https://you.example is the receiver at 8000,
+# https://whisperer.example the gateway at 8080.
 package Pages;
 
 use strict;
 use warnings;
 use Exporter 'import';
 use IPC::Run ();
+use Markdown qw(page_items is_command);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-our @EXPORT = qw(page_items page_text run_page top);
+our @EXPORT = qw(run_page top);
 
 # The copy of the checkout's documents, two folders above this file.
 sub top { return $INC{'Pages.pm'} =~ s{/tests/lib/Pages\.pm$}{}r =~ s{^lib/Pages\.pm$}{..}r }
-
-sub page_text { return PostgreSQL::Test::Utils::slurp_file(top() . "/$_[0]") }
-
-my $known = qr/^(not run: \S.*|output|output of \w+|background: \w+|stop: \w+|fails: \w{5}|until: \S.*|file: [\w.]+|setup\b.*|page: [\w ,]+|reference, .*)$/s;
-
-# What a page has, in order: {kind: block, language, text, line} and {kind: comment, text, line}.
-sub page_items {
-    my ($text) = @_;
-    my (@items, $block, $comment);
-    my $number = 0;
-    my $before = '';
-    for my $line (split /\n/, $text) {
-        $number++;
-        if ($block) {
-            if ($line =~ /^```\s*$/) { push @items, $block; undef $block }
-            else { $block->{text} .= "$line\n" }
-        } elsif ($comment) {
-            $comment->{text} .= "\n" . ($line =~ s/\s*-->.*//r);
-            if ($line =~ /-->/) { push @items, $comment; undef $comment }
-        } elsif ($line =~ /^```(\w*)/) {
-            $block = { kind => 'block', language => $1, text => '', line => $number };
-        } elsif ($line =~ /^<!--\s*(.*?)\s*-->/) {
-            push @items, { kind => 'comment', text => $1, line => $number };
-        } elsif ($line =~ /^<!--\s*(.*)/) {
-            $comment = { kind => 'comment', text => $1, line => $number };
-        } elsif ($line =~ /^ {4,}\S/ && $before eq '') {
-            push @items, { kind => 'indented', text => $line, line => $number };
-        }
-        $before = $line;
-    }
-    die "a block or comment has no end" if $block || $comment;
-    $_->{known} = $_->{text} =~ $known ? 1 : 0 for grep { $_->{kind} eq 'comment' } @items;
-    return @items;
-}
-
-sub is_command { return $_[0]{kind} eq 'block' && $_[0]{language} =~ /^(sql|sh|python|js)$/ }
 
 # --- one page ---------------------------------------------------------------------------------------
 
 sub run_page {
     my ($page, %options) = @_;
-    my @items = page_items(page_text($page));
+    my @items = page_items(PostgreSQL::Test::Utils::slurp_file(top() . "/$page"));
     my %is = map { $_ => 1 } map { $_->{text} =~ /^page: (.*)/ ? split(/, */, $1) : () } grep { $_->{kind} eq 'comment' } @items;
     my $self = bless { page => $page, background => {}, output => '', count => 0 }, __PACKAGE__;
     $self->{node} = new_node('docs', bare => $is{bare}, extra => $options{extra});
@@ -86,7 +39,7 @@ sub run_page {
             my ($word, $rest) = $item->{text} =~ /^(not run|output of|output|background|stop|fails|until|file|setup)\b:?\s*(.*)/s or next;
             if ($word eq 'stop') { $self->stop($rest) }
             elsif ($word eq 'until') { $self->wait_until($rest) }
-            elsif ($word eq 'setup') { $self->run_sql($rest); $self->settle }
+            elsif ($word eq 'setup') { $self->set_up($rest, "$page:$item->{line}") }
             else { $next{$word} = $rest }
             next;
         }
@@ -106,6 +59,8 @@ sub run_page {
 
 sub placed {
     my ($self, $text) = @_;
+    $text =~ s{https://you\.example}{http://127.0.0.1:8000}g;
+    $text =~ s{https://whisperer\.example}{http://127.0.0.1:8080}g;
     return $text =~ s/\b(8000|8080)\b/$self->{ports}{$1}/gr;
 }
 
@@ -133,6 +88,13 @@ sub run_block {
     $self->settle;
 }
 
+sub set_up {
+    my ($self, $text, $name) = @_;
+    my $status = $text =~ s/^sh\n// ? $self->run_language('sh', $self->placed($text)) : $self->run_sql($self->placed($text));
+    is($status, 0, "$name sets up") or diag($self->{output});
+    $self->settle;
+}
+
 sub execute {
     my ($self, @command) = @_;
     local %ENV = (%ENV, $self->environment);
@@ -149,14 +111,14 @@ sub run_sql {
     return $self->execute('psql', '-X', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-f', $file);
 }
 
-# What one sh block exports the next one has.
+# What one sh block exports the next one has, and programs have it, too.
 sub run_language {
     my ($self, $language, $text) = @_;
     my $file = $self->write_file('block' . ++$self->{count} . ".$language", $text);
-    return $self->execute($language eq 'python' ? 'python3' : 'node', $file) unless $language eq 'sh';
     my $kept = "$self->{folder}/exports";
     my $before = -e $kept ? ". '$kept';" : '';
-    return $self->execute('bash', '-c', "$before set -eo pipefail; . '$file'; export -p | grep -v ' PAGE_' >'$kept'");
+    my $run = $language eq 'sh' ? "set -eo pipefail; . '$file'; export -p | grep -v ' PAGE_' >'$kept'" : ($language eq 'python' ? 'python3' : 'node') . " '$file'";
+    return $self->execute('bash', '-c', "$before $run");
 }
 
 sub write_file {

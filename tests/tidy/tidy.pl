@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 use File::Find ();
+use lib 'tests/lib';
+use Markdown qw(page_faults page_anchors page_links);
 
 my $failed = 0;
 
@@ -143,9 +145,29 @@ sub is_there {
 my %folders_of = (src => ['src'], worker => ['worker'], gateway => ['gateway/src', 'gateway'], tests => ['tests', 'sql']);
 check('documents name files that are there', 'Name the file that has it now.',
     (map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|gateway|docs)\/[\w.\/-]+\.\w+)`/g }
-        grep { -e } 'SECURITY.md', 'README.md', glob 'docs/*.md'),
+        grep { -e } 'SECURITY.md', 'README.md', 'CONTRIBUTING.md', glob 'docs/*.md'),
     (map { my $folder = $_; map { is_there($_, @{$folders_of{$folder}}) ? () : "$folder/README.md: $_" }
         slurp("$folder/README.md") =~ /`((?!\/)[\w.\/*-]+\.(?:cpp|h|sql|pl|pm|mjs|cmake|json|md|\*))`/g } sort keys %folders_of));
+# --- pages ---------------------------------------------------------------------------------------
+my @pages = ('README.md', 'CONTRIBUTING.md', glob 'docs/*.md');
+check('the README has at most 200 lines', 'Move what is not for a stranger into docs/.',
+    grep { my $lines = () = slurp($_) =~ /\n/g; $lines > 200 } 'README.md');
+check('pages hold blocks and comments that the suite docs knows', 'See tests/lib/Markdown.pm.',
+    map { my $page = $_; map { "$page:$_" } page_faults(slurp($page)) } @pages);
+my %anchors;
+sub is_linked { # page, link
+    my ($page, $link) = @_;
+    my ($file, $anchor) = split /#/, $link, 2;
+    my $target = $file eq '' ? $page : ($page =~ m{/} ? $page =~ s{[^/]*$}{}r : '') . $file;
+    1 while $target =~ s{[^/]+/\.\./}{};
+    return 0 unless -e $target;
+    return 1 unless defined $anchor && $target =~ /\.md$/;
+    $anchors{$target} //= { map { $_ => 1 } page_anchors(slurp($target)) };
+    return $anchors{$target}{$anchor};
+}
+check('links of documents lead somewhere', 'Mend the path or the heading.',
+    map { my $page = $_; map { is_linked($page, $_) ? () : "$page: $_" } grep { !/^(https?|mailto):/ } page_links(slurp($page)) }
+        @pages, 'SECURITY.md', 'CHANGELOG.md', glob '{src,worker,gateway,tests}/README.md');
 check('released scripts are frozen', 'Change the schema by a delta in src/install/updates.',
     -e 'src/install/released/SHA256SUMS' ? grep { !/: OK$/ } split /\n/, `cd src/install/released && sha256sum -c SHA256SUMS 2>&1` : ());
 
