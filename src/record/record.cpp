@@ -91,7 +91,8 @@ void check_event_type_name(const char* event_type) {
 }
 
 bool may_publish(Oid role, const char* event_type, bool* registered) {
-    Oid owner = current_identity().owner;
+    // A copy: the look-up may hear that one of our tables changed.
+    Identity identity = current_identity();
     Privilege& last = last_privilege;
     if (last.as_of != change_number() || last.role != role ||
         strcmp(last.event_type, event_type) != 0) {
@@ -99,7 +100,7 @@ bool may_publish(Oid role, const char* event_type, bool* registered) {
         uint64 as_of = change_number();
         Oid types[] = {OIDOID, TEXTOID};
         Datum values[] = {ObjectIdGetDatum(role), CStringGetTextDatum(event_type)};
-        UserContext saved = enter_owner(owner);
+        UserContext saved = enter_owner(identity.owner);
         // The statement's may be older than the change that was just heard of, or than a copy that
         // has taken a table's place: the locks come first.
         LockRelationOid(identity.event_type, AccessShareLock);

@@ -106,7 +106,7 @@ check('PG_TRY stands in one file', 'Use src/base/boundary.h.',
 check('no object with a constructor at namespace scope', 'Make it in the worker, free it at exit.',
     grep_lines(qr/^(static )?(const )?std::(string|vector|map|unordered_map|deque|mutex|unique_ptr|shared_ptr)\b[^()]*[;{=]/, 0, @src, @engine));
 check('every file opens with what it is for', 'Begin with a comment of 1 to 10 lines.',
-    grep { slurp($_) !~ m{\A(//|/\*|--|#|<!|\\echo)} } @cpp, @sql, @console, grep { !/\.spec$/ } @scripts);
+    grep { slurp($_) !~ m{\A(//|/\*|--|#|<!|"""|\\echo)} } @cpp, @sql, @console, grep { !/\.spec$/ } @scripts);
 
 # --- what is built ------------------------------------------------------------------------------
 if (-e 'whisperer.so') {

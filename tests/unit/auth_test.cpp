@@ -16,7 +16,6 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::UnorderedElementsAre;
-using testing::UnorderedElementsAre;
 
 std::string auth_error(const std::string& auth, const std::string& headers = "{}",
                        bool require_https = false) {
