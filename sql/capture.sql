@@ -109,6 +109,7 @@ INSERT INTO theirs VALUES (2);
 SELECT data FROM recorded WHERE source = 'public.theirs';
 
 -- A change of a table makes what is known of its triggers invalid; the memory of that is freed.
+INSERT INTO package VALUES (1000);
 SELECT count(*) AS known FROM pg_backend_memory_contexts WHERE name = 'whisperer capture trigger' \gset
 ALTER TABLE package SET (fillfactor = 90);
 INSERT INTO package VALUES (1001);
