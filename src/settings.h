@@ -37,6 +37,9 @@ extern Settings settings;
 // Bytes kept of a 2xx answer: a success is read by nobody, and a large row costs the ledger dearly.
 constexpr int success_response_bytes_max = 1024;
 
+// Containment of a filter in an event, in steps of the engine's evaluation.
+constexpr long long filter_steps_max = 1000000;
+
 // Defines the settings.  _PG_init only.
 void define_settings();
 

@@ -2,7 +2,6 @@
 // through the door, PostgreSQL out.
 #include "src/base/encoding.h"
 #include "src/pg.h"
-#include "src/read/page_match.h"
 #include "src/settings.h"
 #include "worker/engine.h"
 

@@ -4,8 +4,8 @@
 #include "src/base/encoding.h"
 #include "src/base/identity.h"
 #include "src/base/transaction.h"
-#include "src/read/page_match.h"
 #include "src/secrets/sealed.h"
+#include "src/settings.h"
 
 namespace whisperer::pg {
 

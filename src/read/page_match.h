@@ -13,9 +13,6 @@ struct Worker;
 #define PAGE_COLUMNS \
     "id, xid, event_type, data, source, config_filter, created_at, hook_id, object_id, slot"
 
-// Containment of a filter in an event, in steps of the engine's evaluation.
-constexpr int64 filter_steps_max = 1000000;
-
 enum PageColumn {
     PageId = 1,
     PageXid,

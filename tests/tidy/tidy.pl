@@ -58,6 +58,25 @@ my @scripts = files(qr/(\.(pl|pm|mjs|py|spec)$|\/(run|setup|tree|demo|drain|isol
 # --- layers -------------------------------------------------------------------------------------
 check('includes name the path from the top of the checkout', 'Write "src/ROOM/NAME.h" or "worker/ROOM/NAME.h"; PostgreSQL headers go into src/pg.h.',
     grep { !m{^src/pg\.h:} } grep_lines(qr{#include "(?!(src|worker|tests/\w+)/)}, 1, @src, @engine, @unit));
+# Lowest first, as in the map of the README.  Of the files at the top module.cpp comes after all rooms, the others
+# before.
+sub upward_includes {
+    my ($side, @rooms) = @_;
+    my %place = map { $rooms[$_] => $_ } 0 .. $#rooms;
+    my @upward;
+    for my $file (grep { !m{^src/module\.cpp$} } files(qr/\.(cpp|h)$/, $side)) {
+        my $room = $file =~ m{^$side/(\w+)/} ? $1 : '';
+        my $own = $room ? $place{$room} : -1;
+        defined $own or push(@upward, "$file: its room has no place in the order"), next;
+        for (grep_lines(qr{#include "$side/\w+/}, 1, $file)) {
+            my ($other) = m{#include "$side/(\w+)/};
+            push @upward, $_ if ($place{$other} // @rooms) > $own;
+        }
+    }
+    return @upward;
+}
+check('an include of src goes down or stays in its room', 'Move what is needed to the room where it belongs; the order is in src/README.md.',
+    upward_includes('src', qw(base secrets processes record hooks api ledger functions retention read again loop)));
 check('src knows of worker only the door', 'Include worker/engine.h, nothing else of worker.',
     grep { !m{"worker/engine\.h"} } grep_lines(qr{#include "worker/}, 1, @src));
 check('worker knows nothing of src', 'The engine is called and calls nobody: pass values through engine.h.',
