@@ -3,6 +3,7 @@
 #include "worker/wire/response_capture.h"
 
 #include "tests/fuzz/property.h"
+#include "worker/base/clean_text.h"
 
 using namespace whisperer::engine;
 

@@ -77,6 +77,8 @@ sub upward_includes {
 }
 check('an include of src goes down or stays in its room', 'Move what is needed to the room where it belongs; the order is in src/README.md.',
     upward_includes('src', qw(base secrets processes record hooks api ledger functions retention read again loop)));
+check('an include of worker goes down or stays in its room', 'Move what is needed to the room where it belongs; the order is in worker/README.md.',
+    upward_includes('worker', qw(base rules wire dispatch door)));
 check('src knows of worker only the door', 'Include worker/engine.h, nothing else of worker.',
     grep { !m{"worker/engine\.h"} } grep_lines(qr{#include "worker/}, 1, @src));
 check('worker knows nothing of src', 'The engine is called and calls nobody: pass values through engine.h.',

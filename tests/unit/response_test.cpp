@@ -1,6 +1,8 @@
 // Whatever a receiver sends becomes bounded, valid text.
 #include <gtest/gtest.h>
 
+#include "worker/base/clean_text.h"
+#include "worker/rules/settings.h"
 #include "worker/wire/response_capture.h"
 
 namespace whisperer::engine {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "worker/base/invalid.h"
+#include "worker/base/span.h"
 
 namespace whisperer::engine {
 namespace {

@@ -2,7 +2,6 @@
 // delivery, sent through the same wire.  Meanwhile its lane starts nothing.
 #include "worker/dispatch/dispatcher.h"
 #include "worker/dispatch/verdict.h"
-#include "worker/wire/response_capture.h"
 
 #include <algorithm>
 

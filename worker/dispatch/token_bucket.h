@@ -9,8 +9,6 @@
 
 namespace whisperer::engine {
 
-inline constexpr double rate_limit_max = 1e6;
-
 class TokenBucket {
   public:
     // Requests per second, from 0 (no limit) to rate_limit_max.

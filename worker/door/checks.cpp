@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "worker/base/sealed.h"
+#include "worker/base/span.h"
 #include "worker/door/boundary.h"
 #include "worker/engine.h"
 #include "worker/rules/address_guard.h"
@@ -10,7 +11,6 @@
 #include "worker/rules/envelope.h"
 #include "worker/rules/headers.h"
 #include "worker/rules/retry.h"
-#include "worker/rules/settings.h"
 #include "worker/rules/signature.h"
 #include "worker/rules/url.h"
 

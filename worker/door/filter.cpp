@@ -3,9 +3,9 @@
 #include <memory>
 
 #include "worker/base/json_contains.h"
+#include "worker/base/span.h"
 #include "worker/door/boundary.h"
 #include "worker/engine.h"
-#include "worker/rules/settings.h"
 
 using namespace whisperer::engine;
 

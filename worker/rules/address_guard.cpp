@@ -10,8 +10,8 @@
 #include <cstring>
 #include <string>
 
+#include "worker/base/clean_text.h"
 #include "worker/base/invalid.h"
-#include "worker/wire/response_capture.h"
 
 namespace whisperer::engine {
 namespace {

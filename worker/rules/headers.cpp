@@ -5,9 +5,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "worker/base/clean_text.h"
 #include "worker/base/encoding.h"
 #include "worker/base/invalid.h"
-#include "worker/wire/response_capture.h"
 
 namespace whisperer::engine {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "worker/base/invalid.h"
-#include "worker/dispatch/token_bucket.h"
+#include "worker/base/span.h"
 #include "worker/rules/settings.h"
 
 namespace whisperer::engine {

@@ -5,9 +5,9 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 
+#include "worker/base/clean_text.h"
 #include "worker/base/invalid.h"
 #include "worker/rules/retry.h"
-#include "worker/wire/response_capture.h"
 
 namespace whisperer::engine {
 

@@ -2,7 +2,7 @@
 #include "worker/rules/settings.h"
 
 #include "worker/base/invalid.h"
-#include "worker/wire/response_capture.h"
+#include "worker/base/span.h"
 
 namespace whisperer::engine {
 namespace {

@@ -14,6 +14,12 @@
 
 namespace whisperer::engine {
 
+// Of an answer's body no more is read.
+inline constexpr std::size_t response_body_bytes_max = 64 * 1024;
+
+// A hook's, in requests per second.
+inline constexpr double rate_limit_max = 1e6;
+
 struct Settings {
     // Throws Invalid, naming the setting.
     explicit Settings(const WhispererSettings& door);
@@ -34,9 +40,5 @@ struct Settings {
     std::string ca_file;
     std::string user_agent;
 };
-
-inline std::string_view view_of(WhispererSpan span) {
-    return span.data == nullptr ? std::string_view() : std::string_view(span.data, span.size);
-}
 
 }  // namespace whisperer::engine

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "worker/base/clean_text.h"
 #include "worker/wire/curl_request.h"
 
 namespace whisperer::engine {

@@ -12,6 +12,7 @@
 #include <ctime>
 #include <new>
 
+#include "worker/base/clean_text.h"
 #include "worker/wire/epoll_set.h"
 #include "worker/wire/retry_after.h"
 

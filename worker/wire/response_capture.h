@@ -6,21 +6,15 @@
 #include <string>
 #include <string_view>
 
+#include "worker/base/clean_text.h"
+
 namespace whisperer::engine {
 
-// Reading stops here: header bytes (of all answers to one request, 1xx included) and body bytes.
-// libcurl keeps every header line for as long as the handle is not used again, at some 100 bytes
-// each besides the text, so lines are counted, too.
+// Reading stops here, and at response_body_bytes_max: header bytes of all answers to one request,
+// 1xx included.  libcurl keeps every header line for as long as the handle is not used again, at
+// some 100 bytes each besides the text, so lines are counted, too.
 inline constexpr std::size_t response_header_bytes_max = 64 * 1024;
 inline constexpr std::size_t response_header_lines_max = 1000;
-inline constexpr std::size_t response_body_bytes_max = 64 * 1024;
-
-// Valid UTF-8 without NUL, at most bytes_max long: what is not becomes U+FFFD.  A character that
-// the limit cut in two is left out.
-std::string to_clean_text(std::string_view bytes, std::size_t bytes_max);
-
-// The same on one line, for error texts: control characters become spaces.
-std::string to_clean_line(std::string_view bytes, std::size_t bytes_max);
 
 class ResponseCapture {
   public:
