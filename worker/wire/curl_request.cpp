@@ -168,7 +168,6 @@ WireResult CurlRequest::end(CURLcode code) {
     long connections = 0;
     curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &connections);
     shared_.connections += connections;
-    shared_.reposts += std::max(requests_sent_ - 1, 0);
 
     result.resolved = resolved_;
     const bool not_found =

@@ -25,8 +25,7 @@ class CurlLane;
 struct CurlShared {
     std::shared_ptr<const Settings> settings;
     EpollSet* sockets = nullptr;
-    int lookups = 0;           // requests whose name is not known to be resolved
-    std::int64_t reposts = 0;  // times libcurl sent a request again on another connection
+    int lookups = 0;  // requests whose name is not known to be resolved
     std::int64_t connections = 0;
 };
 
