@@ -1,5 +1,6 @@
 // The only file of the project that includes PostgreSQL headers (tests/tidy checks), so that what
-// differs between PostgreSQL 15, 17 and 18 is settled here and nowhere else.
+// differs between PostgreSQL 15, 17 and 18 is settled here.  Beside it only the table of
+// settings in session.cpp asks for the version.
 //
 // postgres.h redefines snprintf and friends and has macros named ERROR, LOG, INFO: include std and
 // third-party headers before this one.
@@ -111,6 +112,15 @@ inline void pg_close_indices(ResultRelInfo* relation) {
 #endif
         index_close(relation->ri_IndexRelationDescs[i], NoLock);
     }
+}
+
+// The parts of a name as SQL writes it.
+inline List* pg_qualified_names(const char* name) {
+#if PG_VERSION_NUM >= 160000
+    return stringToQualifiedNameList(name, nullptr);
+#else
+    return stringToQualifiedNameList(name);
+#endif
 }
 
 inline void pg_insert_index_tuples(ResultRelInfo* relation, TupleTableSlot* row, EState* estate) {

@@ -96,11 +96,7 @@ Arguments arguments_of(const Call& call) {
 // Looked up at every call: functions are replaced.
 const char* query_of(const Call& call, int count) {
     char* name = text_of(call, TextFunction);
-#if PG_VERSION_NUM >= 160000
-    List* names = stringToQualifiedNameList(name, nullptr);
-#else
-    List* names = stringToQualifiedNameList(name);
-#endif
+    List* names = pg_qualified_names(name);
     constexpr const char* parameters[] = {"", "$1", "$1, $2", "$1, $2, $3", "$1, $2, $3, $4"};
     return psprintf("SELECT %s(%s)", NameListToQuotedString(names), parameters[count]);
 }

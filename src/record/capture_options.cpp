@@ -81,11 +81,7 @@ int parse_columns(TriggerData* trigger, const char* option, const char* list,
 
 void resolve_serializer(TriggerData* trigger, const char* option, const char* name,
                         CaptureOptions* options) {
-#if PG_VERSION_NUM >= 160000
-    List* names = stringToQualifiedNameList(name, nullptr);
-#else
-    List* names = stringToQualifiedNameList(name);
-#endif
+    List* names = pg_qualified_names(name);
     // The writing user's search_path must not decide which it is.
     if (list_length(names) != 2)
         bad_option(trigger, option, "the serializer must be named with its schema");
