@@ -7,15 +7,8 @@ namespace whisperer::pg {
 
 namespace {
 
-struct SessionSetting {
-    const char* name;
-    const char* value;
-};
-
-// What postgresql.conf, the database or a superuser's role set for people must not change the
-// worker. The planner switches: every statement of ours is a walk along an index, whatever the
-// statistics of a table that was empty a minute ago say.
-constexpr SessionSetting session_settings[] = {
+// What would make a transaction of ours another one.
+constexpr PinnedSetting transaction_settings[] = {
     {"search_path", "pg_catalog, pg_temp"},
     {"default_transaction_read_only", "off"},
     {"default_transaction_isolation", "read committed"},
@@ -23,11 +16,17 @@ constexpr SessionSetting session_settings[] = {
     {"statement_timeout", "0"},
     {"lock_timeout", "0"},
     {"idle_in_transaction_session_timeout", "0"},
-    // In a deadlock with somebody's statement the worker notices first, and starts again.
-    {"deadlock_timeout", "10ms"},
 #if PG_VERSION_NUM >= 170000
     {"transaction_timeout", "0"},
 #endif
+};
+
+// What postgresql.conf, the database or a superuser's role set for people must not change the
+// worker. The planner switches: every statement of ours is a walk along an index, whatever the
+// statistics of a table that was empty a minute ago say.
+constexpr PinnedSetting worker_settings[] = {
+    // In a deadlock with somebody's statement the worker notices first, and starts again.
+    {"deadlock_timeout", "10ms"},
     // Losing the last transactions of the ledger costs duplicates, never events.
     {"synchronous_commit", "off"},
     {"enable_seqscan", "off"},
@@ -36,16 +35,32 @@ constexpr SessionSetting session_settings[] = {
     {"enable_mergejoin", "off"},
     {"plan_cache_mode", "force_generic_plan"},
     {"jit", "off"},
-    {"TimeZone", "UTC"},
-    {"DateStyle", "ISO"},
-    {"IntervalStyle", "postgres"},
 };
+
+// What lets a function write, and its result depend on the arguments alone.
+constexpr PinnedSetting function_settings[] = {
+    {"session_replication_role", "origin"},
+    {"row_security", "on"},
+};
+
+template <size_t count>
+void pin(const PinnedSetting (&settings)[count]) {
+    for (const PinnedSetting& setting : settings)
+        SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+}
 
 }  // namespace
 
 void pin_session() {
-    for (const SessionSetting& setting : session_settings)
-        SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+    pin(transaction_settings);
+    pin(value_settings);
+    pin(worker_settings);
+}
+
+void pin_session_of_functions() {
+    pin(transaction_settings);
+    pin(value_settings);
+    pin(function_settings);
 }
 
 }  // namespace whisperer::pg

@@ -6,6 +6,7 @@
 // clock of its own: the worker ends it with SIGTERM when a call takes too long, which no function
 // can catch, as it could a statement_timeout.  When the worker is gone, so is it, at the end of its
 // call.
+#include "src/base/session.h"
 #include "src/functions/call.h"
 #include "src/functions/message.h"
 #include "src/pg.h"
@@ -13,32 +14,6 @@
 namespace whisperer::pg {
 
 namespace {
-
-struct HelperSetting {
-    const char* name;
-    const char* value;
-};
-
-// What makes a result depend on the arguments alone, and lets a function write.
-constexpr HelperSetting helper_settings[] = {
-    {"search_path", "pg_catalog, pg_temp"},
-    {"default_transaction_read_only", "off"},
-    {"default_transaction_isolation", "read committed"},
-    {"default_transaction_deferrable", "off"},
-    {"session_replication_role", "origin"},
-    {"row_security", "on"},
-    {"statement_timeout", "0"},
-    {"lock_timeout", "0"},
-    {"idle_in_transaction_session_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-    {"transaction_timeout", "0"},
-#endif
-    {"TimeZone", "UTC"},
-    {"DateStyle", "ISO"},
-    {"IntervalStyle", "postgres"},
-    {"bytea_output", "hex"},
-    {"extra_float_digits", "1"},
-};
 
 struct Channel {
     shm_mq_handle* calls;
@@ -115,9 +90,7 @@ void whisperer_helper_main(Datum) {
         proc_exit(0);
     dsm_pin_mapping(segment);
     Channel channel = open_channel(segment);
-    // Before the connection; see pin_session().
-    for (const HelperSetting& setting : helper_settings)
-        SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+    pin_session_of_functions();
     BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
     serve(channel);
     proc_exit(0);

@@ -4,6 +4,7 @@
 // Every value is made as the writing user, with the session settings that shape text pinned, so
 // that a payload depends on the row alone; record_events then only inserts finished values.
 #include "src/base/event_id.h"
+#include "src/base/session.h"
 #include "src/record/capture_options.h"
 #include "src/record/record.h"
 
@@ -19,11 +20,6 @@ struct Capture {
     TupleDesc desc;      // of the trigger's table
 };
 
-struct PinnedSetting {
-    const char* name;
-    const char* value;
-};
-
 // Etc/UTC, which initdb finds on many machines, differs from UTC in nothing but its name.
 bool is_utc(const char* timezone) {
     return strcmp(timezone, "UTC") == 0 || strcmp(timezone, "Etc/UTC") == 0;
@@ -33,21 +29,15 @@ bool is_utc(const char* timezone) {
 // nothing; five unconditional settings cost 2.7 microseconds a row.
 int pin_settings() {
     int level = NewGUCNestLevel();
-    PinnedSetting differing[5];
-    int count = 0;
-    if (!is_utc(pg_get_timezone_name(session_timezone)))
-        differing[count++] = {"TimeZone", "UTC"};
-    if (DateStyle != USE_ISO_DATES)
-        differing[count++] = {"DateStyle", "ISO"};
-    if (IntervalStyle != INTSTYLE_POSTGRES)
-        differing[count++] = {"IntervalStyle", "postgres"};
-    if (bytea_output != BYTEA_OUTPUT_HEX)
-        differing[count++] = {"bytea_output", "hex"};
-    if (extra_float_digits < 1)
-        differing[count++] = {"extra_float_digits", "1"};
-    for (int i = 0; i < count; i++)
-        (void)set_config_option(differing[i].name, differing[i].value, PGC_USERSET, PGC_S_SESSION,
-                                GUC_ACTION_SAVE, true, 0, false);
+    // In the order of value_settings.
+    const bool differs[] = {!is_utc(pg_get_timezone_name(session_timezone)),
+                            DateStyle != USE_ISO_DATES, IntervalStyle != INTSTYLE_POSTGRES,
+                            bytea_output != BYTEA_OUTPUT_HEX, extra_float_digits < 1};
+    static_assert(lengthof(differs) == lengthof(value_settings), "one for each");
+    for (size_t i = 0; i < lengthof(differs); i++)
+        if (differs[i])
+            (void)set_config_option(value_settings[i].name, value_settings[i].value, PGC_USERSET,
+                                    PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
     return level;
 }
 
