@@ -1,6 +1,8 @@
 // Processes, segments and queues; see process.h.
 #include "src/functions/process.h"
 
+#include "src/base/background.h"
+
 namespace whisperer::pg {
 
 namespace {
@@ -10,7 +12,6 @@ constexpr Size queue_bytes = 64 * 1024;
 constexpr int64 startup_max_us = 30 * USECS_PER_SEC;
 constexpr int64 no_room_retry_us = 5 * USECS_PER_SEC;
 constexpr int64 stuck_told_after_us = 5 * USECS_PER_SEC;
-constexpr int backoff_doublings_max = 6;
 constexpr int64 end_wait_us = 3 * USECS_PER_SEC;
 constexpr int end_step_ms = 10;
 
@@ -62,19 +63,13 @@ void close_queues(HelperProcess* process) {
 }
 
 bool register_process(HelperProcess* process) {
-    BackgroundWorker described = {};
-    described.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    described.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    described.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(described.bgw_library_name, "whisperer", sizeof described.bgw_library_name);
-    strlcpy(described.bgw_function_name, "whisperer_helper_main",
-            sizeof described.bgw_function_name);
-    strlcpy(described.bgw_name, "whisperer helper", sizeof described.bgw_name);
-    strlcpy(described.bgw_type, "whisperer helper", sizeof described.bgw_type);
     HelperOrder order = {MyDatabaseId, dsm_segment_handle(process->segment)};
-    memcpy(described.bgw_extra, &order, sizeof order);
-    described.bgw_notify_pid = MyProcPid;
-    return RegisterDynamicBackgroundWorker(&described, &process->handle);
+    BackgroundProcess described = {};
+    described.entry_point = "whisperer_helper_main";
+    described.type = described.name = "whisperer helper";
+    described.order = &order;
+    described.order_bytes = sizeof order;
+    return start_background(described, &process->handle);
 }
 
 // Processes that end for another owner's are gone in a moment; a function in C that never looks
@@ -93,9 +88,8 @@ void note_stuck(HelperProcess* process, TimestampTz now) {
 }
 
 void start_later(HelperProcess* process, TimestampTz now) {
-    int64 wait_us = USECS_PER_SEC << Min(process->failed_starts, backoff_doublings_max);
-    process->start_at = now + wait_us;
     process->failed_starts++;
+    process->start_at = now + backoff_us(process->failed_starts);
 }
 
 bool move_message(HelperProcess* process) {

@@ -3,6 +3,7 @@
 
 #include "src/again/requests.h"
 #include "src/again/take_over.h"
+#include "src/base/background.h"
 #include "src/base/session.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
@@ -41,8 +42,7 @@ void leave(int code, Datum) {
     if (TimestampDifferenceExceeds(slot->since, now, failures_forgotten_after_ms))
         slot->failures = 0;
     slot->failures = code == 0 ? 0 : slot->failures + 1;
-    int64 backoff_s = code == 0 ? 0 : Min((int64)1 << Min(slot->failures - 1, 6), 60);
-    slot->restart_at = now + backoff_s * USECS_PER_SEC;
+    slot->restart_at = code == 0 ? now : now + backoff_us(slot->failures);
     slot->pid = 0;
     slot->in_flight = slot->queued = 0;
     slot->since = now;

@@ -6,6 +6,7 @@
 // some transaction has ended since it last looked.  So it may die and start again at any point.
 #include "src/processes/launcher.h"
 
+#include "src/base/background.h"
 #include "src/base/session.h"
 #include "src/pg.h"
 #include "src/processes/database_list.h"
@@ -44,22 +45,15 @@ void log_no_room() {
 }
 
 bool start_process(int slot_number) {
-    BackgroundWorker process = {};
-    process.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    process.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    process.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(process.bgw_library_name, "whisperer", sizeof process.bgw_library_name);
-    strlcpy(process.bgw_function_name, "whisperer_worker_main", sizeof process.bgw_function_name);
     const WorkerSlot* slot = &shared_state()->slots[slot_number];
-    snprintf(process.bgw_name, BGW_MAXLEN, "whisperer worker %d: %s", slot->worker,
-             slot->database_name);
-    strlcpy(process.bgw_type, "whisperer worker", sizeof process.bgw_type);
-    process.bgw_main_arg = Int32GetDatum(slot_number);
-    process.bgw_notify_pid = MyProcPid;
-    if (handles[slot_number])
-        pfree(handles[slot_number]);
-    handles[slot_number] = nullptr;
-    return RegisterDynamicBackgroundWorker(&process, &handles[slot_number]);
+    char name[BGW_MAXLEN];
+    snprintf(name, sizeof name, "whisperer worker %d: %s", slot->worker, slot->database_name);
+    BackgroundProcess process = {};
+    process.entry_point = "whisperer_worker_main";
+    process.type = "whisperer worker";
+    process.name = name;
+    process.argument = Int32GetDatum(slot_number);
+    return start_background(process, &handles[slot_number]);
 }
 
 WorkerSlot* find_slot(SharedState* shared, Oid database, int worker) {
@@ -134,7 +128,7 @@ void attend_slot(SharedState* shared, int slot_number, TimestampTz now) {
     if (start_failed(slot, slot_number, now)) {
         slot->state = WorkerState::Stopped;
         slot->failures++;
-        slot->restart_at = now + Min((int64)1 << Min(slot->failures - 1, 6), 60) * USECS_PER_SEC;
+        slot->restart_at = now + backoff_us(slot->failures);
     }
     switch (slot->state) {
         case WorkerState::Absent:

@@ -1,6 +1,7 @@
 // When a slot is to be emptied, and what expires before; see retention.h.
 #include "src/retention/retention.h"
 
+#include "src/base/background.h"
 #include "src/base/event_id.h"
 #include "src/base/ring.h"
 #include "src/base/transaction.h"
@@ -97,22 +98,13 @@ bool is_running(const Retention* retention) {
 }
 
 void start_process(Retention* retention) {
-    BackgroundWorker process = {};
-    process.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    process.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    process.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(process.bgw_library_name, "whisperer", sizeof process.bgw_library_name);
-    strlcpy(process.bgw_function_name, "whisperer_retention_main",
-            sizeof process.bgw_function_name);
-    strlcpy(process.bgw_name, "whisperer retention", sizeof process.bgw_name);
-    strlcpy(process.bgw_type, "whisperer retention", sizeof process.bgw_type);
     RetentionOrder order = {MyDatabaseId, (int16)retention->slot};
-    memcpy(process.bgw_extra, &order, sizeof order);
-    process.bgw_notify_pid = MyProcPid;
-    if (retention->process)
-        pfree(retention->process);
-    retention->process = nullptr;
-    if (!RegisterDynamicBackgroundWorker(&process, &retention->process))
+    BackgroundProcess process = {};
+    process.entry_point = "whisperer_retention_main";
+    process.type = process.name = "whisperer retention";
+    process.order = &order;
+    process.order_bytes = sizeof order;
+    if (!start_background(process, &retention->process))
         ereport(LOG, errmsg("whisperer: no room for the process that removes old events"),
                 errhint("Raise max_worker_processes and restart the server."));
     retention->attempts++;
