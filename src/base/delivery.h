@@ -6,6 +6,8 @@
 
 namespace whisperer::pg {
 
+constexpr int event_type_bytes_max = 128;
+
 enum class DeliveryState : int {
     Pending,    // waits for an attempt, or is in flight -> any
     Delivered,  // 2xx

@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "src/base/unix_time.h"
+
 namespace whisperer::pg {
 
 namespace {
@@ -48,11 +50,9 @@ pg_uuid_t make_event_id() {
 }
 
 pg_uuid_t event_id_bound(TimestampTz moment) {
-    constexpr int64 epoch_shift_us =
-        (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
     constexpr int64 last = ((int64)1 << 48) - 1;
     int64 milliseconds = TIMESTAMP_NOT_FINITE(moment) ? (TIMESTAMP_IS_NOBEGIN(moment) ? 0 : last)
-                                                      : (moment + epoch_shift_us) / 1000;
+                                                      : unix_from_timestamp(moment) / 1000;
     milliseconds = Min(Max(milliseconds, 0), last);
     pg_uuid_t id = {};
     for (int i = 0; i < 6; i++)

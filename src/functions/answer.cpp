@@ -1,6 +1,8 @@
 // Making calls, and what becomes of them.
 #include "src/functions/answer.h"
 
+#include "src/base/delivery.h"
+#include "src/base/unix_time.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
 #include "src/ledger/hook_health.h"
@@ -58,10 +60,6 @@ WhispererSpan call_text(const HelperCall* call, CallText number) {
     return {start, (size_t)Max(header_of(call)->text_bytes[number], 0)};
 }
 
-int64 unix_from_timestamp(TimestampTz at) {
-    return at + (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-}
-
 // "transform: division by zero (SQLSTATE 22012)", in the ledger's context.
 WhispererSpan told_error(const Worker* worker, const HelperCall* call, const CallEnd& end) {
     constexpr const char* names[] = {"transform: ", "callback: ", "countdown: "};
@@ -94,7 +92,7 @@ void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
 
 void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
     const Inflight* delivery = tracked(worker->tracker, call->token);
-    char event_type[132] = {};
+    char event_type[event_type_bytes_max + 1] = {};
     WhispererSpan type = call_text(call, TextEventType);
     memcpy(event_type, type.data, Min(type.size, sizeof event_type - 1));
     WhispererEvent event = {};

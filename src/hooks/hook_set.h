@@ -6,6 +6,7 @@
 // event is read and its hook is not yet known.
 #pragma once
 
+#include "src/base/delivery.h"
 #include "src/base/snapshot.h"
 #include "src/hooks/lines.h"
 #include "src/pg.h"
@@ -81,7 +82,7 @@ struct HookSet {
 
 // Which hooks want an event type, by index.
 struct TypeEntry {
-    char name[132];  // key
+    char name[event_type_bytes_max + 1];  // key
     bool registered;
     char* source;  // of an unregistered type: whose table count and hooks are for
     int count;

@@ -1,6 +1,7 @@
 // Gathering results; the statements that write them are in ledger_write.cpp.
 #include "src/ledger/ledger.h"
 
+#include "src/base/unix_time.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -80,10 +81,6 @@ void log_attempt(const LedgerEntry& entry, const WhispererOutcome& outcome) {
         outcome.error.size > 0
             ? errdetail_internal("%.*s", (int)outcome.error.size, outcome.error.data)
             : 0);
-}
-
-TimestampTz timestamp_from_unix(int64 microseconds) {
-    return microseconds - (int64)(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Event types that were recorded without being registered; the worker registers them.
 #pragma once
 
+#include "src/base/delivery.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -8,7 +9,7 @@ namespace whisperer::pg {
 struct Worker;
 
 struct UnregisteredType {
-    char name[132];
+    char name[event_type_bytes_max + 1];
     char* source;
     bool is_refused;  // now; somebody may have been quicker
 };

@@ -2,6 +2,7 @@
 // membership changes.
 #include "src/record/record.h"
 
+#include "src/base/delivery.h"
 #include "src/base/direct_insert.h"
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
@@ -12,7 +13,6 @@ namespace whisperer::pg {
 
 namespace {
 
-constexpr int event_type_bytes_max = 128;
 // Rows of a statement are inserted in runs of this many, which bounds the memory they take.
 constexpr int run_length = 1000;
 
