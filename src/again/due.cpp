@@ -61,24 +61,17 @@ void query_due(const Hook* hook) {
 }
 
 Inflight due_delivery(const Hook* hook, int row, int64 line) {
-    bool is_null;
     Inflight delivery = {};
     delivery.has_row = true;
-    delivery.event_id = *DatumGetUUIDP(column(row, DueEventId, &is_null));
+    delivery.event_id = uuid_column(row, DueEventId);
     delivery.hook_id = hook->id;
-    delivery.xid = DatumGetUInt64(column(row, DueXid, &is_null));
-    delivery.slot = DatumGetInt16(column(row, DueSlot, &is_null));
-    delivery.retry_count = DatumGetInt32(column(row, DueRetryCount, &is_null));
-    delivery.round_start = DatumGetInt32(column(row, DueRoundStart, &is_null));
+    delivery.xid = xid_column(row, DueXid);
+    delivery.slot = DatumGetInt16(datum_column(row, DueSlot));
+    delivery.retry_count = int32_column(row, DueRetryCount);
+    delivery.round_start = int32_column(row, DueRoundStart);
     delivery.line = line;
     delivery.page = -1;
     return delivery;
-}
-
-Datum datum_column(int row, int number) {
-    bool is_null;
-    Datum value = column(row, number, &is_null);
-    return is_null ? (Datum)0 : value;
 }
 
 // The delivery has ended, and its callback has not been called, or not to its end.
@@ -127,8 +120,7 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
     // A full page, or no credit: look again at once.
     hook->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
     for (uint64 row = 0; row < SPI_processed; row++) {
-        bool is_null;
-        TimestampTz at = DatumGetTimestampTz(column((int)row, DueNextAttemptAt, &is_null));
+        TimestampTz at = timestamp_column((int)row, DueNextAttemptAt);
         if (at > now || !has_credit(worker)) {
             hook->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
             return;
@@ -137,7 +129,7 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
             return;
         hand_out(worker, hook, (int)row, 0);
         hook->low_at = at;
-        hook->low_id = *DatumGetUUIDP(column((int)row, DueEventId, &is_null));
+        hook->low_id = uuid_column((int)row, DueEventId);
     }
 }
 

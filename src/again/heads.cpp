@@ -77,17 +77,15 @@ void query_heads(int64 hook_id, const ReadyLine* ready, int count) {
 // Whether the event's window has been read to its end.  Events that were carried here are older
 // than any window.
 bool is_whole(const Reader* reader, int row) {
-    bool is_null;
-    uint64 xid = DatumGetUInt64(column(row, DueXid, &is_null));
+    uint64 xid = xid_column(row, DueXid);
     return !bool_column(row, HeadIsNative) ||
            visible_in(xid, reader->is_open ? reader->window->seen : reader->window->until);
 }
 
 void take_head(Worker* worker, Hook* hook, int row, TimestampTz now) {
-    bool is_null;
     int64 line = int64_column(row, HeadLine);
-    TimestampTz at = DatumGetTimestampTz(column(row, DueNextAttemptAt, &is_null));
-    pg_uuid_t id = *DatumGetUUIDP(column(row, DueEventId, &is_null));
+    TimestampTz at = timestamp_column(row, DueNextAttemptAt);
+    pg_uuid_t id = uuid_column(row, DueEventId);
     if (!is_whole(worker->reader, row)) {
         note_head(hook->lines, line, HeadFate::Held);
     } else if (at > now && at != DT_NOEND) {

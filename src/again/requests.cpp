@@ -50,25 +50,17 @@ RequestKind kind_from(const char* name) {
     return RequestKind::Replay;
 }
 
-TimestampTz moment_column(int row, int number) {
-    bool is_null;
-    return DatumGetTimestampTz(column(row, number, &is_null));
-}
-
 Request request_from(int row) {
-    bool is_null;
     Request request = {};
     request.id = int64_column(row, ListId);
-    request.xid = DatumGetUInt64(column(row, ListXid, &is_null));
+    request.xid = xid_column(row, ListXid);
     request.kind = kind_from(text_column(row, ListKind));
     request.hook_id = int64_column(row, ListHookId);
-    Datum event_id = column(row, ListEventId, &is_null);
-    if (!is_null)
-        request.event_id = *DatumGetUUIDP(event_id);
+    request.event_id = uuid_column(row, ListEventId);
     request.force = bool_column(row, ListForce);
-    request.since = moment_column(row, ListSince);
-    request.until = moment_column(row, ListUntil);
-    request.created_at = moment_column(row, ListCreatedAt);
+    request.since = timestamp_column(row, ListSince);
+    request.until = timestamp_column(row, ListUntil);
+    request.created_at = timestamp_column(row, ListCreatedAt);
     if (request.kind == RequestKind::Recover) {
         request.place_id = event_id_bound(request.since);
         request.place_hook = PG_INT64_MIN;
@@ -180,8 +172,7 @@ Progress recover(Request* request) {
              values, nullptr, false, 0, SPI_OK_SELECT);
     if (SPI_processed == 0)
         return Progress::Done;
-    bool is_null;
-    request->place_id = *DatumGetUUIDP(column(0, 1, &is_null));
+    request->place_id = uuid_column(0, 1);
     request->place_hook = int64_column(0, 2);
     return int64_column(0, 3) < ledger_rows_max ? Progress::Done : Progress::More;
 }
@@ -215,18 +206,13 @@ void query_outbox(const Request* request) {
              values, nullptr, true, 0, SPI_OK_SELECT);
 }
 
-Datum outbox_column(const SPITupleTable* rows, uint64 row, int number) {
-    bool is_null;
-    return SPI_getbinval(rows->vals[row], rows->tupdesc, number, &is_null);
-}
-
 // The first rows of a page that are in the ledger or will never be.  An event that has just been
 // handed to the engine has no row yet and is about to get one.
 uint64 settled_rows(const Worker* worker, const SPITupleTable* rows, uint64 count) {
     uint64 row = 0;
     while (row < count &&
-           (DatumGetInt64(outbox_column(rows, row, OutboxIncarnation)) != my_incarnation() ||
-            is_settled(worker->tracker, DatumGetUInt64(outbox_column(rows, row, PageXid)))))
+           (DatumGetInt64(rows_column(rows, row, OutboxIncarnation)) != my_incarnation() ||
+            is_settled(worker->tracker, DatumGetUInt64(rows_column(rows, row, PageXid)))))
         row++;
     return row;
 }
@@ -237,11 +223,11 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
     uint64* numbers = (uint64*)palloc(sizeof(uint64) * Max(count, 1));
     int in_range = 0, again = 0;
     for (uint64 row = 0; row < count; row++) {
-        TimestampTz at = DatumGetTimestampTz(outbox_column(rows, row, PageCreatedAt));
+        TimestampTz at = DatumGetTimestampTz(rows_column(rows, row, PageCreatedAt));
         if (at < request.since || at >= request.until)
             continue;
         numbers[in_range] = row;
-        ids[in_range++] = outbox_column(rows, row, PageId);
+        ids[in_range++] = rows_column(rows, row, PageId);
     }
     if (in_range == 0)
         return;
@@ -263,8 +249,8 @@ Progress replay(Worker* worker, Request* request, const Hook* hook) {
     uint64 settled = settled_rows(worker, rows, count);
     replay_rows(worker, *request, hook, rows, settled);
     if (settled > 0) {
-        request->place_xid = DatumGetUInt64(outbox_column(rows, settled - 1, PageXid));
-        request->place_id = *DatumGetUUIDP(outbox_column(rows, settled - 1, PageId));
+        request->place_xid = DatumGetUInt64(rows_column(rows, settled - 1, PageXid));
+        request->place_id = *DatumGetUUIDP(rows_column(rows, settled - 1, PageId));
     }
     if (settled < count)
         return settled == 0 ? Progress::InFlight : Progress::More;

@@ -52,26 +52,21 @@ void query_carried(const TakeOver& place) {
              SPI_OK_SELECT);
 }
 
-Datum carried_column(const SPITupleTable* rows, uint64 row, int number) {
-    bool is_null;
-    return SPI_getbinval(rows->vals[row], rows->tupdesc, number, &is_null);
-}
-
 // Returns how many rows were handled.
 uint64 enter_rows(Worker* worker, SPITupleTable* rows, uint64 count) {
     Datum* ids = (Datum*)palloc(sizeof(Datum) * Max(count, 1));
     int undone = 0;
     for (uint64 row = 0; row < count; row++)
-        if (DatumGetBool(carried_column(rows, row, CarriedUndone)))
-            ids[undone++] = carried_column(rows, row, PageId);
+        if (DatumGetBool(rows_column(rows, row, CarriedUndone)))
+            ids[undone++] = rows_column(rows, row, PageId);
     if (undone == 0)
         return count;
     HTAB* known = rows_of_events(ids, undone);
     uint64 handled = 0;
     for (; handled < count && worker->ledger->count < entries_max; handled++)
-        if (DatumGetBool(carried_column(rows, handled, CarriedUndone)))
+        if (DatumGetBool(rows_column(rows, handled, CarriedUndone)))
             enter_carried(worker, rows, handled,
-                          DatumGetInt64(carried_column(rows, handled, CarriedIncarnation)), known);
+                          DatumGetInt64(rows_column(rows, handled, CarriedIncarnation)), known);
     return handled;
 }
 
@@ -98,8 +93,8 @@ void read_carried(Worker* worker) {
     place->entered += worker->ledger->count;
     place->at_end = handled == count && count < (uint64)rows_max;
     if (handled > 0) {
-        place->xid = DatumGetUInt64(carried_column(rows, handled - 1, PageXid));
-        place->id = *DatumGetUUIDP(carried_column(rows, handled - 1, PageId));
+        place->xid = DatumGetUInt64(rows_column(rows, handled - 1, PageXid));
+        place->id = *DatumGetUUIDP(rows_column(rows, handled - 1, PageId));
     }
     commit_transaction();
 }

@@ -1,5 +1,4 @@
-// Transactions and statements of the worker; see transaction.h.  The recording side shares
-// kept_plan and make_array.
+// Transactions and statements of the worker; see transaction.h.
 #include "src/base/transaction.h"
 
 #include "src/base/ring.h"
@@ -91,26 +90,44 @@ SPIPlanPtr kept_plan(SPIPlanPtr* plan, const char* query, int count, const Oid* 
     return *plan;
 }
 
-Datum column(int row, int number, bool* is_null) {
-    return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, is_null);
+Datum rows_column(const SPITupleTable* rows, uint64 row, int number) {
+    bool is_null;
+    Datum value = SPI_getbinval(rows->vals[row], rows->tupdesc, number, &is_null);
+    return is_null ? (Datum)0 : value;
+}
+
+Datum datum_column(int row, int number) {
+    return rows_column(SPI_tuptable, (uint64)row, number);
 }
 
 char* text_column(int row, int number) {
-    bool is_null;
-    Datum value = column(row, number, &is_null);
-    return is_null ? nullptr : TextDatumGetCString(value);
+    Datum value = datum_column(row, number);
+    return value ? TextDatumGetCString(value) : nullptr;
 }
 
 bool bool_column(int row, int number) {
-    bool is_null;
-    Datum value = column(row, number, &is_null);
-    return !is_null && DatumGetBool(value);
+    return DatumGetBool(datum_column(row, number));
+}
+
+int32 int32_column(int row, int number) {
+    return DatumGetInt32(datum_column(row, number));
 }
 
 int64 int64_column(int row, int number) {
-    bool is_null;
-    Datum value = column(row, number, &is_null);
-    return is_null ? 0 : DatumGetInt64(value);
+    return DatumGetInt64(datum_column(row, number));
+}
+
+uint64 xid_column(int row, int number) {
+    return DatumGetUInt64(datum_column(row, number));
+}
+
+TimestampTz timestamp_column(int row, int number) {
+    return DatumGetTimestampTz(datum_column(row, number));
+}
+
+pg_uuid_t uuid_column(int row, int number) {
+    Datum value = datum_column(row, number);
+    return value ? *DatumGetUUIDP(value) : pg_uuid_t{};
 }
 
 Datum make_array(const Datum* values, const bool* nulls, int count, Oid type) {

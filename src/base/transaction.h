@@ -27,11 +27,18 @@ void run_plan(SPIPlanPtr plan, const Datum* values, const char* nulls, bool read
 // Prepares a statement for the life of the process, the first time.
 SPIPlanPtr kept_plan(SPIPlanPtr* plan, const char* query, int count, const Oid* types);
 
-// Columns of row of the last SPI result; null pointers and false where the column is null.
-Datum column(int row, int number, bool* is_null);
+// Columns of row of the last SPI result; null pointers, zeros and false where the column is null.
+Datum datum_column(int row, int number);
 char* text_column(int row, int number);  // palloc'd in the current context
 bool bool_column(int row, int number);
+int32 int32_column(int row, int number);
 int64 int64_column(int row, int number);
+uint64 xid_column(int row, int number);
+TimestampTz timestamp_column(int row, int number);
+pg_uuid_t uuid_column(int row, int number);
+
+// The same of an earlier result.
+Datum rows_column(const SPITupleTable* rows, uint64 row, int number);
 
 // A one-dimensional array; nulls may be null.
 Datum make_array(const Datum* values, const bool* nulls, int count, Oid type);

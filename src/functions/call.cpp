@@ -149,8 +149,9 @@ void take_body(Call* call, Datum value) {
     call->answer = {{AnswerKind::Body, 0}, copy, utf8.size};
 }
 
-void take_interval(Call* call, Datum value, bool null) {
-    if (null)
+// A value of (Datum)0 is null.
+void take_interval(Call* call, Datum value) {
+    if (value == (Datum)0)
         ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
                 errmsg("the function returned null"));
     const Interval* interval = DatumGetIntervalP(value);
@@ -169,14 +170,13 @@ void take_result(Call* call) {
     }
     bool transforms = call->header->kind == CallKind::Transform;
     require_type(transforms ? JSONOID : INTERVALOID);
-    bool null;
-    Datum value = column(0, 1, &null);
+    Datum value = datum_column(0, 1);
     if (!transforms)
-        take_interval(call, value, null);
-    else if (null)
-        call->answer = {{AnswerKind::Nothing, 0}, nullptr, 0};
-    else
+        take_interval(call, value);
+    else if (value)
         take_body(call, value);
+    else
+        call->answer = {{AnswerKind::Nothing, 0}, nullptr, 0};
 }
 
 void run_call(void* argument) {

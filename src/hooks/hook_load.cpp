@@ -148,12 +148,11 @@ void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
         hook->since = since;
     if (!bool_column(row, LoadCarried))
         return;
-    bool is_null;
     hook->carried = (CarriedHook*)palloc0(sizeof(CarriedHook));
     hook->carried->in_scan = before && before->carried && before->carried->in_scan;
     hook->carried->incarnation = incarnation;
     hook->carried->since = since;
-    hook->carried->created_at = DatumGetTimestampTz(column(row, LoadCreatedAt, &is_null));
+    hook->carried->created_at = timestamp_column(row, LoadCreatedAt);
     set->carried_count++;
 }
 
@@ -167,25 +166,20 @@ void load_health(Hook* hook, int row, const Hook* before) {
         hook->circuit_is_open = before->circuit_is_open;
         return;
     }
-    bool is_null;
-    Datum failing_since = column(row, LoadFailingSince, &is_null);
-    hook->failing_written = is_null ? 0 : DatumGetTimestampTz(failing_since);
+    hook->failing_written = timestamp_column(row, LoadFailingSince);
     // The time that it was paused is no time of failures.
     hook->failing_since = before && !before->runnable ? 0 : hook->failing_written;
     hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
 }
 
 void load_functions(Hook* hook, int row, const Hook* before) {
-    bool is_null;
-    hook->owner = DatumGetObjectId(column(row, LoadOwnerId, &is_null));
+    hook->owner = DatumGetObjectId(datum_column(row, LoadOwnerId));
     hook->transform = text_column(row, LoadTransform);
     hook->callback = text_column(row, LoadCallback);
     hook->countdown = text_column(row, LoadCountdown);
     hook->countdown_kwargs = text_column(row, LoadCountdownKwargs);
-    Datum timeouts = column(row, LoadFunctionTimeouts, &is_null);
-    hook->function_timeouts = before    ? before->function_timeouts
-                              : is_null ? 0
-                                        : DatumGetInt32(timeouts);
+    hook->function_timeouts =
+        before ? before->function_timeouts : int32_column(row, LoadFunctionTimeouts);
     // Somebody has resumed it.
     if (before && hook->runnable && !before->runnable)
         hook->function_timeouts = 0;
@@ -216,9 +210,7 @@ void load_filter(HookSet* set, Hook* hook, int row) {
 
 // Of an unlimited hook nothing is spaced.
 void load_rate(Hook* hook, int row, const Hook* before) {
-    bool is_null;
-    Datum rate_limit = column(row, LoadRateLimit, &is_null);
-    hook->rate_limit = is_null ? 0 : DatumGetFloat8(rate_limit);
+    hook->rate_limit = DatumGetFloat8(datum_column(row, LoadRateLimit));
     if (before == nullptr)
         return;
     hook->respaces =
@@ -274,10 +266,9 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     set->stale_circuits += hook->circuit_is_stale;
     if (!hook->runnable && before && before->runnable)
         whisperer_engine_drop_hook(engine, hook->id);
-    bool is_null;
-    Datum expires = column(row, LoadPreviousExpires, &is_null);
-    if (!is_null)
-        set->reload_at = Min(set->reload_at, DatumGetTimestampTz(expires));
+    TimestampTz expires = timestamp_column(row, LoadPreviousExpires);
+    if (expires != 0)
+        set->reload_at = Min(set->reload_at, expires);
 }
 
 }  // namespace whisperer::pg

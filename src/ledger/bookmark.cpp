@@ -23,16 +23,14 @@ Place start_place(MemoryContext context, const char* seen, const char* reading) 
 }
 
 void remember_row(Bookmark* bookmark) {
-    bool is_null;
-    bookmark->row = *(ItemPointer)DatumGetPointer(column(0, 1, &is_null));
+    bookmark->row = *(ItemPointer)DatumGetPointer(datum_column(0, 1));
 }
 
 // True if the row was found; the place is then the result's columns from `first` on.
 Place place_from_row(MemoryContext context, int first) {
-    bool is_null;
     Place place = start_place(context, text_column(0, first), text_column(0, first + 1));
-    place.xid = DatumGetUInt64(column(0, first + 2, &is_null));
-    place.id = *DatumGetUUIDP(column(0, first + 3, &is_null));
+    place.xid = xid_column(0, first + 2);
+    place.id = uuid_column(0, first + 3);
     return place;
 }
 

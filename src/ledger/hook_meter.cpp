@@ -69,17 +69,11 @@ enum RowColumn {
     RowResponseTotal,
 };
 
-int32 int32_column(int row, int number) {
-    bool is_null;
-    return DatumGetInt32(column(row, number, &is_null));
-}
-
 void read_response_times(int32* counts) {
-    bool is_null;
     Datum* values;
     int count;
-    deconstruct_array(DatumGetArrayTypeP(column(0, RowResponseTimes, &is_null)), INT4OID,
-                      sizeof(int32), true, TYPALIGN_INT, &values, nullptr, &count);
+    deconstruct_array(DatumGetArrayTypeP(datum_column(0, RowResponseTimes)), INT4OID, sizeof(int32),
+                      true, TYPALIGN_INT, &values, nullptr, &count);
     for (int i = 0; i < Min(count, response_buckets); i++)
         counts[i] = DatumGetInt32(values[i]);
 }
@@ -98,8 +92,7 @@ void add_known(Meter* meter) {
              values, nullptr, false, 0, SPI_OK_SELECT);
     if (SPI_processed == 0)
         return;
-    bool is_null;
-    meter->minute = DatumGetTimestampTz(column(0, RowMinute, &is_null));
+    meter->minute = timestamp_column(0, RowMinute);
     meter->row.delivered = int32_column(0, RowDelivered);
     meter->row.failed_attempts = int32_column(0, RowFailedAttempts);
     meter->row.failed = int32_column(0, RowFailed);

@@ -317,9 +317,7 @@ HTAB* rows_of_events(const Datum* event_ids, int count) {
                        lengthof(types), types),
              values, nullptr, true, 0, SPI_OK_SELECT);
     for (uint64 row = 0; row < SPI_processed; row++) {
-        bool is_null;
-        find_delivery_key(rows, *DatumGetUUIDP(column((int)row, 1, &is_null)),
-                          int64_column((int)row, 2), HASH_ENTER);
+        find_delivery_key(rows, uuid_column((int)row, 1), int64_column((int)row, 2), HASH_ENTER);
     }
     return rows;
 }

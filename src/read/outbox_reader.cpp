@@ -103,8 +103,7 @@ int page_limit(const Worker* worker) {
 bool is_safe(Reader* reader, uint64 rows) {
     uint64 previous = 0;
     for (uint64 row = 0; row < rows; row++) {
-        bool is_null;
-        uint64 xid = DatumGetUInt64(column((int)row, PageXid, &is_null));
+        uint64 xid = xid_column((int)row, PageXid);
         if (xid != previous)
             add_transaction(&reader->safe, xid);
         previous = xid;

@@ -36,26 +36,28 @@ struct Row {
     WhispererSpan config_filter;
 };
 
-Datum row_column(const Row& row, int number, bool* is_null) {
-    return SPI_getbinval(row.tuple, row.desc, number, is_null);
+// (Datum)0 where the column is null.
+Datum row_column(const Row& row, int number) {
+    bool is_null;
+    Datum value = SPI_getbinval(row.tuple, row.desc, number, &is_null);
+    return is_null ? (Datum)0 : value;
 }
 
 // The columns that say whose event it is; cheap, for every row.
 void read_key(Row* row) {
-    bool is_null;
-    row->id = *DatumGetUUIDP(row_column(*row, PageId, &is_null));
-    row->xid = DatumGetUInt64(row_column(*row, PageXid, &is_null));
-    row->slot = DatumGetInt16(row_column(*row, PageSlot, &is_null));
-    row->event_type = TextDatumGetCString(row_column(*row, PageEventType, &is_null));
-    Datum source = row_column(*row, PageSource, &is_null);
-    row->source = is_null ? nullptr : TextDatumGetCString(source);
-    Datum object_id = row_column(*row, PageObjectId, &is_null);
-    row->object_id = is_null ? nullptr : TextDatumGetCString(object_id);
-    row->only_hook = DatumGetInt64(row_column(*row, PageHookId, &is_null));
-    Datum filter = row_column(*row, PageConfigFilter, &is_null);
-    if (!is_null && toast_raw_datum_size(filter) - VARHDRSZ > (Size)settings.max_payload_bytes) {
+    row->id = *DatumGetUUIDP(row_column(*row, PageId));
+    row->xid = DatumGetUInt64(row_column(*row, PageXid));
+    row->slot = DatumGetInt16(row_column(*row, PageSlot));
+    row->event_type = TextDatumGetCString(row_column(*row, PageEventType));
+    Datum source = row_column(*row, PageSource);
+    row->source = source ? TextDatumGetCString(source) : nullptr;
+    Datum object_id = row_column(*row, PageObjectId);
+    row->object_id = object_id ? TextDatumGetCString(object_id) : nullptr;
+    row->only_hook = DatumGetInt64(row_column(*row, PageHookId));
+    Datum filter = row_column(*row, PageConfigFilter);
+    if (filter && toast_raw_datum_size(filter) - VARHDRSZ > (Size)settings.max_payload_bytes) {
         row->refusal = "config_filter is larger than whisperer.max_payload";
-    } else if (!is_null) {
+    } else if (filter) {
         char* json = DatumGetCString(DirectFunctionCall1(jsonb_out, filter));
         if (!utf8_from_server(json, strlen(json), &row->config_filter))
             row->refusal = "config_filter cannot be converted to UTF-8";
@@ -63,8 +65,7 @@ void read_key(Row* row) {
 }
 
 Datum data_of(const Row& row) {
-    bool is_null;
-    return row_column(row, PageData, &is_null);
+    return row_column(row, PageData);
 }
 
 // The payload, once somebody wants it.
@@ -162,8 +163,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
 bool is_older(const Row& row, int64 incarnation, const CarriedHook& hook) {
     if (incarnation == hook.incarnation)
         return visible_in(row.xid, hook.since);
-    bool is_null;
-    return DatumGetTimestampTz(row_column(row, PageCreatedAt, &is_null)) <= hook.created_at;
+    return DatumGetTimestampTz(row_column(row, PageCreatedAt)) <= hook.created_at;
 }
 
 // Deliveries that an earlier process of this worker has entered already.
@@ -171,10 +171,9 @@ HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) 
     Datum* ids = (Datum*)palloc(sizeof(Datum) * count);
     int asked = 0;
     for (uint64 i = 0; i < count; i++) {
-        bool is_null;
-        Datum xid = SPI_getbinval(rows->vals[i], rows->tupdesc, PageXid, &is_null);
+        Datum xid = rows_column(rows, i, PageXid);
         if (DatumGetUInt64(xid) < worker->reader->ledger_may_have)
-            ids[asked++] = SPI_getbinval(rows->vals[i], rows->tupdesc, PageId, &is_null);
+            ids[asked++] = rows_column(rows, i, PageId);
     }
     return asked > 0 ? rows_of_events(ids, asked) : nullptr;
 }
@@ -252,8 +251,7 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
         reader->xid = row.xid;
         reader->id = row.id;
         handled++;
-        bool is_null;
-        reader->last_row_at = DatumGetTimestampTz(row_column(row, PageCreatedAt, &is_null));
+        reader->last_row_at = DatumGetTimestampTz(row_column(row, PageCreatedAt));
         MemoryContextReset(reader->row_context);
         if (handled == (count + 1) / 2)
             hold_at("in-page");

@@ -34,14 +34,13 @@ int64 look_interval_us() {
 }
 
 void expire_row(Worker* worker, int row, int16 slot) {
-    bool is_null;
     Inflight delivery = {};
     delivery.has_row = true;
-    delivery.event_id = *DatumGetUUIDP(column(row, ExpiredEventId, &is_null));
+    delivery.event_id = uuid_column(row, ExpiredEventId);
     delivery.hook_id = int64_column(row, ExpiredHookId);
-    delivery.xid = DatumGetUInt64(column(row, ExpiredXid, &is_null));
+    delivery.xid = xid_column(row, ExpiredXid);
     delivery.slot = slot;
-    delivery.retry_count = DatumGetInt32(column(row, ExpiredRetryCount, &is_null));
+    delivery.retry_count = int32_column(row, ExpiredRetryCount);
     delivery.is_operator_event = bool_column(row, ExpiredOperatorEvent);
     delivery.page = -1;
     if (serves(worker->hooks, delivery.hook_id) &&
