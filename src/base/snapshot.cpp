@@ -60,8 +60,4 @@ XidSnapshot* current_snapshot(MemoryContext context) {
     return snapshot;
 }
 
-XidSnapshot* empty_snapshot(MemoryContext context) {
-    return parse_snapshot("1:1:", context);
-}
-
 }  // namespace whisperer::pg

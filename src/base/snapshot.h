@@ -25,7 +25,4 @@ bool visible_in(uint64 xid, const XidSnapshot* snapshot);
 // missing from it, and what it writes would count as neither old nor new.
 XidSnapshot* current_snapshot(MemoryContext context);
 
-// "1:1:": nothing seen yet.
-XidSnapshot* empty_snapshot(MemoryContext context);
-
 }  // namespace whisperer::pg

@@ -10,7 +10,6 @@
 #include "src/base/session.h"
 #include "src/base/transaction.h"
 #include "src/ledger/bookmark.h"
-#include "src/settings.h"
 
 namespace whisperer::pg {
 
