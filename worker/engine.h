@@ -143,7 +143,7 @@ typedef struct WhispererCircuit {
     char reason[128];       /* why it is open, for people; empty when closed */
 } WhispererCircuit;
 
-/* For the status view. */
+/* For whoever watches: the host shows some, tests look at the others. */
 typedef struct WhispererCounts {
     int64_t in_flight;
     int64_t queued;

@@ -133,8 +133,8 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
     }
 }
 
-// What waited for a rate that no longer counts is due at once, and spaced by the one that does.
-// It is read in the next turn: this transaction's snapshot does not show it.
+// What waited for a rate that no longer counts is due at once, and from now on spaced by the rate
+// that is in force.  It is read in the next turn: this transaction's snapshot does not show it.
 void respace(Hook* hook, TimestampTz now) {
     hook->respaces = free_from_rate(hook->id, freed_rows_max) == freed_rows_max;
     hook->next_due_at = now;

@@ -28,8 +28,8 @@ struct Hook {
     bool is_deleted;     // its pending deliveries are to be cancelled
     uint64 fingerprint;  // of everything the engine was told
     uint64 refused;      // of the reason why it cannot be served; 0: it can
-    XidSnapshot* since;  // what is visible in it is not for this hook; null: made elsewhere, and
-                         // all that is recorded here is
+    XidSnapshot* since;  // what is visible in it is not for this hook; null: the hook came with a
+                         // dump, so it gets every event recorded here
     Ordering ordering;
     HookLines* lines;      // null: it is not ordered and never was
     CarriedHook* carried;  // null: there is nothing to take over

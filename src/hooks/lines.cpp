@@ -195,11 +195,11 @@ void note_line(HookLines* lines, const LedgerEntry& entry) {
         note_arrival(lines, entry);
         return;
     }
-    // One that ended before it stood in line says nothing of the head.
+    // One that ended before it stood in line does not tell what became of the head.
     Line* line = entry.is_update ? find_line(lines, entry.line) : nullptr;
     if (line == nullptr)
         return;
-    // Nor does the countdown of one that has ended, by an attempt that came before the answer.
+    // Nor does the countdown of one that an attempt has ended before the answer came.
     if (entry.kind == EntryKind::Countdown &&
         memcmp(entry.event_id.data, line->after.data, UUID_LEN) <= 0)
         return;

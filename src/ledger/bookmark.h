@@ -9,7 +9,7 @@
 
 namespace whisperer::pg {
 
-// SQL: whether some worker of its incarnation may not be through with the row o of the outbox.
+// SQL: whether some worker of its incarnation may still have to read row o of the outbox.
 // marks is a materialized copy of the bookmarks.  Each of them is asked: of two places in different
 // windows neither need be the earlier one.
 #define UNDONE_BY_SOME                                                                     \

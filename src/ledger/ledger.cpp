@@ -52,7 +52,7 @@ DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook, bool once
     return hook && !hook->is_deleted ? DeliveryState::Pending : DeliveryState::Cancelled;
 }
 
-// A callback is called after what has ended, but nobody's idea of it is asked of a ping.
+// A callback is called when a delivery has ended; a ping's result is given to no callback.
 void call_back(LedgerEntry* entry, HookSet* hooks, Hook* hook, bool once) {
     bool has_ended =
         entry->state == DeliveryState::Delivered || entry->state == DeliveryState::Failed;

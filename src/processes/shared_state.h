@@ -12,10 +12,10 @@ namespace whisperer::pg {
 
 enum class WorkerState : int {
     Free,      // nobody's; the launcher may take it -> Starting
-    Starting,  // registered, not yet in its database -> Running, Absent, Stopped
-    Running,   // delivering -> Paused, Idle, Stopped
-    Paused,    // whisperer.pause() -> Running, Stopped
-    Idle,      // library and schema differ in version -> Running, Stopped
+    Starting,  // registered, not yet in its database -> Running, Idle, Absent, Stopped
+    Running,   // delivering -> Paused, Idle, Absent, Stopped
+    Paused,    // whisperer.pause() -> Running, Idle, Absent, Stopped
+    Idle,      // library and schema differ in version -> Running, Paused, Absent, Stopped
     Absent,    // its database has no extension; the launcher frees it -> Free
     Stopped,   // its process ended; the launcher restarts it -> Starting, or frees it -> Free
 };

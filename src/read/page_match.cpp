@@ -195,7 +195,7 @@ const TypeEntry* wanted_by(Worker* worker, const Row& row) {
     return wanted;
 }
 
-// Without a word of when: enters the row as pending for the hook.
+// Enters the row as pending for the hook, due at once or when its turn in line comes.
 void enter_row(Worker* worker, Row* row, const Hook& hook, Match match) {
     const char* error = refusal(*row, match);
     add_unsent(worker->ledger, worker->hooks, delivery_of(*row, hook, -1),

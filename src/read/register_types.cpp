@@ -3,8 +3,8 @@
 // The trigger must not do it: the second writer would wait for the first one's commit.  The worker
 // can, but must not wait either, for somebody may hold the same name in an open transaction.  Where
 // tables of several owners record the type it is nobody's, until one of them is a member of the
-// others or a superuser registers it: its owner would see the events of all.  So it is where the
-// name was another role's before.
+// others or a superuser registers it: its owner would see the events of all.  It is nobody's,
+// too, if another role owned the name before.
 #include "src/read/register_types.h"
 
 #include "src/base/boundary.h"
