@@ -66,6 +66,7 @@ struct Turn {
     uint64 completed_before;  // transactions completed when the last look began
     TimestampTz tick_at;
     TimestampTz status_at;
+    TimestampTz held_until;
     TimestampTz began_at;
     uint64 ticket_looked;
     uint64 windows_ended;
@@ -75,7 +76,7 @@ Turn turn;
 // What waits for a moment of a clock that was set back since would wait for as long.
 void follow_clock(TimestampTz now) {
     if (now < turn.began_at) {
-        turn.tick_at = turn.status_at = now;
+        turn.tick_at = turn.status_at = turn.held_until = now;
         worker->bookmark->written_at = worker->ledger->oldest_at = now;
         worker->helper->parks_at = worker->requests->look_at = worker->retention->look_at = now;
     }
@@ -95,10 +96,17 @@ void notice_commits(TimestampTz now) {
         turn.look = true;
 }
 
-void read() {
+// While a page waits for the standbys nothing is read but once a tick, for what else arrived.
+bool is_held(TimestampTz now) {
+    return turn.page_end == PageEnd::Held && now < turn.held_until &&
+           must_be_held(&worker->reader->safe);
+}
+
+void read(TimestampTz now) {
     bool more = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
-    if (!(turn.look || more) || !has_credit(worker))
+    if (!(turn.look || more) || !has_credit(worker) || is_held(now))
         return;
+    turn.held_until = now + settings.poll_interval_ms * (int64)1000;
     if (turn.look) {
         turn.look = false;
         // Both are read before the snapshot: what comes later is found by the next look.
@@ -313,7 +321,7 @@ void publish(TimestampTz now) {
 
 // Milliseconds until something is to be done without anybody waking us.
 long wait_ms(TimestampTz now) {
-    if ((turn.look && has_credit(worker)) || has_to_take_over(worker) ||
+    if ((turn.look && has_credit(worker) && !is_held(now)) || has_to_take_over(worker) ||
         requests_are_due(worker, now) || retention_is_due(worker, now))
         return 0;
     if (turn.page_end == PageEnd::More && has_credit(worker))
@@ -369,7 +377,7 @@ void loop() {
         TimestampTz now = GetCurrentTimestamp();
         follow_clock(now);
         notice_commits(now);
-        read();
+        read(now);
         end_window();
         read_retries(now);
         run_engine();

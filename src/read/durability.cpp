@@ -29,6 +29,10 @@ bool standbys_have(XLogRecPtr position) {
     return have;
 }
 
+bool have_standbys() {
+    return max_wal_senders > 0 && SyncRepStandbyNames && SyncRepStandbyNames[0] != '\0';
+}
+
 }  // namespace
 
 void add_transaction(SafePosition* position, uint64 xid) {
@@ -40,14 +44,18 @@ void add_transaction(SafePosition* position, uint64 xid) {
 bool make_safe(SafePosition* position) {
     if (!XLogRecPtrIsInvalid(position->local))
         XLogFlush(position->local);
-    bool have_standbys = SyncRepStandbyNames && SyncRepStandbyNames[0] != '\0';
-    if (max_wal_senders == 0 || !have_standbys)
-        return true;
     // Where a commit lies is known for asynchronous ones only; but whatever is visible was
-    // inserted, and now flushed, before this.
-    if (XLogRecPtrIsInvalid(position->standby))
-        position->standby = GetFlushRecPtr(nullptr);
-    return standbys_have(position->standby);
+    // inserted, and is flushed by now.  A page that is held keeps its position, or the standbys
+    // would never have followed.
+    if (have_standbys() && !position->is_held)
+        position->standby = Max(position->standby, GetFlushRecPtr(nullptr));
+    position->is_held = have_standbys();
+    position->is_held = must_be_held(position);
+    return !position->is_held;
+}
+
+bool must_be_held(const SafePosition* position) {
+    return position->is_held && have_standbys() && !standbys_have(position->standby);
 }
 
 }  // namespace whisperer::pg

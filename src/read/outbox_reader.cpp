@@ -31,7 +31,6 @@ void open_window(Worker* worker, uint64 ticket) {
     reader->is_open = true;
     reader->xid = 0;
     memset(&reader->id, 0, UUID_LEN);
-    reader->safe = {};
 }
 
 // The xids that the window's start saw running and its end sees ended, beyond the place.  True:
@@ -97,7 +96,9 @@ int page_limit(const Worker* worker) {
     WhispererCredit credit;
     whisperer_engine_credit(worker->engine, &credit);
     double events = (double)credit.deliveries / Max(worker->reader->deliveries_per_event, 1.0);
-    return (int)Max(1.0, Min(events, (double)page_rows_max));
+    // What was not there when the page was held is not covered by its position.
+    int rows_max = worker->reader->held_rows > 0 ? worker->reader->held_rows : page_rows_max;
+    return (int)Max(1.0, Min(events, (double)rows_max));
 }
 
 bool is_safe(Reader* reader, uint64 rows) {
@@ -147,8 +148,11 @@ PageEnd read_open_window(Worker* worker) {
     bool more_finished = query_page(reader, limit, &chunk_end);
     SPITupleTable* rows = SPI_tuptable;
     uint64 row_count = SPI_processed;
-    if (!is_safe(reader, row_count))
+    if (!is_safe(reader, row_count)) {
+        reader->held_rows = (int)row_count;
         return PageEnd::Held;
+    }
+    reader->held_rows = 0;
 
     int64 page = open_page(worker->tracker);
     uint64 handled = match_page(worker, page, rows, row_count);

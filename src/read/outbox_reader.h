@@ -19,7 +19,8 @@ struct Reader {
     uint64 xid;
     pg_uuid_t id;
     uint64 ledger_may_have;  // rows with smaller xids may have been delivered by an earlier process
-    SafePosition safe;       // of the open window
+    SafePosition safe;       // of what was read
+    int held_rows;           // of the page that is held; 0: none is
     uint64 windows_read;     // to their ends, by this process
     double deliveries_per_event;
     TimestampTz last_row_at;  // when the last row handled was recorded
