@@ -150,18 +150,35 @@ Progress cancel(const Request& request) {
     return Progress::Done;
 }
 
+// The last event that the ledger has, but before until.
+pg_uuid_t last_event(TimestampTz until) {
+    static SPIPlanPtr plan;
+    pg_uuid_t bound = event_id_bound(until);
+    const Oid types[] = {UUIDOID};
+    Datum values[] = {UUIDPGetDatum(&bound)};
+    run_plan(kept_plan(&plan,
+                       "SELECT event_id FROM whisperer.delivery WHERE event_id < $1 "
+                       "ORDER BY event_id DESC LIMIT 1",
+                       lengthof(types), types),
+             values, nullptr, true, 1, SPI_OK_SELECT);
+    bool is_null;
+    return SPI_processed == 0 ? pg_uuid_t{} : *DatumGetUUIDP(column(0, 1, &is_null));
+}
+
 // A page of the ledger in the order of its key; those of the hook that failed before the request.
 Progress recover(Request* request) {
     static SPIPlanPtr plan;
-    pg_uuid_t until = event_id_bound(request->until);
+    if (!request->is_begun)
+        request->end_id = last_event(request->until);
+    request->is_begun = true;
     const Oid types[] = {INT8OID, UUIDOID, INT8OID, UUIDOID, TIMESTAMPTZOID, INT8OID};
     Datum values[] = {Int64GetDatum(request->hook_id),          UUIDPGetDatum(&request->place_id),
-                      Int64GetDatum(request->place_hook),       UUIDPGetDatum(&until),
+                      Int64GetDatum(request->place_hook),       UUIDPGetDatum(&request->end_id),
                       TimestampTzGetDatum(request->created_at), Int64GetDatum(ledger_rows_max)};
     run_plan(kept_plan(&plan,
                        "WITH page AS MATERIALIZED (SELECT event_id, hook_id, slot, state, "
                        "modified_at FROM whisperer.delivery WHERE (event_id, hook_id) > ($2, $3) "
-                       "AND event_id < $4 ORDER BY event_id, hook_id LIMIT $6), "
+                       "AND event_id <= $4 ORDER BY event_id, hook_id LIMIT $6), "
                        "changed AS (UPDATE whisperer.delivery d " BECOMES_PENDING
                        "FROM page p WHERE p.hook_id = $1 AND p.state = 'failed' "
                        "AND p.modified_at < $5 AND d.event_id = p.event_id "
@@ -196,12 +213,15 @@ constexpr int OutboxIncarnation = PageSlot + 1;
 
 void query_outbox(const Request* request) {
     static SPIPlanPtr plan;
-    const Oid types[] = {XID8OID, UUIDOID, INT8OID};
+    const Oid types[] = {XID8OID, UUIDOID, INT8OID, INT8OID, XID8OID};
     Datum values[] = {UInt64GetDatum(request->place_xid), UUIDPGetDatum(&request->place_id),
-                      Int64GetDatum(outbox_rows_max)};
+                      Int64GetDatum(outbox_rows_max), Int64GetDatum(my_incarnation()),
+                      UInt64GetDatum(request->end_xid)};
+    // Of another database's xids none says whether it is new.
     run_plan(kept_plan(&plan,
                        "SELECT " PAGE_COLUMNS ", incarnation FROM whisperer.outbox "
-                       "WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3",
+                       "WHERE (xid, id) > ($1, $2) AND (xid < $5 OR incarnation <> $4) "
+                       "ORDER BY xid, id LIMIT $3",
                        lengthof(types), types),
              values, nullptr, true, 0, SPI_OK_SELECT);
 }
@@ -243,6 +263,9 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
 
 // A page of the outbox, of which nothing but (xid, id) is indexed.
 Progress replay(Worker* worker, Request* request, const Hook* hook) {
+    if (!request->is_begun)
+        request->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
+    request->is_begun = true;
     query_outbox(request);
     SPITupleTable* rows = SPI_tuptable;
     uint64 count = SPI_processed;

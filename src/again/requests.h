@@ -2,7 +2,8 @@
 //
 // A request is a row that stays until it is done, so a process that starts anew finds it again.  It
 // is done in batches, one transaction each, between the pages of the log.  What an earlier process
-// did already of a request is known by modified_at: later than the request.
+// did already of a request is known by modified_at: later than the request.  How far a range goes is
+// settled when it is begun, or it would never end beside a steady load.
 #pragma once
 
 #include "src/pg.h"
@@ -32,6 +33,10 @@ struct Request {
     pg_uuid_t place_id;
     int64 place_hook;
     uint64 place_xid;
+    // Where it ends: in the ledger at this event, in the outbox before this transaction.
+    bool is_begun;
+    pg_uuid_t end_id;
+    uint64 end_xid;
 };
 
 struct Requests {

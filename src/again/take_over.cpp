@@ -28,7 +28,8 @@ constexpr const char* carried_query =
     "WITH marks AS MATERIALIZED (SELECT * FROM whisperer.bookmark WHERE incarnation <> $3) "
     "SELECT " PAGE_COLUMNS ", o.incarnation, o.incarnation <> $3 AND " UNDONE_BY_SOME
     " FROM (SELECT " PAGE_COLUMNS
-    ", incarnation FROM whisperer.outbox WHERE (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $4) "
+    ", incarnation FROM whisperer.outbox WHERE (xid, id) > ($1, $2) "
+    "AND (xid < $5 OR incarnation <> $3) ORDER BY xid, id LIMIT $4) "
     "AS o ORDER BY o.xid, o.id";
 
 void begin_scan(Worker* worker) {
@@ -38,6 +39,7 @@ void begin_scan(Worker* worker) {
             hooks->hooks[i].carried->in_scan = true;
     *worker->take_over = {};
     worker->take_over->is_running = true;
+    worker->take_over->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
     ereport(LOG, errmsg("whisperer: taking over what was carried here for adopted hooks: %d",
                         hooks->carried_count));
 }
@@ -45,9 +47,10 @@ void begin_scan(Worker* worker) {
 void query_carried(const TakeOver& place) {
     static SPIPlanPtr plan;
     pg_uuid_t id = place.id;
-    const Oid types[] = {XID8OID, UUIDOID, INT8OID, INT8OID};
+    const Oid types[] = {XID8OID, UUIDOID, INT8OID, INT8OID, XID8OID};
     Datum values[] = {UInt64GetDatum(place.xid), UUIDPGetDatum(&id),
-                      Int64GetDatum(my_incarnation()), Int64GetDatum(rows_max)};
+                      Int64GetDatum(my_incarnation()), Int64GetDatum(rows_max),
+                      UInt64GetDatum(place.end_xid)};
     run_plan(kept_plan(&plan, carried_query, lengthof(types), types), values, nullptr, true, 0,
              SPI_OK_SELECT);
 }

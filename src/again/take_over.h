@@ -18,6 +18,7 @@ struct TakeOver {
     bool at_end;  // everything was read; what is in the ledger's batch is the last
     uint64 xid;   // the place reached
     pg_uuid_t id;
+    uint64 end_xid;  // what was recorded here from then on is not looked at
     int64 entered;
 };
 

@@ -109,6 +109,8 @@ bool is_safe(Reader* reader, uint64 rows) {
             add_transaction(&reader->safe, xid);
         previous = xid;
     }
+    if (rows == 0)
+        reader->safe.is_held = false;
     return rows == 0 || make_safe(&reader->safe);
 }
 
