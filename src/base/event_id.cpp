@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+#include "src/base/identity.h"
+#include "src/base/owner_context.h"
+#include "src/base/transaction.h"
 #include "src/base/unix_time.h"
 
 namespace whisperer::pg {
@@ -32,12 +35,103 @@ void random_bytes(uint8* target, size_t count) {
     memcpy(target, pool + left, count);
 }
 
+constexpr uint64 ticks_ahead_max = (uint64)3600 * 1000 << 12;
+
+EventIds own = {};
+EventIds* ids = &own;
+
+uint64 ticks_of(const pg_uuid_t& id) {
+    uint64 ticks = 0;
+    for (int i = 0; i < 6; i++)
+        ticks = ticks << 8 | id.data[i];
+    return ticks << 12 | (uint64)(id.data[6] & 0x0f) << 8 | id.data[7];
+}
+
+void follow(uint64 ticks) {
+    uint64 newest = pg_atomic_read_u64(&ids->newest);
+    while (newest < ticks && !pg_atomic_compare_exchange_u64(&ids->newest, &newest, ticks))
+        continue;
+}
+
+// The newest id that the database has, but one that was made by a clock that was wrong.  The ledger
+// has those that were handed out; of the log, where nothing is indexed but the transaction, the
+// last are looked at.
+void query_newest(const pg_uuid_t* bound) {
+    const Oid types[] = {UUIDOID};
+    Datum values[] = {UUIDPGetDatum(bound)};
+    if (SPI_execute_with_args(
+            "SELECT n.id FROM ((SELECT d.event_id AS id FROM whisperer.delivery d "
+            "WHERE d.event_id OPERATOR(pg_catalog.<) $1 ORDER BY d.event_id DESC LIMIT 1) "
+            "UNION ALL SELECT o.id FROM (SELECT id FROM whisperer.outbox "
+            "ORDER BY xid DESC, id DESC LIMIT 1000) o WHERE o.id OPERATOR(pg_catalog.<) $1) n "
+            "ORDER BY n.id DESC LIMIT 1",
+            lengthof(types), const_cast<Oid*>(types), values, nullptr, true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not look for the newest event");
+}
+
+// After a start or a promotion the clock may be behind what the log has.
+void follow_log() {
+    constexpr int64 ahead_max_us = (int64)(ticks_ahead_max >> 12) * 1000;
+    pg_uuid_t bound = event_id_bound(GetCurrentTimestamp() + ahead_max_us);
+    UserContext saved = enter_owner(extension_owner());
+    PushActiveSnapshot(GetLatestSnapshot());
+    SPI_connect();
+    query_newest(&bound);
+    bool is_null;
+    if (SPI_processed == 1)
+        follow(ticks_of(*DatumGetUUIDP(column(0, 1, &is_null))));
+    SPI_finish();
+    PopActiveSnapshot();
+    leave_owner(saved);
+}
+
+// Once for each database since the server started; where there are more than fit, in each backend.
+void follow_log_once() {
+    static bool is_done = false;
+    if (is_done)
+        return;
+    for (pg_atomic_uint32& entry : ids->followed)
+        is_done |= pg_atomic_read_u32(&entry) == (uint32)MyDatabaseId;
+    if (is_done)
+        return;
+    follow_log();
+    is_done = true;
+    for (pg_atomic_uint32& entry : ids->followed) {
+        uint32 nobody = 0;
+        if (pg_atomic_compare_exchange_u32(&entry, &nobody, (uint32)MyDatabaseId))
+            return;
+    }
+}
+
+uint64 next_ticks() {
+    uint64 now = clock_ticks();
+    uint64 newest = pg_atomic_read_u64(&ids->newest);
+    uint64 next;
+    bool is_astray;
+    do {
+        is_astray = newest > now + ticks_ahead_max;
+        next = newest < now || is_astray ? now : newest + 1;
+    } while (!pg_atomic_compare_exchange_u64(&ids->newest, &newest, next));
+    if (is_astray)
+        ereport(LOG,
+                errmsg("whisperer: event ids follow the clock again, which was more than an "
+                       "hour ahead"),
+                errdetail("Ordered hooks take what was recorded meanwhile for the newest."));
+    return next;
+}
+
 }  // namespace
 
+void share_event_ids(EventIds* shared) {
+    pg_atomic_init_u64(&shared->newest, 0);
+    for (pg_atomic_uint32& database : shared->followed)
+        pg_atomic_init_u32(&database, 0);
+    ids = shared;
+}
+
 pg_uuid_t make_event_id() {
-    static uint64 last_ticks = 0;
-    uint64 ticks = Max(clock_ticks(), last_ticks + 1);
-    last_ticks = ticks;
+    follow_log_once();
+    uint64 ticks = next_ticks();
 
     pg_uuid_t id;
     random_bytes(id.data + 8, 8);

@@ -32,6 +32,7 @@ void on_startup() {
     if (!found) {
         memset(state, 0, state_bytes());
         state->lock = &GetNamedLWLockTranche(tranche_name)->lock;
+        share_event_ids(&state->event_ids);
         pg_atomic_init_u32(&state->launcher_proc, 0);
         state->slot_count = max_worker_processes;
         for (int i = 0; i < state->slot_count; i++) {

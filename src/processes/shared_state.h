@@ -6,6 +6,7 @@
 // sees two of them a moment apart does no harm.
 #pragma once
 
+#include "src/base/event_id.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -51,6 +52,7 @@ constexpr int withdrawals_max = 16;
 
 struct SharedState {
     LWLock* lock;
+    EventIds event_ids;
     pg_atomic_uint32 launcher_proc;
     int announced_count;  // databases that got the extension; > announcements_max: look at all
     Oid announced[announcements_max];

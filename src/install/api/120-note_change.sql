@@ -11,11 +11,11 @@ COMMENT ON FUNCTION whisperer.wake_workers() IS
     'has the workers of this database look at the log when this transaction commits';
 CREATE FUNCTION whisperer.new_event_id() RETURNS uuid
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_new_event_id';
-COMMENT ON FUNCTION whisperer.new_event_id() IS 'a UUIDv7, larger than every one that this session made before';
+COMMENT ON FUNCTION whisperer.new_event_id() IS 'a UUIDv7, larger than every one that this server made before';
 CREATE FUNCTION whisperer.event_id_bound(moment timestamptz) RETURNS uuid
     LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_event_id_bound';
 COMMENT ON FUNCTION whisperer.event_id_bound(timestamptz) IS
-    'ids of events recorded before that moment are below';
+    'ids of events recorded before that moment are below, unless the clock was set back since';
 
 -- ALWAYS, as every trigger of ours: also in a session with session_replication_role = replica, which people
 -- set to load data, and which is what rows come in by replication with.

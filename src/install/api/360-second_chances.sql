@@ -110,6 +110,10 @@ DECLARE
     failed bigint;
 BEGIN
     PERFORM whisperer.require_range(caller, recover_as.hook_id, since, until);
+    -- Until now means all that there is: ids are ahead of a clock that was set back.
+    IF until >= now() THEN
+        until := 'infinity';
+    END IF;
     SELECT count(*) INTO failed FROM whisperer.delivery d
     WHERE d.hook_id = recover_as.hook_id AND d.state = 'failed'
       AND d.event_id >= whisperer.event_id_bound(since) AND d.event_id < whisperer.event_id_bound(until);
