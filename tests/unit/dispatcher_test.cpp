@@ -240,6 +240,47 @@ TEST_F(DispatcherTest, AnEndpointThatHasNotAnsweredYetHoldsLittleOfScarceCredit)
     EXPECT_TRUE(outcomes().empty()) << "it has answered";
 }
 
+TEST_F(DispatcherTest, ALaneThatOnlyFailsHasAShortQueue) {
+    put(1);
+    const auto fail = [&] {
+        submit(1, 1);
+        pump();
+        wire.answer(500);
+        pump();
+    };
+    const auto returned = [&] {
+        for (std::uint64_t token = 10; token < 12 + struggling_lane_queue_max; ++token)
+            submit(1, token);
+        return outcomes().size();
+    };
+    for (int i = 0; i < 7; ++i)
+        fail();
+    EXPECT_EQ(returned(), 0U);
+    while (!wire.running.empty() || dispatcher.counts().queued > 0) {
+        pump();
+        if (!wire.running.empty())
+            wire.answer(200);
+    }
+    outcomes();
+    for (int i = 0; i < 8; ++i)
+        fail();
+    EXPECT_EQ(returned(), 2U) << "after eight in a row";
+}
+
+// Requests on connections that are there may end as they are pushed out; the next need not wait for
+// another turn.
+TEST_F(DispatcherTest, WhatEndsAsItIsPushedOutMakesRoomAtOnce) {
+    put(1);
+    submit(1, 1);
+    submit(1, 2);
+    pump();
+    ASSERT_EQ(wire.running.size(), 1U);
+    wire.answer(200);
+    wire.results_of_push.swap(wire.results);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 2U);
+}
+
 TEST_F(DispatcherTest, ASlowLaneThatAnswersFastAgainIsALaneLikeOthers) {
     put(1);
     for (std::uint64_t token = 1; token <= 13; ++token) {

@@ -89,12 +89,12 @@ class HandleTest : public testing::Test {
             transport->cancel(lane, &cookie);
     }
 
-    // Moves it by the function until the requests have failed for want of a name.
+    // Moves it by the function until the only request has failed.
     template <typename Move>
-    void fail_to_resolve(Move move) {
+    WireResult fail(const std::string& url, Move move) {
         const auto lane = transport->open_lane();
         char cookie = 0;
-        start(*lane, &cookie, "http://nothing.invalid/");
+        start(*lane, &cookie, url);
         std::vector<WireResult> results;
         const auto end = std::chrono::steady_clock::now() + seconds(20);
         while (results.empty() && std::chrono::steady_clock::now() < end) {
@@ -103,8 +103,8 @@ class HandleTest : public testing::Test {
             pollfd fd{transport->fd(), POLLIN, 0};
             poll(&fd, 1, 5);
         }
-        ASSERT_EQ(results.size(), 1U);
-        EXPECT_FALSE(results[0].resolved);
+        EXPECT_EQ(results.size(), 1U);
+        return results.empty() ? WireResult() : results[0];
     }
 
     SystemClock clock;
@@ -135,11 +135,11 @@ TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
     pthread_sigmask(SIG_SETMASK, &mine, &before_all);
     const int before = look_ups;
     signals_open = false;
-    fail_to_resolve([&] { transport->step(); });
+    EXPECT_FALSE(fail("http://nothing.invalid/", [&] { transport->step(); }).resolved);
     EXPECT_FALSE(signals_open) << "begun by step()";
     // The first push begins the look-up; what follows is for step() to see.
     signals_open = false;
-    fail_to_resolve([&] {
+    fail("http://nothing.invalid/", [&] {
         transport->push_started();
         transport->step();
     });
@@ -149,6 +149,39 @@ TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
     pthread_sigmask(SIG_SETMASK, &before_all, &now);
     for (int signal = 1; signal < SIGRTMIN; ++signal)
         EXPECT_EQ(sigismember(&now, signal), sigismember(&mine, signal)) << signal;
+}
+
+// What the guard against outages of name servers is told.
+TEST_F(HandleTest, SaysWhetherANameWasLookedUp) {
+    std::string port;
+    {
+        const HttpServer closed;
+        port = std::to_string(closed.port());
+    }
+    const auto result_of = [&](const std::string& host) {
+        return fail("http://" + host + ":" + port + "/", [&] { transport->step(); });
+    };
+    const WireResult found = result_of("localhost");
+    EXPECT_TRUE(found.looked_up && found.resolved) << found.error;
+    const WireResult not_found = result_of("nothing.invalid");
+    EXPECT_TRUE(not_found.looked_up && !not_found.resolved) << not_found.error;
+    const WireResult address = result_of("127.0.0.1");
+    EXPECT_TRUE(!address.looked_up && address.resolved) << address.error;
+    EXPECT_EQ(transport->lookups(), 0);
+}
+
+// Somebody who started us may have closed standard input.
+TEST(EpollSet, MayBeTheFirstDescriptor) {
+    const int kept = dup(STDIN_FILENO);
+    close(STDIN_FILENO);
+    {
+        const EpollSet set;
+        EXPECT_EQ(set.fd(), STDIN_FILENO);
+    }
+    if (kept >= 0) {
+        dup2(kept, STDIN_FILENO);
+        close(kept);
+    }
 }
 
 // No socket can be made as long as this lives.

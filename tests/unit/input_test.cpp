@@ -148,6 +148,15 @@ TEST(Headers, BadOnesNameTheHeader) {
     EXPECT_THAT(header_error(many + "}"), HasSubstr("32"));
 }
 
+TEST(Headers, TheirLinesHaveABoundTogether) {
+    const auto error_of = [](std::size_t bytes) {
+        const std::string lines = R"("X-A":")" + std::string(4000 - 5, 'x') + R"(","X-B":")";
+        return header_error("{" + lines + std::string(bytes - 4000 - 5, 'x') + "\"}");
+    };
+    EXPECT_EQ(error_of(8192), "");
+    EXPECT_THAT(error_of(8193), HasSubstr("8192"));
+}
+
 // An error's text goes to clients and into tables: it must not end in half a character.
 TEST(Headers, ErrorsAreWholeCharacters) {
     std::string name(63, 'x');

@@ -98,6 +98,38 @@ TEST(JsonContains, StopsAtItsLimits) {
     EXPECT_EQ(contains("[]", deep), -1);
 }
 
+// The fewest steps with which the data is read and the filter answered.
+std::int64_t cost(const std::string& data, const char* filter = "{}") {
+    std::int64_t too_few = -1;
+    std::int64_t enough = plenty;
+    while (enough - too_few > 1) {
+        const std::int64_t middle = (too_few + enough) / 2;
+        (contains(data, filter, middle) < 0 ? too_few : enough) = middle;
+    }
+    return enough;
+}
+
+TEST(JsonContains, LongTextsCostMoreThanShortOnes) {
+    const std::string x(64'000, 'x');
+    const std::string zeros(64'000, '0');
+    for (const std::string& data :
+         {"{\"a\":\"" + x + "\"}", "{\"" + x + "\":1}", "{\"a\":1" + zeros + "}",
+          "{\"a\":" + std::string(64'000, ' ') + "1}"})
+        EXPECT_GT(cost(data), 1000) << data.substr(0, 10);
+    EXPECT_LT(cost(R"({"a": 1})"), 20);
+}
+
+// Members are sorted, so a large object costs more for each of them than a small one.
+TEST(JsonContains, SortingMembersCostsSteps) {
+    const auto cost_per_member = [](int count) {
+        std::string data = R"({"0":0)";
+        for (int i = 1; i < count; ++i)
+            data += ",\"" + std::to_string(i) + "\":0";
+        return static_cast<double>(cost(data + "}")) / count;
+    };
+    EXPECT_GT(cost_per_member(4096), cost_per_member(64) + 0.5);
+}
+
 // A small step must not hide a large amount of work: 8 kB of filter against every element.
 TEST(JsonContains, ALargeFilterCostsStepsForEachContainerOfTheData) {
     std::string elements = "[[]";

@@ -125,6 +125,17 @@ TEST(Retry, ErrorsNameTheKey) {
                     HasSubstr("\"max_retries\""));
 }
 
+TEST(Retry, EachChoiceTakesItsOwnKeysOnly) {
+    for (const char* kwargs : {R"("fixed","kwargs":{"seconds":1)", R"("linear","kwargs":{"base":1)",
+                               R"("exponential","kwargs":{"base":1)",
+                               R"("random","kwargs":{"min_value":1,"max_value":1)",
+                               R"("schedule","kwargs":{"seconds":[1])"}) {
+        const std::string config = R"({"choice":)" + std::string(kwargs);
+        EXPECT_EQ(error_of(config + "}}"), "") << config;
+        EXPECT_THAT(error_of(config + R"(,"more":1}})"), HasSubstr("\"kwargs.more\"")) << config;
+    }
+}
+
 TEST(RetryAfter, SecondsOrADate) {
     constexpr std::time_t now = 1'792'000'000;  // 2026-10-14 17:46:40 GMT
     EXPECT_EQ(parse_retry_after("120", now), seconds(120));
