@@ -18,7 +18,7 @@ import time
 
 COPIED = ('src', 'worker', 'tests', 'sql', 'expected', 'docs', 'Makefile', 'CMakeLists.txt', 'whisperer.control')
 COMPILE_LIMIT_S = 300
-UNIT_LIMIT_S = 240
+UNIT_LIMIT_S = 120
 UNIT_BYTES_MAX = 4 << 30
 MEMORY_KB_MIN = 700_000    # less than this left on the machine: the tests are stopped
 FAILURE = re.compile(rb'^not ok [^\n]*|^test [^\n]*FAILED[^\n]*', re.M)
