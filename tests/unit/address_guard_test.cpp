@@ -1,7 +1,10 @@
 // Which addresses are refused, in every form that an address can be written in.
 #include "worker/rules/address_guard.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <cstdio>
 #include <string>
@@ -153,6 +156,38 @@ TEST(AddressGuard, EveryFormOfAnEntry) {
         EXPECT_EQ(allows(guard, form.inside, 8444), form.any_port) << form.entry;
         EXPECT_FALSE(allows(guard, form.outside, 8443)) << form.entry;
     }
+}
+
+// What a socket is about to connect to.
+TEST(AddressGuard, ReadsTheAddressesOfSockets) {
+    std::uint16_t port = 0;
+    sockaddr_in four{};
+    four.sin_family = AF_INET;
+    four.sin_port = htons(8080);
+    inet_pton(AF_INET, "127.0.0.1", &four.sin_addr);
+    auto address = Address::from(reinterpret_cast<const sockaddr*>(&four), &port);
+    ASSERT_TRUE(address);
+    EXPECT_FALSE(address->v6);
+    EXPECT_EQ(port, 8080);
+    char text[64];
+    address->print(text, sizeof text);
+    EXPECT_STREQ(text, "127.0.0.1");
+
+    sockaddr_in6 six{};
+    six.sin6_family = AF_INET6;
+    six.sin6_port = htons(8443);
+    inet_pton(AF_INET6, "fd00::1", &six.sin6_addr);
+    address = Address::from(reinterpret_cast<const sockaddr*>(&six), &port);
+    ASSERT_TRUE(address);
+    EXPECT_TRUE(address->v6);
+    EXPECT_EQ(port, 8443);
+    address->print(text, sizeof text);
+    EXPECT_STREQ(text, "fd00::1");
+    EXPECT_FALSE(AddressGuard("", "").allows(*address, port));
+
+    sockaddr local{};
+    local.sa_family = AF_UNIX;
+    EXPECT_FALSE(Address::from(&local, &port));
 }
 
 TEST(AddressGuard, NamesTheBadEntry) {

@@ -92,6 +92,7 @@ TEST_F(DispatcherTest, AParkedRequestLeavesItsPlaceToTheNextOfItsHook) {
     EXPECT_EQ(parked[0].kind, WhispererParked);
     EXPECT_EQ(parked[0].token, 3U);
     EXPECT_EQ(wire.running.size(), 4U) << "the last one started";
+    EXPECT_EQ(dispatcher.counts().in_flight, 4) << "a parked one is still on its way";
 }
 
 TEST_F(DispatcherTest, WhatWaitsTooLongComesBackWithoutAnAttempt) {

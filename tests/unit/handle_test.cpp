@@ -151,6 +151,20 @@ TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
         EXPECT_EQ(sigismember(&now, signal), sigismember(&mine, signal)) << signal;
 }
 
+// Or a request would wait for the next turn before it begins.
+TEST_F(HandleTest, WhatWasStartedGoesOutAsItIsPushed) {
+    const auto lane = transport->open_lane();
+    char cookie = 0;
+    const int before = look_ups;
+    start(*lane, &cookie, "http://nothing.invalid/");
+    EXPECT_EQ(transport->lookups(), 1);
+    transport->push_started();
+    const auto end = std::chrono::steady_clock::now() + seconds(20);
+    while (look_ups == before && std::chrono::steady_clock::now() < end)
+        poll(nullptr, 0, 1);
+    EXPECT_EQ(look_ups - before, 1);
+}
+
 // What the guard against outages of name servers is told.
 TEST_F(HandleTest, SaysWhetherANameWasLookedUp) {
     std::string port;

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "worker/engine.h"
+
 namespace whisperer::engine {
 namespace {
 
@@ -28,6 +30,13 @@ TEST(JsonContains, ObjectsByKeyAndValue) {
 TEST(JsonContains, TheLastOfEqualKeysCounts) {
     EXPECT_EQ(contains(R"({"a": 1, "a": 2})", R"({"a": 2})"), 1);
     EXPECT_EQ(contains(R"({"a": 1, "a": 2})", R"({"a": 1})"), 0);
+}
+
+TEST(JsonContains, TheLastOfEqualKeysOfTheFilterCounts) {
+    EXPECT_EQ(contains(R"({"a": 2})", R"({"a": 1, "a": 2})"), 1);
+    EXPECT_EQ(contains(R"({"a": 1})", R"({"a": 1, "a": 2})"), 0);
+    EXPECT_EQ(contains(R"({"a": 3, "b": 2})", R"({"b": 1, "a": 1, "b": 2, "a": 2, "a": 3})"), 1);
+    EXPECT_EQ(contains(R"({"b": 2})", R"({"b": 2, "b": 1})"), 0);
 }
 
 TEST(JsonContains, ArraysAsSets) {
@@ -119,6 +128,15 @@ TEST(JsonContains, LongTextsCostMoreThanShortOnes) {
     EXPECT_LT(cost(R"({"a": 1})"), 20);
 }
 
+// Each element meets each value of the filter, also where a look at their kinds is enough.
+TEST(JsonContains, ComparingKindsCostsSteps) {
+    std::string data = "[1";
+    for (int i = 1; i < 1000; ++i)
+        data += ",1";
+    EXPECT_GT(cost(data + "]", R"(["a","b","c","d","e","f","g","h"])"),
+              cost(data + "]", R"(["a"])") + 6000);
+}
+
 // Members are sorted, so a large object costs more for each of them than a small one.
 TEST(JsonContains, SortingMembersCostsSteps) {
     const auto cost_per_member = [](int count) {
@@ -183,6 +201,26 @@ TEST(JsonDocument, EachFilterHasItsOwnSteps) {
     EXPECT_EQ(document.contains(*cheap), 1);
     EXPECT_EQ(document.contains(*costly), -1);
     EXPECT_EQ(JsonDocument(data, 100).contains(*cheap), -1) << "reading it took all of them";
+}
+
+WhispererSpan span_of(std::string_view text) {
+    return {text.data(), text.size()};
+}
+
+TEST(JsonDocument, ThroughTheDoor) {
+    WhispererFilter* filter = whisperer_filter_create(span_of(R"({"a": 1})"), plenty);
+    ASSERT_NE(filter, nullptr);
+    EXPECT_EQ(whisperer_filter_create(span_of("{"), plenty), nullptr);
+    for (const auto& [data, answer] : {std::pair(R"({"a": 1, "b": 2})", 1), {"{}", 0}, {"{", -1}}) {
+        WhispererDocument* document = whisperer_document_create(span_of(data), plenty);
+        ASSERT_NE(document, nullptr);
+        EXPECT_EQ(whisperer_document_contains(document, filter), answer) << data;
+        EXPECT_EQ(whisperer_document_contains(document, nullptr), -1);
+        EXPECT_EQ(whisperer_json_contains(span_of(data), span_of(R"({"a": 1})"), plenty), answer);
+        whisperer_document_destroy(document);
+    }
+    EXPECT_EQ(whisperer_document_contains(nullptr, filter), -1);
+    whisperer_filter_destroy(filter);
 }
 
 TEST(JsonDocument, WhatIsNotJsonAnswersNobody) {
