@@ -247,10 +247,8 @@ std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t cou
 std::size_t CurlRequest::on_body(char* data, std::size_t size, std::size_t count, void* self) {
     auto& request = *static_cast<CurlRequest*>(self);
     const std::size_t bytes = size * count;
-    if (request.capture_.add_body({data, bytes}))
-        return bytes;
-    request.cut_ = true;
-    return bytes + 1;
+    // What has been read of it will do.
+    return request.capture_.add_body({data, bytes}) ? bytes : bytes + 1;
 }
 
 // Runs before every request, on new, reused and multiplexed connections alike: the guard's

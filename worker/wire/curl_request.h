@@ -83,7 +83,7 @@ class CurlRequest {
     bool resolved_ = false;
     bool opened_ = false;  // a connection of its own, or tried to
     bool headers_complete_ = false;
-    bool cut_ = false;       // we stopped reading
+    bool cut_ = false;       // we stopped reading the headers
     int requests_sent_ = 0;  // more than one: libcurl sent it again on a fresh connection
     int our_errno_ = 0;      // a socket could not be made
     std::array<char, 64> refused_address_{};
