@@ -4,6 +4,7 @@ The code is laid out by clang-format, so spaces tell an operator from a template
 begins on a line of its own.  The compiler has the last word: what it refuses is not a mutant.  Every change
 keeps the number of lines, because messages carry line numbers into the object code.
 """
+import collections
 import dataclasses
 import hashlib
 import re
@@ -19,11 +20,13 @@ class Mutant:
     line: int        # the first line that changes, from 1
     old: tuple       # the lines that change, stripped
     new: tuple
+    nth: int = 0     # of those in the file that read the same
 
     @property
     def key(self):
         """Names it as long as its lines stay as they are, wherever file and lines move."""
-        return hashlib.sha1('\0'.join([base_name(self.file), *self.old, '', *self.new]).encode()).hexdigest()[:12]
+        words = [base_name(self.file), *self.old, '', *self.new] + ([str(self.nth)] if self.nth else [])
+        return hashlib.sha1('\0'.join(words).encode()).hexdigest()[:12]
 
     def apply(self, source):
         return source[:self.start] + self.text + source[self.end:]
@@ -91,6 +94,10 @@ class Finder:
         for find in (self.operators, self.words, self.numbers, self.conditions, self.arguments,
                      self.statements, self.returns):
             find()
+        times = collections.Counter()
+        for i, mutant in enumerate(self.found):
+            self.found[i] = dataclasses.replace(mutant, nth=times[mutant.old, mutant.new])
+            times[mutant.old, mutant.new] += 1
         return self.found
 
     def replace_each(self, operator, pattern, replacement):
