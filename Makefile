@@ -40,11 +40,20 @@ endif
 whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
 	cat src/install/header.sql $(FRAGMENTS) > $@.tmp && mv $@.tmp $@
 
+# What was there keeps its privileges, with what an operator granted or revoked since: only what has no initial
+# ones yet is new.
+define GRANT_IF_NEW
+s/^(GRANT EXECUTE ON (FUNCTION|PROCEDURE) (.*) TO PUBLIC;)$$/DO $$grant$$BEGIN IF NOT EXISTS (SELECT FROM pg_init_privs \
+WHERE classoid = 'pg_proc'::regclass AND objoid = '\3'::regprocedure) THEN \1 END IF; END$$grant$$;/
+endef
+export GRANT_IF_NEW
+
 # An update changes the tables by its delta, makes the new ones, and then runs the fragments of the API once more.  What they
 # replace is the extension's own, or PostgreSQL refuses (since 14.5).
 $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/install/update_header.sql
 	{ cat src/install/update_header.sql $< $(NEW_TABLES) && \
-	  sed -E 's/^CREATE (FUNCTION|PROCEDURE|VIEW|TRIGGER) /CREATE OR REPLACE \1 /' $(sort $(wildcard src/install/api/*.sql)); \
+	  sed -E -e 's/^CREATE (FUNCTION|PROCEDURE|VIEW|TRIGGER) /CREATE OR REPLACE \1 /' -e "$$GRANT_IF_NEW" \
+	    $(sort $(wildcard src/install/api/*.sql)); \
 	} > $@.tmp && mv $@.tmp $@
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run.

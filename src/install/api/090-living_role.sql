@@ -6,17 +6,20 @@ RETURN CASE WHEN incarnation = whisperer.my_incarnation() THEN role
             ELSE to_regrole(quote_ident(role_name))::oid END;
 COMMENT ON FUNCTION whisperer.living_role(oid, text, bigint) IS
     'the role that a row of this incarnation names, here and now';
+GRANT EXECUTE ON FUNCTION whisperer.living_role(oid, text, bigint) TO PUBLIC;
 
 CREATE FUNCTION whisperer.role_exists(role oid) RETURNS boolean
     LANGUAGE sql STABLE
 RETURN EXISTS (SELECT FROM pg_roles r WHERE r.oid = role);
 COMMENT ON FUNCTION whisperer.role_exists(oid) IS
     'false: the role was dropped; a hook of it gets nothing until reassign_owned';
+GRANT EXECUTE ON FUNCTION whisperer.role_exists(oid) TO PUBLIC;
 
 CREATE FUNCTION whisperer.extension_owner() RETURNS oid
     LANGUAGE sql STABLE
 RETURN (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'whisperer');
 COMMENT ON FUNCTION whisperer.extension_owner() IS 'who stands in for an owner that does not exist here';
+GRANT EXECUTE ON FUNCTION whisperer.extension_owner() TO PUBLIC;
 
 -- Without a query of its own it is inlined; may() would plan it anew at each call.
 CREATE FUNCTION whisperer.event_type_owner(event_type whisperer.event_type) RETURNS oid
@@ -25,6 +28,7 @@ RETURN coalesce(whisperer.living_role((event_type).owner, (event_type).owner_nam
                 whisperer.extension_owner());
 COMMENT ON FUNCTION whisperer.event_type_owner(whisperer.event_type) IS
     'whose an event type is; one whose owner does not exist here is the extension owner''s';
+GRANT EXECUTE ON FUNCTION whisperer.event_type_owner(whisperer.event_type) TO PUBLIC;
 
 -- Called by the worker when a role changed: a dump takes the names along.
 CREATE FUNCTION whisperer.refresh_role_names() RETURNS void

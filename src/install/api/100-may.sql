@@ -13,3 +13,4 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer.may(oid, text, text) IS
     'whether a role may ''publish'' or ''subscribe'' to an event type: members of its owner, superusers, and whom allow() named';
+GRANT EXECUTE ON FUNCTION whisperer.may(oid, text, text) TO PUBLIC;

@@ -22,19 +22,29 @@ CREATE FUNCTION whisperer.in_transaction_block() RETURNS boolean
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_in_transaction_block';
 
 COMMENT ON FUNCTION whisperer.check_url(text) IS 'raises 22023 unless this may be a target_url';
+GRANT EXECUTE ON FUNCTION whisperer.check_url(text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.check_secret(text) IS 'raises 22023 unless this may be a secret_key';
+GRANT EXECUTE ON FUNCTION whisperer.check_secret(text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.check_headers(jsonb) IS
     'raises 22023 unless these may be additional_headers';
+GRANT EXECUTE ON FUNCTION whisperer.check_headers(jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.check_auth(jsonb, jsonb) IS
     'raises 22023, naming the key, unless this may be the auth of a hook''s config beside these additional_headers';
+GRANT EXECUTE ON FUNCTION whisperer.check_auth(jsonb, jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.check_retry_config(jsonb) IS
     'raises 22023, naming the key, unless this may be a retry_countdown_config';
+GRANT EXECUTE ON FUNCTION whisperer.check_retry_config(jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.make_secret() IS 'a new whsec_ secret of 32 random bytes';
+GRANT EXECUTE ON FUNCTION whisperer.make_secret() TO PUBLIC;
 COMMENT ON FUNCTION whisperer.make_signing_key() IS
     'a new whsk_ secret: an ed25519 key, whose public half hook_public_key shows';
+GRANT EXECUTE ON FUNCTION whisperer.make_signing_key() TO PUBLIC;
 COMMENT ON FUNCTION whisperer.envelope(uuid, text, json) IS
     'the body of a request as it is sent for this event';
+GRANT EXECUTE ON FUNCTION whisperer.envelope(uuid, text, json) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.json_contains(json, jsonb) IS
     'data @> filter as the worker evaluates it; null: it could not within its limits';
+GRANT EXECUTE ON FUNCTION whisperer.json_contains(json, jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.in_transaction_block() IS
     'whether BEGIN was said; procedures that commit refuse to run then';
+GRANT EXECUTE ON FUNCTION whisperer.in_transaction_block() TO PUBLIC;

@@ -8,10 +8,12 @@ CREATE FUNCTION whisperer.hidden(value text) RETURNS text
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'whisperer_hidden_text';
 COMMENT ON FUNCTION whisperer.hidden(text) IS
     'a handle that stands for the value in this transaction, until some dozens more were made; of a handle, itself';
+GRANT EXECUTE ON FUNCTION whisperer.hidden(text) TO PUBLIC;
 CREATE FUNCTION whisperer.hidden(value jsonb) RETURNS jsonb
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'whisperer_hidden_jsonb';
 COMMENT ON FUNCTION whisperer.hidden(jsonb) IS
     'a JSON string that stands for the value in this transaction, until some dozens more were made; of a handle, itself';
+GRANT EXECUTE ON FUNCTION whisperer.hidden(jsonb) TO PUBLIC;
 CREATE FUNCTION whisperer.revealed(handle text) RETURNS text
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'whisperer_revealed_text';
 COMMENT ON FUNCTION whisperer.revealed(text) IS 'what a handle of hidden() stands for; XX000';
@@ -30,3 +32,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.hidden_auth(jsonb) IS 'a hook''s config with its auth behind a handle of hidden()';
+GRANT EXECUTE ON FUNCTION whisperer.hidden_auth(jsonb) TO PUBLIC;

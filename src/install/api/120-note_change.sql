@@ -12,10 +12,12 @@ COMMENT ON FUNCTION whisperer.wake_workers() IS
 CREATE FUNCTION whisperer.new_event_id() RETURNS uuid
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_new_event_id';
 COMMENT ON FUNCTION whisperer.new_event_id() IS 'a UUIDv7, larger than every one that this server made before';
+GRANT EXECUTE ON FUNCTION whisperer.new_event_id() TO PUBLIC;
 CREATE FUNCTION whisperer.event_id_bound(moment timestamptz) RETURNS uuid
     LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_event_id_bound';
 COMMENT ON FUNCTION whisperer.event_id_bound(timestamptz) IS
     'ids of events recorded before that moment are below, unless the clock was set back since';
+GRANT EXECUTE ON FUNCTION whisperer.event_id_bound(timestamptz) TO PUBLIC;
 
 -- ALWAYS, as every trigger of ours: also in a session with session_replication_role = replica, which people
 -- set to load data, and which is what rows come in by replication with.

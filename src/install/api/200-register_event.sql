@@ -6,6 +6,7 @@ RETURN coalesce(whisperer.living_role((claim).owner, (claim).owner_name, (claim)
                 whisperer.extension_owner());
 COMMENT ON FUNCTION whisperer.claim_owner(whisperer.event_type_claim) IS
     'whose the name of an event type is; the extension owner''s if that role does not exist here';
+GRANT EXECUTE ON FUNCTION whisperer.claim_owner(whisperer.event_type_claim) TO PUBLIC;
 
 CREATE FUNCTION whisperer.register_event_as(caller oid, event_type text, description text)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -61,6 +62,7 @@ CREATE FUNCTION whisperer.register_event(event_type text, description text DEFAU
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.register_event(text, text) IS
     'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one, one that a table of somebody else records, or one that was somebody else''s while events of his are in the log';
+GRANT EXECUTE ON FUNCTION whisperer.register_event(text, text) TO PUBLIC;
 
 COMMENT ON TABLE whisperer.event_type IS
     'what may be recorded and subscribed to; owner_name is for a dump, where oids mean nothing';

@@ -54,8 +54,10 @@ CREATE FUNCTION whisperer.allow(event_type text, role_name regrole, privilege te
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.allow(text, regrole, text) IS
     'lets a role ''publish'' or ''subscribe'' to an event type of yours; 42704 unknown type, 42501 another''s, 22023 bad privilege';
+GRANT EXECUTE ON FUNCTION whisperer.allow(text, regrole, text) TO PUBLIC;
 
 CREATE FUNCTION whisperer.disallow(event_type text, role_name regrole, privilege text)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.disallow(text, regrole, text) IS
     'takes back what allow() gave; nothing happens if it gave nothing';
+GRANT EXECUTE ON FUNCTION whisperer.disallow(text, regrole, text) TO PUBLIC;

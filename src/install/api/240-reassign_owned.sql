@@ -29,3 +29,4 @@ CREATE FUNCTION whisperer.reassign_owned(old_owner regrole, new_owner regrole)
     RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.reassign_owned(regrole, regrole) IS
     'gives hooks and event types of one role to another, also of a role that was dropped (''16384''); for superusers and members of both; 42501, 23505 if both have a hook for the same event type at the same URL';
+GRANT EXECUTE ON FUNCTION whisperer.reassign_owned(regrole, regrole) TO PUBLIC;

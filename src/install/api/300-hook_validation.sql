@@ -21,6 +21,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.hook_since() IS
     'the snapshot that a hook made now has as its since';
+GRANT EXECUTE ON FUNCTION whisperer.hook_since() TO PUBLIC;
 
 CREATE FUNCTION whisperer.check_event_pattern(owner oid, pattern text) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -52,17 +53,23 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.check_event_pattern(oid, text) IS
     'raises 42704 if no registered event type matches, 42501 if the owner may subscribe to none of them';
+GRANT EXECUTE ON FUNCTION whisperer.check_event_pattern(oid, text) TO PUBLIC;
 
--- Until the hook is committed nobody unregisters its event type.
-CREATE FUNCTION whisperer.hold_event_type(name text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Until the hook is committed nobody unregisters its event type.  Whoever may not subscribe holds nothing up.
+CREATE FUNCTION whisperer.hold_event_type_as(caller oid, name text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM FROM whisperer.event_type t WHERE t.name = hold_event_type.name FOR KEY SHARE;
+    IF whisperer.may(caller, hold_event_type_as.name, 'subscribe') THEN
+        PERFORM FROM whisperer.event_type t WHERE t.name = hold_event_type_as.name FOR KEY SHARE;
+    END IF;
 END;
 $$;
+CREATE FUNCTION whisperer.hold_event_type(name text) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.hold_event_type(text) IS
-    'keeps an event type registered until the transaction ends, if there is one of the name';
+    'keeps an event type that you may subscribe to registered until the transaction ends, if there is one of the name';
+GRANT EXECUTE ON FUNCTION whisperer.hold_event_type(text) TO PUBLIC;
 
 -- A function that the helper will call as the hook's owner.  By name, so that it may be replaced.
 CREATE FUNCTION whisperer.check_function(owner oid, what text, name text, arguments text, result regtype)
@@ -96,6 +103,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.check_function(oid, text, text, text, regtype) IS
     'raises 22023, 42883 or 42501 unless the owner may execute the named function with these arguments and this result';
+GRANT EXECUTE ON FUNCTION whisperer.check_function(oid, text, text, text, regtype) TO PUBLIC;
 
 -- What of a hook names functions.
 CREATE FUNCTION whisperer.check_hook_functions(owner oid, transform text, callback text, retry jsonb)
@@ -115,6 +123,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.check_hook_functions(oid, text, text, jsonb) IS
     'raises 22023, 42883 or 42501 for a transform, callback or countdown function that could not be called';
+GRANT EXECUTE ON FUNCTION whisperer.check_hook_functions(oid, text, text, jsonb) TO PUBLIC;
 
 -- A row that was made elsewhere and comes by a restore or by replication: its event types may come later, its
 -- owner may not exist.  What is carried and changed here, in an ordinary session, is checked.
@@ -132,6 +141,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.is_carried(text, whisperer.hook_definition) IS
     'whether a row that is written was made elsewhere: by a restore or by replication';
+GRANT EXECUTE ON FUNCTION whisperer.is_carried(text, whisperer.hook_definition) TO PUBLIC;
 
 CREATE FUNCTION whisperer.check_hook() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -183,6 +193,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION whisperer.check_hook() IS 'trigger: refuses a hook that could not be served';
+GRANT EXECUTE ON FUNCTION whisperer.check_hook() TO PUBLIC;
 
 CREATE FUNCTION whisperer.check_hook_json(config jsonb, filter jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -202,6 +213,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb) IS
     'raises 22023 for what a hook''s JSON columns must not hold';
+GRANT EXECUTE ON FUNCTION whisperer.check_hook_json(jsonb, jsonb) TO PUBLIC;
 
 -- On what people may write; adoption and the refreshing of names change nothing of it.
 CREATE TRIGGER check_hook

@@ -10,6 +10,7 @@ RETURN CASE WHEN NOT (hook).is_active THEN 'deleted'
             ELSE 'active' END;
 COMMENT ON FUNCTION whisperer.hook_state(whisperer.hook_definition, integer) IS
     'active, paused, disabled or deleted';
+GRANT EXECUTE ON FUNCTION whisperer.hook_state(whisperer.hook_definition, integer) TO PUBLIC;
 
 CREATE FUNCTION whisperer.hook_state_reason(hook whisperer.hook_definition, disabled_resumes integer,
                                             disabled_reason text) RETURNS text
@@ -23,6 +24,7 @@ RETURN CASE WHEN NOT (hook).is_active THEN NULL
             WHEN disabled_resumes = (hook).resumes THEN disabled_reason END;
 COMMENT ON FUNCTION whisperer.hook_state_reason(whisperer.hook_definition, integer, text) IS
     'why a hook is in the state that hook_state says';
+GRANT EXECUTE ON FUNCTION whisperer.hook_state_reason(whisperer.hook_definition, integer, text) TO PUBLIC;
 
 CREATE FUNCTION whisperer.refuse_hook(hook_id bigint) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -38,6 +40,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.refuse_hook(bigint) IS
     'raises why there is no such undeleted hook of the caller''s: 55000, 42704';
+GRANT EXECUTE ON FUNCTION whisperer.refuse_hook(bigint) TO PUBLIC;
 
 CREATE VIEW whisperer.hook WITH (security_invoker = true) AS
 SELECT h.id,

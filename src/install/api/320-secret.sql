@@ -60,3 +60,4 @@ CREATE FUNCTION whisperer.set_secret(hook_id bigint, secret_key text, additional
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.set_secret(bigint, text, jsonb) IS
     'secret and header values of a hook of yours; null leaves them as they are; 42704, 22023';
+GRANT EXECUTE ON FUNCTION whisperer.set_secret(bigint, text, jsonb) TO PUBLIC;

@@ -43,3 +43,4 @@ CREATE FUNCTION whisperer.rotate_secret(hook_id bigint, new_secret text DEFAULT 
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.rotate_secret(bigint, text, interval) IS
     'gives a hook a new secret (made if null) and returns it; both sign until the overlap ends; 42704, 22023, 55000 for a deleted hook or while an earlier overlap lasts';
+GRANT EXECUTE ON FUNCTION whisperer.rotate_secret(bigint, text, interval) TO PUBLIC;

@@ -27,6 +27,7 @@ CREATE FUNCTION whisperer.hook_secret(hook_id bigint)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.hook_secret(bigint) IS
     'the secret of a hook of yours in the form that Standard Webhooks libraries take (whsec_ or whsk_ and base64); null: unsigned; 42704, 55000';
+GRANT EXECUTE ON FUNCTION whisperer.hook_secret(bigint) TO PUBLIC;
 
 CREATE FUNCTION whisperer.hook_public_key_as(caller oid, hook_id bigint)
     RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -44,6 +45,7 @@ CREATE FUNCTION whisperer.hook_public_key(hook_id bigint)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.hook_public_key(bigint) IS
     'what receivers verify v1a signatures of a hook of yours with (whpk_ and base64); null: its secret is no whsk_ key; 42704, 55000';
+GRANT EXECUTE ON FUNCTION whisperer.hook_public_key(bigint) TO PUBLIC;
 
 -- For preview: which headers, not what they say.
 CREATE FUNCTION whisperer.masked_headers_as(caller oid, hook_id bigint)
@@ -67,3 +69,4 @@ CREATE FUNCTION whisperer.masked_headers(hook_id bigint)
     RETURNS jsonb LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.masked_headers(bigint) IS
     'names of a hook''s additional headers and signatures, values masked; 42704';
+GRANT EXECUTE ON FUNCTION whisperer.masked_headers(bigint) TO PUBLIC;

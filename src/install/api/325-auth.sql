@@ -12,6 +12,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.masked_auth(jsonb) IS
     'what of config.auth stays in a hook''s config: its type, and whether there is a client certificate';
+GRANT EXECUTE ON FUNCTION whisperer.masked_auth(jsonb) TO PUBLIC;
 
 -- Runs as the extension's owner, whoever writes; that he may write the row is decided by its
 -- privileges and row-level security.  Nobody can call it or attach it to a table of his own: see

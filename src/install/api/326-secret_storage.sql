@@ -68,6 +68,7 @@ CREATE FUNCTION whisperer.reencrypt_secrets() RETURNS bigint
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.reencrypt_secrets() IS
     'stores all secrets anew with the current key of whisperer.secret_key_file (without a file: as they are) and returns for how many hooks that changed something; 42501, F0000';
+GRANT EXECUTE ON FUNCTION whisperer.reencrypt_secrets() TO PUBLIC;
 
 CREATE FUNCTION whisperer.secret_storage_as(caller oid)
     RETURNS TABLE (storage text, key_id text, hooks bigint)
@@ -88,3 +89,4 @@ CREATE FUNCTION whisperer.secret_storage(OUT storage text, OUT key_id text, OUT 
     RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.secret_storage() IS
     'how many hooks have secrets stored as they are (plain) or encrypted (sealed) under which key; a hook may count in several rows; 42501';
+GRANT EXECUTE ON FUNCTION whisperer.secret_storage() TO PUBLIC;

@@ -39,3 +39,4 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text) IS
     'subscribes a URL to an event type ("name", "prefix*" or "*") and returns the hook''s id; secret_key null: one is made, '''': unsigned; transform and callback: functions with their schema, called as you; 42883, 42704, 42501, 23505, 22023';
+GRANT EXECUTE ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text) TO PUBLIC;

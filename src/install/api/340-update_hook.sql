@@ -64,3 +64,4 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.update_hook(bigint, jsonb) IS
     'changes columns of a hook of yours, given as {"column": value}; null clears (a null secret_key makes a new one); 42704, 55000 for a deleted hook, 22023, 23505';
+GRANT EXECUTE ON FUNCTION whisperer.update_hook(bigint, jsonb) TO PUBLIC;

@@ -14,6 +14,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.change_hook(bigint, boolean, boolean) IS
     'what delete_hook, pause_hook and resume_hook have in common; 42704, 55000 for a deleted hook';
+GRANT EXECUTE ON FUNCTION whisperer.change_hook(bigint, boolean, boolean) TO PUBLIC;
 
 CREATE FUNCTION whisperer.delete_hook(hook_id bigint) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
@@ -21,6 +22,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer.delete_hook(bigint) IS
     'ends a subscription; what is pending becomes cancelled, its history stays; 42704';
+GRANT EXECUTE ON FUNCTION whisperer.delete_hook(bigint) TO PUBLIC;
 
 CREATE FUNCTION whisperer.pause_hook(hook_id bigint) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
@@ -28,6 +30,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer.pause_hook(bigint) IS
     'lets a hook''s deliveries wait until resume_hook; none is lost; 42704, 55000 for a deleted hook';
+GRANT EXECUTE ON FUNCTION whisperer.pause_hook(bigint) TO PUBLIC;
 
 CREATE FUNCTION whisperer.resume_hook(hook_id bigint) RETURNS void LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -45,3 +48,4 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.resume_hook(bigint) IS
     'ends pause_hook, or that the hook was disabled; what waited is delivered; 42704, 55000 for a carried or deleted hook';
+GRANT EXECUTE ON FUNCTION whisperer.resume_hook(bigint) TO PUBLIC;

@@ -74,6 +74,7 @@ CREATE FUNCTION whisperer.retry(event_id uuid, hook_id bigint DEFAULT NULL, forc
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.retry(uuid, bigint, boolean) IS
     'queues the failed and cancelled deliveries of an event again (force: all of them) and returns how many; 55000 if it was delivered, is still tried, or the hook is deleted; 42704';
+GRANT EXECUTE ON FUNCTION whisperer.retry(uuid, bigint, boolean) TO PUBLIC;
 
 CREATE FUNCTION whisperer.cancel_as(caller oid, event_id uuid, hook_id bigint)
     RETURNS bigint LANGUAGE sql
@@ -84,6 +85,7 @@ CREATE FUNCTION whisperer.cancel(event_id uuid, hook_id bigint DEFAULT NULL)
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.cancel(uuid, bigint) IS
     'ends the pending deliveries of an event to hooks of yours as cancelled and returns how many; one whose attempt is under way when it is the worker''s turn ends by its result';
+GRANT EXECUTE ON FUNCTION whisperer.cancel(uuid, bigint) TO PUBLIC;
 
 -- A range of time for the two that take one.
 CREATE FUNCTION whisperer.require_range(caller oid, hook_id bigint, since timestamptz, until timestamptz)
@@ -129,6 +131,7 @@ CREATE FUNCTION whisperer.recover(hook_id bigint, since timestamptz, until times
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) IS
     'queues every failed delivery of a hook again whose event was recorded in the range, and returns how many there are; 42704, 55000, 22023';
+GRANT EXECUTE ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) TO PUBLIC;
 
 -- What the worker will find to replay: the rules of preview, without since.
 CREATE FUNCTION whisperer.replayable(hook_id bigint, since timestamptz, until timestamptz)
@@ -178,3 +181,4 @@ CREATE FUNCTION whisperer.replay(hook_id bigint, since timestamptz, until timest
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.replay(bigint, timestamptz, timestamptz, boolean, boolean) IS
     'delivers every recorded event of the range that matches the hook, delivered before or not, and returns how many; dry_run: only counts; new_ids: as new events, so that a receiver takes them again; 42704, 55000, 22023';
+GRANT EXECUTE ON FUNCTION whisperer.replay(bigint, timestamptz, timestamptz, boolean, boolean) TO PUBLIC;

@@ -26,6 +26,7 @@ CREATE FUNCTION whisperer.record_backfill(hook_id bigint, source text, datas jso
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.record_backfill(bigint, text, json[], text[]) IS
     'records events for a hook of yours alone; backfill calls it';
+GRANT EXECUTE ON FUNCTION whisperer.record_backfill(bigint, text, json[], text[]) TO PUBLIC;
 
 -- As capture says it, whatever the caller's settings are.
 CREATE FUNCTION whisperer.rows_as_json(batch anyarray) RETURNS json[]
@@ -33,6 +34,7 @@ CREATE FUNCTION whisperer.rows_as_json(batch anyarray) RETURNS json[]
     SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
 AS $$ SELECT array_agg(row_to_json(u.r)) FROM (SELECT unnest(batch) AS r) AS u $$;
 COMMENT ON FUNCTION whisperer.rows_as_json(anyarray) IS 'rows of a table as the data of events';
+GRANT EXECUTE ON FUNCTION whisperer.rows_as_json(anyarray) TO PUBLIC;
 
 -- No SET clause: the where clause is the caller's, and so is its search_path.  So every name is qualified,
 -- types too: those of the temporary schema come first.
@@ -73,3 +75,4 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.backfill(bigint, regclass, text) IS
     'records one event of the hook''s type, for that hook alone, for every row that matches, with your own rights on the table, and returns how many; 42704, 55000, 22023';
+GRANT EXECUTE ON FUNCTION whisperer.backfill(bigint, regclass, text) TO PUBLIC;

@@ -7,7 +7,10 @@ CREATE FUNCTION whisperer.deliver_event(event_type text, data text, config_filte
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_deliver_event_text';
 COMMENT ON FUNCTION whisperer.deliver_event(text, json, jsonb) IS
     'records one event in this transaction and returns its id; config_filter: only hooks whose config contains it; 42704 unknown type, 42501, 22004 null data, 22023 a config_filter above 8 kB';
+GRANT EXECUTE ON FUNCTION whisperer.deliver_event(text, json, jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.deliver_event(text, jsonb, jsonb) IS
     'records one event in this transaction and returns its id; config_filter: only hooks whose config contains it; 42704 unknown type, 42501, 22004 null data, 22023 a config_filter above 8 kB';
+GRANT EXECUTE ON FUNCTION whisperer.deliver_event(text, jsonb, jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.deliver_event(text, text, jsonb) IS
     'records one event in this transaction and returns its id; config_filter: only hooks whose config contains it; 42704 unknown type, 42501, 22004 null data, 22023 a config_filter above 8 kB, 22P02 not JSON';
+GRANT EXECUTE ON FUNCTION whisperer.deliver_event(text, text, jsonb) TO PUBLIC;

@@ -66,6 +66,7 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.watch(regclass, text, text[], text[]) IS
     'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table, which its owner is allowed to publish; returns the event types; twice is once; 22023, 55000 if it is watched in another way, 42501 also for an event type of somebody else''s';
+GRANT EXECUTE ON FUNCTION whisperer.watch(regclass, text, text[], text[]) TO PUBLIC;
 
 CREATE FUNCTION whisperer.unwatch(relation regclass)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -92,3 +93,4 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.unwatch(regclass) IS
     'drops the triggers that watch() made, and their event types where nothing else uses them';
+GRANT EXECUTE ON FUNCTION whisperer.unwatch(regclass) TO PUBLIC;

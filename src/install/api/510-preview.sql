@@ -29,3 +29,4 @@ AS $$
 $$;
 COMMENT ON FUNCTION whisperer.preview(uuid) IS
     'what would be sent to your hooks for one event, or for those of this transaction; sends nothing, secrets are masked; body null: the hook''s transform makes it, and is not called';
+GRANT EXECUTE ON FUNCTION whisperer.preview(uuid) TO PUBLIC;

@@ -23,6 +23,7 @@ BEGIN ATOMIC
     SELECT o.xid, o.id FROM whisperer.unread_events() o LIMIT 1000;
 END;
 COMMENT ON FUNCTION whisperer.queued_events() IS 'the keys of a thousand of unread_events, whichever come first';
+GRANT EXECUTE ON FUNCTION whisperer.queued_events() TO PUBLIC;
 
 CREATE VIEW whisperer.event_queue WITH (security_invoker = true) AS
 SELECT o.id AS event_id, o.event_type, o.object_id, o.created_at
@@ -69,6 +70,7 @@ AS $$
     FROM behind b WHERE NOT EXISTS (SELECT FROM whisperer.worker_state())
 $$;
 COMMENT ON FUNCTION whisperer.status_rows() IS 'the rows of the view status';
+GRANT EXECUTE ON FUNCTION whisperer.status_rows() TO PUBLIC;
 
 CREATE VIEW whisperer.status AS SELECT * FROM whisperer.status_rows();
 COMMENT ON VIEW whisperer.status IS

@@ -29,5 +29,7 @@ END;
 CREATE FUNCTION whisperer.pause() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.pause() IS
     'stops all delivery in this database until resume(), across restarts; recording goes on; 42501';
+GRANT EXECUTE ON FUNCTION whisperer.pause() TO PUBLIC;
 CREATE FUNCTION whisperer.resume() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.resume() IS 'ends pause() and adopts what a restore or copy of another database carried here; what waited is delivered; 42501';
+GRANT EXECUTE ON FUNCTION whisperer.resume() TO PUBLIC;

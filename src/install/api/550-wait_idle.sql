@@ -4,10 +4,12 @@ CREATE FUNCTION whisperer.idle_ticket() RETURNS bigint
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_idle_ticket';
 COMMENT ON FUNCTION whisperer.idle_ticket() IS
     'asks the workers to say when all that is committed by now is handed out; 0: there is no worker';
+GRANT EXECUTE ON FUNCTION whisperer.idle_ticket() TO PUBLIC;
 CREATE FUNCTION whisperer.idle_ticket_done(ticket bigint) RETURNS boolean
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_idle_ticket_done';
 COMMENT ON FUNCTION whisperer.idle_ticket_done(bigint) IS
     'whether the ticket''s events are all in the ledger';
+GRANT EXECUTE ON FUNCTION whisperer.idle_ticket_done(bigint) TO PUBLIC;
 
 -- Deliveries that have had no attempt (since somebody asked for another) and do not wait for a person,
 -- requests, and hooks whose backlog from another database is still being looked for.  Hook by hook, by
@@ -30,6 +32,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer.unattempted() IS
     'what wait_idle waits for beside the log: pending deliveries of active hooks without a result, requests not carried out, adopted hooks not taken over';
+GRANT EXECUTE ON FUNCTION whisperer.unattempted() TO PUBLIC;
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
 CREATE PROCEDURE whisperer.wait_idle(timeout interval DEFAULT '30 s')
@@ -74,3 +77,4 @@ END;
 $$;
 COMMENT ON PROCEDURE whisperer.wait_idle(interval) IS
     'returns when everything committed before the call has had its first result, hooks that are paused, disabled or have an open circuit aside; 57014 after the timeout, 25001 in a transaction block';
+GRANT EXECUTE ON PROCEDURE whisperer.wait_idle(interval) TO PUBLIC;

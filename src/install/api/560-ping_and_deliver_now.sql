@@ -35,6 +35,7 @@ CREATE FUNCTION whisperer.record_ping(hook_id bigint)
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.record_ping(bigint) IS
     'records what ping_hook sends; 42704, 55000 unless the hook is active and its circuit closed or due for an attempt';
+GRANT EXECUTE ON FUNCTION whisperer.record_ping(bigint) TO PUBLIC;
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
 CREATE PROCEDURE whisperer.ping_hook(
@@ -77,6 +78,7 @@ END;
 $$;
 COMMENT ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text) IS
     'sends a real signed POST of event type whisperer-ping to a hook of yours, once, and shows the answer; 42704, 55000, 25001 in a transaction block, 57014 after 60 s';
+GRANT EXECUTE ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text) TO PUBLIC;
 
 CREATE PROCEDURE whisperer.deliver_now(
     event_type text, data json, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
@@ -124,3 +126,4 @@ END;
 $$;
 COMMENT ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb) IS
     'records one event, commits, waits for its first results and returns them, an object for each hook of yours: hook_id, delivered, http_status, response_time, response_content, error; errors of deliver_event, 25001 in a transaction block, 57014 after the timeout';
+GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb) TO PUBLIC;

@@ -17,6 +17,7 @@ BEGIN ATOMIC
     WHERE h.id = delivery.hook_id;
 END;
 COMMENT ON FUNCTION whisperer.why_pending(whisperer.delivery) IS 'what a pending delivery waits for';
+GRANT EXECUTE ON FUNCTION whisperer.why_pending(whisperer.delivery) TO PUBLIC;
 
 CREATE FUNCTION whisperer.why_not(event whisperer.outbox, hook whisperer.hook) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -43,6 +44,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer.why_not(whisperer.outbox, whisperer.hook) IS
     'why an event has no delivery to a hook';
+GRANT EXECUTE ON FUNCTION whisperer.why_not(whisperer.outbox, whisperer.hook) TO PUBLIC;
 
 CREATE FUNCTION whisperer.why(event_id uuid, hook_id bigint) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -76,3 +78,4 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer.why(uuid, bigint) IS
     'what became of an event at a hook of yours, or what it waits for; 42704';
+GRANT EXECUTE ON FUNCTION whisperer.why(uuid, bigint) TO PUBLIC;

@@ -12,6 +12,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer.response_time_at(bigint[], double precision) IS
     'the response time that this fraction of them did not exceed, to a fifth; counts as in hook_minute.response_times';
+GRANT EXECUTE ON FUNCTION whisperer.response_time_at(bigint[], double precision) TO PUBLIC;
 
 -- With the rights of the extension's owner, as hook_stats, and for the same reason.
 CREATE VIEW whisperer.delivery_rate WITH (security_barrier = true) AS

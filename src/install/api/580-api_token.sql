@@ -47,6 +47,7 @@ CREATE FUNCTION whisperer.create_api_token(role_name regrole, description text, 
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) IS
     'a token with which an HTTP client acts as the role; shown this once; 42501 unless you are a member of the role, 42704 for one that does not exist, 22023 for a time in the past';
+GRANT EXECUTE ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) TO PUBLIC;
 
 CREATE FUNCTION whisperer.revoke_api_token_as(caller oid, id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -66,6 +67,7 @@ CREATE FUNCTION whisperer.revoke_api_token(id bigint) RETURNS void
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.revoke_api_token(bigint) IS
     'ends a token of one of your roles; nothing happens if it has ended; 42704';
+GRANT EXECUTE ON FUNCTION whisperer.revoke_api_token(bigint) TO PUBLIC;
 
 -- Asked by the gateway before it takes on the role.  Whoever could not take it on learns nothing.
 CREATE FUNCTION whisperer.api_token_role_as(caller oid, token text) RETURNS name
@@ -100,3 +102,4 @@ CREATE FUNCTION whisperer.api_token_role(token text) RETURNS name
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.api_token_role(text) IS
     'the role that a token stands for; null: it is unknown, has ended, or you are no member of the role; notes the use';
+GRANT EXECUTE ON FUNCTION whisperer.api_token_role(text) TO PUBLIC;

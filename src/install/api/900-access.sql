@@ -1,5 +1,6 @@
 -- Access: USAGE on the schema opens the door, and is granted to nobody.  Behind it PUBLIC may call
--- what checks its caller and read what row-level security guards.  Nobody else is granted anything here,
+-- what checks its caller, and read what row-level security guards.  A function that PUBLIC may call has its
+-- GRANT beside it, which notes its initial privileges; one that has none is closed here.  Nobody else is granted anything,
 -- also where the default privileges of the installing role say so, and PUBLIC's right to call does not
 -- depend on them.
 --
@@ -41,13 +42,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM pg_init_privs i
                           WHERE i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0)
         UNION ALL
-        SELECT 'ROUTINE', p.oid::regprocedure::text, p.proacl, p.proowner,
-               CASE WHEN p.proname !~ '_as$' AND p.proname NOT IN (
-                        'request_delivery', 'operator_hooks', 'refuse_delivery', 'require_range', 'replayable', 'set_privilege',
-                        'set_paused', 'adopt', 'adopt_event_types', 'refresh_role_names', 'require_hook', 'worker_state',
-                        'note_change', 'wake_workers', 'announce', 'keep_auth', 'seal_secret', 'open_secret',
-                        'secret_is_current', 'reseal_secret', 'require_secret_keeper',
-                        'unread_events', 'same_bytes', 'revealed', 'enable_triggers') THEN 'EXECUTE' END
+        SELECT 'ROUTINE', p.oid::regprocedure::text, p.proacl, p.proowner, NULL
         FROM pg_proc p
         WHERE p.oid = ANY (members)
           AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
@@ -61,6 +56,15 @@ BEGIN
         IF object.privileges IS NOT NULL THEN
             EXECUTE format('GRANT %s ON %s %s TO PUBLIC', object.privileges, object.kind, object.name);
         END IF;
+    END LOOP;
+
+    -- The initial privileges of what was granted where it stands hold what default privileges added to it.
+    FOR object IN
+        SELECT p.oid::regprocedure::text AS name, a.grantee
+        FROM pg_proc p JOIN pg_init_privs i ON i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid, aclexplode(i.initprivs) a
+        WHERE p.oid = ANY (members) AND a.grantee NOT IN (0, p.proowner)
+    LOOP
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s CASCADE', object.name, object.grantee::regrole);
     END LOOP;
 
     -- Row-level security also on what has no policy, partitions included: whoever may read all data, or was

@@ -14,3 +14,4 @@ CREATE FUNCTION whisperer.my_incarnation() RETURNS bigint
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'whisperer_my_incarnation';
 COMMENT ON FUNCTION whisperer.my_incarnation() IS
     'identifies this database among its restored and copied siblings';
+GRANT EXECUTE ON FUNCTION whisperer.my_incarnation() TO PUBLIC;

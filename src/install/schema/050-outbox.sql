@@ -5,6 +5,7 @@
 CREATE FUNCTION whisperer.current_slot() RETURNS smallint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_current_slot';
 COMMENT ON FUNCTION whisperer.current_slot() IS 'the partition that events are recorded in now';
+GRANT EXECUTE ON FUNCTION whisperer.current_slot() TO PUBLIC;
 
 CREATE TABLE whisperer.outbox (
     id            uuid NOT NULL,
