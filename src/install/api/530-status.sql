@@ -62,7 +62,8 @@ AS $$
     FROM whisperer.worker_state() w, behind b, paused p
     UNION ALL
     SELECT 0, 'down',
-           CASE WHEN current_setting('whisperer.enabled', true) = 'off' THEN 'whisperer.enabled is off'
+           CASE WHEN pg_is_in_recovery() THEN 'this server is a standby: its primary delivers, and it will itself once it is promoted'
+                WHEN current_setting('whisperer.enabled', true) = 'off' THEN 'whisperer.enabled is off'
                 WHEN current_setting('shared_preload_libraries') !~ '\mwhisperer\M'
                 THEN 'the library is not in shared_preload_libraries'
                 ELSE 'no worker has started yet; if it stays so, raise max_worker_processes, or see the server log' END,

@@ -48,6 +48,10 @@ BEGIN
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'What this transaction did is delivered only after it committed.';
     END IF;
+    IF pg_catalog.pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'whisperer.wait_idle cannot run on a standby'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Its primary delivers: call it there.';
+    END IF;
     LOOP
         -- Each look is a transaction of its own, or the wait would hold back vacuum.
         COMMIT;
