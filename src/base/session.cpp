@@ -27,6 +27,9 @@ constexpr PinnedSetting transaction_settings[] = {
 constexpr PinnedSetting worker_settings[] = {
     // In a deadlock with somebody's statement the worker notices first, and starts again.
     {"deadlock_timeout", "10ms"},
+    // Which is also when a wait is logged (from 19 on unless it is switched off): a line for every
+    // lock that somebody holds for 10 ms says nothing.
+    {"log_lock_waits", "off"},
     // Losing the last transactions of the ledger costs duplicates, never events.
     {"synchronous_commit", "off"},
     {"enable_seqscan", "off"},
