@@ -12,6 +12,7 @@ extern "C" {
 #include "access/clog.h"
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/heaptoast.h"
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
@@ -35,6 +36,7 @@ extern "C" {
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/sequence.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -128,6 +130,15 @@ inline void pg_insert_index_tuples(ResultRelInfo* relation, TupleTableSlot* row,
     list_free(ExecInsertIndexTuples(relation, row, estate, false, false, nullptr, NIL, false));
 #else
     list_free(ExecInsertIndexTuples(relation, row, estate, false, false, nullptr, NIL));
+#endif
+}
+
+// Empties tables that the caller has locked, and tells nobody who replicates them.
+inline void pg_truncate_quietly(List* relations, List* oids) {
+#if PG_VERSION_NUM >= 160000
+    ExecuteTruncateGuts(relations, oids, NIL, DROP_RESTRICT, false, false);
+#else
+    ExecuteTruncateGuts(relations, oids, NIL, DROP_RESTRICT, false);
 #endif
 }
 

@@ -21,11 +21,17 @@ void insert_many(const DirectInsert* insert) {
     }
 }
 
+// Those that are there for replicated rows alone, our own among them, do not count.
 bool fires_triggers(const DirectInsert* insert) {
     const TriggerDesc* triggers = insert->info->ri_TrigDesc;
-    return triggers &&
-           (triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
-            triggers->trig_insert_before_statement || triggers->trig_insert_after_statement);
+    bool is_replica = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
+    for (int i = 0; triggers && i < triggers->numtriggers; i++) {
+        const Trigger& trigger = triggers->triggers[i];
+        if (TRIGGER_FOR_INSERT(trigger.tgtype) && trigger.tgenabled != TRIGGER_DISABLED &&
+            trigger.tgenabled != (is_replica ? TRIGGER_FIRES_ON_ORIGIN : TRIGGER_FIRES_ON_REPLICA))
+            return true;
+    }
+    return false;
 }
 
 void check_constraints(const DirectInsert* insert, TupleTableSlot* row) {

@@ -36,6 +36,73 @@ int64 mix_with_database(int64 number) {
     return number ^ (int64)((uint64)MyDatabaseId * UINT64CONST(0x9E3779B97F4A7C15));
 }
 
+// Not by a statement, whose lock would last as long as the transaction, and have an update wait.
+int rows_of_number_table(Oid table, int64* numbers, int numbers_max) {
+    Relation relation = table_open(table, AccessShareLock);
+    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
+    TupleTableSlot* row = table_slot_create(relation, nullptr);
+    int count = 0;
+    while (count < numbers_max && table_scan_getnextslot(scan, ForwardScanDirection, row)) {
+        bool is_null;
+        numbers[count++] = DatumGetInt64(slot_getattr(row, 1, &is_null));
+    }
+    ExecDropSingleTupleTableSlot(row);
+    table_endscan(scan);
+    UnregisterSnapshot(snapshot);
+    table_close(relation, AccessShareLock);
+    return count;
+}
+
+TimestampTz first_bookmark(int64 number, Oid owner) {
+    const Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(mix_with_database(number))};
+    UserContext saved = enter_owner(owner);
+    SPI_connect();
+    if (SPI_execute_with_args("SELECT pg_catalog.min(modified_at) FROM whisperer.bookmark WHERE "
+                              "incarnation OPERATOR(pg_catalog.=) $1",
+                              lengthof(types), const_cast<Oid*>(types), values, nullptr, true,
+                              1) != SPI_OK_SELECT)
+        elog(ERROR, "could not read whisperer.bookmark");
+    bool is_null;
+    Datum at = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    SPI_finish();
+    leave_owner(saved);
+    return is_null ? DT_NOEND : DatumGetTimestampTz(at);
+}
+
+// Until 1.1 the number was a row, which a replicated TRUNCATE could take away and a publication FOR
+// ALL TABLES bring a second of: then this database's own is the one that its bookmarks have had for
+// longer.
+int64 number_from_table(Oid schema, Oid owner) {
+    int64 numbers[16];
+    Oid table = get_relname_relid("incarnation", schema);
+    int count = OidIsValid(table) ? rows_of_number_table(table, numbers, lengthof(numbers)) : 0;
+    if (count == 0)
+        ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
+                errmsg("table whisperer.incarnation has no row"),
+                errhint("ALTER EXTENSION whisperer UPDATE makes up for it."));
+    int own = 0;
+    TimestampTz own_since = DT_NOEND;
+    for (int i = 0; i < count && count > 1; i++) {
+        TimestampTz since = first_bookmark(numbers[i], owner);
+        if (since < own_since) {
+            own = i;
+            own_since = since;
+        }
+    }
+    return numbers[own];
+}
+
+int64 incarnation_number(Oid schema, Oid owner) {
+    oidvector* none = buildoidvector(nullptr, 0);
+    Oid function =
+        GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("incarnation_number"),
+                        PointerGetDatum(none), ObjectIdGetDatum(schema));
+    return OidIsValid(function) ? DatumGetInt64(OidFunctionCall0(function))
+                                : number_from_table(schema, owner);
+}
+
 }  // namespace
 
 const Identity& current_identity() {
@@ -58,18 +125,7 @@ const Identity& current_identity() {
     found.owner = relation->rd_rel->relowner;
     table_close(relation, AccessShareLock);
 
-    UserContext saved = enter_owner(found.owner);
-    SPI_connect();
-    if (SPI_execute("SELECT number FROM whisperer.incarnation", true, 1) != SPI_OK_SELECT ||
-        SPI_processed != 1)
-        ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
-                errmsg("table whisperer.incarnation has no row"),
-                errhint("Insert one with a random number."));
-    bool is_null;
-    found.incarnation = mix_with_database(
-        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
-    SPI_finish();
-    leave_owner(saved);
+    found.incarnation = mix_with_database(incarnation_number(schema, found.owner));
     identity = found;
     return identity;
 }

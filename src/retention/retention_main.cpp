@@ -90,6 +90,29 @@ bool has_pending(int16 slot) {
                  slot));
 }
 
+// Not by TRUNCATE, which would be replicated, to where a slot may hold what is still needed.
+void truncate(List* tables) {
+    List* relations = NIL;
+    ListCell* cell;
+    foreach (cell, tables) {
+        Relation relation = table_open(lfirst_oid(cell), NoLock);
+        CheckTableNotInUse(relation, "TRUNCATE");
+        relations = lappend(relations, relation);
+    }
+    pg_truncate_quietly(relations, tables);
+    foreach (cell, relations)
+        table_close((Relation)lfirst(cell), NoLock);
+}
+
+// An update that found somebody recording here has left it to us.
+void guard(Oid table) {
+    const Oid types[] = {REGCLASSOID};
+    Datum values[] = {ObjectIdGetDatum(table)};
+    if (SPI_execute_with_args("SELECT whisperer.guard_truncate($1)", lengthof(types),
+                              const_cast<Oid*>(types), values, nullptr, false, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not look at the triggers of a slot");
+}
+
 // Null: it is done.
 const char* empty_slot(int16 slot, int64* events) {
     Oid outbox = partition("outbox", slot), delivery = partition("delivery", slot);
@@ -111,12 +134,8 @@ const char* empty_slot(int16 slot, int64* events) {
         return "it has pending deliveries";
     if (slot == current_slot())
         return "it is being filled again";
-    if (SPI_execute(
-            psprintf(
-                "TRUNCATE whisperer.outbox_%d, whisperer.delivery_%d, whisperer.past_attempt_%d",
-                slot, slot, slot),
-            false, 0) != SPI_OK_UTILITY)
-        elog(ERROR, "could not truncate slot %d", slot);
+    guard(outbox);
+    truncate(list_make3_oid(outbox, delivery, attempt));
     return nullptr;
 }
 

@@ -73,7 +73,8 @@ is(sql($rows), $made, 'puts back what was there');
 sql('TRUNCATE whisperer.hook_definition, whisperer.secret');
 $node->command_ok([ @restore, '--disable-triggers', $dump ], 'pg_restore --disable-triggers');
 is(sql($rows), $made, 'puts it back, too');
-my $not_always = "SELECT count(*) FROM pg_trigger WHERE tgfoid::regproc::text LIKE 'whisperer.%' AND NOT tgisinternal AND tgenabled <> 'A'";
+my $not_always = "SELECT count(*) FROM pg_trigger WHERE tgfoid::regproc::text LIKE 'whisperer.%' AND NOT tgisinternal
+    AND tgenabled <> CASE WHEN tgname ~ 'arriv' THEN 'R' ELSE 'A' END::\"char\"";
 cmp_ok(sql($not_always), '>', 0, 'and leaves ordinary triggers');
 sql('SELECT whisperer.resume()');
 is(sql($not_always), 0, 'which resume() sees to');

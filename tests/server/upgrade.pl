@@ -36,7 +36,9 @@ UNION ALL SELECT format('view %s: %s', oid::regclass, pg_get_viewdef(oid)) FROM 
 UNION ALL SELECT format('rule %s', pg_get_ruledef(oid)) FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM relation)
 UNION ALL SELECT format('trigger %s %s', tgenabled, pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM relation)
 UNION ALL SELECT format('policy %s', p) FROM pg_policies p WHERE schemaname = 'whisperer'
-UNION ALL SELECT format('routine %s rights %s owner %s', pg_get_functiondef(oid), pg_temp.rights(proacl), proowner::regrole)
+UNION ALL SELECT format('routine %s rights %s owner %s',
+        -- The number is every database's own.
+        CASE proname WHEN 'incarnation_number' THEN regexp_replace(pg_get_functiondef(oid), '-?[0-9]+', 'N') ELSE pg_get_functiondef(oid) END, pg_temp.rights(proacl), proowner::regrole)
     FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace
 UNION ALL SELECT format('comment on %s: %s', pg_describe_object(classoid, objoid, objsubid), description) FROM pg_description
     WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM relation)
@@ -120,12 +122,24 @@ my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 is(scalar(() = $log =~ /database "postgres" waits: its extension has version \Q$old\E/g), 1, 'and says so once');
 unlike($log, qr/ERROR:/, 'nothing goes wrong meanwhile');
 
+# What replication brought of another database's number, when it was kept in a table, until 1.1.
+my $own = $node->safe_psql('postgres', 'SELECT whisperer.my_incarnation()');
+if ($node->safe_psql('postgres', q(SELECT relkind FROM pg_class WHERE oid = 'whisperer.incarnation'::regclass)) eq 'r') {
+    $node->safe_psql('postgres', <<"SQL");
+INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading) VALUES (0, $own, 1, '1:1:', '1:1:');
+INSERT INTO whisperer.incarnation SELECT number + n FROM whisperer.incarnation, (VALUES (-1), (1)) AS v (n);
+SQL
+}
+is($node->safe_psql('postgres', 'SELECT whisperer.my_incarnation()'), $own, 'a second number in the old table changes nothing');
+
 # --- the update, while the application goes on -------------------------------------------------------------
 my $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN');
 $session->query_safe('INSERT INTO item VALUES (1000)');
 $node->safe_psql('postgres', q(SET lock_timeout = '20s'; ALTER EXTENSION whisperer UPDATE));
 pass('the update waits for no transaction that has recorded an event');
+is($node->safe_psql('postgres', 'SELECT whisperer.my_incarnation()'), $own, 'the database is still itself');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.hook WHERE state <> 'active')), 0, 'and no hook counts as carried');
 wait_idle($node);
 is(scalar(() = $receiver->requests('/ok/old')), 200, 'what was recorded with the old schema is delivered');
 $session->query_safe('COMMIT');

@@ -6,16 +6,18 @@ DECLARE
     ours record;
 BEGIN
     FOR ours IN
-        SELECT t.tgrelid::regclass AS relation, t.tgname FROM pg_trigger t
-        WHERE t.tgfoid IN ('whisperer.note_change'::regproc, 'whisperer.check_hook'::regproc, 'whisperer.keep_auth'::regproc)
-          AND t.tgenabled <> 'A'
+        SELECT t.tgrelid::regclass AS relation, t.tgname, w.firing FROM pg_trigger t
+        CROSS JOIN LATERAL (SELECT CASE WHEN t.tgname ~ 'arriv' THEN 'REPLICA' ELSE 'ALWAYS' END AS firing) AS w
+        WHERE t.tgfoid IN ('whisperer.note_change'::regproc, 'whisperer.check_hook'::regproc, 'whisperer.keep_auth'::regproc,
+                           'whisperer.on_arrival'::regproc, 'whisperer.on_arriving_truncate'::regproc)
+          AND NOT t.tgisinternal AND t.tgenabled <> left(w.firing, 1)::"char"
     LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', ours.relation, ours.tgname);
+        EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', ours.relation, ours.firing, ours.tgname);
     END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION whisperer.enable_triggers() IS
-    'makes the triggers on the extension''s tables fire in every session again';
+    'makes the triggers on the extension''s tables fire again where they are to: in every session, or for what is replicated';
 
 -- A restored or copied database has the other one's hooks, event types, privileges and API tokens.  They rest until
 -- resume() makes them this database's own.  What the hooks still had to get the worker then finds in
