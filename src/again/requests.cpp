@@ -161,8 +161,7 @@ pg_uuid_t last_event(TimestampTz until) {
                        "ORDER BY event_id DESC LIMIT 1",
                        lengthof(types), types),
              values, nullptr, true, 1, SPI_OK_SELECT);
-    bool is_null;
-    return SPI_processed == 0 ? pg_uuid_t{} : *DatumGetUUIDP(column(0, 1, &is_null));
+    return SPI_processed == 0 ? pg_uuid_t{} : uuid_column(0, 1);
 }
 
 // A page of the ledger in the order of its key; those of the hook that failed before the request.

@@ -2,8 +2,8 @@
 //
 // A request is a row that stays until it is done, so a process that starts anew finds it again.  It
 // is done in batches, one transaction each, between the pages of the log.  What an earlier process
-// did already of a request is known by modified_at: later than the request.  How far a range goes is
-// settled when it is begun, or it would never end beside a steady load.
+// did already of a request is known by modified_at: later than the request.  How far a range goes
+// is settled when it is begun, or it would never end beside a steady load.
 #pragma once
 
 #include "src/pg.h"

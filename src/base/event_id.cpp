@@ -77,9 +77,8 @@ void follow_log() {
     PushActiveSnapshot(GetLatestSnapshot());
     SPI_connect();
     query_newest(&bound);
-    bool is_null;
     if (SPI_processed == 1)
-        follow(ticks_of(*DatumGetUUIDP(column(0, 1, &is_null))));
+        follow(ticks_of(uuid_column(0, 1)));
     SPI_finish();
     PopActiveSnapshot();
     leave_owner(saved);
