@@ -1,0 +1,78 @@
+// What a hook's requests leave to each other: the place of one that hangs, of one that ends, of
+// many that fail.
+#include "tests/unit/dispatcher_fixture.h"
+
+namespace whisperer::engine {
+namespace {
+
+using LaneTest = DispatcherTest;
+
+// A lane that has said how fast it is has three requests; one that hangs gives its place to the
+// next.
+TEST_F(LaneTest, AParkedRequestLeavesItsPlaceToTheNextOfItsHook) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 2; ++token) {
+        submit(1, token);
+        pump();
+        wire.answer(200);
+        pump();
+    }
+    submit(1, 3);
+    pump();
+    clock.now += milliseconds(500);
+    for (std::uint64_t token = 4; token <= 6; ++token)
+        submit(1, token);
+    pump();
+    EXPECT_EQ(wire.running.size(), 3U);
+    clock.now += milliseconds(500);
+    const auto parked = pump();
+    ASSERT_EQ(parked.size(), 1U);
+    EXPECT_EQ(parked[0].kind, WhispererParked);
+    EXPECT_EQ(parked[0].token, 3U);
+    EXPECT_EQ(wire.running.size(), 4U) << "the last one started";
+    EXPECT_EQ(dispatcher.counts().in_flight, 4) << "a parked one is still on its way";
+}
+
+TEST_F(LaneTest, ALaneThatOnlyFailsHasAShortQueue) {
+    put(1);
+    const auto fail = [&] {
+        submit(1, 1);
+        pump();
+        wire.answer(500);
+        pump();
+    };
+    const auto returned = [&] {
+        for (std::uint64_t token = 10; token < 12 + struggling_lane_queue_max; ++token)
+            submit(1, token);
+        return outcomes().size();
+    };
+    for (int i = 0; i < 7; ++i)
+        fail();
+    EXPECT_EQ(returned(), 0U);
+    while (!wire.running.empty() || dispatcher.counts().queued > 0) {
+        pump();
+        if (!wire.running.empty())
+            wire.answer(200);
+    }
+    outcomes();
+    for (int i = 0; i < 8; ++i)
+        fail();
+    EXPECT_EQ(returned(), 2U) << "after eight in a row";
+}
+
+// Requests on connections that are there may end as they are pushed out; the next need not wait for
+// another turn.
+TEST_F(LaneTest, WhatEndsAsItIsPushedOutMakesRoomAtOnce) {
+    put(1);
+    submit(1, 1);
+    submit(1, 2);
+    pump();
+    ASSERT_EQ(wire.running.size(), 1U);
+    wire.answer(200);
+    wire.results_of_push.swap(wire.results);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 2U);
+}
+
+}  // namespace
+}  // namespace whisperer::engine
