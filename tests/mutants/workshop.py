@@ -16,7 +16,8 @@ import tempfile
 import threading
 import time
 
-COPIED = ('src', 'worker', 'tests', 'sql', 'expected', 'docs', 'Makefile', 'CMakeLists.txt', 'whisperer.control')
+NOT_COPIED = re.compile(r'\..*|build|results|tmp_check|output_iso|regression\..*|whisperer\.so|whisperer--.*\.sql')
+MADE = ('.o', '.d', '.pyc')
 COMPILE_LIMIT_S = 300
 UNIT_LIMIT_S = 120
 UNIT_BYTES_MAX = 4 << 30
@@ -78,11 +79,11 @@ class Workshop:
     def refresh(self):
         """Makes the tree equal to the checkout; what did not change keeps its time and its object."""
         wanted = set()
-        for name in COPIED:
-            top = self.checkout / name
+        tops = [top for top in self.checkout.iterdir() if not NOT_COPIED.fullmatch(top.name)]
+        for top in tops:
             files = [top] if top.is_file() else [f for f in top.rglob('*') if f.is_file()]
             for file in files:
-                if file.suffix in ('.o', '.d', '.pyc'):
+                if file.suffix in MADE:
                     continue
                 copy = self.tree / file.relative_to(self.checkout)
                 wanted.add(copy)
@@ -90,9 +91,9 @@ class Workshop:
                     continue
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, copy)
-        for name in COPIED:
-            for copy in (self.tree / name).rglob('*'):
-                if copy.is_file() and copy.suffix not in ('.o', '.d') and copy not in wanted:
+        for top in tops:
+            for copy in (self.tree / top.name).rglob('*'):
+                if copy.is_file() and copy.suffix not in MADE and copy not in wanted:
                     copy.unlink()
                     copy.with_suffix('.o').unlink(missing_ok=True)
 
