@@ -27,6 +27,14 @@ TEST(JsonContains, ObjectsByKeyAndValue) {
     EXPECT_EQ(contains(R"({"a": null})", R"({"a": false})"), 0);
 }
 
+TEST(JsonContains, SpaceMeansNothing) {
+    const std::string_view spaced = " \t\r\n{ \"a\" : [ 1 , { \"b\" : null } ] , \"c\" : { } } \n";
+    for (const char* filter : {R"({"a":[1,{"b":null}],"c":{}})", R"({"a":[{"b":null},1]})"})
+        EXPECT_EQ(contains(spaced, filter), 1) << filter;
+    EXPECT_EQ(contains(R"({"a":[1,{"b":null}],"c":{}})", spaced), 1);
+    EXPECT_EQ(contains(" [ 1 ] ", " 1 "), 1);
+}
+
 TEST(JsonContains, TheLastOfEqualKeysCounts) {
     EXPECT_EQ(contains(R"({"a": 1, "a": 2})", R"({"a": 2})"), 1);
     EXPECT_EQ(contains(R"({"a": 1, "a": 2})", R"({"a": 1})"), 0);

@@ -60,6 +60,26 @@ TEST_F(LaneTest, ALaneThatOnlyFailsHasAShortQueue) {
     EXPECT_EQ(returned(), 2U) << "after eight in a row";
 }
 
+// What comes back from a slow hook comes at the pace at which it answers four requests at a time.
+TEST_F(LaneTest, WhatASlowHookReturnsIsSpacedByItsPace) {
+    WhispererSettings settings = small_settings();
+    settings.park_after_ms = 10;
+    dispatcher.configure(std::make_shared<const Settings>(settings));
+    put(1);
+    for (std::uint64_t token = 1; token <= 8; ++token) {
+        submit(1, token);
+        pump();
+        wire.answer(200, milliseconds(20));
+        pump();
+    }
+    for (std::uint64_t token = 10; token < 14 + struggling_lane_queue_max; ++token)
+        submit(1, token);
+    const auto returned = outcomes();
+    ASSERT_EQ(returned.size(), 4U);
+    for (std::size_t i = 1; i < returned.size(); ++i)
+        EXPECT_EQ(returned[i].next_after - returned[i - 1].next_after, milliseconds(5));
+}
+
 // Requests on connections that are there may end as they are pushed out; the next need not wait for
 // another turn.
 TEST_F(LaneTest, WhatEndsAsItIsPushedOutMakesRoomAtOnce) {
