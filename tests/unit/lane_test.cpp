@@ -80,6 +80,27 @@ TEST_F(LaneTest, WhatASlowHookReturnsIsSpacedByItsPace) {
         EXPECT_EQ(returned[i].next_after - returned[i - 1].next_after, milliseconds(5));
 }
 
+// Bytes may be scarce where deliveries are not.
+TEST_F(LaneTest, AnEndpointThatHasNotAnsweredYetHoldsLittleOfScarceBytes) {
+    for (const std::int64_t bytes_max : {1 << 20, 3000}) {
+        WhispererSettings settings = small_settings();
+        settings.max_in_flight = 100;
+        settings.queued_bytes_max = bytes_max;
+        dispatcher.configure(std::make_shared<const Settings>(settings));
+        put(bytes_max);
+        submit(bytes_max, 1);
+        pump();
+        clock.now += unproven_after;
+        for (std::uint64_t token = 2; token <= 40; ++token)
+            submit(bytes_max, token);
+        const bool is_short = bytes_max == 3000;
+        EXPECT_EQ(outcomes().empty(), !is_short) << bytes_max;
+        dispatcher.drop_hook(bytes_max);
+        wire.answer(200);
+        pump();
+    }
+}
+
 // Requests on connections that are there may end as they are pushed out; the next need not wait for
 // another turn.
 TEST_F(LaneTest, WhatEndsAsItIsPushedOutMakesRoomAtOnce) {
