@@ -110,7 +110,7 @@ void wait_until(Hook* hook, TimestampTz at) {
 // order until the last.
 bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
     return hook->lines && lines_due_at(hook->lines) <= now && has_credit(worker) &&
-           hook->carried == nullptr && !is_being_replayed(worker->requests, hook->id);
+           hook->carried == nullptr && !is_being_replayed(worker, hook->id);
 }
 
 // Reads on until something is not due yet, the page is full, or the engine has no credit or the

@@ -1,4 +1,8 @@
-// Carrying out what people asked for: retry, recover, replay, cancel.
+// Carrying out what people asked for: retry, recover, replay, cancel; and what a new hook needs.
+//
+// A hook gets what was not committed when it was made, but the worker knows it only once its own
+// transaction is committed.  What was committed and read in between is looked for once: the request
+// comes with the hook.
 //
 // A request is a row that stays until it is done, so a process that starts anew finds it again.  It
 // is done in batches, one transaction each, between the pages of the log.  What an earlier process
@@ -15,8 +19,10 @@ struct Worker;
 enum class RequestKind {
     Retry,
     Cancel,
+    // Page by page:
     Recover,
     Replay,
+    CatchUp,
 };
 
 struct Request {
@@ -51,8 +57,8 @@ struct Requests {
 Requests* create_requests(MemoryContext context);
 bool requests_are_due(const Worker* worker, TimestampTz now);
 
-// Whether the hook's backlog is being added to, page by page.
-bool is_being_replayed(const Requests* requests, int64 hook_id);
+// Whether the hook's backlog is being added to, page by page, or may be about to.
+bool is_being_replayed(const Worker* worker, int64 hook_id);
 
 // One transaction: reads the list anew if something arrived, and does a batch of one request.  The
 // ledger's batch must be empty.

@@ -1,5 +1,22 @@
 -- A subscription: the row, checked by its trigger, and its secrets.
 
+-- The worker learns of the hook at its commit, and has then read what others committed since it was made.
+CREATE FUNCTION whisperer.ask_to_catch_up() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.incarnation = whisperer.my_incarnation() THEN
+        INSERT INTO whisperer.request (kind, hook_id) VALUES ('catch_up', NEW.id);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.ask_to_catch_up() IS
+    'trigger: has the worker look for what was committed while a hook was being made';
+CREATE TRIGGER ask_to_catch_up AFTER INSERT ON whisperer.hook_definition
+    FOR EACH ROW EXECUTE FUNCTION whisperer.ask_to_catch_up();
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER ask_to_catch_up;
+
 CREATE FUNCTION whisperer.create_hook(
     event_type text, target_url text, secret_key text DEFAULT NULL,
     additional_headers jsonb DEFAULT '{}', config jsonb DEFAULT '{}',

@@ -19,6 +19,20 @@ END;
 COMMENT ON FUNCTION whisperer.why_pending(whisperer.delivery) IS 'what a pending delivery waits for';
 GRANT EXECUTE ON FUNCTION whisperer.why_pending(whisperer.delivery) TO PUBLIC;
 
+-- By every worker, so says the stored bookmark, and nobody has asked to look once more.
+CREATE FUNCTION whisperer.is_passed(event whisperer.outbox, hook_id bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(bool_and(pg_visible_in_snapshot(event.xid, b.seen)
+                             OR (pg_visible_in_snapshot(event.xid, b.reading)
+                                 AND (event.xid, event.id) <= (b.place_xid, b.place_id))), false)
+           AND NOT EXISTS (SELECT FROM whisperer.request q WHERE q.kind <> 'hooks' AND q.hook_id = is_passed.hook_id)
+    FROM whisperer.bookmark b
+    WHERE b.incarnation = event.incarnation AND event.incarnation = whisperer.my_incarnation();
+END;
+COMMENT ON FUNCTION whisperer.is_passed(whisperer.outbox, bigint) IS
+    'whether the log has been read beyond an event, and a hook will not be offered it again';
+
 CREATE FUNCTION whisperer.why_not(event whisperer.outbox, hook whisperer.hook) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -37,6 +51,7 @@ BEGIN ATOMIC
         WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
         WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
         WHEN hook.state <> 'active' THEN format('waits: the hook is %s (%s)', hook.state, hook.state_reason)
+        WHEN whisperer.is_passed(event, hook.id) THEN 'not for the hook as it was when the event was read: it has been changed since'
         ELSE 'not handed out yet, or in its first attempt' END
     FROM whisperer.hook_definition d,
          (SELECT bool_or(state = 'paused') AS paused, max(reason) FILTER (WHERE state = 'down') AS down FROM whisperer.status) s

@@ -6,7 +6,7 @@ CREATE TABLE whisperer.request (
     id           bigint GENERATED ALWAYS AS IDENTITY,
     xid          xid8 NOT NULL DEFAULT pg_current_xact_id(),
     kind         text NOT NULL
-        CONSTRAINT request_kind_check CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel')),
+        CONSTRAINT request_kind_check CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up')),
     hook_id      bigint,
     event_id     uuid,
     since        timestamptz,
@@ -19,7 +19,7 @@ CREATE TABLE whisperer.request (
 COMMENT ON TABLE whisperer.request IS
     'what people asked of the worker, and it has not done yet';
 COMMENT ON COLUMN whisperer.request.kind IS
-    'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; the others are the functions of the same names';
+    'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; catch_up: a hook was made; the others are the functions of the same names';
 
 CREATE INDEX request_to_do ON whisperer.request (id) WHERE kind <> 'hooks';
 

@@ -45,3 +45,10 @@ DROP TABLE whisperer.incarnation;
 CREATE VIEW whisperer.incarnation AS SELECT whisperer.incarnation_number() AS number;
 COMMENT ON VIEW whisperer.incarnation IS
     'which database this is among its copies: one row, never dumped or replicated';
+
+-- What a hook did not get while the transaction that made it was open.
+ALTER TABLE whisperer.request DROP CONSTRAINT request_kind_check;
+ALTER TABLE whisperer.request ADD CONSTRAINT request_kind_check
+    CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up'));
+COMMENT ON COLUMN whisperer.request.kind IS
+    'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; catch_up: a hook was made; the others are the functions of the same names';
