@@ -283,11 +283,13 @@ void look_back(TimestampTz now) {
     if (!carried && !requests && !retention)
         return;
     write_whole_batch();
+    if (carried) {
+        read_carried(worker);
+        write_whole_batch();
+    }
     if (requests)
         carry_out_requests(worker);
-    else if (carried)
-        read_carried(worker);
-    else
+    else if (retention)
         look_after_retention(worker);
     write_whole_batch();
 }

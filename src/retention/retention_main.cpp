@@ -56,29 +56,58 @@ bool query_says(const char* query) {
     return bool_column(0, 1);
 }
 
-// Hooks that may still want carried events.
-bool is_carrying() {
+// Adopted hooks for which carried events are being looked through.
+bool is_taking_over() {
     return query_says(
         "SELECT EXISTS (SELECT FROM whisperer.hook_definition h LEFT JOIN whisperer.hook_run r "
-        "ON r.hook_id = h.id WHERE h.is_active AND (h.incarnation <> $1 OR "
-        "(h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1)))");
+        "ON r.hook_id = h.id WHERE h.is_active AND h.incarnation = $1 "
+        "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1)");
 }
 
-// Why the slot must stay; null: it may go.  *events: how many it has.
-const char* objection(int16 slot, int64* events) {
+// Hooks that wait for resume(), and not for longer than the retention: else nothing would ever be
+// removed from a copy that is not meant to deliver.
+bool is_waiting_for_resume() {
+    if (!query_says("SELECT EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.is_active "
+                    "AND h.incarnation <> $1)")) {
+        (void)SPI_execute("UPDATE whisperer.incarnation SET carried_since = NULL "
+                          "WHERE carried_since IS NOT NULL",
+                          false, 0);
+        return false;
+    }
+    (void)SPI_execute(
+        "UPDATE whisperer.incarnation SET carried_since = now() WHERE carried_since IS NULL", false,
+        0);
+    const Oid types[] = {TIMESTAMPTZOID};
+    Datum values[] = {TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
+    if (SPI_execute_with_args("SELECT carried_since >= $1 FROM whisperer.incarnation",
+                              lengthof(types), const_cast<Oid*>(types), values, nullptr, false,
+                              1) != SPI_OK_SELECT ||
+        SPI_processed != 1)
+        elog(ERROR, "could not read whisperer.incarnation");
+    return bool_column(0, 1);
+}
+
+// How many events a slot has, and how many of them were carried here.
+struct Contents {
+    int64 events;
+    int64 carried;
+};
+
+// Why the slot must stay; null: it may go.
+const char* objection(int16 slot, Contents* contents) {
     const Oid types[] = {INT8OID, TIMESTAMPTZOID};
     Datum values[] = {Int64GetDatum(my_incarnation()),
                       TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
     if (SPI_execute_with_args(slot_query(slot), lengthof(types), const_cast<Oid*>(types), values,
                               nullptr, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not read slot %d", slot);
-    *events = int64_column(0, 1);
-    int64 young = int64_column(0, 2), unread = int64_column(0, 3), carried = int64_column(0, 4);
+    *contents = {int64_column(0, 1), int64_column(0, 4)};
+    int64 young = int64_column(0, 2), unread = int64_column(0, 3);
     if (young > 0)
         return "it has younger events";
     if (unread > 0)
         return "it has events that no worker has read yet";
-    if (carried > 0 && is_carrying())
+    if (contents->carried > 0 && (is_taking_over() || is_waiting_for_resume()))
         return "it has events that carried hooks may still want; see whisperer.resume()";
     return nullptr;
 }
@@ -114,7 +143,7 @@ void guard(Oid table) {
 }
 
 // Null: it is done.
-const char* empty_slot(int16 slot, int64* events) {
+const char* empty_slot(int16 slot, Contents* contents) {
     Oid outbox = partition("outbox", slot), delivery = partition("delivery", slot);
     Oid attempt = partition("past_attempt", slot);
     if (!OidIsValid(outbox) || !OidIsValid(delivery) || !OidIsValid(attempt))
@@ -124,7 +153,7 @@ const char* empty_slot(int16 slot, int64* events) {
         return "it is about to be filled again";
     if (!lock_soon(outbox, ShareLock))
         return "somebody writes there";
-    const char* reason = objection(slot, events);
+    const char* reason = objection(slot, contents);
     if (reason)
         return reason;
     if (!lock_soon(outbox, AccessExclusiveLock) || !lock_soon(delivery, AccessExclusiveLock) ||
@@ -156,14 +185,15 @@ void whisperer_retention_main(Datum) {
     SetConfigOption("enable_seqscan", "on", PGC_SUSET, PGC_S_OVERRIDE);
     BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
     begin_transaction("removing old events");
-    int64 events = 0;
-    const char* reason = empty_slot(order.slot, &events);
+    Contents contents = {};
+    const char* reason = empty_slot(order.slot, &contents);
     if (reason)
         ereport(LOG, errmsg("whisperer: slot %d is not emptied yet: %s", order.slot, reason));
     commit_transaction();
     if (reason == nullptr)
-        ereport(LOG, errmsg("whisperer: events removed after whisperer.retention: " INT64_FORMAT,
-                            events));
+        ereport(LOG, errmsg("whisperer: events removed after whisperer.retention: " INT64_FORMAT
+                            ", carried here by a restore or copy: " INT64_FORMAT,
+                            contents.events, contents.carried));
     proc_exit(0);
 }
 }

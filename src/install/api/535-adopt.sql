@@ -46,6 +46,8 @@ BEGIN
         BEGIN
             UPDATE whisperer.hook_definition h SET owner = carried.owner, incarnation = mine
             WHERE h.id = carried.id;
+            -- Restored with our triggers disabled, it was not known when the first events were read.
+            INSERT INTO whisperer.request (kind, hook_id) VALUES ('catch_up', carried.id);
             adopted := adopted + 1;
         EXCEPTION WHEN unique_violation THEN
             RAISE WARNING 'hook % stays paused: its owner has another for the same event type at the same URL', carried.id
