@@ -47,6 +47,8 @@ RequestKind kind_from(const char* name) {
         return RequestKind::Cancel;
     if (strcmp(name, "recover") == 0)
         return RequestKind::Recover;
+    if (strcmp(name, "catch_up") == 0)
+        return RequestKind::CatchUp;
     return RequestKind::Replay;
 }
 
@@ -236,14 +238,22 @@ uint64 settled_rows(const Worker* worker, const SPITupleTable* rows, uint64 coun
     return row;
 }
 
+bool is_asked_for(const Request& request, const Hook* hook, const SPITupleTable* rows, uint64 row) {
+    if (request.kind == RequestKind::CatchUp)
+        return DatumGetInt64(rows_column(rows, row, OutboxIncarnation)) == my_incarnation() &&
+               (hook->since == nullptr ||
+                !visible_in(DatumGetUInt64(rows_column(rows, row, PageXid)), hook->since));
+    TimestampTz at = DatumGetTimestampTz(rows_column(rows, row, PageCreatedAt));
+    return at >= request.since && at < request.until;
+}
+
 void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITupleTable* rows,
                  uint64 count) {
     Datum* ids = (Datum*)palloc(sizeof(Datum) * Max(count, 1));
     uint64* numbers = (uint64*)palloc(sizeof(uint64) * Max(count, 1));
     int in_range = 0, again = 0;
     for (uint64 row = 0; row < count; row++) {
-        TimestampTz at = DatumGetTimestampTz(rows_column(rows, row, PageCreatedAt));
-        if (at < request.since || at >= request.until)
+        if (!is_asked_for(request, hook, rows, row))
             continue;
         numbers[in_range] = row;
         ids[in_range++] = rows_column(rows, row, PageId);
@@ -256,8 +266,40 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
         if (enter_replayed(worker, rows, numbers[i], hook, is_known) && is_known)
             ids[again++] = ids[i];
     }
-    if (again > 0)
+    if (again > 0 && request.kind == RequestKind::Replay)
         replay_known(request, ids, again);
+}
+
+// What was committed since the hook was made is of the transactions that were running then, which
+// may be far between, and of those that began later.
+bool is_among_running(const Request* request, const Hook* hook) {
+    return request->kind == RequestKind::CatchUp && hook->since &&
+           request->place_xid < hook->since->xmax - 1;
+}
+
+void query_running(const Request* request, const XidSnapshot* since) {
+    static SPIPlanPtr plan;
+    Datum* running = (Datum*)palloc(sizeof(Datum) * Max(since->running_count, 1));
+    for (int i = 0; i < since->running_count; i++)
+        running[i] = UInt64GetDatum(since->running[i]);
+    const Oid types[] = {XID8OID, UUIDOID, INT8OID, XID8ARRAYOID};
+    Datum values[] = {UInt64GetDatum(request->place_xid), UUIDPGetDatum(&request->place_id),
+                      Int64GetDatum(outbox_rows_max),
+                      make_array(running, nullptr, since->running_count, XID8OID)};
+    run_plan(kept_plan(&plan,
+                       "SELECT " PAGE_COLUMNS ", incarnation FROM whisperer.outbox "
+                       "WHERE xid = ANY ($4) AND (xid, id) > ($1, $2) ORDER BY xid, id LIMIT $3",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+// The last page of a range was read.
+Progress end_range(Request* request, const Hook* hook) {
+    if (!is_among_running(request, hook))
+        return Progress::Done;
+    request->place_xid = hook->since->xmax - 1;
+    memset(&request->place_id, 0xff, UUID_LEN);
+    return Progress::More;
 }
 
 // A page of the outbox, of which nothing but (xid, id) is indexed.
@@ -265,7 +307,10 @@ Progress replay(Worker* worker, Request* request, const Hook* hook) {
     if (!request->is_begun)
         request->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
     request->is_begun = true;
-    query_outbox(request);
+    if (is_among_running(request, hook))
+        query_running(request, hook->since);
+    else
+        query_outbox(request);
     SPITupleTable* rows = SPI_tuptable;
     uint64 count = SPI_processed;
     uint64 settled = settled_rows(worker, rows, count);
@@ -276,13 +321,19 @@ Progress replay(Worker* worker, Request* request, const Hook* hook) {
     }
     if (settled < count)
         return settled == 0 ? Progress::InFlight : Progress::More;
-    return count < (uint64)outbox_rows_max ? Progress::Done : Progress::More;
+    return count < (uint64)outbox_rows_max ? end_range(request, hook) : Progress::More;
 }
 
 Progress carry_out(Worker* worker, Request* request) {
     Hook* hook = find_hook(worker->hooks, request->hook_id);
+    // It was made by the request's transaction and will be loaded with the next page.
+    if (hook == nullptr && !visible_in(request->xid, worker->hooks->requests_seen))
+        return Progress::InFlight;
     if (hook == nullptr || hook->is_deleted)
         return Progress::Done;
+    // What its own database had not delivered comes first.
+    if (request->kind == RequestKind::CatchUp && hook->carried)
+        return Progress::InFlight;
     Progress progress = Progress::Done;
     switch (request->kind) {
         case RequestKind::Retry:
@@ -296,6 +347,7 @@ Progress carry_out(Worker* worker, Request* request) {
             progress = recover(request);
             break;
         case RequestKind::Replay:
+        case RequestKind::CatchUp:
             progress = replay(worker, request, hook);
             break;
     }
@@ -366,13 +418,13 @@ bool requests_are_due(const Worker* worker, TimestampTz now) {
            (worker->hooks->requests_arrived || (requests->count > 0 && requests->look_at <= now));
 }
 
-bool is_being_replayed(const Requests* requests, int64 hook_id) {
-    for (int i = 0; i < requests->count; i++) {
-        const Request& request = requests->list[i];
-        if (request.hook_id == hook_id &&
-            (request.kind == RequestKind::Recover || request.kind == RequestKind::Replay))
+bool is_being_replayed(const Worker* worker, int64 hook_id) {
+    if (worker->hooks->requests_arrived)
+        return true;
+    const Requests* requests = worker->requests;
+    for (int i = 0; i < requests->count; i++)
+        if (requests->list[i].hook_id == hook_id && requests->list[i].kind >= RequestKind::Recover)
             return true;
-    }
     return false;
 }
 

@@ -69,21 +69,24 @@ bool is_taking_over() {
 bool is_waiting_for_resume() {
     if (!query_says("SELECT EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.is_active "
                     "AND h.incarnation <> $1)")) {
-        (void)SPI_execute("UPDATE whisperer.incarnation SET carried_since = NULL "
-                          "WHERE carried_since IS NOT NULL",
-                          false, 0);
+        (void)SPI_execute(
+            "UPDATE whisperer.control SET carried_since = NULL "
+            "WHERE carried_since IS NOT NULL",
+            false, 0);
         return false;
     }
     (void)SPI_execute(
-        "UPDATE whisperer.incarnation SET carried_since = now() WHERE carried_since IS NULL", false,
-        0);
+        "INSERT INTO whisperer.control AS c (carried_since) VALUES (now()) "
+        "ON CONFLICT ON CONSTRAINT control_pkey DO UPDATE "
+        "SET carried_since = excluded.carried_since WHERE c.carried_since IS NULL",
+        false, 0);
     const Oid types[] = {TIMESTAMPTZOID};
     Datum values[] = {TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
-    if (SPI_execute_with_args("SELECT carried_since >= $1 FROM whisperer.incarnation",
-                              lengthof(types), const_cast<Oid*>(types), values, nullptr, false,
+    if (SPI_execute_with_args("SELECT carried_since >= $1 FROM whisperer.control", lengthof(types),
+                              const_cast<Oid*>(types), values, nullptr, false,
                               1) != SPI_OK_SELECT ||
         SPI_processed != 1)
-        elog(ERROR, "could not read whisperer.incarnation");
+        elog(ERROR, "could not read whisperer.control");
     return bool_column(0, 1);
 }
 

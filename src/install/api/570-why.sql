@@ -32,6 +32,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer.is_passed(whisperer.outbox, bigint) IS
     'whether the log has been read beyond an event, and a hook will not be offered it again';
+GRANT EXECUTE ON FUNCTION whisperer.is_passed(whisperer.outbox, bigint) TO PUBLIC;
 
 CREATE FUNCTION whisperer.why_not(event whisperer.outbox, hook whisperer.hook) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -28,7 +28,10 @@ CREATE TABLE whisperer.control (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     is_paused    boolean NOT NULL DEFAULT false,
     modified_by  text NOT NULL DEFAULT current_user,
-    modified_at  timestamptz NOT NULL DEFAULT now()
+    modified_at  timestamptz NOT NULL DEFAULT now(),
+    carried_since timestamptz
 );
 COMMENT ON TABLE whisperer.control IS
     'whether delivery is paused in this database: one row, or none if it never was';
+COMMENT ON COLUMN whisperer.control.carried_since IS
+    'when retention first found events that hooks nobody has adopted may want; they go once it has passed';

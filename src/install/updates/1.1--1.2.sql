@@ -54,6 +54,6 @@ COMMENT ON COLUMN whisperer.request.kind IS
     'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; catch_up: a hook was made or adopted; the others are the functions of the same names';
 
 -- How long events that a restore or copy carried here have waited for resume().
-ALTER TABLE whisperer.incarnation ADD COLUMN carried_since timestamptz;
-COMMENT ON COLUMN whisperer.incarnation.carried_since IS
+ALTER TABLE whisperer.control ADD COLUMN carried_since timestamptz;
+COMMENT ON COLUMN whisperer.control.carried_since IS
     'when retention first found events that hooks nobody has adopted may want; they go once it has passed';
