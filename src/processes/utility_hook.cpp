@@ -10,6 +10,9 @@
 //
 // CREATE TRIGGER ... whisperer.capture() that could only fail at the first TRUNCATE, or would
 // record events about events without end, is refused here.
+//
+// A table that becomes a partition, a child or part of a subscription has its capture triggers seen
+// to: as they were made they would miss what is written (src/install/api/415-see_to_captures.sql).
 #include "src/processes/utility_hook.h"
 
 #include "src/base/ring.h"
@@ -179,6 +182,62 @@ void refuse_trigger(Node* statement) {
                 errhint("An operator hook tells of failures: subscribe to whisperer-*."));
 }
 
+// Of a schema that is older than the library there is none.
+Oid see_to_captures() {
+    Oid schema = get_namespace_oid("whisperer", true);
+    const Oid types[] = {OIDOID, BOOLOID};
+    oidvector* arguments = buildoidvector(types, lengthof(types));
+    return OidIsValid(schema)
+               ? GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+                                 CStringGetDatum("see_to_captures"), PointerGetDatum(arguments),
+                                 ObjectIdGetDatum(schema))
+               : InvalidOid;
+}
+
+// InvalidOid: all tables of subscriptions.
+void see_to(Oid table, bool told_only) {
+    Oid function = see_to_captures();
+    if (!OidIsValid(function))
+        return;
+    FmgrInfo info;
+    fmgr_info(function, &info);
+    LOCAL_FCINFO(call, 2);
+    InitFunctionCallInfoData(*call, &info, 2, InvalidOid, nullptr, nullptr);
+    call->args[0].value = ObjectIdGetDatum(table);
+    call->args[0].isnull = !OidIsValid(table);
+    call->args[1].value = BoolGetDatum(told_only);
+    call->args[1].isnull = false;
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    (void)FunctionCallInvoke(call);
+    PopActiveSnapshot();
+}
+
+void see_to_named(const RangeVar* name, bool told_only) {
+    Oid table = RangeVarGetRelid(name, NoLock, true);
+    if (OidIsValid(table))
+        see_to(table, told_only);
+}
+
+// What a table's triggers must be may have changed.
+void see_to_triggers(Node* statement) {
+    if (IsA(statement, CreateSubscriptionStmt) || IsA(statement, AlterSubscriptionStmt))
+        see_to(InvalidOid, false);
+    if (IsA(statement, CreateTrigStmt) && calls_capture((CreateTrigStmt*)statement))
+        see_to_named(((CreateTrigStmt*)statement)->relation, true);
+    if (!IsA(statement, AlterTableStmt))
+        return;
+    AlterTableStmt* alter = (AlterTableStmt*)statement;
+    ListCell* cell;
+    foreach (cell, alter->cmds) {
+        AlterTableCmd* command = (AlterTableCmd*)lfirst(cell);
+        if (command->subtype == AT_AttachPartition)
+            see_to_named(((PartitionCmd*)command->def)->name, false);
+        else if (command->subtype == AT_AddInherit)
+            see_to_named(alter->relation, false);
+    }
+}
+
 void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* destination, QueryCompletion* completion) {
@@ -190,6 +249,7 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
         wait_until_left(shared, database);
     ProcessUtility_hook_type run = previous_hook ? previous_hook : standard_ProcessUtility;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
+    see_to_triggers(node);
 }
 
 }  // namespace

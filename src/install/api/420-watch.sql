@@ -7,7 +7,9 @@ AS $$
 DECLARE
     past constant jsonb := '{"insert": "created", "update": "updated", "delete": "deleted"}';
     by_row boolean;
+    always boolean;
     table_owner oid;
+    there record;
     is_mine boolean;
     is_same boolean;
     operation text;
@@ -16,11 +18,17 @@ DECLARE
     firing text;
     arguments text;
 BEGIN
-    -- A statement on a partitioned table, or on a parent, fires no statement trigger of the children.
-    SELECT c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid),
-           c.relowner, coalesce(watch.prefix, c.relname)
-    INTO by_row, table_owner, prefix
-    FROM pg_class c WHERE c.oid = watch.relation;
+    SELECT n.by_row, n.always, c.relowner, coalesce(watch.prefix, c.relname)
+    INTO by_row, always, table_owner, prefix
+    FROM pg_class c CROSS JOIN LATERAL whisperer.capture_needs(c.oid) n WHERE c.oid = watch.relation;
+    -- Apache AGE puts rows into its labels without the executor.
+    IF to_regclass('ag_catalog.ag_label') IS NOT NULL AND has_table_privilege('ag_catalog.ag_label', 'SELECT') THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM ag_catalog.ag_label l WHERE l.relation = $1)' INTO is_same USING relation;
+        IF is_same THEN
+            RAISE WARNING 'table % is a label of a graph: what Cypher writes there fires no trigger', relation
+                USING HINT = 'Call whisperer.deliver_event in the transaction that writes.';
+        END IF;
+    END IF;
     FOREACH operation IN ARRAY operations LOOP
         IF operation IS NULL OR NOT past ? lower(operation) THEN
             RAISE EXCEPTION 'unknown operation "%"', operation
@@ -49,23 +57,29 @@ BEGIN
             ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT' END;
         SELECT string_agg(quote_literal(a), ', ') INTO arguments
         FROM unnest(event_type || options) AS a;
-        SELECT t.tgargs = (SELECT string_agg(convert_to(a, getdatabaseencoding()) || '\x00', NULL) FROM unnest(event_type || options) AS a)
-               AND t.tgenabled <> 'D' INTO is_same
-        FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
-        IF NOT is_same THEN
+        SELECT t.oid, t.tgargs = (SELECT string_agg(convert_to(a, getdatabaseencoding()) || '\x00', NULL) FROM unnest(event_type || options) AS a)
+                   AND t.tgenabled <> 'D' AND t.tgqual IS NULL AND t.tgattr = '' AND t.tgfoid = 'whisperer.capture()'::regprocedure AS is_same,
+               by_row AND t.tgtype & 1 = 0 OR always AND t.tgenabled <> 'A' OR t.tgenabled = 'R' AS is_blind
+        INTO there FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
+        IF NOT FOUND THEN
+            EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s EXECUTE FUNCTION whisperer.capture(%s)',
+                           trigger_name, operation, relation, firing, arguments);
+            IF always THEN
+                EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, trigger_name);
+            END IF;
+        ELSIF NOT there.is_same THEN
             RAISE EXCEPTION 'table % is watched in another way, by trigger %', relation, trigger_name
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = format('SELECT whisperer.unwatch(%L) ends that.', relation);
-        ELSIF is_same IS NULL THEN
-            EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s EXECUTE FUNCTION whisperer.capture(%s)',
-                           trigger_name, operation, relation, firing, arguments);
+        ELSIF there.is_blind THEN
+            PERFORM whisperer.remake_capture(there.oid, by_row, always);
         END IF;
         RETURN NEXT event_type;
     END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION whisperer.watch(regclass, text, text[], text[]) IS
-    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table, which its owner is allowed to publish; returns the event types; twice is once; 22023, 55000 if it is watched in another way, 42501 also for an event type of somebody else''s';
+    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table, which its owner is allowed to publish; returns the event types; twice is once, and mends triggers that miss what is written since the table became a partition, a child or part of a subscription; 22023, 55000 if it is watched in another way, 42501 also for an event type of somebody else''s';
 GRANT EXECUTE ON FUNCTION whisperer.watch(regclass, text, text[], text[]) TO PUBLIC;
 
 CREATE FUNCTION whisperer.unwatch(relation regclass)

@@ -1,0 +1,90 @@
+-- A capture trigger may be made so that it does not see what is written: one of the statement fires neither for what is
+-- done to the table's parent nor for what replication applies, and what replication applies fires no trigger that is
+-- not ENABLE ALWAYS.  A table becomes a partition, a child or a subscriber's after it was watched.
+
+CREATE FUNCTION whisperer.capture_needs(relation oid, OUT by_row boolean, OUT always boolean)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    -- Replication names the partition or a table further up, as it was published.
+    SELECT c.relkind IN ('p', 'f') OR s.is_subscribed OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid),
+           s.is_subscribed
+    FROM pg_class c
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (SELECT FROM pg_subscription_rel r
+                       WHERE r.srrelid = c.oid
+                          OR r.srrelid IN (SELECT a.relid FROM pg_partition_ancestors(c.oid) a)
+                          OR r.srrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t)) AS is_subscribed) AS s
+    WHERE c.oid = capture_needs.relation;
+END;
+COMMENT ON FUNCTION whisperer.capture_needs(oid) IS
+    'how a capture trigger must be made to see all that is written to a table: FOR EACH ROW, ENABLE ALWAYS';
+GRANT EXECUTE ON FUNCTION whisperer.capture_needs(oid) TO PUBLIC;
+
+-- As it was, but so that it sees.  The caller's rights decide.
+CREATE FUNCTION whisperer.remake_capture(made oid, by_row boolean, always boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    was pg_trigger;
+    action text;
+BEGIN
+    SELECT * INTO was FROM pg_trigger t WHERE t.oid = made;
+    IF by_row AND was.tgtype & 1 = 0 THEN
+        action := substring(pg_get_triggerdef(made) FROM 'EXECUTE FUNCTION .*$');
+        EXECUTE format('DROP TRIGGER %I ON %s', was.tgname, was.tgrelid::regclass);
+        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW %s', was.tgname,
+                       concat_ws(' OR ', CASE WHEN was.tgtype & 4 <> 0 THEN 'INSERT' END, CASE WHEN was.tgtype & 16 <> 0 THEN 'UPDATE' END,
+                                 CASE WHEN was.tgtype & 8 <> 0 THEN 'DELETE' END), was.tgrelid::regclass, action);
+        was.tgenabled := CASE was.tgenabled WHEN 'A' THEN 'O' ELSE was.tgenabled END;
+    END IF;
+    IF always AND was.tgenabled <> 'A' OR was.tgenabled = 'R' THEN
+        EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', was.tgrelid::regclass, CASE WHEN always THEN 'ALWAYS' ELSE '' END, was.tgname);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.remake_capture(oid, boolean, boolean) IS
+    'makes a capture trigger of watch() anew so that it fires FOR EACH ROW, or ALWAYS';
+GRANT EXECUTE ON FUNCTION whisperer.remake_capture(oid, boolean, boolean) TO PUBLIC;
+
+-- Called after statements that may have made a difference.  Whoever runs those may have no right on our schema, and must
+-- not fail by us: so this runs as the extension's owner, and raises no error.  Triggers that watch() made are seen to; they
+-- call what they called, on the same table.  Of the others somebody is told.
+CREATE FUNCTION whisperer.see_to_captures(relation oid, told_only boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT t.oid, t.tgname, t.tgrelid::regclass AS name, n.by_row, n.always, t.tgtype & 1 = 1 AS is_by_row,
+               t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted') AS is_watched
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        CROSS JOIN LATERAL whisperer.capture_needs(t.tgrelid) n
+        WHERE (t.tgrelid = see_to_captures.relation OR see_to_captures.relation IS NULL AND n.always)
+          AND t.tgparentid = 0 AND t.tgenabled <> 'D'
+          AND p.proname = 'capture' AND p.pronamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'whisperer')
+          AND (n.by_row AND t.tgtype & 1 = 0 OR n.always AND t.tgenabled NOT IN ('A', 'R'))
+    LOOP
+        IF made.is_watched THEN
+            CONTINUE WHEN told_only;
+            BEGIN
+                PERFORM whisperer.remake_capture(made.oid, made.by_row, made.always);
+                CONTINUE;
+            EXCEPTION WHEN OTHERS THEN
+                RAISE WARNING 'trigger "%" on table % does not see all that is written to it any more', made.tgname, made.name
+                    USING DETAIL = SQLERRM,
+                          HINT = format('SELECT whisperer.watch(%L), with the options that it was watched with, mends that.', made.name);
+                CONTINUE;
+            END;
+        END IF;
+        RAISE WARNING 'trigger "%" on table % does not see all that is written to it', made.tgname, made.name
+            USING DETAIL = CASE WHEN made.always THEN 'The table belongs to a subscription, and what is applied fires row triggers that are ENABLE ALWAYS.'
+                                ELSE 'What is written through the table''s parent fires no statement trigger.' END,
+                  HINT = concat_ws('; then ',
+                      CASE WHEN NOT made.is_by_row THEN 'Drop it and create it FOR EACH ROW, without REFERENCING' END,
+                      CASE WHEN made.always THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', made.name, made.tgname) END) || '.';
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.see_to_captures(oid, boolean) IS
+    'mends the capture triggers of watch() on a table, or on all tables of subscriptions, and warns of others that miss what is written';
