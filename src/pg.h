@@ -48,6 +48,7 @@ extern "C" {
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/planner.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
 #include "pgtime.h"

@@ -79,6 +79,11 @@ void define_limits() {
     define_int("whisperer.callback_timeout",
                "Longest time for one call of a hook's function (transform, callback, countdown).",
                &s.callback_timeout_ms, 1000, 10, 600000, GUC_UNIT_MS);
+    define_int("whisperer.helper_memory",
+               "Memory of a process that runs hooks' functions, at most; -1: no limit.",
+               &s.helper_memory_mb, 256, -1, 1024 * 1024, GUC_UNIT_MB);
+    define_int("whisperer.worker_memory", "Memory of a worker, at most; -1: no limit.",
+               &s.worker_memory_mb, 1024, -1, 1024 * 1024, GUC_UNIT_MB);
     define_int("whisperer.retention",
                "How long events and their deliveries are kept; what is still pending then fails.",
                &s.retention_s, 30 * 86400, 10, 10 * 366 * 86400, GUC_UNIT_S);

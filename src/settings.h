@@ -17,6 +17,8 @@ struct Settings {
     int max_response_bytes;
     int max_payload_bytes;
     int callback_timeout_ms;
+    int helper_memory_mb;
+    int worker_memory_mb;
     int retention_s;
     int disable_after_s;
     bool circuit_breaker;

@@ -229,19 +229,23 @@ WhispererCode whisperer_check_networks(WhispererSpan networks,
 size_t whisperer_envelope(const WhispererEvent* event, char* body,
                           size_t capacity) WHISPERER_NOEXCEPT;
 /* jsonb's  data @> filter  on JSON texts, in at most step_max steps.  Returns 1: contains, 0: does
- * not, -1: not JSON, or the steps did not suffice. */
+ * not, -1: not JSON, or the steps did not suffice, -2: there was no memory to tell. */
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,
                             int64_t step_max) WHISPERER_NOEXCEPT;
 
-/* The same for many events and many filters, each read once.  NULL: it cannot be read; that is
- * allowed below, and the answer is then -1.  A document borrows its data; what reading it took is
- * missing from the steps of each question. */
+/* The same for many events and many filters, each read once.  NULL with WhispererOk: it cannot be
+ * read; that is allowed below, and the answer is then -1.  A document borrows its data; what
+ * reading it took is missing from the steps of each question.  WhispererOutOfMemory says nothing
+ * of the text. */
 typedef struct WhispererFilter WhispererFilter;
 typedef struct WhispererDocument WhispererDocument;
-WhispererFilter* whisperer_filter_create(WhispererSpan json, int64_t step_max) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_filter_create(WhispererSpan json, int64_t step_max,
+                                      WhispererFilter** filter,
+                                      WhispererError* error) WHISPERER_NOEXCEPT;
 void whisperer_filter_destroy(WhispererFilter* filter) WHISPERER_NOEXCEPT;
-WhispererDocument* whisperer_document_create(WhispererSpan data,
-                                             int64_t step_max) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_document_create(WhispererSpan data, int64_t step_max,
+                                        WhispererDocument** document,
+                                        WhispererError* error) WHISPERER_NOEXCEPT;
 void whisperer_document_destroy(WhispererDocument* document) WHISPERER_NOEXCEPT;
 int whisperer_document_contains(const WhispererDocument* document,
                                 const WhispererFilter* filter) WHISPERER_NOEXCEPT;

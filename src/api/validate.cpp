@@ -136,6 +136,8 @@ PGDLLEXPORT Datum whisperer_json_contains_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     int contains = whisperer_json_contains(text_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
                                            filter_steps_max);
+    if (contains < -1)
+        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
     if (contains < 0)
         PG_RETURN_NULL();
     PG_RETURN_BOOL(contains == 1);

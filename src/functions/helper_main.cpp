@@ -6,10 +6,12 @@
 // clock of its own: the worker ends it with SIGTERM when a call takes too long, which no function
 // can catch, as it could a statement_timeout.  When the worker is gone, so is it, at the end of its
 // call.
+#include "src/base/memory_limit.h"
 #include "src/base/session.h"
 #include "src/functions/call.h"
 #include "src/functions/message.h"
 #include "src/pg.h"
+#include "src/settings.h"
 
 namespace whisperer::pg {
 
@@ -30,6 +32,15 @@ Channel open_channel(dsm_segment* segment) {
     return {shm_mq_attach(calls, segment, nullptr), shm_mq_attach(answers, segment, nullptr)};
 }
 
+planner_hook_type next_planner = nullptr;
+
+// Parallel workers are processes of their own, which nobody has given a limit of memory.
+PlannedStmt* plan_alone(Query* query, const char* text, int options, ParamListInfo parameters) {
+    options &= ~CURSOR_OPT_PARALLEL_OK;
+    return next_planner ? next_planner(query, text, options, parameters)
+                        : standard_planner(query, text, options, parameters);
+}
+
 // The worker that is gone has no use for it.
 void send_answer(const Channel& channel, const Answer& answer) {
     shm_mq_iovec parts[] = {{(const char*)&answer.header, sizeof answer.header},
@@ -46,6 +57,7 @@ const char* await_call(const Channel& channel, Size* bytes) {
         if (ConfigReloadPending) {
             ConfigReloadPending = false;
             ProcessConfigFile(PGC_SIGHUP);
+            limit_memory(settings.helper_memory_mb);
         }
         void* message;
         shm_mq_result result = shm_mq_receive(channel.calls, bytes, &message, true);
@@ -83,6 +95,9 @@ void whisperer_helper_main(Datum) {
     pqsignal(SIGTERM, die);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
+    limit_memory(settings.helper_memory_mb);
+    next_planner = planner_hook;
+    planner_hook = plan_alone;
     HelperOrder order;
     memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof order);
     dsm_segment* segment = dsm_attach(order.segment);

@@ -134,11 +134,49 @@ void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) 
     if (before && before->runnable && before->fingerprint == hook->fingerprint)
         return;
     WhispererCode code = whisperer_engine_put_hook(engine, &definition, &error);
-    if (code == WhispererInvalid)
+    if (code == WhispererInvalid || code == WhispererOutOfMemory)
         refuse_hook(hook, before, error);
     else if (code != WhispererOk)
-        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
+        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
                 errmsg("whisperer: hook " INT64_FORMAT ": %s", hook->id, error.message));
+}
+
+// Each text is kept here and in the engine, a filter as a tree of values.
+constexpr int64 text_copies = 2;
+constexpr int64 filter_growth = 8;
+constexpr int64 hook_bytes = 4096;
+// While a change is taken over, the old hooks, the new ones and the rows are there at once.
+constexpr int64 share_of_memory = 4;
+
+int64 column_bytes(int row, int number) {
+    bool is_null;
+    Datum value = column(row, number, &is_null);
+    return is_null ? 0 : (int64)toast_raw_datum_size(value);
+}
+
+int64 bytes_of(int row) {
+    constexpr int texts[] = {LoadUrl,    LoadConfig,         LoadRetry,
+                             LoadSecret, LoadPreviousSecret, LoadHeaders,
+                             LoadAuth,   LoadTransform,      LoadCallback};
+    int64 bytes = hook_bytes;
+    for (int text : texts)
+        bytes += text_copies * column_bytes(row, text);
+    return bytes + filter_growth * column_bytes(row, LoadFilter);
+}
+
+// One that does not fit costs nobody else his delivery.
+bool fits(HookSet* set, int row, WhispererError* error) {
+    int64 bytes = bytes_of(row);
+    int64 limit = settings.worker_memory_mb * (int64)(1024 * 1024) / share_of_memory;
+    if (settings.worker_memory_mb >= 0 && set->bytes + bytes > limit) {
+        strlcpy(error->message, "the hooks take a quarter of whisperer.worker_memory",
+                sizeof error->message);
+        strlcpy(error->hint, "Raise that and reload the settings, or delete hooks.",
+                sizeof error->hint);
+        return false;
+    }
+    set->bytes += bytes;
+    return true;
 }
 
 void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
@@ -196,16 +234,26 @@ void forget_filter(void* filter) {
     whisperer_filter_destroy((WhispererFilter*)filter);
 }
 
-void load_filter(HookSet* set, Hook* hook, int row) {
-    hook->has_filter = text_column(row, LoadFilter) != nullptr;
+// Without the memory for a tree it is kept as it is written, and read for each event: what a hook
+// that waits is to get later is decided by its filter all the same.
+bool load_filter(HookSet* set, Hook* hook, int row, bool as_text, WhispererError* error) {
+    WhispererSpan filter = utf8_column(row, LoadFilter);
+    bool is_null;
+    (void)column(row, LoadFilter, &is_null);
+    hook->has_filter = !is_null;
     if (!hook->has_filter)
-        return;
+        return true;
+    if (as_text ||
+        whisperer_filter_create(filter, filter_steps_max, &hook->filter, error) != WhispererOk) {
+        hook->filter_text = filter;
+        return false;
+    }
     MemoryContextCallback* at_reload =
         (MemoryContextCallback*)palloc0(sizeof(MemoryContextCallback));
-    hook->filter = whisperer_filter_create(utf8_column(row, LoadFilter), filter_steps_max);
     at_reload->func = forget_filter;
     at_reload->arg = hook->filter;
     MemoryContextRegisterResetCallback(set->context, at_reload);
+    return true;
 }
 
 // Of an unlimited hook nothing is spaced.
@@ -245,7 +293,9 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     hook->id = int64_column(row, LoadId);
     hook->owner_name = text_column(row, LoadOwner);
     hook->config = utf8_column(row, LoadConfig);
-    load_filter(set, hook, row);
+    WhispererError no_room = {};
+    bool has_room = fits(set, row, &no_room);
+    has_room = load_filter(set, hook, row, !has_room, &no_room) && has_room;
     load_since(set, hook, row, before);
     load_flags(set, hook, row);
     // Unknown to this process: look for what is pending at once.
@@ -261,7 +311,9 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     load_health(hook, row, before);
     load_functions(hook, row, before);
     load_lines(set, hook, row, before);
-    if (hook->runnable)
+    if (hook->runnable && !has_room)
+        refuse_hook(hook, before, no_room);
+    else if (hook->runnable)
         put_hook(engine, hook, row, before);
     set->stale_circuits += hook->circuit_is_stale;
     if (!hook->runnable && before && before->runnable)

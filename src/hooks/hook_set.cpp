@@ -98,6 +98,7 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     set->stale = false;
     set->unadopted = set->carried_count = set->stale_circuits = 0;
     set->has_operators = false;
+    set->bytes = 0;
     set->reload_at = DT_NOEND;
     load_control(set);
 

@@ -44,7 +44,8 @@ struct Hook {
     bool waits_for_room;     // its backlog is not read, for the helper has enough of its calls
     WhispererSpan config;    // UTF-8 JSON
     bool has_filter;
-    WhispererFilter* filter;  // null: none, or it cannot be read
+    WhispererFilter* filter;    // null: none, or it cannot be read
+    WhispererSpan filter_text;  // UTF-8, where there was no memory for filter
     // Due retries: nothing is due before next_due_at, and everything up to (low_at, low_id) has
     // been read by this process.  DT_NOEND: nothing is pending.
     TimestampTz next_due_at;
@@ -63,6 +64,7 @@ struct HookSet {
     MemoryContext context;  // holds the hooks; a new one at every reload
     Hook* hooks;
     int count;
+    int64 bytes;  // that they take, about
     HTAB* by_id;
     HTAB* by_type;
     XidSnapshot* requests_seen;  // null: nothing was loaded yet

@@ -9,6 +9,7 @@
 #include "src/again/requests.h"
 #include "src/again/take_over.h"
 #include "src/base/injection.h"
+#include "src/base/memory_limit.h"
 #include "src/base/transaction.h"
 #include "src/functions/answer.h"
 #include "src/functions/helper.h"
@@ -351,10 +352,13 @@ long wait_ms(TimestampTz now) {
 void reload_settings() {
     ConfigReloadPending = false;
     bool had_keys = settings.secret_key_file[0] != '\0';
+    int had_memory_mb = settings.worker_memory_mb;
     ProcessConfigFile(PGC_SIGHUP);
+    limit_worker_memory();
     configure_engine(worker->engine);
     // The key file may be another, or be there again.
-    if (had_keys || settings.secret_key_file[0] != '\0')
+    if (had_keys || settings.secret_key_file[0] != '\0' ||
+        had_memory_mb != settings.worker_memory_mb)
         worker->hooks->stale = turn.look = true;
 }
 

@@ -4,6 +4,7 @@
 #include "src/again/requests.h"
 #include "src/again/take_over.h"
 #include "src/base/background.h"
+#include "src/base/memory_limit.h"
 #include "src/base/session.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
@@ -188,6 +189,7 @@ Worker* create_worker() {
 Worker* set_up_worker(int slot_number) {
     enter(slot_number);
     pin_session();
+    limit_worker_memory();
     BackgroundWorkerInitializeConnectionByOid(own_slot->database, InvalidOid, 0);
     if (!wait_for_extension())
         return nullptr;

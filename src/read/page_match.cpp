@@ -82,16 +82,31 @@ void forget_document(Row* row) {
 
 enum class Match { No, Yes, Undecided };
 
+// An event is not refused, nor passed over, for want of memory: the worker begins again.
+int told(int contains) {
+    if (contains < -1)
+        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
+                errmsg("whisperer: out of memory while a filter was compared"),
+                errhint("Raise whisperer.worker_memory."));
+    return contains;
+}
+
 // What the hook says of the event itself.
 Match matches(const Hook& hook, Row* row) {
     if (row->config_filter.size > 0 &&
-        whisperer_json_contains(hook.config, row->config_filter, filter_steps_max) != 1)
+        told(whisperer_json_contains(hook.config, row->config_filter, filter_steps_max)) != 1)
         return Match::No;
     if (!hook.has_filter || row->refusal || strcmp(row->event_type, ping_event_type) == 0)
         return Match::Yes;
-    if (row->document == nullptr)
-        row->document = whisperer_document_create(row->data, filter_steps_max);
-    int contains = whisperer_document_contains(row->document, hook.filter);
+    if (hook.filter_text.size > 0) {
+        int contains = told(whisperer_json_contains(row->data, hook.filter_text, filter_steps_max));
+        return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
+    }
+    if (row->document == nullptr &&
+        whisperer_document_create(row->data, filter_steps_max, &row->document, nullptr) !=
+            WhispererOk)
+        (void)told(-2);
+    int contains = told(whisperer_document_contains(row->document, hook.filter));
     return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
 }
 

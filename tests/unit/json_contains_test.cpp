@@ -238,5 +238,18 @@ TEST(JsonDocument, WhatIsNotJsonAnswersNobody) {
     EXPECT_FALSE(JsonFilter::parse("{", plenty));
 }
 
+// A worker holds those of all hooks: some ten times their text at most, not fifty.
+TEST(JsonFilter, TakesLittleMemory) {
+    for (const std::string element : {"1", "\"\"", "[]", "{}", "null", "[1]", "{\"\":1}"}) {
+        std::string text = "[" + element;
+        while (text.size() + element.size() + 2 < 8192)
+            text += "," + element;
+        text += "]";
+        const auto filter = JsonFilter::parse(text, plenty);
+        ASSERT_TRUE(filter) << element;
+        EXPECT_LT(filter->size_bytes(), 16 * text.size()) << element;
+    }
+}
+
 }  // namespace
 }  // namespace whisperer::engine

@@ -1,9 +1,11 @@
-// The filter becomes a small tree; the data is walked in place, once per level of the filter, but
-// for an object at the top, whose members are looked up.
+// The filter becomes a small tree in two blocks of memory; the data is walked in place, once per
+// level of the filter, but for an object at the top, whose members are looked up.
 #include "worker/base/json_contains.h"
 
 #include <algorithm>
 #include <bit>
+#include <limits>
+#include <utility>
 
 namespace whisperer::engine {
 namespace {
@@ -14,49 +16,51 @@ constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
 class JsonMatcher {
   public:
-    JsonMatcher(const JsonDocument& document, std::int64_t& steps)
-        : document_(document), data_(document.text_, steps), steps_(&steps) {}
+    JsonMatcher(const JsonDocument& document, const JsonFilter& filter, std::int64_t& steps)
+        : document_(document), filter_(filter), data_(document.text_, steps), steps_(&steps) {}
 
-    bool root_contains(const JsonFilter& filter) {
+    bool root_contains() {
+        const Node& root = filter_.root();
         const JsonKind kind = data_.peek();
-        if (kind == JsonKind::Object && filter.kind == JsonKind::Object)
-            return members_contain(filter);
+        if (kind == JsonKind::Object && root.kind == JsonKind::Object)
+            return members_contain(root);
         // A bare value counts as an array of itself, on the filter's side only.
-        if (kind == JsonKind::Array && !is_container(filter.kind)) {
-            JsonFilter wrapped;
-            wrapped.kind = JsonKind::Array;
-            wrapped.values.push_back(filter);
-            return contains(0, wrapped);
-        }
-        return contains(0, filter);
+        if (kind == JsonKind::Array && !is_container(root.kind))
+            return array_contains(0, std::span(&root, 1));
+        return contains(0, root);
     }
 
   private:
     using Member = JsonDocument::Member;
+    using Node = JsonFilter::Node;
 
     static bool is_container(JsonKind kind) {
         return kind == JsonKind::Object || kind == JsonKind::Array;
     }
 
     // Recursion follows the filter, so its depth is the filter's.
-    bool contains(std::size_t position, const JsonFilter& filter) {
+    bool contains(std::size_t position, const Node& wanted) {
         data_.go_to(position);
-        if (data_.peek() != filter.kind)
+        if (data_.peek() != wanted.kind)
             return false;
-        if (filter.kind == JsonKind::Object)
-            return object_contains(filter);
-        if (filter.kind == JsonKind::Array)
-            return array_contains(filter);
-        return same_scalar(data_.take_scalar(), filter);
+        if (wanted.kind == JsonKind::Object)
+            return object_contains(wanted);
+        if (wanted.kind == JsonKind::Array)
+            return array_contains(position, filter_.elements(wanted));
+        return same_scalar(data_.take_scalar(), wanted);
     }
 
-    static bool same_scalar(std::string_view raw, const JsonFilter& filter) {
-        if (filter.kind == JsonKind::Number)
-            return JsonNumber(raw) == filter.number;
-        if (filter.kind != JsonKind::String)
+    bool same_scalar(std::string_view raw, const Node& wanted) const {
+        if (wanted.kind == JsonKind::Number) {
+            const JsonNumber number(raw);
+            return number.negative == wanted.negative && number.exponent == wanted.exponent &&
+                   number.digits == filter_.bytes(wanted);
+        }
+        if (wanted.kind != JsonKind::String)
             return true;  // literals are their kind
-        return raw.find('\\') == std::string_view::npos ? raw == filter.text
-                                                        : decode_json_string(raw) == filter.text;
+        const std::string_view text = filter_.bytes(wanted);
+        return raw.find('\\') == std::string_view::npos ? raw == text
+                                                        : decode_json_string(raw) == text;
     }
 
     void spend(std::size_t steps) {
@@ -68,21 +72,23 @@ class JsonMatcher {
     // What is prepared for each container of the data is as large as the filter's side of it.
     void spend_on(std::size_t values) { spend(values / 8); }
 
-    bool members_contain(const JsonFilter& filter) {
-        spend_on(filter.keys.size());
-        for (std::size_t i = 0; i < filter.keys.size(); ++i) {
-            const auto found = std::ranges::lower_bound(
-                document_.members_, std::string_view(filter.keys[i]), {}, &Member::key);
-            if (found == document_.members_.end() || found->key != filter.keys[i] ||
-                !contains(found->place, filter.values[i]))
+    bool members_contain(const Node& wanted) {
+        const auto keys = filter_.keys(wanted);
+        spend_on(keys.size());
+        for (std::size_t i = 0; i < keys.size(); ++i) {
+            const std::string_view key = filter_.bytes(keys[i]);
+            const auto found = std::ranges::lower_bound(document_.members_, key, {}, &Member::key);
+            if (found == document_.members_.end() || found->key != key ||
+                !contains(found->place, filter_.values(wanted)[i]))
                 return false;
         }
         return true;
     }
 
-    bool object_contains(const JsonFilter& filter) {
-        spend_on(filter.keys.size());
-        std::vector<std::size_t> places(filter.keys.size(), nowhere);
+    bool object_contains(const Node& wanted) {
+        const auto keys = filter_.keys(wanted);
+        spend_on(keys.size());
+        std::vector<std::size_t> places(keys.size(), nowhere);
         std::string decoded;
         std::string_view key;
         data_.enter();
@@ -91,29 +97,31 @@ class JsonMatcher {
                 decoded = decode_json_string(key);
                 key = decoded;
             }
-            const auto found = std::lower_bound(filter.keys.begin(), filter.keys.end(), key);
-            if (found != filter.keys.end() && *found == key)  // the last of equal keys wins
-                places[static_cast<std::size_t>(found - filter.keys.begin())] = data_.position();
+            const auto found = std::ranges::lower_bound(
+                keys, key, {}, [&](const Node& node) { return filter_.bytes(node); });
+            if (found != keys.end() && filter_.bytes(*found) == key)  // the last of equal keys wins
+                places[static_cast<std::size_t>(found - keys.begin())] = data_.position();
             data_.skip_value();
         }
         for (std::size_t i = 0; i < places.size(); ++i)
-            if (places[i] == nowhere || !contains(places[i], filter.values[i]))
+            if (places[i] == nowhere || !contains(places[i], filter_.values(wanted)[i]))
                 return false;
         return true;
     }
 
-    bool array_contains(const JsonFilter& filter) {
-        spend_on(filter.values.size());
-        std::vector<const JsonFilter*> wanted;
-        wanted.reserve(filter.values.size());
-        for (const JsonFilter& value : filter.values)
-            wanted.push_back(&value);
+    bool array_contains(std::size_t position, std::span<const Node> elements) {
+        spend_on(elements.size());
+        std::vector<const Node*> wanted;
+        wanted.reserve(elements.size());
+        for (const Node& element : elements)
+            wanted.push_back(&element);
+        data_.go_to(position);
         data_.enter();
         while (!wanted.empty() && data_.next_element()) {
             const std::size_t element = data_.position();
             data_.skip_value();
             const std::size_t behind = data_.position();
-            std::erase_if(wanted, [&](const JsonFilter* value) {
+            std::erase_if(wanted, [&](const Node* value) {
                 spend(1);
                 return contains(element, *value);
             });
@@ -123,64 +131,106 @@ class JsonMatcher {
     }
 
     const JsonDocument& document_;
+    const JsonFilter& filter_;
     JsonScanner data_;
     std::int64_t* steps_;
 };
 
-namespace {
+// Nodes of one container lie beside each other, so they are gathered until its end.
+class JsonFilterReader {
+  public:
+    JsonFilterReader(std::string_view text, std::int64_t& steps) : scanner_(text, steps) {}
 
-void read_object(JsonScanner& scanner, JsonFilter& filter, int depth);
-
-JsonFilter read_filter(JsonScanner& scanner, int depth) {
-    if (depth > filter_depth_max)
-        throw JsonGaveUp{};
-    JsonFilter filter;
-    filter.kind = scanner.peek();
-    if (filter.kind == JsonKind::Object) {
-        read_object(scanner, filter, depth);
-    } else if (filter.kind == JsonKind::Array) {
-        scanner.enter();
-        while (scanner.next_element())
-            filter.values.push_back(read_filter(scanner, depth + 1));
-    } else {
-        const std::string_view raw = scanner.take_scalar();
-        if (filter.kind == JsonKind::String)
-            filter.text = decode_json_string(raw);
-        else if (filter.kind == JsonKind::Number)
-            filter.number = JsonNumber(raw);
+    JsonFilter read() {
+        filter_.root_ = read_value(0);
+        scanner_.expect_end();
+        filter_.nodes_.shrink_to_fit();
+        filter_.bytes_.shrink_to_fit();
+        return std::move(filter_);
     }
-    return filter;
-}
 
-void read_object(JsonScanner& scanner, JsonFilter& filter, int depth) {
-    std::vector<std::pair<std::string, JsonFilter>> members;
-    std::string_view key;
-    scanner.enter();
-    while (scanner.next_member(key)) {
-        std::string decoded = decode_json_string(key);
-        members.emplace_back(std::move(decoded), read_filter(scanner, depth + 1));
+  private:
+    using Node = JsonFilter::Node;
+
+    Node read_value(int depth) {
+        if (depth > filter_depth_max)
+            throw JsonGaveUp{};
+        const JsonKind kind = scanner_.peek();
+        if (kind == JsonKind::Object)
+            return read_object(depth);
+        if (kind == JsonKind::Array)
+            return read_array(depth);
+        const std::string_view raw = scanner_.take_scalar();
+        if (kind == JsonKind::String)
+            return keep(kind, decode_json_string(raw));
+        if (kind != JsonKind::Number)
+            return keep(kind, {});
+        const JsonNumber number(raw);
+        Node node = keep(kind, number.digits);
+        node.negative = number.negative;
+        node.exponent = number.exponent;
+        return node;
     }
-    std::stable_sort(members.begin(), members.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (auto& [name, value] : members) {
-        if (!filter.keys.empty() && filter.keys.back() == name) {
-            filter.values.back() = std::move(value);  // the last of equal keys wins
-            continue;
+
+    Node read_array(int depth) {
+        std::vector<Node> elements;
+        scanner_.enter();
+        while (scanner_.next_element())
+            elements.push_back(read_value(depth + 1));
+        return container(JsonKind::Array, elements, elements.size());
+    }
+
+    Node read_object(int depth) {
+        std::vector<std::pair<Node, Node>> members;
+        std::string_view key;
+        scanner_.enter();
+        while (scanner_.next_member(key)) {
+            const Node name = keep(JsonKind::String, decode_json_string(key));
+            members.emplace_back(name, read_value(depth + 1));
         }
-        filter.keys.push_back(std::move(name));
-        filter.values.push_back(std::move(value));
+        const auto text = [&](const auto& member) { return filter_.bytes(member.first); };
+        // The last of equal keys wins: it is the first of them from behind.
+        std::ranges::reverse(members);
+        std::ranges::stable_sort(members, {}, text);
+        const auto repeated = std::ranges::unique(members, {}, text);
+        members.erase(repeated.begin(), repeated.end());
+        std::vector<Node> nodes;
+        nodes.reserve(2 * members.size());
+        for (const auto& member : members)
+            nodes.push_back(member.first);
+        for (const auto& member : members)
+            nodes.push_back(member.second);
+        return container(JsonKind::Object, nodes, members.size());
     }
-}
 
-}  // namespace
+    Node keep(JsonKind kind, std::string_view bytes) {
+        Node node;
+        node.kind = kind;
+        node.first = static_cast<std::uint32_t>(filter_.bytes_.size());
+        node.count = static_cast<std::uint32_t>(bytes.size());
+        filter_.bytes_.append(bytes);
+        return node;
+    }
+
+    Node container(JsonKind kind, const std::vector<Node>& nodes, std::size_t count) {
+        Node node;
+        node.kind = kind;
+        node.first = static_cast<std::uint32_t>(filter_.nodes_.size());
+        node.count = static_cast<std::uint32_t>(count);
+        filter_.nodes_.insert(filter_.nodes_.end(), nodes.begin(), nodes.end());
+        return node;
+    }
+
+    JsonScanner scanner_;
+    JsonFilter filter_;
+};
 
 std::optional<JsonFilter> JsonFilter::parse(std::string_view text, std::int64_t step_max) {
+    if (text.size() > std::numeric_limits<std::uint32_t>::max() / 2)
+        return std::nullopt;
     std::int64_t steps = step_max;
     try {
-        JsonScanner scanner(text, steps);
-        JsonFilter filter = read_filter(scanner, 0);
-        scanner.expect_end();
-        return filter;
+        return JsonFilterReader(text, steps).read();
     } catch (const JsonGaveUp&) {
         return std::nullopt;
     }
@@ -227,7 +277,7 @@ int JsonDocument::contains(const JsonFilter& filter) const {
         return -1;
     std::int64_t steps = steps_left_;
     try {
-        return JsonMatcher(*this, steps).root_contains(filter) ? 1 : 0;
+        return JsonMatcher(*this, filter, steps).root_contains() ? 1 : 0;
     } catch (const JsonGaveUp&) {
         return -1;
     }

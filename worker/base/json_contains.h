@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,16 +20,47 @@ namespace whisperer::engine {
 // Deeper filters are refused; data may be of any depth.
 inline constexpr int filter_depth_max = 64;
 
-// One value of a filter.  Bounded: filters are small and no deeper than filter_depth_max.
-struct JsonFilter {
+// A filter that has been read: nodes of one size in one block, and the bytes of all strings and
+// numbers in another, because a worker holds those of all hooks.  Bounded: filters are small and no
+// deeper than filter_depth_max.
+class JsonFilter {
+  public:
     // Empty: not JSON, too deep, or step_max did not suffice.
     static std::optional<JsonFilter> parse(std::string_view text, std::int64_t step_max);
 
-    JsonKind kind = JsonKind::Null;
-    std::string text;                // String: decoded
-    JsonNumber number;               // Number: worked out once, however often it is compared
-    std::vector<std::string> keys;   // Object: sorted, each once; values beside them
-    std::vector<JsonFilter> values;  // Object, Array
+    struct Node {
+        std::int64_t exponent = 0;  // Number
+        // Object: the first key's place among the nodes, and how many; their values follow the
+        // keys, which are sorted and differ.  Array: the first element, and how many.  String,
+        // decoded, and digits of a Number: their bytes.
+        std::uint32_t first = 0;
+        std::uint32_t count = 0;
+        JsonKind kind = JsonKind::Null;
+        bool negative = false;  // Number
+    };
+
+    const Node& root() const { return root_; }
+    std::span<const Node> elements(const Node& array) const {
+        return std::span(nodes_).subspan(array.first, array.count);
+    }
+    std::span<const Node> keys(const Node& object) const { return elements(object); }
+    std::span<const Node> values(const Node& object) const {
+        return std::span(nodes_).subspan(object.first + object.count, object.count);
+    }
+    std::string_view bytes(const Node& scalar) const {
+        return std::string_view(bytes_).substr(scalar.first, scalar.count);
+    }
+    // What it takes in memory, without the allocator's own.
+    std::size_t size_bytes() const {
+        return sizeof *this + nodes_.capacity() * sizeof(Node) + bytes_.capacity();
+    }
+
+  private:
+    friend class JsonFilterReader;
+
+    Node root_;
+    std::vector<Node> nodes_;
+    std::string bytes_;
 };
 
 // The data of one event.  Borrows the text.

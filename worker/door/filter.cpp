@@ -17,24 +17,31 @@ struct WhispererDocument {
     JsonDocument document;
 };
 
-WhispererFilter* whisperer_filter_create(WhispererSpan json, int64_t step_max) noexcept {
-    WhispererFilter* created = nullptr;
-    guarded(nullptr, [&] {
-        if (auto filter = JsonFilter::parse(view_of(json), step_max))
-            created = new WhispererFilter{std::move(*filter)};
+namespace {
+
+constexpr int no_memory = -2;
+
+}  // namespace
+
+WhispererCode whisperer_filter_create(WhispererSpan json, int64_t step_max,
+                                      WhispererFilter** filter, WhispererError* error) noexcept {
+    *filter = nullptr;
+    return guarded(error, [&] {
+        if (auto read = JsonFilter::parse(view_of(json), step_max))
+            *filter = new WhispererFilter{std::move(*read)};
     });
-    return created;
 }
 
 void whisperer_filter_destroy(WhispererFilter* filter) noexcept {
     delete filter;
 }
 
-WhispererDocument* whisperer_document_create(WhispererSpan data, int64_t step_max) noexcept {
-    WhispererDocument* created = nullptr;
-    guarded(nullptr,
-            [&] { created = new WhispererDocument{JsonDocument(view_of(data), step_max)}; });
-    return created;
+WhispererCode whisperer_document_create(WhispererSpan data, int64_t step_max,
+                                        WhispererDocument** document,
+                                        WhispererError* error) noexcept {
+    *document = nullptr;
+    return guarded(
+        error, [&] { *document = new WhispererDocument{JsonDocument(view_of(data), step_max)}; });
 }
 
 void whisperer_document_destroy(WhispererDocument* document) noexcept {
@@ -44,13 +51,16 @@ void whisperer_document_destroy(WhispererDocument* document) noexcept {
 int whisperer_document_contains(const WhispererDocument* document,
                                 const WhispererFilter* filter) noexcept {
     int result = -1;
-    if (document != nullptr && filter != nullptr)
+    if (document == nullptr || filter == nullptr)
+        return result;
+    const auto code =
         guarded(nullptr, [&] { result = document->document.contains(filter->filter); });
-    return result;
+    return code == WhispererOk ? result : no_memory;
 }
 
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter, int64_t step_max) noexcept {
     int result = -1;
-    guarded(nullptr, [&] { result = json_contains(view_of(data), view_of(filter), step_max); });
-    return result;
+    const auto code =
+        guarded(nullptr, [&] { result = json_contains(view_of(data), view_of(filter), step_max); });
+    return code == WhispererOk ? result : no_memory;
 }

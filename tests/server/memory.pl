@@ -1,0 +1,65 @@
+# A process of ours that the kernel kills for want of memory takes the server along, and again after the restart.  So memory is
+# limited: a function that wants more fails, a hook that does not fit waits, and nobody else notices.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('memory', extra => <<'CONF');
+whisperer.helper_memory = '100MB'
+whisperer.callback_timeout = '60s'
+whisperer.worker_memory = '4MB'
+whisperer.max_queued_bytes = '1MB'
+whisperer.poll_interval = 100ms
+CONF
+my $receiver = new_receiver('memory');
+my $base = $receiver->url('');
+
+sub sql { my ($query) = @_; return $node->safe_psql('postgres', $query) }
+my $worker = worker_pid($node);
+my $started = sql('SELECT pg_postmaster_start_time()');
+
+# --- functions ------------------------------------------------------------------------------------------------
+my $later = q({"choice": "fixed", "kwargs": {"seconds": 3600}});
+sql(<<"SQL");
+CREATE ROLE ann; GRANT USAGE ON SCHEMA whisperer TO ann; CREATE SCHEMA app AUTHORIZATION ann;
+SET ROLE ann;
+SELECT whisperer.register_event(e) FROM unnest('{big,array,good,many}'::text[]) e;
+CREATE FUNCTION app.big(event json) RETURNS json LANGUAGE sql AS
+    'SELECT json_build_object(''n'', length(string_agg(repeat(''x'', 10000000), ''''))) FROM generate_series(1, 30)';
+CREATE FUNCTION app.array(event json) RETURNS json LANGUAGE plpgsql AS
+    'DECLARE t text[]; BEGIN FOR i IN 1 .. 30 LOOP t := t || repeat(md5(i::text), 300000); END LOOP; RETURN event; END';
+CREATE FUNCTION app.good(event json) RETURNS json LANGUAGE sql AS 'SELECT event';
+SELECT whisperer.create_hook(e, '$base/ok/' || e, transform => 'app.' || e, retry_countdown_config => '$later') FROM unnest('{big,array,good}'::text[]) e;
+SELECT whisperer.deliver_event(e, '{}') FROM unnest('{big,array,good}'::text[]) e;
+SQL
+wait_for('the good one', sub { () = $receiver->requests('/ok/good') });
+for my $type (qw(big array)) {
+    wait_for('the error', sub { sql("SELECT count(*) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = '$type' AND d.error IS NOT NULL") });
+    is(sql("SELECT d.state, d.error FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = '$type'"),
+        'pending|transform: out of memory (SQLSTATE 53200)', 'a function that wants too much fails');
+}
+
+# --- hooks ----------------------------------------------------------------------------------------------------
+# Each some 100 kB, of a quarter of 4 MB.  Which of them fit is the worker's choice.
+sql(<<"SQL");
+SET ROLE ann;
+SELECT count(whisperer.create_hook('many', '$base/ok/many/' || g, secret_key => repeat('s', 1000), config => jsonb_build_object('x', repeat('y', 8000)),
+    filter => jsonb_build_object('n', 1, 'x', (SELECT jsonb_agg(i % 10) FROM generate_series(1, 2500) i)))) FROM generate_series(1, 40) g;
+SQL
+my $all = q((SELECT json_agg(i) FROM generate_series(0, 9) i));
+sql("SET ROLE ann; SELECT whisperer.deliver_event('many', json_build_object('n', n, 'x', $all)) FROM generate_series(1, 2) n");
+wait_for('a result or a row for each', sub { sql(q(SELECT count(*) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'many')) == 40 });
+wait_for('those that fit', sub { sql(q(SELECT count(*) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'many' AND d.state = 'delivered')) > 4 });
+is(sql(q(SELECT string_agg(DISTINCT d.state || coalesce(d.error, ''), ' ' ORDER BY d.state || coalesce(d.error, '')) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'many')),
+    'delivered pending', 'deliveries of hooks that fit are made, those of the others wait, and what a filter rejects is for neither');
+like(slurp_file($node->logfile), qr/hook \d+ cannot be served, its deliveries wait: the hooks take a quarter of whisperer.worker_memory/, 'the log says why');
+sql("ALTER SYSTEM SET whisperer.worker_memory = '1GB'");
+$node->reload;
+wait_idle($node);
+is(sql(q(SELECT count(*) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'many' AND d.state = 'delivered')), 40, 'with more memory they are made, too');
+is(worker_pid($node), $worker, 'all the while the worker was the same');
+is(sql('SELECT pg_postmaster_start_time()'), $started, 'and the server');
+
+done_testing();
