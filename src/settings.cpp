@@ -84,6 +84,9 @@ void define_limits() {
                &s.helper_memory_mb, 256, -1, 1024 * 1024, GUC_UNIT_MB);
     define_int("whisperer.worker_memory", "Memory of a worker, at most; -1: no limit.",
                &s.worker_memory_mb, 1024, -1, 1024 * 1024, GUC_UNIT_MB);
+    define_int("whisperer.max_hooks_per_role",
+               "Hooks that a role may have, superusers excepted; -1: any number.",
+               &s.max_hooks_per_role, 1000, -1, INT_MAX, 0);
     define_int("whisperer.retention",
                "How long events and their deliveries are kept; what is still pending then fails.",
                &s.retention_s, 30 * 86400, 10, 10 * 366 * 86400, GUC_UNIT_S);

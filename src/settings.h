@@ -19,6 +19,7 @@ struct Settings {
     int callback_timeout_ms;
     int helper_memory_mb;
     int worker_memory_mb;
+    int max_hooks_per_role;
     int retention_s;
     int disable_after_s;
     bool circuit_breaker;

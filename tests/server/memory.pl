@@ -59,6 +59,21 @@ sql("ALTER SYSTEM SET whisperer.worker_memory = '1GB'");
 $node->reload;
 wait_idle($node);
 is(sql(q(SELECT count(*) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'many' AND d.state = 'delivered')), 40, 'with more memory they are made, too');
+# --- how many -------------------------------------------------------------------------------------------------
+sql('ALTER SYSTEM SET whisperer.max_hooks_per_role = 44');
+$node->reload;
+wait_for('the setting', sub { sql('SHOW whisperer.max_hooks_per_role') == 44 });
+my $make = "SELECT whisperer.create_hook('many', '$base/ok/more/' || random())";
+my $last = sql("SET ROLE ann; $make");
+my (undef, undef, $error) = $node->psql('postgres', "SET ROLE ann; $make");
+like($error, qr/role ann has 44 hooks already.*HINT:  Delete some/s, 'a role has so many hooks and no more');
+(undef, undef, $error) = $node->psql('postgres', "SET ROLE ann; SELECT whisperer.delete_hook($last); $make; UPDATE whisperer.hook SET is_active = true WHERE id = $last");
+like($error, qr/role ann has 44 hooks already/, 'none that was deleted comes back beyond that');
+is(sql('SELECT count(*) FROM whisperer.hook_definition WHERE is_active'), 44, 'one that was deleted makes room');
+sql('ALTER SYSTEM SET whisperer.max_hooks_per_role = 0');
+$node->reload;
+wait_for('the setting', sub { sql('SHOW whisperer.max_hooks_per_role') eq '0' });
+ok(sql($make), 'a superuser has any number');
 is(worker_pid($node), $worker, 'all the while the worker was the same');
 is(sql('SELECT pg_postmaster_start_time()'), $started, 'and the server');
 

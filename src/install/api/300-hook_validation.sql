@@ -143,6 +143,26 @@ COMMENT ON FUNCTION whisperer.is_carried(text, whisperer.hook_definition) IS
     'whether a row that is written was made elsewhere: by a restore or by replication';
 GRANT EXECUTE ON FUNCTION whisperer.is_carried(text, whisperer.hook_definition) TO PUBLIC;
 
+-- By the index that hook_definition_once is: the limit is what a look costs.
+CREATE FUNCTION whisperer.check_hook_count(owner oid) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most constant integer := current_setting('whisperer.max_hooks_per_role', true);
+BEGIN
+    IF most >= 0 AND (SELECT count(*) FROM (
+            SELECT FROM whisperer.hook_definition h WHERE h.owner = check_hook_count.owner AND h.is_active LIMIT most) AS his) >= most
+       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = check_hook_count.owner AND r.rolsuper) THEN
+        RAISE EXCEPTION 'role % has % hooks already', check_hook_count.owner::regrole, most
+            USING ERRCODE = 'configuration_limit_exceeded',
+                  HINT = 'Delete some, or ask an administrator to raise whisperer.max_hooks_per_role.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer.check_hook_count(oid) IS
+    'raises 53400 if the role has as many hooks as whisperer.max_hooks_per_role says';
+GRANT EXECUTE ON FUNCTION whisperer.check_hook_count(oid) TO PUBLIC;
+
 CREATE FUNCTION whisperer.check_hook() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -163,6 +183,9 @@ BEGIN
         PERFORM whisperer.hold_event_type(NEW.event_type);
         PERFORM whisperer.check_event_pattern(
             whisperer.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
+    END IF;
+    IF NEW.is_active AND (TG_OP = 'INSERT' OR NOT OLD.is_active) THEN
+        PERFORM whisperer.check_hook_count(NEW.owner);
     END IF;
     PERFORM whisperer.check_url(NEW.target_url);
     PERFORM whisperer.check_retry_config(NEW.retry_countdown_config);
