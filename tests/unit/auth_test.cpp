@@ -205,6 +205,19 @@ TEST(Auth, WhatIsSent) {
     EXPECT_EQ(token.read_token(R"({"token":"abc","expires_in":5})").lifetime, std::nullopt);
 }
 
+TEST(Auth, ATokenHasABound) {
+    const Auth oauth2 = Auth::parse(
+        R"({"type":"oauth2","token_url":"http://a/","client_id":"a","client_secret":"b"})", "",
+        false);
+    const auto answer = [](std::size_t bytes) {
+        return R"({"access_token":")" + std::string(bytes, 'x') + "\"}";
+    };
+    EXPECT_EQ(oauth2.read_token(answer(8192)).error, "");
+    EXPECT_THAT(oauth2.read_token(answer(8193)).error, HasSubstr("longer than 8192"));
+    EXPECT_EQ(oauth2.read_token(answer(8193)).line, "");
+    EXPECT_THAT(oauth2.read_token(answer(0)).error, HasSubstr("no text \"access_token\""));
+}
+
 TEST(Auth, ExpiresIn) {
     const Auth oauth2 = Auth::parse(
         R"({"type":"oauth2","token_url":"http://a/","client_id":"a","client_secret":"b"})", "",

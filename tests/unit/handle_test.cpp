@@ -192,6 +192,7 @@ TEST(EpollSet, MayBeTheFirstDescriptor) {
         const EpollSet set;
         EXPECT_EQ(set.fd(), STDIN_FILENO);
     }
+    EXPECT_EQ(fcntl(STDIN_FILENO, F_GETFD), -1) << "it is closed again";
     if (kept >= 0) {
         dup2(kept, STDIN_FILENO);
         close(kept);
