@@ -98,10 +98,16 @@ class Workshop:
                     copy.with_suffix('.o').unlink(missing_ok=True)
 
     def run(self, command, cwd=None):
-        done = subprocess.run(command, cwd=cwd or self.tree, capture_output=True, text=True, errors='replace')
-        if done.returncode != 0:
-            raise Broken(f'{shlex.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-4000:]}')
-        return done.stdout
+        build = subprocess.Popen(command, cwd=cwd or self.tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True, errors='replace', start_new_session=True)
+        self.running = build
+        out, errors = build.communicate()
+        self.running = None
+        if self.stopping:
+            raise Broken('stopped')
+        if build.returncode != 0:
+            raise Broken(f'{shlex.join(map(str, command))}\n{out[-2000:]}{errors[-4000:]}')
+        return out
 
     def build(self, kind):
         """Builds everything without a change, once; self.first then knows how to link it."""
@@ -210,8 +216,9 @@ class Workshop:
     def stop(self):
         """Called from a signal handler: what runs is ended soon, and what it says does not count."""
         self.stopping = True
-        if self.running and self.running.args[0] != 'tests/run':
-            os.killpg(self.running.pid, signal.SIGKILL)
+        running = self.running
+        if running and running.poll() is None and running.args[0] != 'tests/run':
+            os.killpg(running.pid, signal.SIGKILL)
 
     def end_group(self):
         try:
