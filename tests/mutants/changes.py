@@ -131,7 +131,9 @@ class Finder:
     def numbers(self):
         number = r"(?<![\w.'])(\d[\d']*|0[xX][0-9a-fA-F]+)(\.\d+)?([uUlL]*)(?![\w.'])"
         plain = lambda m: int(m[1].replace("'", ''), 0 if m[1][:2].lower() == '0x' else 10)
-        self.replace_each('number', number, lambda m: f'{plain(m) + 1}{m[2] or ""}{m[3]}')
+        # A buffer of one more byte is as good.
+        is_buffer = lambda m: re.search(r'\bchar \w+\[$', self.code[:m.start()][-80:])
+        self.replace_each('number', number, lambda m: None if is_buffer(m) else f'{plain(m) + 1}{m[2] or ""}{m[3]}')
         self.replace_each('number', number, lambda m: f'0{m[2] and ".0" or ""}{m[3]}' if plain(m) else None)
 
     def conditions(self):
