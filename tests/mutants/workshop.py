@@ -73,7 +73,8 @@ class Workshop:
         self.commands, self.originals = {}, {}
         self.link_unit = self.link_library = None
         self.stopping = False
-        self.running = None
+        self.running = None    # what tests
+        self.builds = set()    # also those that another workshop had made here
 
     # --- the tree -------------------------------------------------------------------------------
     def refresh(self):
@@ -100,9 +101,9 @@ class Workshop:
     def run(self, command, cwd=None):
         build = subprocess.Popen(command, cwd=cwd or self.tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  text=True, errors='replace', start_new_session=True)
-        self.running = build
+        self.builds.add(build)
         out, errors = build.communicate()
-        self.running = None
+        self.builds.discard(build)
         if self.stopping:
             raise Broken('stopped')
         if build.returncode != 0:
@@ -216,9 +217,9 @@ class Workshop:
     def stop(self):
         """Called from a signal handler: what runs is ended soon, and what it says does not count."""
         self.stopping = True
-        running = self.running
-        if running and running.poll() is None and running.args[0] != 'tests/run':
-            os.killpg(running.pid, signal.SIGKILL)
+        for running in [*self.builds, self.running]:
+            if running and running.poll() is None and running.args[0] != 'tests/run':
+                os.killpg(running.pid, signal.SIGKILL)
 
     def end_group(self):
         try:
