@@ -31,6 +31,7 @@ shared_preload_libraries = 'whisperer'
 whisperer.allowed_networks = '127.0.0.0/8'
 max_prepared_transactions = 10
 log_min_messages = 'info'
+work_mem = 64kB
 CONF
     $node->append_conf('postgresql.conf', $options{extra}) if $options{extra};
     $node->start;
