@@ -33,6 +33,7 @@ max_prepared_transactions = 10
 log_min_messages = 'info'
 work_mem = 64kB
 CONF
+    $node->append_conf('postgresql.conf', slurp_file($ENV{WHISPERER_TEST_CONF})) if $ENV{WHISPERER_TEST_CONF};
     $node->append_conf('postgresql.conf', $options{extra}) if $options{extra};
     $node->start;
     $node->safe_psql('postgres', 'CREATE EXTENSION whisperer') unless $options{bare};
