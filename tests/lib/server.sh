@@ -8,7 +8,7 @@ wait_for_file() { # file, what
 }
 
 # With an empty database demo; psql then finds it by the environment.
-start_server() {
+start_server() { # [lines of postgresql.conf]
     local bin
     bin=$(tests/lib/tree "$work/pg")
     export PATH=$bin:$PATH PGHOST=$work/socket PGPORT PGUSER=postgres
@@ -25,6 +25,7 @@ port = $PGPORT
 track_commit_timestamp = on
 shared_buffers = 256MB
 max_wal_size = 4GB
+${1:-}
 C
     as_user pg_ctl -D "$work/data" -l "$work/data/log" -w start >/dev/null || { tail -20 "$work/data/log"; exit 1; }
     psql -X -q -d postgres -c 'CREATE DATABASE demo'
@@ -35,6 +36,16 @@ start_receiver() { # name: sets $port, log in $work/$name.log
     pids+=($!)
     wait_for_file "$work/$1.port" 'the receiver'
     port=$(cat "$work/$1.port")
+}
+
+# Walks paths.sql on the running server, and prints what it saw; false if that was not all right.
+walk_paths() { # rows, seconds to wait for one thing [, debug_discard_caches]
+    start_receiver paths
+    run_job env PGDATABASE=demo psql -X -q -At -v ON_ERROR_STOP=1 -v url="http://127.0.0.1:$port" \
+        -v rows="$1" -v wait="$2" -v discard="${3:-0}" -f tests/lib/paths.sql >"$work/paths" 2>&1
+    local status=$?
+    cat "$work/paths"
+    [ $status -eq 0 ] && ! grep -qv '^ok ' "$work/paths"
 }
 
 # A receiver that answers 204 and costs next to nothing: sets $port.  With more of its configuration, within
