@@ -58,7 +58,7 @@ $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/i
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run.
 # Each calls make again, because PGXS may have come with the set-up.
-.PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind gateway install-gateway console
+.PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind checked gateway install-gateway console
 
 help:
 	@echo "make            build the extension"
@@ -72,7 +72,8 @@ help:
 	@echo "make soak       faults many times, and a long steady load (SOAK='--help': what it takes)"
 	@echo "make mutants    small changes of the sources, and which test notices (MUTANTS='--help': what it takes)"
 	@echo "make fuzz       feed the engine's parsers with nonsense, FUZZ_SECONDS=60 each"
-	@echo "make valgrind   unit tests and a server that delivers, under valgrind"
+	@echo "make valgrind   unit tests and a server that records and delivers, under valgrind"
+	@echo "make checked    the suites on a PostgreSQL built to check itself (CHECKED='--help': what it takes)"
 	@echo "make tidy       style only"
 	@echo "make clean      remove what was built"
 
@@ -107,6 +108,7 @@ bench: build-all
 	@tests/bench/isolation
 
 soak: build-all
+	@tests/setup checked
 	@tests/soak/soak $(SOAK)
 
 mutants: setup
@@ -119,6 +121,10 @@ fuzz:
 valgrind: build-all
 	@tests/setup valgrind
 	@tests/valgrind/run
+
+checked: build-all
+	@tests/setup checked
+	@tests/checked/run $(CHECKED)
 
 tidy:
 	@perl tests/tidy/tidy.pl
