@@ -149,9 +149,8 @@ constexpr int64 hook_bytes = 4096;
 constexpr int64 share_of_memory = 4;
 
 int64 column_bytes(int row, int number) {
-    bool is_null;
-    Datum value = column(row, number, &is_null);
-    return is_null ? 0 : (int64)toast_raw_datum_size(value);
+    Datum value = datum_column(row, number);
+    return value == (Datum)0 ? 0 : (int64)toast_raw_datum_size(value);
 }
 
 int64 bytes_of(int row) {
@@ -238,9 +237,7 @@ void forget_filter(void* filter) {
 // that waits is to get later is decided by its filter all the same.
 bool load_filter(HookSet* set, Hook* hook, int row, bool as_text, WhispererError* error) {
     WhispererSpan filter = utf8_column(row, LoadFilter);
-    bool is_null;
-    (void)column(row, LoadFilter, &is_null);
-    hook->has_filter = !is_null;
+    hook->has_filter = datum_column(row, LoadFilter) != (Datum)0;
     if (!hook->has_filter)
         return true;
     if (as_text ||
