@@ -216,11 +216,17 @@ WhispererSpan span_of(std::string_view text) {
 }
 
 TEST(JsonDocument, ThroughTheDoor) {
-    WhispererFilter* filter = whisperer_filter_create(span_of(R"({"a": 1})"), plenty);
+    WhispererError error = {};
+    WhispererFilter* filter = nullptr;
+    ASSERT_EQ(whisperer_filter_create(span_of(R"({"a": 1})"), plenty, &filter, &error),
+              WhispererOk);
     ASSERT_NE(filter, nullptr);
-    EXPECT_EQ(whisperer_filter_create(span_of("{"), plenty), nullptr);
+    WhispererFilter* unreadable = nullptr;
+    EXPECT_EQ(whisperer_filter_create(span_of("{"), plenty, &unreadable, &error), WhispererOk);
+    EXPECT_EQ(unreadable, nullptr);
     for (const auto& [data, answer] : {std::pair(R"({"a": 1, "b": 2})", 1), {"{}", 0}, {"{", -1}}) {
-        WhispererDocument* document = whisperer_document_create(span_of(data), plenty);
+        WhispererDocument* document = nullptr;
+        ASSERT_EQ(whisperer_document_create(span_of(data), plenty, &document, &error), WhispererOk);
         ASSERT_NE(document, nullptr);
         EXPECT_EQ(whisperer_document_contains(document, filter), answer) << data;
         EXPECT_EQ(whisperer_document_contains(document, nullptr), -1);
