@@ -52,11 +52,11 @@ CREATE TEMP TABLE decided_callable AS SELECT unnest('{
     allow,api_token_role,backfill,cancel,capture,create_api_token,create_hook,delete_hook,deliver_event,deliver_now,disallow,hook_public_key,hook_secret,pause,pause_hook,ping_hook,preview,reassign_owned,
     recover,reencrypt_secrets,register_event,replay,resume,resume_hook,retry,revoke_api_token,rotate_secret,secret_storage,unregister_event,unwatch,update_hook,wait_idle,watch,why,
     capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_function,check_headers,check_hook,check_hook_count,check_hook_functions,check_hook_json,check_retry_config,
-    check_secret,check_url,claim_owner,current_slot,envelope,event_id_bound,event_type_owner,extension_owner,hidden,hidden_auth,hold_event_type,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,is_arriving,is_carried,is_passed,
+    check_secret,check_url,claim_owner,current_slot,envelope,event_id_bound,event_type_owner,extension_owner,hidden,hidden_auth,hold_event_type,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,incarnation_number,is_arriving,is_carried,is_passed,
     json_contains,living_role,make_secret,make_signing_key,masked_auth,masked_headers,may,my_incarnation,new_event_id,queued_events,record_backfill,record_ping,refuse_hook,remake_capture,response_time_at,role_exists,rows_as_json,set_secret,
     status_rows,unattempted,why_not,why_pending}'::text[]) AS name;
 CREATE TEMP TABLE decided_internal AS SELECT unnest('{
-    adopt,adopt_event_types,announce,ask_to_catch_up,enable_triggers,guard_truncate,incarnation_number,keep_auth,note_change,on_arrival,on_arriving_truncate,open_secret,operator_hooks,refresh_role_names,refuse_delivery,replayable,request_delivery,require_hook,require_range,
+    adopt,adopt_event_types,announce,ask_to_catch_up,enable_triggers,guard_truncate,keep_auth,note_change,on_arrival,on_arriving_truncate,open_secret,operator_hooks,refresh_role_names,refuse_delivery,replayable,request_delivery,require_hook,require_range,
     require_secret_keeper,reseal_secret,revealed,same_bytes,seal_secret,secret_is_current,see_to_captures,set_paused,set_privilege,unread_events,wake_workers,worker_state}'::text[]) AS name;
 SELECT 'callable' AS not_as_decided, name FROM (TABLE callable EXCEPT TABLE decided_callable) AS c
 UNION ALL SELECT 'not callable', name FROM (TABLE decided_callable EXCEPT TABLE callable) AS c

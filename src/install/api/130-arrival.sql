@@ -124,3 +124,6 @@ BEGIN
     END LOOP;
 END
 $do$;
+
+-- The view whisperer.incarnation calls it with its reader's rights.
+GRANT EXECUTE ON FUNCTION whisperer.incarnation_number() TO PUBLIC;

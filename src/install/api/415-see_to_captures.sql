@@ -7,7 +7,9 @@ CREATE FUNCTION whisperer.capture_needs(relation oid, OUT by_row boolean, OUT al
 BEGIN ATOMIC
     -- Replication names the partition or a table further up, as it was published.
     SELECT c.relkind IN ('p', 'f') OR s.is_subscribed OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid),
-           s.is_subscribed
+           -- Where the outbox is subscribed, the publisher's events come as such, and again would be once more.
+           s.is_subscribed AND NOT EXISTS (SELECT FROM pg_subscription_rel r JOIN pg_class o ON o.oid = r.srrelid
+                                           WHERE o.relname ~ '^outbox(_[0-7])?$' AND o.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'whisperer'))
     FROM pg_class c
     CROSS JOIN LATERAL (
         SELECT EXISTS (SELECT FROM pg_subscription_rel r

@@ -9,6 +9,7 @@ BEGIN
         SELECT t.tgrelid::regclass AS relation, t.tgname, w.firing FROM pg_trigger t
         CROSS JOIN LATERAL (SELECT CASE WHEN t.tgname ~ 'arriv' THEN 'REPLICA' ELSE 'ALWAYS' END AS firing) AS w
         WHERE t.tgfoid IN ('whisperer.note_change'::regproc, 'whisperer.check_hook'::regproc, 'whisperer.keep_auth'::regproc,
+                           'whisperer.ask_to_catch_up'::regproc,
                            'whisperer.on_arrival'::regproc, 'whisperer.on_arriving_truncate'::regproc)
           AND NOT t.tgisinternal AND t.tgenabled <> left(w.firing, 1)::"char"
     LOOP
