@@ -218,6 +218,9 @@ class NoDescriptors {
 };
 
 TEST(Handle, WhatWasOurFaultOnceIsNotHeldAgainstTheNext) {
+#ifdef __SANITIZE_ADDRESS__
+    GTEST_SKIP() << "the check of virtual calls needs a descriptor itself, and reports without";
+#endif
     std::string url;
     {
         HttpServer closed;
