@@ -10,6 +10,7 @@ CREATE FUNCTION whisperer.is_arriving() RETURNS boolean
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'whisperer_is_arriving';
 COMMENT ON FUNCTION whisperer.is_arriving() IS
     'whether this process applies what another database replicates here';
+GRANT EXECUTE ON FUNCTION whisperer.is_arriving() TO PUBLIC;
 
 -- Arguments: whose a row is, and its key.  here: of the database where it was written alone; incarnation: of
 -- the one it names; hook: of its hook's.
