@@ -122,8 +122,13 @@ SELECT whisperer.watch('t');
 SELECT whisperer.watch('p');
 SELECT whisperer.watch('more');
 SQL
-unlike(said(sprintf(q(CREATE SUBSCRIPTION s CONNECTION '%s' PUBLICATION everything WITH (create_slot = false, slot_name = 's')),
-    $node->connstr('postgres') =~ s/'/''/gr), 'sub'), qr/WARNING/, 'watched tables are subscribed');
+# It had to be done by hand, and for the rows that are copied it was enough.
+there('ALTER TABLE t ENABLE ALWAYS TRIGGER whisperer_created, ENABLE ALWAYS TRIGGER whisperer_updated, ENABLE ALWAYS TRIGGER whisperer_deleted');
+my $warned = said(sprintf(q(CREATE SUBSCRIPTION s CONNECTION '%s' PUBLICATION everything WITH (create_slot = false, slot_name = 's')),
+    $node->connstr('postgres') =~ s/'/''/gr), 'sub');
+unlike($warned, qr/on table (public\.)?t does/, 'a table that is watched ALWAYS is subscribed');
+like($warned, qr/WARNING:  trigger "whisperer_created" on table (public\.)?p does not see.*SELECT whisperer\.watch/s, 'of another it is said that what is applied is not recorded');
+there(q(SELECT whisperer.watch('p')));
 
 # The events of a table once there are as many as are expected.
 sub wait_events {
@@ -141,10 +146,11 @@ is(wait_events('p', 3), 'created 2, updated 2, deleted 2', 'to partitions, too')
 there(q(INSERT INTO t VALUES (10, 'local')));
 is(events('t', 'sub'), 'created 10', 'and what is written here');
 sql('ALTER PUBLICATION everything ADD TABLE more');
-unlike(said('ALTER SUBSCRIPTION s REFRESH PUBLICATION', 'sub'), qr/WARNING/, 'another is added');
+like(said('ALTER SUBSCRIPTION s REFRESH PUBLICATION', 'sub'), qr/WARNING:  trigger "whisperer_created" on table (public\.)?more/, 'another is added');
+there(q(SELECT whisperer.watch('more')));
 wait_for('the copies', sub { there(q(SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r')) == 0 });
 sql($changes->('more'));
-is(wait_events('more', 3), 'created 2, updated 2, deleted 2', 'it is seen to');
+is(wait_events('more', 3), 'created 2, updated 2, deleted 2', 'watch() sees to it');
 there(q(SELECT whisperer.unwatch('more')));
 there(q(SELECT whisperer.watch('more')));
 sql($changes->('more'));

@@ -48,7 +48,9 @@ COMMENT ON FUNCTION whisperer.remake_capture(oid, boolean, boolean) IS
     'makes a capture trigger of watch() anew so that it fires FOR EACH ROW, or ALWAYS';
 GRANT EXECUTE ON FUNCTION whisperer.remake_capture(oid, boolean, boolean) TO PUBLIC;
 
--- Called after statements that may have made a difference.  Whoever runs those may have no right on our schema, and must
+-- Called after statements that may have made a difference, with null after one about a subscription.  That changes do not fire
+-- triggers where they are applied is what PostgreSQL's users expect, so nobody's are made to; but somebody is told.
+-- Whoever runs those statements may have no right on our schema, and must
 -- not fail by us: so this runs as the extension's owner, and raises no error.  Triggers that watch() made are seen to; they
 -- call what they called, on the same table.  Of the others somebody is told.
 CREATE FUNCTION whisperer.see_to_captures(relation oid, told_only boolean) RETURNS void
@@ -58,7 +60,7 @@ DECLARE
     made record;
 BEGIN
     FOR made IN
-        SELECT t.oid, t.tgname, t.tgrelid::regclass AS name, n.by_row, n.always, t.tgtype & 1 = 1 AS is_by_row,
+        SELECT t.oid, t.tgname, t.tgenabled, t.tgrelid::regclass AS name, n.by_row, n.always, t.tgtype & 1 = 1 AS is_by_row,
                t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted') AS is_watched
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         CROSS JOIN LATERAL whisperer.capture_needs(t.tgrelid) n
@@ -67,7 +69,7 @@ BEGIN
           AND p.proname = 'capture' AND p.pronamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'whisperer')
           AND (n.by_row AND t.tgtype & 1 = 0 OR n.always AND t.tgenabled NOT IN ('A', 'R'))
     LOOP
-        IF made.is_watched THEN
+        IF made.is_watched AND (made.tgenabled = 'A' OR NOT made.always) THEN
             CONTINUE WHEN told_only;
             BEGIN
                 PERFORM whisperer.remake_capture(made.oid, made.by_row, made.always);
@@ -79,14 +81,16 @@ BEGIN
                 CONTINUE;
             END;
         END IF;
+        CONTINUE WHEN made.is_watched AND told_only;
         RAISE WARNING 'trigger "%" on table % does not see all that is written to it', made.tgname, made.name
             USING DETAIL = CASE WHEN made.always THEN 'The table belongs to a subscription, and what is applied fires row triggers that are ENABLE ALWAYS.'
                                 ELSE 'What is written through the table''s parent fires no statement trigger.' END,
-                  HINT = concat_ws('; then ',
+                  HINT = CASE WHEN made.is_watched THEN format('SELECT whisperer.watch(%L), with the options that it was watched with, mends that.', made.name)
+                  ELSE concat_ws('; then ',
                       CASE WHEN NOT made.is_by_row THEN 'Drop it and create it FOR EACH ROW, without REFERENCING' END,
-                      CASE WHEN made.always THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', made.name, made.tgname) END) || '.';
+                      CASE WHEN made.always THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', made.name, made.tgname) END) || '.' END;
     END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION whisperer.see_to_captures(oid, boolean) IS
-    'mends the capture triggers of watch() on a table, or on all tables of subscriptions, and warns of others that miss what is written';
+    'mends the capture triggers of watch() on a table, and warns of others, or of those of subscriptions, that miss what is written';
