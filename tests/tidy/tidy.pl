@@ -136,6 +136,8 @@ if (-e 'whisperer.so') {
     my @exported = map { (split)[2] } split /\n/, `nm -D --defined-only whisperer.so`;
     check('the library exports only what PostgreSQL calls', 'Hidden visibility; PGDLLEXPORT on entry points only.',
         grep { !/^(Pg_magic_func|_PG_init|pg_finfo_whisperer_\w+|whisperer_(\w+))$/ } @exported);
+    check('the library has what it calls of its own', 'Define it as it is declared: a linker says nothing of it, and PostgreSQL does not load such a library.',
+        grep { /whisperer/ } split /\n/, `nm -uC whisperer.so`);
     my %entry = map { $_ => 1 } map { slurp($_) =~ /'MODULE_PATHNAME', '(\w+)'/g } @sql;
     my %code = map { $_ => 1 } map { /^pg_finfo_(\w+)$/ ? $1 : () } @exported;
     check('every C function of the install script is there', 'A released symbol is never removed.', grep { !$code{$_} } sort keys %entry);
