@@ -400,7 +400,7 @@ bool carry_out_next(Worker* worker) {
         request->is_done = true;
         return request->kind == RequestKind::Retry || request->kind == RequestKind::Cancel;
     }
-    requests->look_at = GetCurrentTimestamp() + in_flight_retry_us;
+    requests->look_at = steady_now() + in_flight_retry_us;
     return false;
 }
 
@@ -412,7 +412,7 @@ Requests* create_requests(MemoryContext context) {
     return requests;
 }
 
-bool requests_are_due(const Worker* worker, TimestampTz now) {
+bool requests_are_due(const Worker* worker, SteadyTime now) {
     const Requests* requests = worker->requests;
     return !worker->hooks->delivery_paused &&
            (worker->hooks->requests_arrived || (requests->count > 0 && requests->look_at <= now));

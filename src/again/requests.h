@@ -10,6 +10,7 @@
 // is settled when it is begun, or it would never end beside a steady load.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -49,13 +50,13 @@ struct Requests {
     MemoryContext context;  // holds the list; a new one when it is read anew
     Request* list;
     int count;
-    int next;             // round and round: a long one does not hold up the others
-    TimestampTz look_at;  // not before: what is asked to be cancelled is in flight
+    int next;            // round and round: a long one does not hold up the others
+    SteadyTime look_at;  // not before: what is asked to be cancelled is in flight
 };
 
 // What this worker has been asked to do.
 Requests* create_requests(MemoryContext context);
-bool requests_are_due(const Worker* worker, TimestampTz now);
+bool requests_are_due(const Worker* worker, SteadyTime now);
 
 // Whether the hook's backlog is being added to, page by page, or may be about to.
 bool is_being_replayed(const Worker* worker, int64 hook_id);

@@ -3,6 +3,7 @@
 // uses a part includes the part's header: here they have names and nothing else.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 
 struct WhispererEngine;
@@ -36,7 +37,7 @@ struct Worker {
     TakeOver* take_over;
     Requests* requests;
     Retention* retention;
-    TimestampTz names_at;  // the names of roles are not refreshed before, after a failure
+    SteadyTime names_at;  // the names of roles are not refreshed before, after a failure
     int64 failed_deliveries;
 };
 

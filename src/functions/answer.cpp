@@ -2,6 +2,7 @@
 #include "src/functions/answer.h"
 
 #include "src/base/delivery.h"
+#include "src/base/steady_clock.h"
 #include "src/base/unix_time.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
@@ -22,7 +23,7 @@ HelperCall* new_call(Worker* worker, CallKind kind, const Hook& hook, const Infl
     HelperCall* call = make_call(worker->helper->queue, bytes);
     call->kind = kind;
     call->hook_id = hook.id;
-    call->queued_at = GetCurrentTimestamp();
+    call->queued_at = steady_now();
     CallHeader* header = (CallHeader*)call->message;
     memset(header, 0, sizeof *header);
     header->kind = kind;
@@ -79,8 +80,8 @@ void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
     outcome.token = call->token;
     outcome.hook_id = call->hook_id;
     outcome.attempted = true;
-    outcome.started_at_us = unix_from_timestamp(call->started_at);
-    outcome.response_time_us = GetCurrentTimestamp() - call->started_at;
+    outcome.response_time_us = steady_now() - call->started_at;
+    outcome.started_at_us = unix_from_timestamp(GetCurrentTimestamp() - outcome.response_time_us);
     outcome.error = error;
     bool goes_on = whisperer_engine_next_attempt(worker->engine, call->hook_id,
                                                  delivery->retry_count - delivery->round_start + 1,

@@ -21,7 +21,7 @@ constexpr int answers_max = 16;
 void park_if_old(HelperCall* call, void* argument) {
     Worker* worker = (Worker*)argument;
     if (call->kind != CallKind::Transform ||
-        GetCurrentTimestamp() - call->queued_at < settings.park_after_ms * (int64)1000)
+        steady_now() - call->queued_at < settings.park_after_ms * (int64)1000)
         return;
     Inflight* delivery = tracked(worker->tracker, call->token);
     if (delivery->has_row)
@@ -34,7 +34,7 @@ void park_if_old(HelperCall* call, void* argument) {
     mark_row(worker->tracker, delivery);
 }
 
-void park_old(Worker* worker, TimestampTz now) {
+void park_old(Worker* worker, SteadyTime now) {
     Helper* helper = worker->helper;
     if (helper->parks_at > now)
         return;
@@ -52,7 +52,7 @@ void finish_call(Worker* worker, const CallEnd& end) {
     Helper* helper = worker->helper;
     HelperCall* call = helper->current;
     helper->current = nullptr;
-    helper->idle_since = GetCurrentTimestamp();
+    helper->idle_since = steady_now();
     end_call(worker, call, end);
     free_call(helper->queue, call);
 }
@@ -66,7 +66,7 @@ CallEnd failure(const char* error, bool timed_out) {
 }
 
 // False: there is nothing more to hear for now.
-bool hear(Worker* worker, TimestampTz now) {
+bool hear(Worker* worker, SteadyTime now) {
     Helper* helper = worker->helper;
     const AnswerHeader* answer;
     Size bytes;
@@ -89,7 +89,7 @@ bool hear(Worker* worker, TimestampTz now) {
     pg_unreachable();
 }
 
-void cut_off(Worker* worker, TimestampTz now) {
+void cut_off(Worker* worker, SteadyTime now) {
     Helper* helper = worker->helper;
     int64 limit_us = settings.callback_timeout_ms * (int64)1000;
     if (helper->process.state != HelperState::Busy || now - helper->current->started_at < limit_us)
@@ -101,7 +101,7 @@ void cut_off(Worker* worker, TimestampTz now) {
 }
 
 // The next call that is still wanted.
-void choose_call(Worker* worker, TimestampTz now) {
+void choose_call(Worker* worker, SteadyTime now) {
     Helper* helper = worker->helper;
     HelperProcess* process = &helper->process;
     // It may have waited for long, where no process can be started.
@@ -123,7 +123,7 @@ void choose_call(Worker* worker, TimestampTz now) {
 }
 
 // True: a call was given to the process.
-bool start_next(Worker* worker, TimestampTz now) {
+bool start_next(Worker* worker, SteadyTime now) {
     Helper* helper = worker->helper;
     HelperProcess* process = &helper->process;
     if (is_with_process(helper->current))
@@ -156,7 +156,7 @@ Helper* create_helper(MemoryContext context) {
     return helper;
 }
 
-void run_helper(Worker* worker, TimestampTz now) {
+void run_helper(Worker* worker, SteadyTime now) {
     Helper* helper = worker->helper;
     if (helper->process.state == HelperState::None && helper->current == nullptr &&
         helper->queue->count == 0)
@@ -171,11 +171,11 @@ void run_helper(Worker* worker, TimestampTz now) {
     park_old(worker, now);
 }
 
-int64 helper_wait_ms(const Worker* worker, TimestampTz now) {
+int64 helper_wait_ms(const Worker* worker, SteadyTime now) {
     const Helper* helper = worker->helper;
     if (helper->current == nullptr && helper->queue->count == 0)
         return -1;
-    TimestampTz at = helper->parks_at;
+    SteadyTime at = helper->parks_at;
     if (is_with_process(helper->current))
         at = Min(at, helper->current->started_at + settings.callback_timeout_ms * (int64)1000);
     else if (helper->process.state == HelperState::Idle)

@@ -7,6 +7,7 @@
 // callback's row says that it is due, and a countdown's default is in the ledger already.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/functions/process.h"
 #include "src/functions/queue.h"
 #include "src/hooks/hook_set.h"
@@ -21,18 +22,18 @@ struct Worker;
 struct Helper {
     HelperProcess process;
     HelperQueue* queue;
-    HelperCall* current;     // taken from the queue; with the process once it has started_at
-    TimestampTz idle_since;  // the process has nothing to do
-    TimestampTz parks_at;    // the next look for calls that wait too long
+    HelperCall* current;    // taken from the queue; with the process once it has started_at
+    SteadyTime idle_since;  // the process has nothing to do
+    SteadyTime parks_at;    // the next look for calls that wait too long
 };
 
 Helper* create_helper(MemoryContext context);
 
 // Outside of a transaction: takes answers, gives calls, ends what takes too long.  Never waits.
-void run_helper(Worker* worker, TimestampTz now);
+void run_helper(Worker* worker, SteadyTime now);
 
 // Until run_helper has something to do without being woken; -1: no deadline.
-int64 helper_wait_ms(const Worker* worker, TimestampTz now);
+int64 helper_wait_ms(const Worker* worker, SteadyTime now);
 
 // The worker leaves in order: nobody of ours stays connected to the database.
 void stop_helper(Worker* worker);

@@ -74,7 +74,7 @@ bool register_process(HelperProcess* process) {
 
 // Processes that end for another owner's are gone in a moment; a function in C that never looks
 // for interrupts may not be.
-void note_stuck(HelperProcess* process, TimestampTz now) {
+void note_stuck(HelperProcess* process, SteadyTime now) {
     if (process->stuck_since == 0)
         process->stuck_since = now;
     if (process->stuck_told || now - process->stuck_since < stuck_told_after_us)
@@ -87,7 +87,7 @@ void note_stuck(HelperProcess* process, TimestampTz now) {
                     "\"whisperer helper\"."));
 }
 
-void start_later(HelperProcess* process, TimestampTz now) {
+void start_later(HelperProcess* process, SteadyTime now) {
     process->failed_starts++;
     process->start_at = now + backoff_us(process->failed_starts);
 }
@@ -104,7 +104,7 @@ bool move_message(HelperProcess* process) {
 
 }  // namespace
 
-bool start_helper(HelperProcess* process, Oid owner, TimestampTz now) {
+bool start_helper(HelperProcess* process, Oid owner, SteadyTime now) {
     if (process->start_at > now)
         return false;
     if (free_place(process) == nullptr) {
@@ -138,7 +138,7 @@ void send_call(HelperProcess* process, const char* message, Size bytes) {
     (void)move_message(process);
 }
 
-Heard listen(HelperProcess* process, const AnswerHeader** answer, Size* bytes, TimestampTz now) {
+Heard listen(HelperProcess* process, const AnswerHeader** answer, Size* bytes, SteadyTime now) {
     if (process->state == HelperState::None)
         return Heard::Nothing;
     bool reachable = move_message(process);
@@ -186,7 +186,7 @@ void abandon_helpers(HelperProcess* process) {
 
 void end_helpers(HelperProcess* process) {
     abandon_helpers(process);
-    TimestampTz deadline = GetCurrentTimestamp() + end_wait_us;
+    SteadyTime deadline = steady_now() + end_wait_us;
     auto is_there = [](BackgroundWorkerHandle* handle) { return handle && !has_stopped(handle); };
     auto any_is_there = [&] {
         bool any = is_there(process->handle);
@@ -194,7 +194,7 @@ void end_helpers(HelperProcess* process) {
             any |= is_there(handle);
         return any;
     };
-    while (any_is_there() && GetCurrentTimestamp() < deadline) {
+    while (any_is_there() && steady_now() < deadline) {
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, end_step_ms,
                         PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);

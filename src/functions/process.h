@@ -7,6 +7,7 @@
 // and while helpers_leaving_max of such have not, no other is started.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/functions/message.h"
 #include "src/pg.h"
 
@@ -31,16 +32,16 @@ struct HelperProcess {
     shm_mq_handle* answers;
     const char* message;  // being sent; null: none
     Size message_bytes;
-    TimestampTz started_at;
-    TimestampTz start_at;  // not before: there was no room, or it did not come up
+    SteadyTime started_at;
+    SteadyTime start_at;  // not before: there was no room, or it did not come up
     int failed_starts;
     BackgroundWorkerHandle* leaving[helpers_leaving_max];
-    TimestampTz stuck_since;  // all places of those are taken; 0: no
+    SteadyTime stuck_since;  // all places of those are taken; 0: no
     bool stuck_told;
 };
 
 // Asks for a process.  False: not now; see start_at.
-bool start_helper(HelperProcess* process, Oid owner, TimestampTz now);
+bool start_helper(HelperProcess* process, Oid owner, SteadyTime now);
 
 // Idle -> Busy.  message stays where it is until the answer is there.
 void send_call(HelperProcess* process, const char* message, Size bytes);
@@ -52,7 +53,7 @@ enum class Heard {
 };
 
 // Moves bytes; never waits.
-Heard listen(HelperProcess* process, const AnswerHeader** answer, Size* bytes, TimestampTz now);
+Heard listen(HelperProcess* process, const AnswerHeader** answer, Size* bytes, SteadyTime now);
 
 // -> None.  forced: it is told to end at once, whatever it does.
 void let_go(HelperProcess* process, bool forced);

@@ -34,7 +34,7 @@ Oid owner_of(const HelperCall* call) {
 }
 
 // The hook whose turn it is.  While the owner's turn lasts, others are passed over.
-HookCalls* next_hook(HelperQueue* queue, Oid owner, TimestampTz now) {
+HookCalls* next_hook(HelperQueue* queue, Oid owner, SteadyTime now) {
     if (!OidIsValid(owner) || queue->owner_until <= now)
         return queue->head;
     for (HookCalls* hook = queue->head; hook; hook = hook->next)
@@ -97,7 +97,7 @@ void add_call(HelperQueue* queue, HelperCall* call) {
     queue->count++;
 }
 
-HelperCall* take_call(HelperQueue* queue, Oid owner, TimestampTz now) {
+HelperCall* take_call(HelperQueue* queue, Oid owner, SteadyTime now) {
     if (queue->head == nullptr)
         return nullptr;
     HookCalls* hook = next_hook(queue, owner, now);

@@ -6,6 +6,7 @@
 // what the log and the ledger can hand out again, and half of whisperer.max_queued_bytes.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/functions/message.h"
 #include "src/pg.h"
 
@@ -20,8 +21,8 @@ struct HelperCall {
     CallKind kind;
     int64 hook_id;
     uint64 token;  // of the tracker; Countdown: 0
-    TimestampTz queued_at;
-    TimestampTz started_at;  // 0: it waits
+    SteadyTime queued_at;
+    SteadyTime started_at;  // 0: it waits
     // Countdown: the row that is meant, and what it counts from.
     int16 slot;
     int64 line;
@@ -50,7 +51,7 @@ struct HelperQueue {
     HookCalls* tail;
     int64 held_bytes;
     int count;
-    TimestampTz owner_until;  // the owner's turn ends
+    SteadyTime owner_until;  // the owner's turn ends
 };
 
 HelperQueue* create_helper_queue(MemoryContext context);
@@ -65,7 +66,7 @@ HelperCall* make_call(HelperQueue* queue, Size message_bytes);
 void add_call(HelperQueue* queue, HelperCall* call);
 
 // The next in turn; null: there is none.  owner: whose process is there; invalid: nobody's.
-HelperCall* take_call(HelperQueue* queue, Oid owner, TimestampTz now);
+HelperCall* take_call(HelperQueue* queue, Oid owner, SteadyTime now);
 void free_call(HelperQueue* queue, HelperCall* call);
 
 // Each call that waits, in any order.

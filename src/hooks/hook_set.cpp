@@ -245,6 +245,18 @@ bool serves(const HookSet* set, int64 hook_id) {
     return hash % (uint64)set->workers == (uint64)set->worker;
 }
 
+void look_at_all_again(HookSet* set) {
+    for (int i = 0; i < set->count; i++) {
+        Hook* hook = &set->hooks[i];
+        hook->next_due_at = hook->low_at = DT_NOBEGIN;
+        if (hook->lines) {
+            hook->lines->not_before = DT_NOBEGIN;
+            note_lines_changed(hook->lines);
+        }
+    }
+    update_next_due(set);
+}
+
 void update_next_due(HookSet* set) {
     set->next_due_at = DT_NOEND;
     for (int i = 0; i < set->count; i++)

@@ -114,6 +114,9 @@ void note_lines_due(HookSet* set, const Hook* hook);
 // A pending row of the hook is due then.
 void note_due(HookSet* set, Hook* hook, TimestampTz at);
 
+// Whatever the hooks waited for, it may be due by a clock that was set.
+void look_at_all_again(HookSet* set);
+
 // Looks at all hooks again, after some were read or changed.
 void update_next_due(HookSet* set);
 

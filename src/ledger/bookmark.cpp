@@ -122,7 +122,7 @@ bool bookmark_is_behind(const Bookmark* bookmark, const Tracker* tracker) {
     return tracker->rows_done != bookmark->rows_written;
 }
 
-bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, TimestampTz now) {
+bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, SteadyTime now) {
     if (now - bookmark->written_at < interval_us)
         return false;
     return bookmark_is_behind(bookmark, tracker) ||
@@ -141,7 +141,7 @@ void write_bookmark(Bookmark* bookmark, const Tracker* tracker) {
     release(bookmark->written.window);
     bookmark->written = done;
     bookmark->rows_written = tracker->rows_done;
-    bookmark->written_at = GetCurrentTimestamp();
+    bookmark->written_at = steady_now();
 }
 
 }  // namespace whisperer::pg

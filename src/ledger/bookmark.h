@@ -4,6 +4,7 @@
 // of the ledger.  So it is written in the same transactions, at most once a second and at the end.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/ledger/tracker.h"
 #include "src/pg.h"
 
@@ -24,7 +25,7 @@ struct Bookmark {
     ItemPointerData row;  // where its row was last written
     Place written;        // what is stored; its window is retained
     int64 rows_written;   // the tracker's rows_done then
-    TimestampTz written_at;
+    SteadyTime written_at;
 };
 
 // In a writing transaction: finds the worker's row or makes it.  When the number of workers has
@@ -33,7 +34,7 @@ struct Bookmark {
 Bookmark* create_bookmark(MemoryContext context, int worker, int workers);
 
 // Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
-bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, TimestampTz now);
+bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, SteadyTime now);
 
 // Something of ours was done since the last write.
 bool bookmark_is_behind(const Bookmark* bookmark, const Tracker* tracker);

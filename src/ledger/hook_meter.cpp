@@ -216,7 +216,7 @@ void count_entry(Meters* meters, const LedgerEntry& entry) {
     keep_error(meter, entry.error);
 }
 
-TimestampTz meters_due_at(const Meters* meters) {
+SteadyTime meters_due_at(const Meters* meters) {
     if (meters->noted_count == 0)
         return DT_NOEND;
     bool has_rest = meters->noted_count > rows_per_step;
@@ -224,10 +224,11 @@ TimestampTz meters_due_at(const Meters* meters) {
 }
 
 void write_meters(Meters* meters) {
-    meters->written_at = GetCurrentTimestamp();
+    meters->written_at = steady_now();
+    TimestampTz now = GetCurrentTimestamp();
     int count = Min(meters->noted_count, rows_per_step);
     for (int i = 0; i < count; i++)
-        write_meter(meters->noted[i], meters->written_at);
+        write_meter(meters->noted[i], now);
     meters->noted_count -= count;
     memmove(meters->noted, meters->noted + count, sizeof(Meter*) * meters->noted_count);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "src/base/delivery.h"
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -44,7 +45,7 @@ struct Meters {
     Meter** noted;
     int noted_count;
     int noted_capacity;
-    TimestampTz written_at;
+    SteadyTime written_at;
 };
 
 Meters* create_meters(MemoryContext context);
@@ -53,7 +54,7 @@ Meters* create_meters(MemoryContext context);
 void count_entry(Meters* meters, const LedgerEntry& entry);
 
 // When the next step of writing is due; DT_NOEND: there is nothing to write.
-TimestampTz meters_due_at(const Meters* meters);
+SteadyTime meters_due_at(const Meters* meters);
 
 // In a writing transaction: a step.
 void write_meters(Meters* meters);

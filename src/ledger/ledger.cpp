@@ -104,7 +104,7 @@ void add_entry(Ledger* ledger, const LedgerEntry& entry) {
             (LedgerEntry*)repalloc_huge(ledger->entries, sizeof(LedgerEntry) * ledger->capacity);
     }
     if (ledger->count == 0)
-        ledger->oldest_at = GetCurrentTimestamp();
+        ledger->oldest_at = steady_now();
     ledger->line_arrivals += entry.line != 0 && !entry.is_update;
     ledger->entries[ledger->count++] = entry;
 }

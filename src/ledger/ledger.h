@@ -7,6 +7,7 @@
 #pragma once
 
 #include "src/base/delivery.h"
+#include "src/base/steady_clock.h"
 #include "src/hooks/hook_set.h"
 #include "src/ledger/hook_health.h"
 #include "src/ledger/hook_meter.h"
@@ -21,10 +22,10 @@ struct Ledger {
     LedgerEntry* entries;
     int count;
     int capacity;
-    HookNewsList* news;     // written with the batch
-    int line_arrivals;      // entries that come into a line
-    bool has_operators;     // failures are told of
-    TimestampTz oldest_at;  // when the first entry of the batch came
+    HookNewsList* news;    // written with the batch
+    int line_arrivals;     // entries that come into a line
+    bool has_operators;    // failures are told of
+    SteadyTime oldest_at;  // when the first entry of the batch came
     Meters* meters;
 };
 

@@ -23,7 +23,7 @@ void refresh(void*) {
 
 }  // namespace
 
-bool names_are_due(const Worker* worker, TimestampTz now) {
+bool names_are_due(const Worker* worker, SteadyTime now) {
     return worker->hooks->names_stale && worker->bookmark->worker == 0 && worker->names_at <= now;
 }
 
@@ -32,7 +32,7 @@ void refresh_role_names(Worker* worker) {
     if (try_in_subtransaction(refresh, nullptr, "could not refresh the names of roles"))
         return;
     worker->hooks->names_stale = true;
-    worker->names_at = GetCurrentTimestamp() + retry_us;
+    worker->names_at = steady_now() + retry_us;
 }
 
 }  // namespace whisperer::pg

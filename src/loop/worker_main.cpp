@@ -65,27 +65,25 @@ struct Turn {
     PageEnd page_end = PageEnd::Caught;
     bool look;                // something may have been committed
     uint64 completed_before;  // transactions completed when the last look began
-    TimestampTz tick_at;
-    TimestampTz status_at;
-    TimestampTz held_until;
-    TimestampTz began_at;
+    SteadyTime tick_at;
+    SteadyTime status_at;
+    SteadyTime held_until;
+    TimestampTz began_at;  // by the wall clock
     uint64 ticket_looked;
     uint64 windows_ended;
 };
 Turn turn;
 
-// What waits for a moment of a clock that was set back since would wait for as long.
+// What is stored is due by the wall clock.  When that was set back, a hook that was to be looked at
+// again in a moment would wait for as long.
 void follow_clock(TimestampTz now) {
-    if (now < turn.began_at) {
-        turn.tick_at = turn.status_at = turn.held_until = now;
-        worker->bookmark->written_at = worker->ledger->oldest_at = now;
-        worker->helper->parks_at = worker->requests->look_at = worker->retention->look_at = now;
-    }
+    if (now < turn.began_at)
+        look_at_all_again(worker->hooks);
     turn.began_at = now;
 }
 
 // A commit woke us, or the tick found that some transaction has ended, or wait_idle asks.
-void notice_commits(TimestampTz now) {
+void notice_commits(SteadyTime now) {
     if (pg_atomic_exchange_u32(&worker->slot->wake, 0) != 0 ||
         pg_atomic_read_u64(&worker->slot->ticket) != turn.ticket_looked)
         turn.look = true;
@@ -93,17 +91,17 @@ void notice_commits(TimestampTz now) {
         return;
     turn.tick_at = now + settings.poll_interval_ms * (int64)1000;
     if (pg_transactions_completed() != turn.completed_before || worker->hooks->stale ||
-        worker->hooks->reload_at <= now)
+        worker->hooks->reload_at <= turn.began_at)
         turn.look = true;
 }
 
 // While a page waits for the standbys nothing is read but once a tick, for what else arrived.
-bool is_held(TimestampTz now) {
+bool is_held(SteadyTime now) {
     return turn.page_end == PageEnd::Held && now < turn.held_until &&
            must_be_held(&worker->reader->safe);
 }
 
-void read(TimestampTz now) {
+void read(SteadyTime now) {
     bool more = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
     if (!(turn.look || more) || !has_credit(worker) || is_held(now))
         return;
@@ -123,8 +121,9 @@ void read(TimestampTz now) {
         turn.look = true;
 }
 
-void read_retries(TimestampTz now) {
-    if (worker->hooks->next_due_at > now || worker->hooks->delivery_paused || !has_credit(worker))
+void read_retries() {
+    if (worker->hooks->next_due_at > GetCurrentTimestamp() || worker->hooks->delivery_paused ||
+        !has_credit(worker))
         return;
     read_due(worker);
 }
@@ -175,7 +174,7 @@ void run_engine() {
         hold_at("after-post");
 }
 
-bool batch_is_due(TimestampTz now) {
+bool batch_is_due(SteadyTime now) {
     const Ledger* ledger = worker->ledger;
     if (ledger->count == 0)
         return ledger->news->count > 0;
@@ -238,7 +237,7 @@ void write(const Writes& what) {
     forget_batch(worker->ledger, worker->tracker);
 }
 
-void write_results(TimestampTz now) {
+void write_results(SteadyTime now) {
     // There is nothing left to write to.
     if (turn.page_end == PageEnd::Gone)
         return;
@@ -277,7 +276,7 @@ void end_window() {
 
 // Steps that look into the ledger and add to it.  The batch goes first: the ledger does not show
 // yet what it holds.
-void look_back(TimestampTz now) {
+void look_back(SteadyTime now) {
     bool carried = has_to_take_over(worker);
     bool requests = requests_are_due(worker, now);
     bool retention = retention_is_due(worker, now);
@@ -295,7 +294,7 @@ void look_back(TimestampTz now) {
     write_whole_batch();
 }
 
-void publish_counts(WorkerSlot* slot, TimestampTz now) {
+void publish_counts(WorkerSlot* slot, SteadyTime now) {
     WhispererCounts counts;
     whisperer_engine_counts(worker->engine, &counts);
     double seconds = (double)(now - turn.status_at) / USECS_PER_SEC;
@@ -308,7 +307,7 @@ void publish_counts(WorkerSlot* slot, TimestampTz now) {
 }
 
 // What others may know: for status, wait_idle and the emptying of the request log.
-void publish(TimestampTz now) {
+void publish(SteadyTime now) {
     WorkerSlot* slot = worker->slot;
     pg_atomic_write_u64(&slot->ticket_done, worker->tracker->ticket_done);
     if (worker->hooks->requests_seen)
@@ -318,12 +317,14 @@ void publish(TimestampTz now) {
     publish_counts(slot, now);
     turn.status_at = now;
     bool behind = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
-    slot->lag_seconds = behind ? (double)(now - worker->reader->last_row_at) / USECS_PER_SEC : 0.0;
+    slot->lag_seconds =
+        behind ? (double)(GetCurrentTimestamp() - worker->reader->last_row_at) / USECS_PER_SEC
+               : 0.0;
     slot->state = worker->hooks->delivery_paused ? WorkerState::Paused : WorkerState::Running;
 }
 
 // Milliseconds until something is to be done without anybody waking us.
-long wait_ms(TimestampTz now) {
+long wait_ms(SteadyTime now) {
     if ((turn.look && has_credit(worker) && !is_held(now)) || has_to_take_over(worker) ||
         requests_are_due(worker, now) || retention_is_due(worker, now))
         return 0;
@@ -340,12 +341,14 @@ long wait_ms(TimestampTz now) {
         wait = Min(wait, held_retry_ms);
     if (worker->ledger->count > 0)
         wait = Min(wait, batch_age_max_us / 1000);
-    TimestampTz meters_at = meters_due_at(worker->ledger->meters);
+    SteadyTime meters_at = meters_due_at(worker->ledger->meters);
     if (meters_at < DT_NOEND)
         wait = Min(wait, (Max(meters_at, now) - now) / 1000 + 1);
     if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND &&
-        has_credit(worker))
-        wait = Min(wait, (Max(worker->hooks->next_due_at, now) - now) / 1000 + 1);
+        has_credit(worker)) {
+        TimestampTz wall_now = GetCurrentTimestamp();
+        wait = Min(wait, (Max(worker->hooks->next_due_at, wall_now) - wall_now) / 1000 + 1);
+    }
     return (long)wait;
 }
 
@@ -363,7 +366,7 @@ void reload_settings() {
 }
 
 void wait_for_work(WaitEventSet* events) {
-    long timeout = wait_ms(GetCurrentTimestamp());
+    long timeout = wait_ms(steady_now());
     if (timeout >= idle_wait_ms)
         pgstat_report_stat(true);
     WaitEvent happened[3];
@@ -380,14 +383,14 @@ void loop() {
         CHECK_FOR_INTERRUPTS();
         if (ConfigReloadPending)
             reload_settings();
-        TimestampTz now = GetCurrentTimestamp();
-        follow_clock(now);
+        follow_clock(GetCurrentTimestamp());
+        SteadyTime now = steady_now();
         notice_commits(now);
         read(now);
         end_window();
-        read_retries(now);
+        read_retries();
         run_engine();
-        now = GetCurrentTimestamp();
+        now = steady_now();
         run_helper(worker, now);
         write_results(now);
         look_back(now);
@@ -403,9 +406,8 @@ void loop() {
 void drain() {
     for (int i = 0; i < worker->hooks->count; i++)
         whisperer_engine_drop_hook(worker->engine, worker->hooks->hooks[i].id);
-    TimestampTz deadline =
-        GetCurrentTimestamp() +
-        (Min(settings.park_after_ms, drain_max_ms) + drain_margin_ms) * (int64)1000;
+    SteadyTime deadline =
+        steady_now() + (Min(settings.park_after_ms, drain_max_ms) + drain_margin_ms) * (int64)1000;
     WaitEventSet* events = create_wait_events(worker->engine);
     stopping = true;
     for (;;) {
@@ -413,7 +415,7 @@ void drain() {
         run_engine();
         WhispererCounts counts;
         whisperer_engine_counts(worker->engine, &counts);
-        if (counts.in_flight == 0 || GetCurrentTimestamp() >= deadline)
+        if (counts.in_flight == 0 || steady_now() >= deadline)
             break;
         int64 wait = whisperer_engine_wait_ms(worker->engine);
         WaitEvent happened[3];

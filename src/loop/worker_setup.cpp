@@ -27,7 +27,7 @@ WorkerSlot* own_slot = nullptr;
 WhispererEngine* own_engine = nullptr;
 Helper* own_helper = nullptr;
 
-constexpr int failures_forgotten_after_ms = 60000;
+constexpr int64 failures_forgotten_after_us = 60 * USECS_PER_SEC;
 
 // Runs at every kind of exit that leaves the cluster standing.
 void leave(int code, Datum) {
@@ -39,14 +39,14 @@ void leave(int code, Datum) {
     SharedState* shared = shared_state();
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     WorkerSlot* slot = own_slot;
-    TimestampTz now = GetCurrentTimestamp();
-    if (TimestampDifferenceExceeds(slot->since, now, failures_forgotten_after_ms))
+    SteadyTime now = steady_now();
+    if (now - slot->started_at > failures_forgotten_after_us)
         slot->failures = 0;
     slot->failures = code == 0 ? 0 : slot->failures + 1;
     slot->restart_at = code == 0 ? now : now + backoff_us(slot->failures);
     slot->pid = 0;
     slot->in_flight = slot->queued = 0;
-    slot->since = now;
+    slot->since = GetCurrentTimestamp();
     if (slot->state != WorkerState::Absent)
         slot->state = WorkerState::Stopped;
     pg_atomic_write_u32(&slot->proc, 0);

@@ -1,6 +1,7 @@
 // The databases of the cluster, as the launcher knows them.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -15,8 +16,8 @@ struct KnownDatabase {
     Oid oid;
     char name[NAMEDATALEN];
     ExtensionKnown extension;
-    TimestampTz announced_at;  // by CREATE EXTENSION; 0: never
-    bool seen;                 // in the last look at pg_database
+    SteadyTime announced_at;  // by CREATE EXTENSION; 0: never
+    bool seen;                // in the last look at pg_database
     KnownDatabase* next;
 };
 

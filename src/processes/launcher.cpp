@@ -24,7 +24,7 @@ constexpr int64 no_room_retry_us = 10 * USECS_PER_SEC;
 constexpr int64 start_timeout_us = 60 * USECS_PER_SEC;
 
 BackgroundWorkerHandle** handles = nullptr;
-TimestampTz no_room_until = 0;
+SteadyTime no_room_until = 0;
 
 // Under the lock.
 bool is_withdrawn(const SharedState* shared, Oid database) {
@@ -89,10 +89,11 @@ void free_slot(WorkerSlot* slot) {
 }
 
 void start_worker(SharedState* shared, WorkerSlot* slot) {
-    TimestampTz now = GetCurrentTimestamp();
+    SteadyTime now = steady_now();
     slot->workers = settings.workers;
     slot->stop_requested = false;
-    slot->since = slot->started_at = now;
+    slot->since = GetCurrentTimestamp();
+    slot->started_at = now;
     slot->state = WorkerState::Starting;
     if (start_process((int)(slot - shared->slots)))
         return;
@@ -104,11 +105,11 @@ void start_worker(SharedState* shared, WorkerSlot* slot) {
 }
 
 // A registered process that ended before it could say so in its slot.
-bool start_failed(const WorkerSlot* slot, int slot_number, TimestampTz now) {
+bool start_failed(const WorkerSlot* slot, int slot_number, SteadyTime now) {
     if (slot->state != WorkerState::Starting || slot->pid != 0)
         return false;
     if (handles[slot_number] == nullptr)
-        return now - slot->since > start_timeout_us;
+        return now - slot->started_at > start_timeout_us;
     pid_t pid;
     return GetBackgroundWorkerPid(handles[slot_number], &pid) == BGWH_STOPPED;
 }
@@ -120,7 +121,7 @@ bool is_wanted(const SharedState* shared, const KnownDatabase* database, const W
 }
 
 // What the slot's process reported since the last look, and whether it should go on.
-void attend_slot(SharedState* shared, int slot_number, TimestampTz now) {
+void attend_slot(SharedState* shared, int slot_number, SteadyTime now) {
     WorkerSlot* slot = &shared->slots[slot_number];
     if (slot->state == WorkerState::Free)
         return;
@@ -175,7 +176,7 @@ bool old_number_is_gone(const SharedState* shared, Oid database) {
     return true;
 }
 
-void start_missing(SharedState* shared, KnownDatabase* database, TimestampTz now) {
+void start_missing(SharedState* shared, KnownDatabase* database, SteadyTime now) {
     if (!settings.enabled || database->extension == ExtensionKnown::Absent ||
         is_withdrawn(shared, database->oid) || now < no_room_until ||
         !old_number_is_gone(shared, database->oid))
@@ -206,14 +207,14 @@ void take_announcements(SharedState* shared) {
         if (database == nullptr)
             continue;
         database->extension = ExtensionKnown::Unknown;
-        database->announced_at = GetCurrentTimestamp();
+        database->announced_at = steady_now();
     }
     shared->announced_count = 0;
 }
 
 void attend() {
     SharedState* shared = shared_state();
-    TimestampTz now = GetCurrentTimestamp();
+    SteadyTime now = steady_now();
     // Before the lock: it opens a transaction.  An announced database is in the list already, for
     // its announcement was made after its creation was committed.
     refresh_databases();
@@ -229,7 +230,7 @@ void attend() {
 // Until the next restart that is planned, at most a tick.
 long wait_ms() {
     SharedState* shared = shared_state();
-    TimestampTz now = GetCurrentTimestamp();
+    SteadyTime now = steady_now();
     int64 wait_us = settings.poll_interval_ms * (int64)1000;
     for (int i = 0; i < shared->slot_count; i++)
         if (shared->slots[i].state == WorkerState::Stopped && shared->slots[i].restart_at > now)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "src/base/event_id.h"
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -30,10 +31,10 @@ struct WorkerSlot {
     char reason[128];
     pid_t pid;
     bool stop_requested;
-    TimestampTz since;       // of the state
-    TimestampTz started_at;  // when the launcher asked for the process
+    TimestampTz since;      // of the state
+    SteadyTime started_at;  // when the launcher asked for the process
     int failures;
-    TimestampTz restart_at;
+    SteadyTime restart_at;
     pg_atomic_uint32 proc;    // number of the worker's PGPROC + 1; 0: none
     pg_atomic_uint32 wake;    // a recording transaction committed since the worker last looked
     pg_atomic_uint64 ticket;  // asked for by wait_idle

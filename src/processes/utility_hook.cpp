@@ -16,6 +16,7 @@
 #include "src/processes/utility_hook.h"
 
 #include "src/base/ring.h"
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 #include "src/processes/shared_state.h"
 
@@ -148,8 +149,8 @@ bool withdraw(SharedState* shared, Oid database) {
 }
 
 void wait_until_left(SharedState* shared, Oid database) {
-    TimestampTz deadline = GetCurrentTimestamp() + wait_max_us;
-    while (has_worker(shared, database) && GetCurrentTimestamp() < deadline) {
+    SteadyTime deadline = steady_now() + wait_max_us;
+    while (has_worker(shared, database) && steady_now() < deadline) {
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
                         PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);

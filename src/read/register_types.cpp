@@ -54,7 +54,7 @@ void note_unregistered(Worker* worker, const char* event_type, const char* sourc
     type->source = MemoryContextStrdup(worker->context, source);
 }
 
-bool types_are_due(const Worker* worker, TimestampTz now) {
+bool types_are_due(const Worker* worker, SteadyTime now) {
     return worker->unregistered->count > 0 && worker->unregistered->register_at <= now;
 }
 
@@ -71,7 +71,7 @@ void register_types(Worker* worker) {
     }
     types->count = 0;
     if (failed)
-        types->register_at = GetCurrentTimestamp() + retry_us;
+        types->register_at = steady_now() + retry_us;
 }
 
 }  // namespace whisperer::pg

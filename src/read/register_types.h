@@ -2,6 +2,7 @@
 #pragma once
 
 #include "src/base/delivery.h"
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -17,14 +18,14 @@ struct UnregisteredType {
 struct UnregisteredTypes {
     UnregisteredType list[16];
     int count;
-    TimestampTz register_at;  // not before, after a failure
+    SteadyTime register_at;  // not before, after a failure
 };
 
 UnregisteredTypes* create_unregistered_types(MemoryContext context);
 
 void note_unregistered(Worker* worker, const char* event_type, const char* source);
 
-bool types_are_due(const Worker* worker, TimestampTz now);
+bool types_are_due(const Worker* worker, SteadyTime now);
 
 // In a writing transaction.
 void register_types(Worker* worker);

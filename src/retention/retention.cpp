@@ -117,7 +117,7 @@ Retention* create_retention(MemoryContext context) {
     return retention;
 }
 
-bool retention_is_due(const Worker* worker, TimestampTz now) {
+bool retention_is_due(const Worker* worker, SteadyTime now) {
     const Retention* retention = worker->retention;
     return retention->look_at <= now && !(retention->is_done && retention->slot == oldest_slot());
 }
@@ -143,7 +143,7 @@ void look_after_retention(Worker* worker) {
         MemoryContextSwitchTo(caller);
         wait_us <<= Min(retention->attempts - 1, backoff_doublings_max);
     }
-    retention->look_at = more ? 0 : GetCurrentTimestamp() + wait_us;
+    retention->look_at = more ? 0 : steady_now() + wait_us;
 }
 
 void stop_retention(Worker* worker) {

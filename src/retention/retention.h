@@ -6,6 +6,7 @@
 // waits only while the files are unlinked.
 #pragma once
 
+#include "src/base/steady_clock.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -13,7 +14,7 @@ namespace whisperer::pg {
 struct Worker;
 
 struct Retention {
-    TimestampTz look_at;
+    SteadyTime look_at;
     int slot;      // the slot looked at last
     bool is_done;  // it is empty
     int attempts;  // processes started for it
@@ -29,7 +30,7 @@ static_assert(sizeof(RetentionOrder) <= BGW_EXTRALEN, "it travels in bgw_extra")
 
 Retention* create_retention(MemoryContext context);
 
-bool retention_is_due(const Worker* worker, TimestampTz now);
+bool retention_is_due(const Worker* worker, SteadyTime now);
 
 // One transaction: adds what has expired to the ledger's batch, which must be empty; starts the
 // process when there is room to make.
