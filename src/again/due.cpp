@@ -136,7 +136,7 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
 // What waited for a rate that no longer counts is due at once, and from now on spaced by the rate
 // that is in force.  It is read in the next turn: this transaction's snapshot does not show it.
 void respace(Hook* hook, TimestampTz now) {
-    hook->respaces = free_from_rate(hook->id, freed_rows_max) == freed_rows_max;
+    hook->respaces = free_from_rate(hook->id, &hook->respaced, freed_rows_max) == freed_rows_max;
     hook->next_due_at = now;
     if (hook->lines)
         note_lines_changed(hook->lines);
@@ -171,7 +171,10 @@ void cancel_deleted(HookSet* hooks, TimestampTz now) {
         Hook* hook = &hooks->hooks[i];
         if (!hook->is_deleted || hook->next_due_at > now)
             continue;
-        int64 cancelled = cancel_pending(hook->id, cancel_rows_max);
+        DuePlace place = {hook->low_at, hook->low_id};
+        int64 cancelled = cancel_pending(hook->id, &place, cancel_rows_max);
+        hook->low_at = place.at;
+        hook->low_id = place.event_id;
         hook->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
     }
     commit_transaction();

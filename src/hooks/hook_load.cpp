@@ -260,6 +260,9 @@ void load_rate(Hook* hook, int row, const Hook* before) {
         return;
     hook->respaces =
         before->respaces || (before->rate_limit > 0 && before->rate_limit != hook->rate_limit);
+    hook->respaced = before->respaced;
+    if (!before->respaces)
+        hook->respaced = {DT_NOBEGIN, {}};
     if (hook->respaces)
         hook->next_due_at = DT_NOBEGIN;
 }
@@ -303,7 +306,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
         hook->low_id = before->low_id;
     }
     if (hook->is_deleted && before && !before->is_deleted)
-        hook->next_due_at = DT_NOBEGIN;
+        hook->next_due_at = hook->low_at = DT_NOBEGIN;
     load_rate(hook, row, before);
     load_health(hook, row, before);
     load_functions(hook, row, before);

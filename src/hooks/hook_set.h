@@ -22,6 +22,13 @@ struct CarriedHook {
     TimestampTz created_at;
 };
 
+// In the order in which a hook's rows are due.  Entries of rows that were changed since stay in the
+// index for as long as somebody may see them; nobody walks them twice who begins at his place.
+struct DuePlace {
+    TimestampTz at;
+    pg_uuid_t event_id;
+};
+
 struct Hook {
     int64 id;
     bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
@@ -53,6 +60,7 @@ struct Hook {
     pg_uuid_t low_id;
     double rate_limit;  // attempts per second; 0: none
     bool respaces;      // what the ledger has was spaced by another rate
+    DuePlace respaced;  // up to here
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
     TimestampTz failing_written;  // what hook_run says; 0: null

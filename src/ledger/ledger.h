@@ -56,13 +56,13 @@ void write_batch(const Ledger* ledger);
 void note_written(Ledger* ledger, HookSet* hooks);
 void forget_batch(Ledger* ledger, Tracker* tracker);
 
-// In a writing transaction: cancels up to limit pending deliveries of a deleted hook, and callbacks
-// that were due.  Returns how many there were.
-int64 cancel_pending(int64 hook_id, int limit);
+// In a writing transaction: cancels up to limit pending deliveries of a deleted hook beyond the
+// place, and callbacks that were due; moves the place.  Returns how many there were.
+int64 cancel_pending(int64 hook_id, DuePlace* place, int limit);
 
-// In a transaction: makes up to limit deliveries due that wait for nothing but the hook's rate.
-// Returns how many there were.
-int64 free_from_rate(int64 hook_id, int limit);
+// In a transaction: makes up to limit deliveries due that are beyond the place and wait for nothing
+// but the hook's rate; moves the place.  Returns how many there were.
+int64 free_from_rate(int64 hook_id, DuePlace* place, int limit);
 
 // The deliveries of these events that the ledger has already; see delivery.h.
 HTAB* rows_of_events(const Datum* event_ids, int count);

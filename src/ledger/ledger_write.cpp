@@ -254,6 +254,32 @@ void tell_of_failures(const Ledger* ledger) {
             tell_of_failure(ledger->entries[i]);
 }
 
+// Rows of a hook beyond a place in the order in which they are due, and the place of the last of
+// them.  What is before the place has been changed, and its entries in the index may have to stay.
+#define DUE_ROWS(condition)                                                       \
+    "WITH page AS MATERIALIZED (SELECT event_id, hook_id, slot, next_attempt_at " \
+    "FROM whisperer.delivery WHERE hook_id = $1 AND next_attempt_at IS NOT NULL " \
+    "AND (next_attempt_at, event_id) > ($2, $3) " condition                       \
+    "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4), changed AS (UPDATE "  \
+    "whisperer.delivery d "
+#define DUE_ROWS_PLACE                                                                          \
+    "FROM page p WHERE d.event_id = p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot) " \
+    "SELECT next_attempt_at, event_id, (SELECT count(*) FROM page) FROM page "                  \
+    "ORDER BY next_attempt_at DESC, event_id DESC LIMIT 1"
+
+int64 change_due_rows(SPIPlanPtr* plan, const char* query, int64 hook_id, DuePlace* place,
+                      int limit) {
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id), TimestampTzGetDatum(place->at),
+                      UUIDPGetDatum(&place->event_id), Int64GetDatum(limit)};
+    run_plan(kept_plan(plan, query, lengthof(types), types), values, nullptr, false, 0,
+             SPI_OK_SELECT);
+    if (SPI_processed == 0)
+        return 0;
+    *place = {timestamp_column(0, 1), uuid_column(0, 2)};
+    return int64_column(0, 3);
+}
+
 }  // namespace
 
 void write_batch(const Ledger* ledger) {
@@ -271,40 +297,26 @@ void write_batch(const Ledger* ledger) {
         tell_of_failures(ledger);
 }
 
-int64 cancel_pending(int64 hook_id, int limit) {
+int64 cancel_pending(int64 hook_id, DuePlace* place, int limit) {
     static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, INT8OID};
-    Datum values[] = {Int64GetDatum(hook_id), Int64GetDatum(limit)};
-    run_plan(
-        kept_plan(&plan,
-                  "UPDATE whisperer.delivery d SET next_attempt_at = NULL, body = NULL, "
-                  "state = CASE d.state WHEN 'pending' THEN 'cancelled' ELSE d.state END, "
-                  "error = CASE d.state WHEN 'pending' THEN 'hook deleted' ELSE d.error END, "
-                  "modified_at = CASE d.state WHEN 'pending' THEN now() ELSE d.modified_at END "
-                  "FROM (SELECT event_id, hook_id, slot FROM whisperer.delivery "
-                  "WHERE hook_id = $1 AND next_attempt_at IS NOT NULL "
-                  "ORDER BY hook_id, next_attempt_at, event_id LIMIT $2) AS p "
-                  "WHERE d.event_id = p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot",
-                  lengthof(types), types),
-        values, nullptr, false, 0, SPI_OK_UPDATE);
-    return (int64)SPI_processed;
+    return change_due_rows(
+        &plan,
+        DUE_ROWS("")
+        "SET next_attempt_at = NULL, body = NULL, "
+        "state = CASE d.state WHEN 'pending' THEN 'cancelled' ELSE d.state END, "
+        "error = CASE d.state WHEN 'pending' THEN 'hook deleted' ELSE d.error END, "
+        "modified_at = CASE d.state WHEN 'pending' THEN now() ELSE d.modified_at "
+        "END " DUE_ROWS_PLACE,
+        hook_id, place, limit);
 }
 
-int64 free_from_rate(int64 hook_id, int limit) {
+int64 free_from_rate(int64 hook_id, DuePlace* place, int limit) {
     static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, INT8OID};
-    Datum values[] = {Int64GetDatum(hook_id), Int64GetDatum(limit)};
-    run_plan(
-        kept_plan(&plan,
-                  "UPDATE whisperer.delivery d SET next_attempt_at = now() "
-                  "FROM (SELECT event_id, hook_id, slot FROM whisperer.delivery "
-                  "WHERE hook_id = $1 AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
-                  "AND state = 'pending' AND error = 'rate limit' "
-                  "ORDER BY hook_id, next_attempt_at, event_id LIMIT $2) AS p "
-                  "WHERE d.event_id = p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot",
-                  lengthof(types), types),
-        values, nullptr, false, 0, SPI_OK_UPDATE);
-    return (int64)SPI_processed;
+    return change_due_rows(&plan,
+                           DUE_ROWS("AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
+                                    "AND state = 'pending' AND error = 'rate limit' ")
+                           "SET next_attempt_at = now() " DUE_ROWS_PLACE,
+                           hook_id, place, limit);
 }
 
 HTAB* rows_of_events(const Datum* event_ids, int count) {

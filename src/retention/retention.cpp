@@ -27,6 +27,7 @@ enum ExpiredColumn {
     ExpiredXid,
     ExpiredRetryCount,
     ExpiredOperatorEvent,
+    ExpiredNextAttemptAt,
 };
 
 int64 look_interval_us() {
@@ -53,22 +54,35 @@ void expire_row(Worker* worker, int row, int16 slot) {
 bool expire(Worker* worker, int16 slot) {
     static SPIPlanPtr plan;
     pg_uuid_t bound = event_id_bound(retention_horizon(GetCurrentTimestamp()));
-    const Oid types[] = {INT2OID, UUIDOID, INT8OID};
-    Datum values[] = {Int16GetDatum(slot), UUIDPGetDatum(&bound), Int64GetDatum(expired_rows_max)};
+    ExpiredPlace* place = &worker->retention->expired;
+    const Oid types[] = {INT2OID, UUIDOID, INT8OID, INT8OID, TIMESTAMPTZOID, UUIDOID};
+    Datum values[] = {Int16GetDatum(slot),
+                      UUIDPGetDatum(&bound),
+                      Int64GetDatum(expired_rows_max),
+                      Int64GetDatum(place->hook_id),
+                      TimestampTzGetDatum(place->at),
+                      UUIDPGetDatum(&place->event_id)};
     run_plan(
         kept_plan(&plan,
                   "SELECT event_id, hook_id, xid, retry_count, EXISTS (SELECT FROM "
                   "whisperer.outbox o WHERE o.xid = d.xid AND o.id = d.event_id AND o.slot = $1 "
-                  "AND starts_with(o.event_type, 'whisperer-')) FROM whisperer.delivery d "
-                  "WHERE slot = $1 AND state = 'pending' AND next_attempt_at IS NOT NULL "
-                  "AND event_id < $2 LIMIT $3",
+                  "AND starts_with(o.event_type, 'whisperer-')), next_attempt_at "
+                  "FROM whisperer.delivery d WHERE slot = $1 AND state = 'pending' "
+                  "AND next_attempt_at IS NOT NULL AND event_id < $2 "
+                  "AND (hook_id, next_attempt_at, event_id) > ($4, $5, $6) "
+                  "ORDER BY hook_id, next_attempt_at, event_id LIMIT $3",
                   lengthof(types), types),
         values, nullptr, true, 0, SPI_OK_SELECT);
-    int before = worker->ledger->count;
     for (uint64 row = 0; row < SPI_processed; row++)
         expire_row(worker, (int)row, slot);
-    // Those of other workers may be the first of them for a while.
-    return SPI_processed == expired_rows_max && worker->ledger->count > before;
+    // What is left, in flight for now, is looked at from the start next time.
+    bool more = SPI_processed == expired_rows_max;
+    int last = (int)SPI_processed - 1;
+    *place = more ? ExpiredPlace{int64_column(last, ExpiredHookId),
+                                 timestamp_column(last, ExpiredNextAttemptAt),
+                                 uuid_column(last, ExpiredEventId)}
+                  : ExpiredPlace{PG_INT64_MIN, DT_NOBEGIN, {}};
+    return more;
 }
 
 enum class Slot { Empty, Kept, Ripe };
@@ -129,6 +143,7 @@ void look_after_retention(Worker* worker) {
         retention->slot = slot;
         retention->is_done = false;
         retention->attempts = 0;
+        retention->expired = {PG_INT64_MIN, DT_NOBEGIN, {}};
     }
     begin_reading("looking for expired events", Tables::LogAndLedger);
     bool more = expire(worker, slot);

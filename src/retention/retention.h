@@ -13,10 +13,18 @@ namespace whisperer::pg {
 
 struct Worker;
 
+// Up to where pending deliveries of the slot have been looked at.
+struct ExpiredPlace {
+    int64 hook_id;
+    TimestampTz at;
+    pg_uuid_t event_id;
+};
+
 struct Retention {
     SteadyTime look_at;
     int slot;      // the slot looked at last
     bool is_done;  // it is empty
+    ExpiredPlace expired;
     int attempts;  // processes started for it
     BackgroundWorkerHandle* process;
 };

@@ -19,6 +19,8 @@ namespace {
 // for.
 constexpr int lock_attempts = 50;
 constexpr int lock_pause_ms = 20;
+// 128 MB, a moment's read.
+constexpr BlockNumber blocks_at_a_time = 16384;
 
 Oid partition(const char* table, int16 slot) {
     char name[NAMEDATALEN];
@@ -43,7 +45,8 @@ const char* slot_query(int16 slot) {
         "WITH marks AS MATERIALIZED (SELECT * FROM whisperer.bookmark WHERE incarnation = $1) "
         "SELECT count(*), count(*) FILTER (WHERE o.created_at >= $2), "
         "count(*) FILTER (WHERE o.incarnation = $1 AND " UNDONE_BY_SOME
-        "), count(*) FILTER (WHERE o.incarnation <> $1) FROM whisperer.outbox_%d o",
+        "), count(*) FILTER (WHERE o.incarnation <> $1) FROM whisperer.outbox_%d o "
+        "WHERE ctid >= $3 AND ctid < $4",
         slot);
 }
 
@@ -90,25 +93,56 @@ bool is_waiting_for_resume() {
     return bool_column(0, 1);
 }
 
-// How many events a slot has, and how many of them were carried here.
+// How many events a slot has, and of which kinds.
 struct Contents {
     int64 events;
+    int64 young;
+    int64 unread;
     int64 carried;
 };
 
+// values: of the query's parameters but the last two.
+void add_blocks(const char* query, const Datum (&values)[2], BlockNumber from, Contents* contents) {
+    ItemPointerData begin, end;
+    ItemPointerSet(&begin, from, 0);
+    ItemPointerSet(&end, from + blocks_at_a_time, 0);
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, TIDOID, TIDOID};
+    Datum all[] = {values[0], values[1], PointerGetDatum(&begin), PointerGetDatum(&end)};
+    if (SPI_execute_with_args(query, lengthof(types), const_cast<Oid*>(types), all, nullptr, false,
+                              1) != SPI_OK_SELECT)
+        elog(ERROR, "could not read a slot");
+    contents->events += int64_column(0, 1);
+    contents->young += int64_column(0, 2);
+    contents->unread += int64_column(0, 3);
+    contents->carried += int64_column(0, 4);
+    SPI_freetuptable(SPI_tuptable);
+}
+
+// A slot may be large, and vacuum waits for the oldest snapshot: so each stretch has one of its
+// own.  The lock keeps what was found true.
+Contents read_slot(int16 slot) {
+    Contents contents = {};
+    Relation relation = table_open(partition("outbox", slot), NoLock);
+    BlockNumber blocks = RelationGetNumberOfBlocks(relation);
+    table_close(relation, NoLock);
+    const char* query = slot_query(slot);
+    const Datum values[] = {Int64GetDatum(my_incarnation()),
+                            TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
+    for (BlockNumber from = 0; from < blocks; from += blocks_at_a_time) {
+        CHECK_FOR_INTERRUPTS();
+        PopActiveSnapshot();
+        PushActiveSnapshot(GetTransactionSnapshot());
+        add_blocks(query, values, from, &contents);
+    }
+    return contents;
+}
+
 // Why the slot must stay; null: it may go.
 const char* objection(int16 slot, Contents* contents) {
-    const Oid types[] = {INT8OID, TIMESTAMPTZOID};
-    Datum values[] = {Int64GetDatum(my_incarnation()),
-                      TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
-    if (SPI_execute_with_args(slot_query(slot), lengthof(types), const_cast<Oid*>(types), values,
-                              nullptr, false, 1) != SPI_OK_SELECT)
-        elog(ERROR, "could not read slot %d", slot);
-    *contents = {int64_column(0, 1), int64_column(0, 4)};
-    int64 young = int64_column(0, 2), unread = int64_column(0, 3);
-    if (young > 0)
+    *contents = read_slot(slot);
+    if (contents->young > 0)
         return "it has younger events";
-    if (unread > 0)
+    if (contents->unread > 0)
         return "it has events that no worker has read yet";
     if (contents->carried > 0 && (is_taking_over() || is_waiting_for_resume()))
         return "it has events that carried hooks may still want; see whisperer.resume()";
