@@ -7,6 +7,7 @@
 
 # Where user postgres may read, if it is to run the servers.
 kept=${WHISPERER_CHECKED:-$([ "$(id -u)" = 0 ] && echo /var/cache || echo "${XDG_CACHE_HOME:-$HOME/.cache}")/whisperer}
+contribs='auto_explain pgcrypto pg_stat_statements'    # of the tests
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 definitions() { # kind
@@ -61,7 +62,7 @@ compile() { # kind, folder to install into
             CPPFLAGS="$(definitions "$1")" $(options "$1") &&
         make -s -j2 &&
         make -s install DESTDIR="$staged" || return
-    for contrib in pgcrypto pg_stat_statements; do make -s -C contrib/$contrib install DESTDIR="$staged" || return; done
+    for contrib in $contribs; do make -s -C contrib/$contrib install DESTDIR="$staged" || return; done
     cp src/tools/valgrind.supp "$staged$2/" &&
         [ "$(find "$staged" -type f ! -path "$staged$2/*" | wc -l)" = 0 ] &&
         mv "$staged$2" "$2" &&
@@ -71,7 +72,7 @@ compile() { # kind, folder to install into
 # Sets $installed, where the PostgreSQL is; built if it is not there, or was built otherwise.
 need_postgres() { # kind
     installed=$kept/$1-$major
-    local how log=$work/compile.log; how="$(definitions "$1") $(options "$1" | xargs)"
+    local how log=$work/compile.log; how="$(definitions "$1") $(options "$1" | xargs) $contribs"
     [ "$(cat "$installed/built-with" 2>/dev/null)" != "$how" ] || return 0
     mkdir -p "$kept"
     compgen -G "$kept/source-$major/*.dsc" >/dev/null || { rm -rf "$kept/source-$major" && fetch_source "$kept/source-$major"; } || return
