@@ -95,6 +95,14 @@ sub insist {
     return wait_for($query, sub { defined $self->ask($query) });
 }
 
+# The same for what it says.
+sub answer {
+    my ($self, $query) = @_;
+    my $answer;
+    wait_for($query, sub { defined($answer = $self->ask($query)) });
+    return $answer;
+}
+
 # The pid of a process of this kind, once there is one.
 sub process {
     my ($self, $kind) = @_;
@@ -219,11 +227,11 @@ sub wait_for_rows {
 # Everything is delivered.  What was prepared when its session died is somebody's to decide: committed.
 sub settle {
     my ($self) = @_;
-    my $node = $self->{node};
-    wait_for('the server', sub { $self->ask('SELECT 1') });
-    for my $name (split /\n/, $node->safe_psql('postgres', 'SELECT gid FROM pg_prepared_xacts')) {
-        $node->safe_psql('postgres', "COMMIT PREPARED '$name'");
-    }
+    wait_for('the prepared transactions', sub {
+        my $names = $self->answer('SELECT gid FROM pg_prepared_xacts');
+        $self->ask("COMMIT PREPARED '$_'") for split /\n/, $names;
+        return $names eq '';
+    });
     $self->worker;
     wait_for('all deliveries', sub { defined $self->ask("CALL whisperer.wait_idle('60 s')") });
     wait_for('the last retry', sub {
@@ -257,7 +265,7 @@ sub received {
 # {key} = when it was inserted, in microseconds.
 sub committed {
     my ($self) = @_;
-    return { map { split /\|/ } split /\n/, $self->{node}->safe_psql('postgres',
+    return { map { split /\|/ } split /\n/, $self->answer(
         "SELECT key, (extract(epoch FROM made_at) * 1000000)::bigint FROM item WHERE round = $self->{round}") };
 }
 
@@ -266,7 +274,7 @@ sub ledger {
     my ($self) = @_;
     my %path_of = reverse %{ $self->{paths} };
     my %ledger;
-    for (split /\n/, $self->{node}->safe_psql('postgres', <<"SQL")) {
+    for (split /\n/, $self->answer(<<"SQL")) {
 SELECT d.hook_id, o.data->>'key', (extract(epoch FROM d.modified_at) * 1000000)::bigint
 FROM whisperer.delivery d JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id
 WHERE d.state = 'delivered' AND (o.data->>'round')::int = $self->{round}
