@@ -34,4 +34,17 @@ int64 backoff_us(int failures) {
     return Min(seconds, backoff_max_s) * USECS_PER_SEC;
 }
 
+bool server_is_stopping() {
+    FILE* file = AllocateFile("postmaster.pid", "r");
+    if (file == nullptr)
+        return true;
+    char line[MAXPGPATH] = "";
+    int number = 0;
+    while (number < LOCK_FILE_LINE_PM_STATUS && fgets(line, sizeof line, file))
+        number++;
+    FreeFile(file);
+    return number == LOCK_FILE_LINE_PM_STATUS &&
+           strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
+}
+
 }  // namespace whisperer::pg

@@ -22,4 +22,8 @@ bool start_background(const BackgroundProcess& process, BackgroundWorkerHandle**
 // How long to wait after so many failures in a row: 1, 2, 4 ... 60 s.
 int64 backoff_us(int failures);
 
+// Whether the server is being shut down.  The postmaster says so in its file before it tells its
+// processes, so whoever sees another of them end by that finds it there.
+bool server_is_stopping();
+
 }  // namespace whisperer::pg

@@ -1,6 +1,7 @@
 // The helper's turns; see helper.h.  What is done with an answer is in answer.cpp.
 #include "src/functions/helper.h"
 
+#include "src/base/background.h"
 #include "src/base/worker.h"
 #include "src/functions/answer.h"
 #include "src/hooks/hook_set.h"
@@ -82,7 +83,9 @@ bool hear(Worker* worker, SteadyTime now) {
             return true;
         }
         case Heard::Ended:
-            if (is_with_process(helper->current))
+            // A shutdown ends the helper, and us in a moment.  That is not the hook's fault: the
+            // call stays unanswered, as when the worker alone ends.
+            if (is_with_process(helper->current) && !server_is_stopping())
                 finish_call(worker, failure("the helper process ended", false));
             return false;
     }
