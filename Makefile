@@ -3,8 +3,8 @@ EXTENSION = whisperer
 EXTVERSION = 1.2
 # The release before it, whose update script is made here.
 PREVIOUS = 1.1
-# Tables that it lacks, if any: an update makes them as an installation does.
-NEW_TABLES =
+# Files of src/install/schema with what it lacks, if any: an update makes that as an installation does.
+NEW_SCHEMA = src/install/schema/015-internal.sql
 MODULE_big = whisperer
 
 SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard src/*/*.cpp) $(wildcard worker/*/*.cpp))
@@ -48,10 +48,10 @@ WHERE classoid = 'pg_proc'::regclass AND objoid = '\3'::regprocedure) THEN \1 EN
 endef
 export GRANT_IF_NEW
 
-# An update changes the tables by its delta, makes the new ones, and then runs the fragments of the API once more.  What they
+# An update makes what is new, changes the tables by its delta, and then runs the fragments of the API once more.  What they
 # replace is the extension's own, or PostgreSQL refuses (since 14.5).
 $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/install/update_header.sql
-	{ cat src/install/update_header.sql $< $(NEW_TABLES) && \
+	{ cat src/install/update_header.sql $(NEW_SCHEMA) $< && \
 	  sed -E -e 's/^CREATE (FUNCTION|PROCEDURE|VIEW|TRIGGER) /CREATE OR REPLACE \1 /' -e "$$GRANT_IF_NEW" \
 	    $(sort $(wildcard src/install/api/*.sql)); \
 	} > $@.tmp && mv $@.tmp $@

@@ -17,20 +17,25 @@ END;
 $$;
 
 -- Nobody gets at the schema without being let in, and PUBLIC calls nothing internal.
-SELECT nspacl FROM pg_namespace WHERE nspname = 'whisperer';
+SELECT nspacl FROM pg_namespace WHERE nspname ~ '^whisperer' ORDER BY nspname;
 SELECT proname FROM pg_proc
-WHERE pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
+WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND has_function_privilege('public', oid, 'EXECUTE')
   AND (proname ~ '_as$' OR proname ~ '^set_p' OR proname IN ('announce', 'worker_state', 'require_hook', 'note_change'));
 
--- Every function that anybody may call says what it does.
+-- Every function that anybody may call says what it does; those for users in a line that fits beside \df+.
 SELECT p.oid::regprocedure FROM pg_proc p
-WHERE pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
+WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND has_function_privilege('public', oid, 'EXECUTE')
   AND obj_description(oid, 'pg_proc') IS NULL;
+SELECT p.oid::regprocedure, length(obj_description(oid, 'pg_proc')) FROM pg_proc p
+WHERE pronamespace = 'whisperer'::regnamespace AND (length(obj_description(oid, 'pg_proc')) > 90 OR obj_description(oid, 'pg_proc') ~ ';');
+-- What is for users anybody may call who may use the schema.
+SELECT p.oid::regprocedure FROM pg_proc p
+WHERE pronamespace = 'whisperer'::regnamespace AND NOT has_function_privilege('public', oid, 'EXECUTE');
 
 -- Every function has its search_path pinned, is C, has a parsed body, or may not (it commits).
-SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = prolang
-WHERE pronamespace = 'whisperer'::regnamespace AND lanname <> 'c' AND prosqlbody IS NULL
-  AND NOT coalesce(proconfig::text ~ 'search_path', false);
+SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND lanname <> 'c' AND prosqlbody IS NULL
+  AND NOT coalesce(proconfig::text ~ 'search_path', false) ORDER BY 1;
 
 -- Every table that is not of this database alone is dumped.
 SELECT c.relname FROM pg_class c
@@ -63,17 +68,19 @@ RESET client_min_messages;
 
 -- What the installing role's default privileges give away is not given away with the extension, and
 -- what they withhold is there.
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_stranger;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_stranger;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO regress_stranger;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON ROUTINES TO regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 CREATE EXTENSION whisperer;
-SELECT nspacl FROM pg_namespace WHERE nspname = 'whisperer';
+SELECT nspacl FROM pg_namespace WHERE nspname ~ '^whisperer' ORDER BY nspname;
 SELECT c.oid::regclass FROM pg_class c, aclexplode(relacl) a
 WHERE relnamespace = 'whisperer'::regnamespace AND grantee = 'regress_stranger'::regrole;
 SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(proacl) a
-WHERE pronamespace = 'whisperer'::regnamespace AND grantee = 'regress_stranger'::regrole;
+WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND grantee = 'regress_stranger'::regrole;
 SELECT has_function_privilege('public', 'whisperer.register_event(text, text)', 'EXECUTE') AS may_register;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON ROUTINES FROM regress_stranger;

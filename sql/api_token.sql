@@ -22,7 +22,7 @@ SELECT failure($$SELECT whisperer.create_api_token('regress_token_ann', 'not min
 SELECT failure($$SELECT whisperer.create_api_token('regress_token_bob', NULL)$$);
 SELECT failure($$SELECT whisperer.create_api_token('regress_token_bob', 'late', now() - interval '1 s')$$);
 SELECT failure($$SELECT hash FROM whisperer.api_token_record$$);
-SELECT failure($$SELECT whisperer.same_bytes('a', 'a')$$);
+SELECT failure($$SELECT whisperer_internal.same_bytes('a', 'a')$$);
 SELECT description FROM whisperer.api_token;
 SET ROLE regress_token_boss;
 SELECT role, description, expires_at, last_used_at, revoked_at FROM whisperer.api_token ORDER BY id;

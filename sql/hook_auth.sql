@@ -66,7 +66,7 @@ SELECT shown(:ann);
 UPDATE whisperer.hook SET config = '{"auth": {"type": "bearer", "token": "mine"}}';
 SELECT failure('SELECT auth FROM whisperer.secret');
 CREATE TEMP TABLE trap (id bigint, config jsonb, incarnation bigint);
-SELECT failure('CREATE TRIGGER trap BEFORE INSERT ON trap FOR EACH ROW EXECUTE FUNCTION whisperer.keep_auth()');
+SELECT failure('CREATE TRIGGER trap BEFORE INSERT ON trap FOR EACH ROW EXECUTE FUNCTION whisperer_internal.keep_auth()');
 RESET ROLE;
 SELECT stored(:plain);
 -- A row of another database is taken as it is: its secret comes by itself.

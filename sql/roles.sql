@@ -44,27 +44,22 @@ SELECT * FROM (TABLE decided EXCEPT TABLE is_so) AS decided_otherwise ORDER BY o
 SELECT a.privilege_type, string_agg(t.attname, ' ' ORDER BY t.attnum) FROM pg_attribute t, aclexplode(t.attacl) a
 WHERE t.attrelid = 'whisperer.hook_definition'::regclass GROUP BY 1 ORDER BY 1;
 
--- The same for every function: called by anybody, because it checks its caller or needs no right; or not.
-CREATE TEMP VIEW callable AS
-SELECT DISTINCT p.proname::text AS name FROM pg_proc p
-WHERE p.pronamespace = 'whisperer'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
+-- Of the functions in whisperer_internal these are called by anybody, because they check their caller or need no
+-- right; the others by nobody.
 CREATE TEMP TABLE decided_callable AS SELECT unnest('{
-    allow,api_token_role,backfill,cancel,capture,create_api_token,create_hook,delete_hook,deliver_event,deliver_now,disallow,hook_public_key,hook_secret,pause,pause_hook,ping_hook,preview,reassign_owned,
-    recover,reencrypt_secrets,register_event,replay,resume,resume_hook,retry,revoke_api_token,rotate_secret,secret_storage,unregister_event,unwatch,update_hook,wait_idle,watch,why,
-    capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_function,check_headers,check_hook,check_hook_count,check_hook_functions,check_hook_json,check_retry_config,
-    check_secret,check_url,claim_owner,current_slot,envelope,event_id_bound,event_type_owner,extension_owner,hidden,hidden_auth,hold_event_type,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,incarnation_number,is_arriving,is_carried,is_passed,
-    json_contains,living_role,make_secret,make_signing_key,masked_auth,masked_headers,may,my_incarnation,new_event_id,queued_events,record_backfill,record_ping,refuse_hook,remake_capture,response_time_at,role_exists,rows_as_json,set_secret,
-    status_rows,unattempted,why_not,why_pending}'::text[]) AS name;
-CREATE TEMP TABLE decided_internal AS SELECT unnest('{
-    adopt,adopt_event_types,announce,ask_to_catch_up,enable_triggers,guard_truncate,keep_auth,note_change,on_arrival,on_arriving_truncate,open_secret,operator_hooks,refresh_role_names,refuse_delivery,replayable,request_delivery,require_hook,require_range,
-    require_secret_keeper,reseal_secret,revealed,same_bytes,seal_secret,secret_is_current,see_to_captures,set_paused,set_privilege,unread_events,wake_workers,worker_state}'::text[]) AS name;
-SELECT 'callable' AS not_as_decided, name FROM (TABLE callable EXCEPT TABLE decided_callable) AS c
-UNION ALL SELECT 'not callable', name FROM (TABLE decided_callable EXCEPT TABLE callable) AS c
-UNION ALL SELECT 'undecided', p.proname FROM pg_proc p WHERE p.pronamespace = 'whisperer'::regnamespace
-    AND p.proname NOT IN (TABLE decided_callable UNION TABLE decided_internal) AND p.proname !~ '_as$' ORDER BY 1, 2;
+    capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_function,check_headers,check_hook,check_hook_count,
+    check_hook_functions,check_hook_json,check_retry_config,check_secret,check_url,claim_owner,current_slot,envelope,
+    extension_owner,hidden,hidden_auth,hold_event_type,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,
+    in_transaction_block,incarnation_number,is_arriving,is_carried,is_passed,json_contains,living_role,make_secret,masked_auth,
+    masked_headers,my_incarnation,new_event_id,queued_events,record_backfill,refuse_hook,remake_capture,role_exists,
+    rows_as_json,set_secret,status_rows,unattempted,why_not,why_pending}'::text[]) AS name;
+SELECT DISTINCT CASE WHEN c.is_so THEN 'callable' ELSE 'not callable' END AS not_as_decided, p.proname
+FROM pg_proc p CROSS JOIN LATERAL (SELECT has_function_privilege('public', p.oid, 'EXECUTE') AS is_so) AS c
+WHERE p.pronamespace = 'whisperer_internal'::regnamespace AND c.is_so <> (p.proname IN (TABLE decided_callable));
+SELECT name AS missing FROM decided_callable WHERE name NOT IN (SELECT proname FROM pg_proc WHERE pronamespace = 'whisperer_internal'::regnamespace);
 -- Those that run with more rights than their caller has; beside them, the C functions that call *_as.
-SELECT proname FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace AND prosecdef ORDER BY 1;
-SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace AND prosrc = 'whisperer_as_owner';
+SELECT proname FROM pg_proc WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND prosecdef ORDER BY 1;
+SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND prosrc = 'whisperer_as_owner';
 -- Triggers that a session with session_replication_role = replica would pass by, or that fire elsewhere than for what is
 -- replicated.
 SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'whisperer'::regnamespace)
@@ -161,7 +156,7 @@ BEGIN
         key := CASE WHEN thing = 'outbox' THEN 'event_type' WHEN thing ~ '^(outbox|secret|api_token|request|bookmark|event_type)' THEN '''rows''::text'
             ELSE format('(SELECT s.event_type FROM whisperer.hook_stats s WHERE s.hook_id = x.%s)', CASE WHEN thing IN ('hook', 'hook_definition') THEN 'id' ELSE 'hook_id' END) END;
         BEGIN
-            EXECUTE format('SELECT string_agg(DISTINCT %s, '' '' ORDER BY %1$s) FROM whisperer.%I x', key, replace(thing, 'now', whisperer.current_slot()::text)) INTO what;
+            EXECUTE format('SELECT string_agg(DISTINCT %s, '' '' ORDER BY %1$s) FROM whisperer.%I x', key, replace(thing, 'now', whisperer_internal.current_slot()::text)) INTO what;
         EXCEPTION WHEN insufficient_privilege THEN
             what := 'denied';
         END;

@@ -13,14 +13,14 @@ SELECT whisperer.create_hook('order-paid', 'https://example.com/key',
 
 -- Signing keys.
 SELECT whisperer.make_signing_key() ~ '^whsk_[A-Za-z0-9+/]{86}==$' AS made, whisperer.make_signing_key() <> whisperer.make_signing_key() AS random;
-SELECT whisperer.check_secret(whisperer.make_signing_key()) IS NOT NULL AS good;
+SELECT whisperer_internal.check_secret(whisperer.make_signing_key()) IS NOT NULL AS good;
 SELECT whisperer.hook_secret(:key), whisperer.hook_public_key(:key);
 SELECT whisperer.hook_public_key(:text) AS text, whisperer.hook_public_key(:unsigned) AS unsigned;
 SELECT failure(format('SELECT whisperer.rotate_secret(%s, %L)', :key, secret)) FROM (VALUES
     ('whsk_'), ('whsk_?'), ('whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc='),
     ('whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvw=='),
     ('sealed:1:0123456789abcdef:AAAA'), ('sealed:')) AS bad(secret);
-SELECT whisperer.masked_headers(id) FROM unnest(ARRAY[:text, :unsigned, :key]) id;
+SELECT whisperer_internal.masked_headers(id) FROM unnest(ARRAY[:text, :unsigned, :key]) id;
 SELECT whisperer.rotate_secret(:unsigned, whisperer.make_signing_key()) ~ '^whsk_' AS rotated;
 SELECT whisperer.hook_public_key(:unsigned) ~ '^whpk_[A-Za-z0-9+/]{43}=$' AS public;
 
@@ -31,18 +31,18 @@ SELECT :'was_unsigned' AS was_unsigned, whisperer.hook_secret(:plain) = :'made' 
 
 -- null leaves as it is, {} removes.
 SELECT whisperer.update_hook(:text, '{"secret_key": "newer"}');
-SELECT whisperer.masked_headers(:text);
+SELECT whisperer_internal.masked_headers(:text);
 SELECT whisperer.update_hook(:text, '{"additional_headers": null}');
-SELECT whisperer.masked_headers(:text), whisperer.hook_secret(:text);
+SELECT whisperer_internal.masked_headers(:text), whisperer.hook_secret(:text);
 
 -- How it is stored is for those who look after the database.
 SELECT failure('SELECT whisperer.reencrypt_secrets()');
 SELECT failure('SELECT * FROM whisperer.secret_storage()');
-SELECT failure(format('SELECT whisperer.open_secret(%s, ''secret_key'', ''x'')', :text));
-SELECT failure(format('SELECT whisperer.seal_secret(%s, ''secret_key'', ''x'')', :text));
+SELECT failure(format('SELECT whisperer_internal.open_secret(%s, ''secret_key'', ''x'')', :text));
+SELECT failure(format('SELECT whisperer_internal.seal_secret(%s, ''secret_key'', ''x'')', :text));
 SET ROLE regress_bob;
 SELECT replace(failure(format('SELECT whisperer.hook_public_key(%s)', :key)), :key::text, 'N') AS refused;
-SELECT failure(format('SELECT whisperer.opened_secret_as(10, %s)', :key));
+SELECT failure(format('SELECT whisperer_internal.opened_secret_as(10, %s)', :key));
 RESET ROLE;
 SELECT * FROM whisperer.secret_storage();
 SELECT whisperer.reencrypt_secrets();

@@ -75,8 +75,8 @@ CREATE TEMP TABLE parcel (id int);
 CREATE TRIGGER forge AFTER INSERT ON parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent');
 SELECT failure('INSERT INTO parcel VALUES (1)');
 DROP TABLE parcel;
-SELECT failure(format($$SELECT whisperer.record_backfill(%s, 'x', '{"{}"}', '{k}')$$, :theirs)) ~ '^42704' AS refused;
-SELECT failure(format($$SELECT whisperer.record_backfill_as(%s, %s, 'x', '{"{}"}', '{k}')$$, 'regress_owner'::regrole::oid, :theirs));
+SELECT failure(format($$SELECT whisperer_internal.record_backfill(%s, 'x', '{"{}"}', '{k}')$$, :theirs)) ~ '^42704' AS refused;
+SELECT failure(format($$SELECT whisperer_internal.record_backfill_as(%s, %s, 'x', '{"{}"}', '{k}')$$, 'regress_owner'::regrole::oid, :theirs));
 
 -- Reading what is another's.
 SELECT failure($$SELECT whisperer.create_hook('parcel-s*', 'https://example.com/')$$);

@@ -29,6 +29,7 @@ extern "C" {
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -150,6 +151,9 @@ inline void pg_truncate_quietly(List* relations, List* oids) {
 inline AclResult pg_function_execute_check(Oid function, Oid role) {
     return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
 }
+inline AclResult pg_schema_usage_check(Oid schema, Oid role) {
+    return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE);
+}
 inline bool pg_owns_database(Oid database, Oid role) {
     return object_ownercheck(DatabaseRelationId, database, role);
 }
@@ -159,6 +163,9 @@ inline bool pg_owns_extension(Oid extension, Oid role) {
 #else
 inline AclResult pg_function_execute_check(Oid function, Oid role) {
     return pg_proc_aclcheck(function, role, ACL_EXECUTE);
+}
+inline AclResult pg_schema_usage_check(Oid schema, Oid role) {
+    return pg_namespace_aclcheck(schema, role, ACL_USAGE);
 }
 inline bool pg_owns_database(Oid database, Oid role) {
     return pg_database_ownercheck(database, role);

@@ -137,7 +137,7 @@ PGDLLEXPORT Datum whisperer_is_arriving(PG_FUNCTION_ARGS) {
 PGDLLEXPORT Datum whisperer_on_arriving_truncate(PG_FUNCTION_ARGS) {
     if (!CALLED_AS_TRIGGER(fcinfo))
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("whisperer.on_arriving_truncate can only be called as a trigger"));
+                errmsg("whisperer_internal.on_arriving_truncate can only be called as a trigger"));
     TriggerData* trigger = (TriggerData*)fcinfo->context;
     if (!whisperer::pg::is_arriving())
         return PointerGetDatum(nullptr);

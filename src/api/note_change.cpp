@@ -16,7 +16,7 @@ PG_FUNCTION_INFO_V1(whisperer_announce);
 PGDLLEXPORT Datum whisperer_note_change(PG_FUNCTION_ARGS) {
     if (!CALLED_AS_TRIGGER(fcinfo))
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("whisperer.note_change can only be called as a trigger"));
+                errmsg("whisperer_internal.note_change can only be called as a trigger"));
     TriggerData* trigger = (TriggerData*)fcinfo->context;
     whisperer::pg::UserContext saved = whisperer::pg::enter_owner(whisperer::pg::extension_owner());
     SPI_connect();

@@ -57,4 +57,38 @@ bool try_in_transaction(void (*action)(void*), void* argument, const char* activ
     return succeeded;
 }
 
+// The lines before the first that names ours: of functions that ours called.  Null: there is none.
+static char* lines_before(char* lines, const char* ours) {
+    char* found = lines == nullptr ? nullptr : strstr(lines, ours);
+    if (found == nullptr)
+        return lines;
+    while (found > lines && found[-1] != '\n')
+        found--;
+    if (found == lines)
+        return nullptr;
+    found[-1] = '\0';
+    return lines;
+}
+
+void call_without_context(void (*action)(void*), void* argument, const char* ours) {
+    MemoryContext context = CurrentMemoryContext;
+    ErrorContextCallback* outer = error_context_stack;
+    PG_TRY();
+    {
+        // What is further out adds its lines below, when the error is thrown once more.
+        error_context_stack = nullptr;
+        action(argument);
+        error_context_stack = outer;
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData* error = CopyErrorData();
+        FlushErrorState();
+        error->context = lines_before(error->context, ours);
+        ThrowErrorData(error);
+    }
+    PG_END_TRY();
+}
+
 }  // namespace whisperer::pg

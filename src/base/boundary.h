@@ -14,4 +14,8 @@ bool try_in_subtransaction(void (*action)(void*), void* argument, const char* wh
 bool try_in_transaction(void (*action)(void*), void* argument, const char* activity,
                         ErrorData** error);
 
+// Runs action. An ERROR in it goes on without those lines of its CONTEXT that are the extension's
+// own: the first that names ours, and all that are further out. The caller's own stay.
+void call_without_context(void (*action)(void*), void* argument, const char* ours);
+
 }  // namespace whisperer::pg

@@ -18,7 +18,7 @@ void on_relation_change(Datum, Oid relation) {
         changes++;
 }
 
-void on_membership_change(Datum, int, uint32) {
+void on_catalog_change(Datum, int, uint32) {
     changes++;
 }
 
@@ -27,8 +27,9 @@ void watch_for_changes() {
     if (watching)
         return;
     CacheRegisterRelcacheCallback(on_relation_change, 0);
-    CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_membership_change, 0);
-    CacheRegisterSyscacheCallback(AUTHOID, on_membership_change, 0);
+    CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_catalog_change, 0);
+    CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, 0);
+    CacheRegisterSyscacheCallback(NAMESPACEOID, on_catalog_change, 0);
     watching = true;
 }
 
@@ -94,13 +95,23 @@ int64 number_from_table(Oid schema, Oid owner) {
     return numbers[own];
 }
 
-int64 incarnation_number(Oid schema, Oid owner) {
-    oidvector* none = buildoidvector(nullptr, 0);
-    Oid function =
-        GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("incarnation_number"),
-                        PointerGetDatum(none), ObjectIdGetDatum(schema));
+Oid function_in(Oid schema, const char* name, const Oid* types, int count) {
+    return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+                           PointerGetDatum(buildoidvector(types, count)), ObjectIdGetDatum(schema));
+}
+
+// Not by its name alone: where it is not there yet, anybody may have made one.
+Oid find_internal_schema(Oid schema) {
+    Oid internal = get_namespace_oid("whisperer_internal", true);
+    bool is_ours = OidIsValid(internal) && getExtensionOfObject(NamespaceRelationId, internal) ==
+                                               get_extension_oid("whisperer", true);
+    return is_ours ? internal : schema;
+}
+
+int64 incarnation_number(const Identity& found, Oid schema) {
+    Oid function = function_in(found.internal_schema, "incarnation_number", nullptr, 0);
     return OidIsValid(function) ? DatumGetInt64(OidFunctionCall0(function))
-                                : number_from_table(schema, owner);
+                                : number_from_table(schema, found.owner);
 }
 
 }  // namespace
@@ -125,7 +136,8 @@ const Identity& current_identity() {
     found.owner = relation->rd_rel->relowner;
     table_close(relation, AccessShareLock);
 
-    found.incarnation = mix_with_database(incarnation_number(schema, found.owner));
+    found.internal_schema = find_internal_schema(schema);
+    found.incarnation = mix_with_database(incarnation_number(found, schema));
     identity = found;
     return identity;
 }
@@ -136,6 +148,16 @@ uint64 change_number() {
 
 Oid extension_owner() {
     return current_identity().owner;
+}
+
+Oid internal_function(const char* name, const Oid* types, int count) {
+    return function_in(current_identity().internal_schema, name, types, count);
+}
+
+void require_usage() {
+    AclResult allowed = pg_schema_usage_check(get_namespace_oid("whisperer", false), GetUserId());
+    if (allowed != ACLCHECK_OK)
+        aclcheck_error(allowed, OBJECT_SCHEMA, "whisperer");
 }
 
 int64 my_incarnation() {

@@ -15,6 +15,8 @@ struct Identity {
     Oid event_type;
     Oid event_type_privilege;
     Oid owner;
+    Oid internal_schema;  // whisperer_internal; of 1.1 and before, whose functions are all in one,
+                          // whisperer
     int64 incarnation;
 };
 
@@ -27,6 +29,13 @@ uint64 change_number();
 
 // The role that owns the extension's tables.
 Oid extension_owner();
+
+// A function that only the extension calls; InvalidOid if there is none.
+Oid internal_function(const char* name, const Oid* types, int count);
+
+// 42501 unless the current user may use schema whisperer, which opens the door to what is behind
+// it, too.
+void require_usage();
 
 // This database's incarnation; see src/install/schema/020-incarnation.sql.
 int64 my_incarnation();

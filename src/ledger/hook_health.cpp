@@ -73,10 +73,10 @@ void write_disabled(const HookNews& news) {
              &plan, news);
     run_news(
         "INSERT INTO whisperer.outbox (id, event_type, data, hook_id) "
-        "SELECT whisperer.new_event_id(), 'whisperer-hook-disabled', json_build_object("
+        "SELECT whisperer_internal.new_event_id(), 'whisperer-hook-disabled', json_build_object("
         "'hook_id', $1, 'event_type', h.event_type, 'target_url', h.target_url, 'reason', $3, "
         "'at', coalesce($2, now())), o.hook_id FROM whisperer.hook_definition h, "
-        "whisperer.operator_hooks($1, 'whisperer-hook-disabled') AS o(hook_id) "
+        "whisperer_internal.operator_hooks($1, 'whisperer-hook-disabled') AS o(hook_id) "
         "WHERE h.id = $1",
         &event_plan, news);
     ereport(LOG, errmsg("whisperer: hook " INT64_FORMAT " disabled: %s", news.hook_id, news.reason),
@@ -227,15 +227,16 @@ void tell_of_failure(const LedgerEntry& entry) {
         Int32GetDatum(entry.retry_count),
         Int32GetDatum(entry.http_status),
         entry.error.size > 0 ? PointerGetDatum(server_from_utf8(entry.error)) : (Datum)0};
-    run_plan(kept_plan(&plan,
-                       "INSERT INTO whisperer.outbox (id, event_type, data, hook_id) "
-                       "SELECT whisperer.new_event_id(), 'whisperer-delivery-failed', "
-                       "json_build_object('hook_id', $1, 'event_id', $2, 'event_type', "
-                       "e.event_type, 'attempts', $5, 'response_http_status', $6, 'error', $7), "
-                       "o.hook_id FROM whisperer.outbox e, "
-                       "whisperer.operator_hooks($1, 'whisperer-delivery-failed') AS o(hook_id) "
-                       "WHERE e.xid = $3 AND e.id = $2 AND e.slot = $4",
-                       lengthof(types), types),
+    run_plan(kept_plan(
+                 &plan,
+                 "INSERT INTO whisperer.outbox (id, event_type, data, hook_id) "
+                 "SELECT whisperer_internal.new_event_id(), 'whisperer-delivery-failed', "
+                 "json_build_object('hook_id', $1, 'event_id', $2, 'event_type', "
+                 "e.event_type, 'attempts', $5, 'response_http_status', $6, 'error', $7), "
+                 "o.hook_id FROM whisperer.outbox e, "
+                 "whisperer_internal.operator_hooks($1, 'whisperer-delivery-failed') AS o(hook_id) "
+                 "WHERE e.xid = $3 AND e.id = $2 AND e.slot = $4",
+                 lengthof(types), types),
              values, nulls, false, 0, SPI_OK_INSERT);
 }
 

@@ -17,8 +17,8 @@ constexpr int64 retry_us = 5 * USECS_PER_SEC;
 void refresh(void*) {
     (void)set_config_option("lock_timeout", "100ms", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
                             true, 0, false);
-    if (SPI_execute("SELECT whisperer.refresh_role_names()", false, 0) != SPI_OK_SELECT)
-        elog(ERROR, "could not call whisperer.refresh_role_names");
+    if (SPI_execute("SELECT whisperer_internal.refresh_role_names()", false, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not call whisperer_internal.refresh_role_names");
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 // to: as they were made they would miss what is written (src/install/api/415-see_to_captures.sql).
 #include "src/processes/utility_hook.h"
 
+#include "src/base/identity.h"
 #include "src/base/ring.h"
 #include "src/base/steady_clock.h"
 #include "src/pg.h"
@@ -185,13 +186,9 @@ void refuse_trigger(Node* statement) {
 
 // Of a schema that is older than the library there is none.
 Oid see_to_captures() {
-    Oid schema = get_namespace_oid("whisperer", true);
     const Oid types[] = {OIDOID, BOOLOID};
-    oidvector* arguments = buildoidvector(types, lengthof(types));
-    return OidIsValid(schema)
-               ? GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-                                 CStringGetDatum("see_to_captures"), PointerGetDatum(arguments),
-                                 ObjectIdGetDatum(schema))
+    return OidIsValid(get_extension_oid("whisperer", true))
+               ? internal_function("see_to_captures", types, lengthof(types))
                : InvalidOid;
 }
 

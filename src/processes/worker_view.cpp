@@ -1,5 +1,6 @@
 // What SQL may ask about the workers of the current database: their state for the view status, and
 // the tickets of wait_idle.
+#include "src/base/identity.h"
 #include "src/pg.h"
 #include "src/processes/shared_state.h"
 
@@ -115,6 +116,7 @@ PGDLLEXPORT Datum whisperer_worker_state(PG_FUNCTION_ARGS) {
 
 // 0: no worker is there that could do it; ask again.
 PGDLLEXPORT Datum whisperer_idle_ticket(PG_FUNCTION_ARGS) {
+    whisperer::pg::require_usage();
     PG_RETURN_INT64((int64)whisperer::pg::take_ticket(whisperer::pg::require_shared_state()));
 }
 

@@ -25,10 +25,10 @@ void insert_type(void* argument) {
     int result = SPI_execute_with_args(
         "INSERT INTO whisperer.event_type (name, owner, owner_name) SELECT $1, r.oid, r.rolname "
         "FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = to_regclass($2) "
-        "AND NOT EXISTS (SELECT FROM whisperer.capture_triggers($1) t JOIN pg_class o "
+        "AND NOT EXISTS (SELECT FROM whisperer_internal.capture_triggers($1) t JOIN pg_class o "
         "ON o.oid = t.relation WHERE NOT pg_has_role(c.relowner, o.relowner, 'MEMBER')) "
         "AND NOT EXISTS (SELECT FROM whisperer.event_type_claim k WHERE k.event_type = $1 "
-        "AND NOT pg_has_role(c.relowner, whisperer.claim_owner(k), 'MEMBER')) "
+        "AND NOT pg_has_role(c.relowner, whisperer_internal.claim_owner(k), 'MEMBER')) "
         "ON CONFLICT (name) DO NOTHING",
         lengthof(types), types, values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)

@@ -174,7 +174,7 @@ void truncate(List* tables) {
 void guard(Oid table) {
     const Oid types[] = {REGCLASSOID};
     Datum values[] = {ObjectIdGetDatum(table)};
-    if (SPI_execute_with_args("SELECT whisperer.guard_truncate($1)", lengthof(types),
+    if (SPI_execute_with_args("SELECT whisperer_internal.guard_truncate($1)", lengthof(types),
                               const_cast<Oid*>(types), values, nullptr, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look at the triggers of a slot");
 }

@@ -83,6 +83,8 @@ my @cases = (
     (map { [ $_ => '42704', "SET ROLE bob; SELECT whisperer.$_(1)" ] } qw(delete_hook pause_hook resume_hook hook_secret hook_public_key rotate_secret)),
     (map { [ $_ => '55000', "SELECT whisperer.$_(2)" ] } qw(pause_hook resume_hook rotate_secret)),
     [ rotate_secret => '22023', "SELECT whisperer.rotate_secret(1, overlap => '-1 s')" ],
+    [ record_ping => '42704', 'SELECT whisperer.record_ping(99)' ],
+    [ record_ping => '55000', 'SELECT whisperer.record_ping(1)' ],
     [ ping_hook => '42704', undef, 'CALL whisperer.ping_hook(99)' ],
     [ ping_hook => '55000', undef, 'CALL whisperer.ping_hook(1)' ],
     [ ping_hook => '25001', 'CALL whisperer.ping_hook(1)' ],

@@ -153,7 +153,7 @@ sub moment {
 # The table that events are recorded in now, and where their results go.
 sub partition {
     my ($self, $parent) = @_;
-    return "whisperer.${parent}_" . $self->{node}->safe_psql('postgres', 'SELECT whisperer.current_slot()');
+    return "whisperer.${parent}_" . $self->{node}->safe_psql('postgres', 'SELECT whisperer_internal.current_slot()');
 }
 
 # Copies a table while it is written to, and puts the copy's rows in its place, as pg_repack does: a trigger notes what

@@ -114,7 +114,7 @@ ok("$everything$log" !~ /s3 cr|s3\+cr|p(?:\xC3\xA4|\xE4)ss|api-1|shop-1|Bearer |
 
 # --- diverted -------------------------------------------------------------------------------------
 $receiver->control({ revoke => 'shop' });
-$node->safe_psql('postgres', "SELECT whisperer.set_secret($basic, NULL, '{\"X-Api-Key\": \"k3y\"}')");
+$node->safe_psql('postgres', "SELECT whisperer_internal.set_secret($basic, NULL, '{\"X-Api-Key\": \"k3y\"}')");
 $node->append_conf('postgresql.conf', "whisperer.divert_to = '" . $receiver->url('/ok/sink') . "'");
 $node->reload;
 wait_for('the setting', sub {

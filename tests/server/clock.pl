@@ -23,7 +23,7 @@ plant('1 day');
 $node->restart;
 cmp_ok(sql($deliver), 'gt', $second, 'an id of a clock that was a day ahead');
 is(sql("SELECT count(*) FROM whisperer.outbox WHERE id < whisperer.event_id_bound(now() + '1 hour')"), 4, 'moves none');
-is(sql("SELECT count(DISTINCT id) FROM (SELECT whisperer.new_event_id() AS id FROM generate_series(1, 100000)) n"), 100000, 'ids are unique');
+is(sql("SELECT count(DISTINCT id) FROM (SELECT whisperer_internal.new_event_id() AS id FROM generate_series(1, 100000)) n"), 100000, 'ids are unique');
 
 # Without a row in between: what was recorded up to now is recovered, whatever its id says.
 my $receiver = new_receiver('clock');

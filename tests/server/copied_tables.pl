@@ -29,7 +29,7 @@ sub logged { return join ', ', split /\n/, sql('DELETE FROM log RETURNING what')
 
 # --- triggers ------------------------------------------------------------------------------------
 
-sub slot { return sql('SELECT whisperer.current_slot()') }
+sub slot { return sql('SELECT whisperer_internal.current_slot()') }
 
 my $slot = slot();
 sql(<<"SQL");

@@ -26,7 +26,7 @@ my @tried = (
     "SELECT lo_export(lo_from_bytea(0, 'x'), '$file')", q(SELECT lo_import('/etc/passwd')), q(LOAD 'plpgsql'),
     q(CREATE FUNCTION app.native() RETURNS int LANGUAGE c AS 'whisperer', 'whisperer_as_owner'), 'CREATE EXTENSION pgcrypto', 'CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION app.fire()',
     'ALTER ROLE ann SUPERUSER', 'GRANT postgres TO ann', 'GRANT bob TO ann', 'CREATE ROLE mine', 'ALTER FUNCTION app.reach OWNER TO postgres', 'REASSIGN OWNED BY bob TO ann', 'DROP OWNED BY bob',
-    'SELECT * FROM pg_authid', 'SELECT * FROM whisperer.secret', 'SELECT * FROM whisperer.request', 'SELECT whisperer.hook_secret(1)', 'SELECT whisperer.hook_secret_as(10, 1)',
+    'SELECT * FROM pg_authid', 'SELECT * FROM whisperer.secret', 'SELECT * FROM whisperer.request', 'SELECT whisperer.hook_secret(1)', 'SELECT whisperer_internal.hook_secret_as(10, 1)',
     'SELECT whisperer.pause()', 'SELECT whisperer.reassign_owned(\'bob\', \'ann\')', 'UPDATE whisperer.hook_definition SET owner = 10', 'INSERT INTO whisperer.outbox (id, event_type, data) VALUES (gen_random_uuid(), \'bobs\', \'{}\')',
     'SELECT whisperer.deliver_event(\'bobs\', \'{}\')', 'SET row_security = off; SELECT * FROM whisperer.hook',
     'CREATE TEMP TABLE t ()', 'CREATE TEMP VIEW v AS SELECT 1', 'CREATE TEMP SEQUENCE s', 'LISTEN c', 'PREPARE p AS SELECT 1', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1', 'COMMIT', 'PREPARE TRANSACTION \'t\'', 'DISCARD ALL', 'VACUUM',

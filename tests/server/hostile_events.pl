@@ -44,7 +44,7 @@ like(sql("SELECT whisperer.why('$above', 1)"), qr/max_payload/, 'which why() giv
 # A config_filter that the worker could not print, here one that it would not: in the log by other ways than ours.
 ($status, $out, $error) = $node->psql('postgres', q(SELECT whisperer.deliver_event('e', '{}', jsonb_build_object('x', repeat('x', 9000)))));
 like($error, qr/config_filter is larger than 8192 bytes/, 'a large config_filter is an error of the application');
-my $odd = sql(q(INSERT INTO whisperer.outbox (id, event_type, data, config_filter) VALUES (whisperer.new_event_id(), 'e', '{}', jsonb_build_object('x', repeat(E'\x01', 2000000))) RETURNING id));
+my $odd = sql(q(INSERT INTO whisperer.outbox (id, event_type, data, config_filter) VALUES (whisperer_internal.new_event_id(), 'e', '{}', jsonb_build_object('x', repeat(E'\x01', 2000000))) RETURNING id));
 my $after = sql(q(SELECT whisperer.deliver_event('e', '{"a": 2}')));
 wait_idle($node);
 like(state_of($odd), qr/^1\|failed\|config_filter is larger than whisperer\.max_payload/, 'and fails with the reason');

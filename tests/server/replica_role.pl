@@ -21,7 +21,7 @@ wait_idle($node);
 
 # --- our functions ------------------------------------------------------------------------------------------
 as_replica('SELECT whisperer.pause()');
-wait_for('the worker to say so', sub { sql('SELECT state FROM whisperer.worker_state()') eq 'paused' });
+wait_for('the worker to say so', sub { sql('SELECT state FROM whisperer_internal.worker_state()') eq 'paused' });
 sql("SELECT whisperer.deliver_event('e', '{}')");
 pass('pause() is heard of');
 as_replica('SELECT whisperer.resume()');
@@ -73,7 +73,7 @@ is(sql($rows), $made, 'puts back what was there');
 sql('TRUNCATE whisperer.hook_definition, whisperer.secret');
 $node->command_ok([ @restore, '--disable-triggers', $dump ], 'pg_restore --disable-triggers');
 is(sql($rows), $made, 'puts it back, too');
-my $not_always = "SELECT count(*) FROM pg_trigger WHERE tgfoid::regproc::text LIKE 'whisperer.%' AND NOT tgisinternal
+my $not_always = "SELECT count(*) FROM pg_trigger WHERE tgfoid::regproc::text LIKE 'whisperer%' AND NOT tgisinternal
     AND tgenabled <> CASE WHEN tgname ~ 'arriv' THEN 'R' ELSE 'A' END::\"char\"";
 cmp_ok(sql($not_always), '>', 0, 'and leaves ordinary triggers');
 sql('SELECT whisperer.resume()');

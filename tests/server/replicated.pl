@@ -34,7 +34,7 @@ sql($old, "SELECT whisperer.create_hook('item-created', '@{[ $receiver->url('/ok
 wait_idle($old);
 sql($new, "INSERT INTO item VALUES (-1)");
 wait_idle($new);
-my $identity = sql($new, 'SELECT whisperer.my_incarnation()');
+my $identity = sql($new, 'SELECT whisperer_internal.my_incarnation()');
 my $secret = sql($new, 'SELECT secret_key FROM whisperer.secret WHERE hook_id = 1');
 sql($old, 'CREATE PUBLICATION everything FOR ALL TABLES');
 sql($new, sprintf q(CREATE SUBSCRIPTION s CONNECTION '%s' PUBLICATION everything), $old->connstr('postgres') =~ s/'/''/gr);
@@ -45,13 +45,13 @@ sub wait_replicated {
 }
 wait_replicated();
 pass('every table is copied');
-is(sql($new, 'SELECT whisperer.my_incarnation()'), $identity, 'the subscriber is still itself');
+is(sql($new, 'SELECT whisperer_internal.my_incarnation()'), $identity, 'the subscriber is still itself');
 is(sql($new, 'SELECT count(*) FROM whisperer.incarnation'), 1, 'there is one number');
 is(sql($new, q(SELECT string_agg(id || ' ' || regexp_replace(target_url, '.*/', '') || ' ' || state, ', ' ORDER BY id) FROM whisperer.hook)),
     '1 new active, 2 second paused', 'its own hook is as it was, another\'s is carried');
 is(sql($new, 'SELECT secret_key FROM whisperer.secret WHERE hook_id = 1'), $secret, 'and so is its secret');
 is(sql($new, q(SELECT string_agg(description, ' ') FROM whisperer.api_token_record)), 'new', 'and its token');
-is(sql($new, 'SELECT count(*) FROM whisperer.request WHERE incarnation <> whisperer.my_incarnation()'), 0, 'what was asked of the other is not asked of it');
+is(sql($new, 'SELECT count(*) FROM whisperer.request WHERE incarnation <> whisperer_internal.my_incarnation()'), 0, 'what was asked of the other is not asked of it');
 
 # Changes there of what has the same keys here.
 sql($old, q(SELECT whisperer.update_hook(1, '{"description": "changed", "secret_key": "changed-swordfish-0123456789"}');
@@ -91,17 +91,17 @@ is(received('/ok/new', -3), 1, 'also after a restart');
 sql($new, 'SELECT whisperer.pause()');
 sql($new, q(INSERT INTO item SELECT -n, repeat('x', 10 * n) FROM generate_series(100, 400) n));
 sql($new, q(INSERT INTO item VALUES (-500, (SELECT string_agg(gen_random_uuid()::text, '') FROM generate_series(1, 1000)))));
-my $own = sql($new, 'SELECT count(*), md5(string_agg(o::text, chr(10) ORDER BY id)) FROM whisperer.outbox o WHERE incarnation = whisperer.my_incarnation()');
-my $results = sql($new, 'SELECT count(*) FROM whisperer.delivery WHERE incarnation = whisperer.my_incarnation()');
+my $own = sql($new, 'SELECT count(*), md5(string_agg(o::text, chr(10) ORDER BY id)) FROM whisperer.outbox o WHERE incarnation = whisperer_internal.my_incarnation()');
+my $results = sql($new, 'SELECT count(*) FROM whisperer.delivery WHERE incarnation = whisperer_internal.my_incarnation()');
 wait_for('retention there', sub { slurp_file($old->logfile) =~ /events removed after whisperer\.retention: [1-9]/ });
 $old->wait_for_catchup('s');
-cmp_ok(sql($new, 'SELECT count(*) FROM whisperer.outbox WHERE incarnation <> whisperer.my_incarnation()'), '>', 0, 'retention there takes nothing away here');
+cmp_ok(sql($new, 'SELECT count(*) FROM whisperer.outbox WHERE incarnation <> whisperer_internal.my_incarnation()'), '>', 0, 'retention there takes nothing away here');
 sql($old, 'TRUNCATE whisperer.outbox, whisperer.delivery, whisperer.past_attempt, whisperer.hook_definition, whisperer.secret, whisperer.event_type, whisperer.bookmark, whisperer.control');
 $old->wait_for_catchup('s');
-is(sql($new, 'SELECT count(*) FROM whisperer.outbox WHERE incarnation <> whisperer.my_incarnation()'), 0, 'a TRUNCATE there takes away what came from there');
-is(sql($new, 'SELECT count(*), md5(string_agg(o::text, chr(10) ORDER BY id)) FROM whisperer.outbox o WHERE incarnation = whisperer.my_incarnation()'),
+is(sql($new, 'SELECT count(*) FROM whisperer.outbox WHERE incarnation <> whisperer_internal.my_incarnation()'), 0, 'a TRUNCATE there takes away what came from there');
+is(sql($new, 'SELECT count(*), md5(string_agg(o::text, chr(10) ORDER BY id)) FROM whisperer.outbox o WHERE incarnation = whisperer_internal.my_incarnation()'),
     $own, 'and none of the subscriber\'s own');
-is(sql($new, 'SELECT count(*) FROM whisperer.delivery WHERE incarnation = whisperer.my_incarnation()'), $results, 'nor of its results');
+is(sql($new, 'SELECT count(*) FROM whisperer.delivery WHERE incarnation = whisperer_internal.my_incarnation()'), $results, 'nor of its results');
 is(sql($new, q(SELECT string_agg(id || ' ' || state, ', ' ORDER BY id) FROM whisperer.hook)), '1 active, 3 active', 'nor of its hooks');
 sql($new, 'SELECT whisperer.resume()');
 wait_idle($new);

@@ -30,7 +30,7 @@ for my $database (qw(used staging)) {
     $node->command_ok([ 'pg_restore', '--exit-on-error', '--data-only', '--disable-triggers', '-d', $database, $dump ], "pg_restore into $database");
     record($database, map { "new-$_" } 1 .. 5);
     wait_for('the worker to have read it', sub {
-        $node->safe_psql($database, 'SELECT count(*) FROM whisperer.unread_events()') == 0;
+        $node->safe_psql($database, 'SELECT count(*) FROM whisperer_internal.unread_events()') == 0;
     });
 }
 $node->safe_psql('used', 'SELECT whisperer.resume()');

@@ -39,16 +39,17 @@ UNION ALL SELECT format('policy %s', p) FROM pg_policies p WHERE schemaname = 'w
 UNION ALL SELECT format('routine %s rights %s owner %s',
         -- The number is every database's own.
         CASE proname WHEN 'incarnation_number' THEN regexp_replace(pg_get_functiondef(oid), '-?[0-9]+', 'N') ELSE pg_get_functiondef(oid) END, pg_temp.rights(proacl), proowner::regrole)
-    FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace
+    FROM pg_proc WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace)
 UNION ALL SELECT format('comment on %s: %s', pg_describe_object(classoid, objoid, objsubid), description) FROM pg_description
     WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM relation)
-       OR classoid = 'pg_proc'::regclass AND objoid IN (SELECT oid FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace)
+       OR classoid = 'pg_proc'::regclass AND objoid IN (SELECT oid FROM pg_proc WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace))
 UNION ALL SELECT format('initial rights of %s: %s', pg_describe_object(classoid, objoid, objsubid), pg_temp.rights(initprivs)) FROM pg_init_privs
     WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM relation)
-       OR classoid = 'pg_proc'::regclass AND objoid IN (SELECT oid FROM pg_proc WHERE pronamespace = 'whisperer'::regnamespace)
+       OR classoid = 'pg_proc'::regclass AND objoid IN (SELECT oid FROM pg_proc WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace))
 UNION ALL SELECT format('dumped %s %s', relation::regclass, condition) FROM pg_extension, unnest(extconfig, extcondition) AS u (relation, condition)
     WHERE extname = 'whisperer'
-UNION ALL SELECT format('extension schema %s', extnamespace::regnamespace) FROM pg_extension WHERE extname = 'whisperer';
+UNION ALL SELECT format('extension schema %s', extnamespace::regnamespace) FROM pg_extension WHERE extname = 'whisperer'
+UNION ALL SELECT format('schema %s owner %s rights %s', nspname, nspowner::regrole, pg_temp.rights(nspacl)) FROM pg_namespace WHERE nspname ~ '^whisperer';
 SQL
 
 sub inventory {
@@ -138,7 +139,7 @@ $session->query_safe('BEGIN');
 $session->query_safe('INSERT INTO item VALUES (1000)');
 $node->safe_psql('postgres', q(SET lock_timeout = '20s'; ALTER EXTENSION whisperer UPDATE));
 pass('the update waits for no transaction that has recorded an event');
-is($node->safe_psql('postgres', 'SELECT whisperer.my_incarnation()'), $own, 'the database is still itself');
+is($node->safe_psql('postgres', 'SELECT whisperer_internal.my_incarnation()'), $own, 'the database is still itself');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.hook WHERE state <> 'active')), 0, 'and no hook counts as carried');
 wait_idle($node);
 is(scalar(() = $receiver->requests('/ok/old')), 200, 'what was recorded with the old schema is delivered');
@@ -149,12 +150,12 @@ my %ids = map { Whisperer::Receiver::header($_, 'webhook-id') => 1 } $receiver->
 is(scalar(keys %ids), 201, 'and what was recorded during the update');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered')), 201, 'the ledger says so');
 is($node->safe_psql('postgres', q(SELECT has_table_privilege('watcher', 'whisperer.bookmark', 'SELECT'),
-    has_function_privilege('watcher', 'whisperer.worker_state'::regproc, 'EXECUTE'))), 't|t', 'what was granted stays granted');
+    has_function_privilege('watcher', 'whisperer_internal.worker_state'::regproc, 'EXECUTE'))), 't|t', 'what was granted stays granted');
 is($node->safe_psql('postgres', q(SELECT has_table_privilege('watcher', 'whisperer.note', 'SELECT'), relrowsecurity
     FROM pg_class WHERE oid = 'whisperer.note'::regclass)), 't|f', 'a table that is not the extension\'s is left alone');
 my ($dump) = run_command([ 'pg_dump', '--schema-only', '-d', $node->connstr('postgres') ]);
 like($dump, qr/^GRANT SELECT ON TABLE whisperer\.bookmark TO watcher;/m, 'and is in a dump');
-like($dump, qr/^GRANT ALL ON FUNCTION whisperer\.worker_state\(.*\) TO watcher;/m, 'of functions too');
+like($dump, qr/^GRANT ALL ON FUNCTION whisperer_internal\.worker_state\(.*\) TO watcher;/m, 'of functions too');
 
 $node->stop;
 done_testing();

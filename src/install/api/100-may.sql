@@ -9,8 +9,7 @@ BEGIN ATOMIC
           AND (pg_has_role(may.role, whisperer.event_type_owner(t), 'MEMBER')
                OR EXISTS (SELECT FROM whisperer.event_type_privilege p
                           WHERE p.event_type = t.name AND p.privilege = may.privilege
-                            AND pg_has_role(may.role, whisperer.living_role(p.role, p.role_name, p.incarnation), 'MEMBER'))));
+                            AND pg_has_role(may.role, whisperer_internal.living_role(p.role, p.role_name, p.incarnation), 'MEMBER'))));
 END;
-COMMENT ON FUNCTION whisperer.may(oid, text, text) IS
-    'whether a role may ''publish'' or ''subscribe'' to an event type: members of its owner, superusers, and whom allow() named';
+COMMENT ON FUNCTION whisperer.may(oid, text, text) IS 'whether a role may ''publish'' or ''subscribe'' to an event type';
 GRANT EXECUTE ON FUNCTION whisperer.may(oid, text, text) TO PUBLIC;

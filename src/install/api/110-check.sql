@@ -1,50 +1,49 @@
 -- The engine's rules for what people write, as SQL.  Each raises 22023 (invalid_parameter_value)
 -- with the reason, or returns nothing.
-CREATE FUNCTION whisperer.check_url(url text) RETURNS void
+CREATE FUNCTION whisperer_internal.check_url(url text) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_url_sql';
-CREATE FUNCTION whisperer.check_secret(secret text) RETURNS void
+CREATE FUNCTION whisperer_internal.check_secret(secret text) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_secret_sql';
-CREATE FUNCTION whisperer.check_headers(headers jsonb) RETURNS void
+CREATE FUNCTION whisperer_internal.check_headers(headers jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_headers_sql';
-CREATE FUNCTION whisperer.check_auth(auth jsonb, headers jsonb) RETURNS void
+CREATE FUNCTION whisperer_internal.check_auth(auth jsonb, headers jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_auth_sql';
-CREATE FUNCTION whisperer.check_retry_config(config jsonb) RETURNS void
+CREATE FUNCTION whisperer_internal.check_retry_config(config jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_retry_config_sql';
-CREATE FUNCTION whisperer.make_secret() RETURNS text
+CREATE FUNCTION whisperer_internal.make_secret() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_secret';
 CREATE FUNCTION whisperer.make_signing_key() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_signing_key_sql';
-CREATE FUNCTION whisperer.envelope(event_id uuid, event_type text, data json) RETURNS text
+CREATE FUNCTION whisperer_internal.envelope(event_id uuid, event_type text, data json) RETURNS text
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_envelope_sql';
-CREATE FUNCTION whisperer.json_contains(data json, filter jsonb) RETURNS boolean
+CREATE FUNCTION whisperer_internal.json_contains(data json, filter jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_json_contains_sql';
-CREATE FUNCTION whisperer.in_transaction_block() RETURNS boolean
+CREATE FUNCTION whisperer_internal.in_transaction_block() RETURNS boolean
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_in_transaction_block';
 
-COMMENT ON FUNCTION whisperer.check_url(text) IS 'raises 22023 unless this may be a target_url';
-GRANT EXECUTE ON FUNCTION whisperer.check_url(text) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.check_secret(text) IS 'raises 22023 unless this may be a secret_key';
-GRANT EXECUTE ON FUNCTION whisperer.check_secret(text) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.check_headers(jsonb) IS
+COMMENT ON FUNCTION whisperer_internal.check_url(text) IS 'raises 22023 unless this may be a target_url';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_url(text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_secret(text) IS 'raises 22023 unless this may be a secret_key';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_secret(text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_headers(jsonb) IS
     'raises 22023 unless these may be additional_headers';
-GRANT EXECUTE ON FUNCTION whisperer.check_headers(jsonb) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.check_auth(jsonb, jsonb) IS
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_headers(jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_auth(jsonb, jsonb) IS
     'raises 22023, naming the key, unless this may be the auth of a hook''s config beside these additional_headers';
-GRANT EXECUTE ON FUNCTION whisperer.check_auth(jsonb, jsonb) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.check_retry_config(jsonb) IS
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_auth(jsonb, jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_retry_config(jsonb) IS
     'raises 22023, naming the key, unless this may be a retry_countdown_config';
-GRANT EXECUTE ON FUNCTION whisperer.check_retry_config(jsonb) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.make_secret() IS 'a new whsec_ secret of 32 random bytes';
-GRANT EXECUTE ON FUNCTION whisperer.make_secret() TO PUBLIC;
-COMMENT ON FUNCTION whisperer.make_signing_key() IS
-    'a new whsk_ secret: an ed25519 key, whose public half hook_public_key shows';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_retry_config(jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.make_secret() IS 'a new whsec_ secret of 32 random bytes';
+GRANT EXECUTE ON FUNCTION whisperer_internal.make_secret() TO PUBLIC;
+COMMENT ON FUNCTION whisperer.make_signing_key() IS 'a new whsk_ secret, an ed25519 key whose public half hook_public_key shows';
 GRANT EXECUTE ON FUNCTION whisperer.make_signing_key() TO PUBLIC;
-COMMENT ON FUNCTION whisperer.envelope(uuid, text, json) IS
+COMMENT ON FUNCTION whisperer_internal.envelope(uuid, text, json) IS
     'the body of a request as it is sent for this event';
-GRANT EXECUTE ON FUNCTION whisperer.envelope(uuid, text, json) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.json_contains(json, jsonb) IS
+GRANT EXECUTE ON FUNCTION whisperer_internal.envelope(uuid, text, json) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.json_contains(json, jsonb) IS
     'data @> filter as the worker evaluates it; null: it could not within its limits';
-GRANT EXECUTE ON FUNCTION whisperer.json_contains(json, jsonb) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.in_transaction_block() IS
+GRANT EXECUTE ON FUNCTION whisperer_internal.json_contains(json, jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.in_transaction_block() IS
     'whether BEGIN was said; procedures that commit refuse to run then';
-GRANT EXECUTE ON FUNCTION whisperer.in_transaction_block() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.in_transaction_block() TO PUBLIC;

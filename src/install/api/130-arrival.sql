@@ -6,29 +6,29 @@
 -- The triggers fire where rows are applied (ENABLE REPLICA), and cost nothing elsewhere.  Outbox, bookmark
 -- and event_type_privilege need none: their keys cannot meet.
 
-CREATE FUNCTION whisperer.is_arriving() RETURNS boolean
+CREATE FUNCTION whisperer_internal.is_arriving() RETURNS boolean
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'whisperer_is_arriving';
-COMMENT ON FUNCTION whisperer.is_arriving() IS
+COMMENT ON FUNCTION whisperer_internal.is_arriving() IS
     'whether this process applies what another database replicates here';
-GRANT EXECUTE ON FUNCTION whisperer.is_arriving() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_arriving() TO PUBLIC;
 
 -- Arguments: whose a row is, and its key.  here: of the database where it was written alone; incarnation: of
 -- the one it names; hook: of its hook's.
-CREATE FUNCTION whisperer.on_arrival() RETURNS trigger
+CREATE FUNCTION whisperer_internal.on_arrival() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     arrived constant jsonb := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
     is_kept boolean;
 BEGIN
-    IF NOT whisperer.is_arriving() THEN
+    IF NOT whisperer_internal.is_arriving() THEN
         RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
     END IF;
     is_kept := CASE TG_ARGV[0]
         WHEN 'here' THEN true
         WHEN 'hook' THEN EXISTS (SELECT FROM whisperer.hook_definition h
-                                 WHERE h.id = (arrived->>'hook_id')::bigint AND h.incarnation = whisperer.my_incarnation())
-        ELSE TG_OP <> 'INSERT' AND (to_jsonb(OLD)->>'incarnation')::bigint = whisperer.my_incarnation() END;
+                                 WHERE h.id = (arrived->>'hook_id')::bigint AND h.incarnation = whisperer_internal.my_incarnation())
+        ELSE TG_OP <> 'INSERT' AND (to_jsonb(OLD)->>'incarnation')::bigint = whisperer_internal.my_incarnation() END;
     IF TG_OP = 'INSERT' AND NOT is_kept THEN
         EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE (%s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $1)))',
                        TG_RELID::regclass, TG_ARGV[1]) INTO is_kept USING arrived;
@@ -45,57 +45,57 @@ BEGIN
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.on_arrival() IS
+COMMENT ON FUNCTION whisperer_internal.on_arrival() IS
     'trigger: leaves out a replicated row that has the place of one of this database''s own';
 
 -- A TRUNCATE that is replicated takes away what was replicated.
-CREATE FUNCTION whisperer.on_arriving_truncate() RETURNS trigger
+CREATE FUNCTION whisperer_internal.on_arriving_truncate() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_on_arriving_truncate';
-COMMENT ON FUNCTION whisperer.on_arriving_truncate() IS
+COMMENT ON FUNCTION whisperer_internal.on_arriving_truncate() IS
     'trigger: keeps this database''s own rows through a replicated TRUNCATE';
 
-CREATE FUNCTION whisperer.guard_truncate(relation regclass) RETURNS void
+CREATE FUNCTION whisperer_internal.guard_truncate(relation regclass) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'arrived_truncate') THEN
         RETURN;
     END IF;
-    EXECUTE format('CREATE TRIGGER arriving_truncate BEFORE TRUNCATE ON %s EXECUTE FUNCTION whisperer.on_arriving_truncate()', relation);
-    EXECUTE format('CREATE TRIGGER arrived_truncate AFTER TRUNCATE ON %s EXECUTE FUNCTION whisperer.on_arriving_truncate()', relation);
+    EXECUTE format('CREATE TRIGGER arriving_truncate BEFORE TRUNCATE ON %s EXECUTE FUNCTION whisperer_internal.on_arriving_truncate()', relation);
+    EXECUTE format('CREATE TRIGGER arrived_truncate AFTER TRUNCATE ON %s EXECUTE FUNCTION whisperer_internal.on_arriving_truncate()', relation);
     EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER arriving_truncate, ENABLE REPLICA TRIGGER arrived_truncate', relation);
 END;
 $$;
-COMMENT ON FUNCTION whisperer.guard_truncate(regclass) IS
+COMMENT ON FUNCTION whisperer_internal.guard_truncate(regclass) IS
     'makes the triggers that keep this database''s own rows of a table through a replicated TRUNCATE';
 
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.control
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('here', 'only_row');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('here', 'only_row');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.request
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('here', 'xid, id');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('here', 'xid, id');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.event_type
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('incarnation', 'name');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('incarnation', 'name');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.event_type_claim
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('incarnation', 'event_type');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('incarnation', 'event_type');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.hook_definition
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('incarnation', 'id');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('incarnation', 'id');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.api_token_record
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('incarnation', 'id');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('incarnation', 'id');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.secret
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('hook', 'hook_id');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'hook_id');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.hook_run
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('hook', 'hook_id');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'hook_id');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.hook_minute
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('hook', 'hook_id, minute');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'hook_id, minute');
 -- A trigger for UPDATE would have the worker lock each row that it changes; what is changed there came
 -- from there.
 CREATE TRIGGER arrival BEFORE INSERT ON whisperer.delivery
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('hook', 'event_id, hook_id, slot');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'event_id, hook_id, slot');
 CREATE TRIGGER arrival BEFORE INSERT ON whisperer.past_attempt
-    FOR EACH ROW EXECUTE FUNCTION whisperer.on_arrival('hook', 'event_id, hook_id, number, slot');
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'event_id, hook_id, number, slot');
 -- The worker is told of a carried hook; a statement that is applied fires no other trigger.
 CREATE TRIGGER note_arrival AFTER INSERT OR UPDATE OR DELETE ON whisperer.hook_definition
-    FOR EACH ROW EXECUTE FUNCTION whisperer.note_change();
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.note_change();
 
 DO $do$
 DECLARE
@@ -118,7 +118,7 @@ BEGIN
         -- An update waits for nobody who records events; what it leaves out retention makes up for.
         BEGIN
             EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT', own.name);
-            PERFORM whisperer.guard_truncate(own.name);
+            PERFORM whisperer_internal.guard_truncate(own.name);
         EXCEPTION WHEN lock_not_available THEN
             NULL;
         END;
@@ -127,4 +127,4 @@ END
 $do$;
 
 -- The view whisperer.incarnation calls it with its reader's rights.
-GRANT EXECUTE ON FUNCTION whisperer.incarnation_number() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.incarnation_number() TO PUBLIC;

@@ -1,14 +1,14 @@
 -- Event types are made here, or by the worker when a trigger recorded one that nobody had made.
 
-CREATE FUNCTION whisperer.claim_owner(claim whisperer.event_type_claim) RETURNS oid
+CREATE FUNCTION whisperer_internal.claim_owner(claim whisperer.event_type_claim) RETURNS oid
     LANGUAGE sql STABLE
-RETURN coalesce(whisperer.living_role((claim).owner, (claim).owner_name, (claim).incarnation),
-                whisperer.extension_owner());
-COMMENT ON FUNCTION whisperer.claim_owner(whisperer.event_type_claim) IS
+RETURN coalesce(whisperer_internal.living_role((claim).owner, (claim).owner_name, (claim).incarnation),
+                whisperer_internal.extension_owner());
+COMMENT ON FUNCTION whisperer_internal.claim_owner(whisperer.event_type_claim) IS
     'whose the name of an event type is; the extension owner''s if that role does not exist here';
-GRANT EXECUTE ON FUNCTION whisperer.claim_owner(whisperer.event_type_claim) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.claim_owner(whisperer.event_type_claim) TO PUBLIC;
 
-CREATE FUNCTION whisperer.register_event_as(caller oid, event_type text, description text)
+CREATE FUNCTION whisperer_internal.register_event_as(caller oid, event_type text, description text)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -26,7 +26,7 @@ BEGIN
     END IF;
     -- Whoever owns the type sees its events, so it must not be taken over the heads of those who record it.
     SELECT string_agg(format('trigger %I on %s', c.trigger_name, c.relation), ', ') INTO used_by
-    FROM whisperer.capture_triggers(register_event_as.event_type) c JOIN pg_class r ON r.oid = c.relation
+    FROM whisperer_internal.capture_triggers(register_event_as.event_type) c JOIN pg_class r ON r.oid = c.relation
     WHERE NOT pg_has_role(caller, r.relowner, 'MEMBER');
     IF used_by IS NOT NULL THEN
         RAISE EXCEPTION 'event type "%" is recorded by a table of somebody else', register_event_as.event_type
@@ -38,7 +38,7 @@ BEGIN
     SELECT register_event_as.event_type, r.oid, r.rolname FROM pg_roles r WHERE r.oid = caller
     ON CONFLICT ON CONSTRAINT event_type_claim_pkey DO UPDATE
     SET owner = excluded.owner, owner_name = excluded.owner_name, incarnation = excluded.incarnation
-    WHERE pg_has_role(caller, whisperer.claim_owner(c), 'MEMBER')
+    WHERE pg_has_role(caller, whisperer_internal.claim_owner(c), 'MEMBER')
        OR NOT EXISTS (SELECT FROM whisperer.outbox o WHERE o.event_type = register_event_as.event_type);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" was somebody else''s, whose events are still in the log', register_event_as.event_type
@@ -60,9 +60,8 @@ $$;
 
 CREATE FUNCTION whisperer.register_event(event_type text, description text DEFAULT NULL)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.register_event(text, text) IS
-    'makes an event type, owned by the current user; 42710 if it is registered, 22023 for a bad name, 42501 for a reserved one, one that a table of somebody else records, or one that was somebody else''s while events of his are in the log';
+COMMENT ON FUNCTION whisperer.register_event(text, text) IS 'makes an event type, owned by the current user';
 GRANT EXECUTE ON FUNCTION whisperer.register_event(text, text) TO PUBLIC;
 
 COMMENT ON TABLE whisperer.event_type IS
-    'what may be recorded and subscribed to; owner_name is for a dump, where oids mean nothing';
+    'what may be recorded and subscribed to';

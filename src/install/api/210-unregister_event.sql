@@ -1,5 +1,5 @@
 -- Tables whose capture triggers name the event type.
-CREATE FUNCTION whisperer.capture_triggers(event_type text)
+CREATE FUNCTION whisperer_internal.capture_triggers(event_type text)
     RETURNS TABLE (relation regclass, trigger_name name)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -11,11 +11,11 @@ BEGIN ATOMIC
       AND starts_with(encode(t.tgargs, 'hex'),
                       encode(convert_to(capture_triggers.event_type, getdatabaseencoding()), 'hex') || '00');
 END;
-COMMENT ON FUNCTION whisperer.capture_triggers(text) IS
+COMMENT ON FUNCTION whisperer_internal.capture_triggers(text) IS
     'the triggers that record events of this type';
-GRANT EXECUTE ON FUNCTION whisperer.capture_triggers(text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.capture_triggers(text) TO PUBLIC;
 
-CREATE FUNCTION whisperer.unregister_event_as(caller oid, event_type text)
+CREATE FUNCTION whisperer_internal.unregister_event_as(caller oid, event_type text)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -43,7 +43,7 @@ BEGIN
         WHERE h.is_active AND h.event_type = unregister_event_as.event_type
         UNION ALL
         SELECT format('trigger %I on %s', c.trigger_name, c.relation)
-        FROM whisperer.capture_triggers(unregister_event_as.event_type) c) AS users(u);
+        FROM whisperer_internal.capture_triggers(unregister_event_as.event_type) c) AS users(u);
     IF used_by IS NOT NULL THEN
         RAISE EXCEPTION 'event type "%" is in use', unregister_event_as.event_type
             USING ERRCODE = 'object_in_use', DETAIL = format('Used by %s.', used_by),
@@ -61,6 +61,5 @@ $$;
 
 CREATE FUNCTION whisperer.unregister_event(event_type text)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.unregister_event(text) IS
-    'removes an event type, whose events that no worker has read yet go to nobody; 55006 while an active hook or a capture trigger names it, 42704 if unknown, 42501 if it is another''s';
+COMMENT ON FUNCTION whisperer.unregister_event(text) IS 'removes an event type that nothing uses';
 GRANT EXECUTE ON FUNCTION whisperer.unregister_event(text) TO PUBLIC;

@@ -1,5 +1,5 @@
 -- Both directions in one: granted says which.
-CREATE FUNCTION whisperer.set_privilege(caller oid, event_type text, role_name regrole,
+CREATE FUNCTION whisperer_internal.set_privilege(caller oid, event_type text, role_name regrole,
                                         privilege text, granted boolean)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -32,32 +32,30 @@ BEGIN
         ON CONFLICT DO NOTHING;
     ELSE
         DELETE FROM whisperer.event_type_privilege p
-        WHERE p.event_type = set_privilege.event_type AND whisperer.living_role(p.role, p.role_name, p.incarnation) = set_privilege.role_name
+        WHERE p.event_type = set_privilege.event_type AND whisperer_internal.living_role(p.role, p.role_name, p.incarnation) = set_privilege.role_name
           AND p.privilege = set_privilege.privilege;
     END IF;
 END;
 $$;
 
-CREATE FUNCTION whisperer.allow_as(caller oid, event_type text, role_name regrole, privilege text)
+CREATE FUNCTION whisperer_internal.allow_as(caller oid, event_type text, role_name regrole, privilege text)
     RETURNS void LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.set_privilege(caller, event_type, role_name, privilege, true);
+    SELECT whisperer_internal.set_privilege(caller, event_type, role_name, privilege, true);
 END;
 
-CREATE FUNCTION whisperer.disallow_as(caller oid, event_type text, role_name regrole, privilege text)
+CREATE FUNCTION whisperer_internal.disallow_as(caller oid, event_type text, role_name regrole, privilege text)
     RETURNS void LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.set_privilege(caller, event_type, role_name, privilege, false);
+    SELECT whisperer_internal.set_privilege(caller, event_type, role_name, privilege, false);
 END;
 
 CREATE FUNCTION whisperer.allow(event_type text, role_name regrole, privilege text)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.allow(text, regrole, text) IS
-    'lets a role ''publish'' or ''subscribe'' to an event type of yours; 42704 unknown type, 42501 another''s, 22023 bad privilege';
+COMMENT ON FUNCTION whisperer.allow(text, regrole, text) IS 'lets a role publish or subscribe to an event type of yours';
 GRANT EXECUTE ON FUNCTION whisperer.allow(text, regrole, text) TO PUBLIC;
 
 CREATE FUNCTION whisperer.disallow(event_type text, role_name regrole, privilege text)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.disallow(text, regrole, text) IS
-    'takes back what allow() gave; nothing happens if it gave nothing';
+COMMENT ON FUNCTION whisperer.disallow(text, regrole, text) IS 'takes back what allow() gave';
 GRANT EXECUTE ON FUNCTION whisperer.disallow(text, regrole, text) TO PUBLIC;

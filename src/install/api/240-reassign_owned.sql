@@ -1,9 +1,9 @@
 -- What REASSIGN OWNED is for tables: PostgreSQL does not know that a role owns rows of ours.
-CREATE FUNCTION whisperer.reassign_owned_as(caller oid, old_owner regrole, new_owner regrole)
+CREATE FUNCTION whisperer_internal.reassign_owned_as(caller oid, old_owner regrole, new_owner regrole)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    mine constant bigint := whisperer.my_incarnation();
+    mine constant bigint := whisperer_internal.my_incarnation();
     new_name name;
 BEGIN
     SELECT r.rolname INTO new_name FROM pg_roles r WHERE r.oid = reassign_owned_as.new_owner;
@@ -27,6 +27,5 @@ END;
 $$;
 CREATE FUNCTION whisperer.reassign_owned(old_owner regrole, new_owner regrole)
     RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.reassign_owned(regrole, regrole) IS
-    'gives hooks and event types of one role to another, also of a role that was dropped (''16384''); for superusers and members of both; 42501, 23505 if both have a hook for the same event type at the same URL';
+COMMENT ON FUNCTION whisperer.reassign_owned(regrole, regrole) IS 'gives the hooks and event types of one role to another';
 GRANT EXECUTE ON FUNCTION whisperer.reassign_owned(regrole, regrole) TO PUBLIC;

@@ -5,7 +5,7 @@
 -- one's own snapshot, so an event of the transaction that makes the hook would otherwise count as
 -- seen as soon as any later transaction ended.  At or beyond xmax it is unfinished anyway; and xmax
 -- must stay, or what has not begun or not ended beyond it would count as seen.
-CREATE FUNCTION whisperer.hook_since() RETURNS pg_snapshot
+CREATE FUNCTION whisperer_internal.hook_since() RETURNS pg_snapshot
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -19,11 +19,11 @@ BEGIN
             FROM (SELECT pg_snapshot_xip(seen)::text::bigint UNION SELECT me::text::bigint) AS running(x));
 END;
 $$;
-COMMENT ON FUNCTION whisperer.hook_since() IS
+COMMENT ON FUNCTION whisperer_internal.hook_since() IS
     'the snapshot that a hook made now has as its since';
-GRANT EXECUTE ON FUNCTION whisperer.hook_since() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.hook_since() TO PUBLIC;
 
-CREATE FUNCTION whisperer.check_event_pattern(owner oid, pattern text) RETURNS void
+CREATE FUNCTION whisperer_internal.check_event_pattern(owner oid, pattern text) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -51,12 +51,12 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.check_event_pattern(oid, text) IS
+COMMENT ON FUNCTION whisperer_internal.check_event_pattern(oid, text) IS
     'raises 42704 if no registered event type matches, 42501 if the owner may subscribe to none of them';
-GRANT EXECUTE ON FUNCTION whisperer.check_event_pattern(oid, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_event_pattern(oid, text) TO PUBLIC;
 
 -- Until the hook is committed nobody unregisters its event type.  Whoever may not subscribe holds nothing up.
-CREATE FUNCTION whisperer.hold_event_type_as(caller oid, name text) RETURNS void
+CREATE FUNCTION whisperer_internal.hold_event_type_as(caller oid, name text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -65,14 +65,14 @@ BEGIN
     END IF;
 END;
 $$;
-CREATE FUNCTION whisperer.hold_event_type(name text) RETURNS void
+CREATE FUNCTION whisperer_internal.hold_event_type(name text) RETURNS void
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.hold_event_type(text) IS
+COMMENT ON FUNCTION whisperer_internal.hold_event_type(text) IS
     'keeps an event type that you may subscribe to registered until the transaction ends, if there is one of the name';
-GRANT EXECUTE ON FUNCTION whisperer.hold_event_type(text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.hold_event_type(text) TO PUBLIC;
 
 -- A function that the helper will call as the hook's owner.  By name, so that it may be replaced.
-CREATE FUNCTION whisperer.check_function(owner oid, what text, name text, arguments text, result regtype)
+CREATE FUNCTION whisperer_internal.check_function(owner oid, what text, name text, arguments text, result regtype)
     RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -101,37 +101,37 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.check_function(oid, text, text, text, regtype) IS
+COMMENT ON FUNCTION whisperer_internal.check_function(oid, text, text, text, regtype) IS
     'raises 22023, 42883 or 42501 unless the owner may execute the named function with these arguments and this result';
-GRANT EXECUTE ON FUNCTION whisperer.check_function(oid, text, text, text, regtype) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_function(oid, text, text, text, regtype) TO PUBLIC;
 
 -- What of a hook names functions.
-CREATE FUNCTION whisperer.check_hook_functions(owner oid, transform text, callback text, retry jsonb)
+CREATE FUNCTION whisperer_internal.check_hook_functions(owner oid, transform text, callback text, retry jsonb)
     RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF transform IS NOT NULL THEN
-        PERFORM whisperer.check_function(owner, 'transform', transform, 'json', 'json');
+        PERFORM whisperer_internal.check_function(owner, 'transform', transform, 'json', 'json');
     END IF;
     IF callback IS NOT NULL THEN
-        PERFORM whisperer.check_function(owner, 'callback', callback, 'jsonb, text, json, json', 'void');
+        PERFORM whisperer_internal.check_function(owner, 'callback', callback, 'jsonb, text, json, json', 'void');
     END IF;
     IF retry->>'choice' = 'custom' THEN
-        PERFORM whisperer.check_function(owner, 'countdown', retry->'kwargs'->>'function', 'integer, jsonb', 'interval');
+        PERFORM whisperer_internal.check_function(owner, 'countdown', retry->'kwargs'->>'function', 'integer, jsonb', 'interval');
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.check_hook_functions(oid, text, text, jsonb) IS
+COMMENT ON FUNCTION whisperer_internal.check_hook_functions(oid, text, text, jsonb) IS
     'raises 22023, 42883 or 42501 for a transform, callback or countdown function that could not be called';
-GRANT EXECUTE ON FUNCTION whisperer.check_hook_functions(oid, text, text, jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_functions(oid, text, text, jsonb) TO PUBLIC;
 
 -- A row that was made elsewhere and comes by a restore or by replication: its event types may come later, its
 -- owner may not exist.  What is carried and changed here, in an ordinary session, is checked.
-CREATE FUNCTION whisperer.is_carried(operation text, hook whisperer.hook_definition) RETURNS boolean
+CREATE FUNCTION whisperer_internal.is_carried(operation text, hook whisperer.hook_definition) RETURNS boolean
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    is_foreign constant boolean := hook.incarnation <> whisperer.my_incarnation();
+    is_foreign constant boolean := hook.incarnation <> whisperer_internal.my_incarnation();
 BEGIN
     IF current_setting('session_replication_role') = 'replica' THEN
         RETURN is_foreign OR operation = 'INSERT' AND hook.since IS NOT NULL;
@@ -139,12 +139,12 @@ BEGIN
     RETURN is_foreign AND operation = 'INSERT';
 END;
 $$;
-COMMENT ON FUNCTION whisperer.is_carried(text, whisperer.hook_definition) IS
+COMMENT ON FUNCTION whisperer_internal.is_carried(text, whisperer.hook_definition) IS
     'whether a row that is written was made elsewhere: by a restore or by replication';
-GRANT EXECUTE ON FUNCTION whisperer.is_carried(text, whisperer.hook_definition) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_carried(text, whisperer.hook_definition) TO PUBLIC;
 
 -- By the index that hook_definition_once is: the limit is what a look costs.
-CREATE FUNCTION whisperer.check_hook_count(owner oid) RETURNS void
+CREATE FUNCTION whisperer_internal.check_hook_count(owner oid) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -159,36 +159,36 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.check_hook_count(oid) IS
+COMMENT ON FUNCTION whisperer_internal.check_hook_count(oid) IS
     'raises 53400 if the role has as many hooks as whisperer.max_hooks_per_role says';
-GRANT EXECUTE ON FUNCTION whisperer.check_hook_count(oid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_count(oid) TO PUBLIC;
 
-CREATE FUNCTION whisperer.check_hook() RETURNS trigger
+CREATE FUNCTION whisperer_internal.check_hook_body() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- A statement shall not have config.auth; see hidden().
     open_config constant jsonb := CASE WHEN jsonb_typeof(NEW.config) = 'object' THEN NEW.config - 'auth' ELSE NEW.config END;
 BEGIN
-    IF whisperer.is_carried(TG_OP, NEW) THEN
+    IF whisperer_internal.is_carried(TG_OP, NEW) THEN
         RETURN NEW;
     END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.owner := coalesce(NEW.owner, quote_ident(current_user)::regrole::oid);
         NEW.owner_name := pg_get_userbyid(NEW.owner);
-        NEW.since := whisperer.hook_since();
+        NEW.since := whisperer_internal.hook_since();
     END IF;
     -- Only then: a hook that may not subscribe any more can be paused and mended.
     IF NEW.is_active AND (TG_OP = 'INSERT' OR NOT OLD.is_active OR NEW.event_type <> OLD.event_type) THEN
-        PERFORM whisperer.hold_event_type(NEW.event_type);
-        PERFORM whisperer.check_event_pattern(
-            whisperer.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
+        PERFORM whisperer_internal.hold_event_type(NEW.event_type);
+        PERFORM whisperer_internal.check_event_pattern(
+            whisperer_internal.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
     END IF;
     IF NEW.is_active AND (TG_OP = 'INSERT' OR NOT OLD.is_active) THEN
-        PERFORM whisperer.check_hook_count(NEW.owner);
+        PERFORM whisperer_internal.check_hook_count(NEW.owner);
     END IF;
-    PERFORM whisperer.check_url(NEW.target_url);
-    PERFORM whisperer.check_retry_config(NEW.retry_countdown_config);
+    PERFORM whisperer_internal.check_url(NEW.target_url);
+    PERFORM whisperer_internal.check_retry_config(NEW.retry_countdown_config);
     -- As with the functions below: what an older version let in must not keep its owner from pausing it.
     IF (TG_OP = 'INSERT' OR NEW.rate_limit IS DISTINCT FROM OLD.rate_limit)
        AND NOT (NEW.rate_limit >= 0.001 AND NEW.rate_limit <= 1000000) THEN
@@ -200,13 +200,13 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'none; hook: one delivery after the other; key: so for each object_id.';
     END IF;
-    PERFORM whisperer.check_hook_json(open_config, NEW.filter);
+    PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
         RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- Only when they change: a hook whose function is gone must not keep its owner from pausing it.
-    PERFORM whisperer.check_hook_functions(
-        whisperer.living_role(NEW.owner, NEW.owner_name, NEW.incarnation),
+    PERFORM whisperer_internal.check_hook_functions(
+        whisperer_internal.living_role(NEW.owner, NEW.owner_name, NEW.incarnation),
         CASE WHEN TG_OP = 'INSERT' OR NEW.transform IS DISTINCT FROM OLD.transform THEN NEW.transform END,
         CASE WHEN TG_OP = 'INSERT' OR NEW.callback IS DISTINCT FROM OLD.callback THEN NEW.callback END,
         CASE WHEN TG_OP = 'INSERT' OR NEW.retry_countdown_config IS DISTINCT FROM OLD.retry_countdown_config
@@ -215,10 +215,12 @@ BEGIN
     RETURN NEW;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.check_hook() IS 'trigger: refuses a hook that could not be served';
-GRANT EXECUTE ON FUNCTION whisperer.check_hook() TO PUBLIC;
+CREATE FUNCTION whisperer_internal.check_hook() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
+COMMENT ON FUNCTION whisperer_internal.check_hook() IS 'trigger: refuses a hook that could not be served';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook() TO PUBLIC;
 
-CREATE FUNCTION whisperer.check_hook_json(config jsonb, filter jsonb) RETURNS void
+CREATE FUNCTION whisperer_internal.check_hook_json(config jsonb, filter jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -234,14 +236,14 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.check_hook_json(jsonb, jsonb) IS
+COMMENT ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) IS
     'raises 22023 for what a hook''s JSON columns must not hold';
-GRANT EXECUTE ON FUNCTION whisperer.check_hook_json(jsonb, jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) TO PUBLIC;
 
 -- On what people may write; adoption and the refreshing of names change nothing of it.
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes
     ON whisperer.hook_definition
-    FOR EACH ROW EXECUTE FUNCTION whisperer.check_hook();
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

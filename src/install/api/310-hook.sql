@@ -1,32 +1,32 @@
 -- The face of hook_definition, with the state that follows from it and from what the worker found.
 
 -- disabled: what hook_run says, null where it says nothing.
-CREATE FUNCTION whisperer.hook_state(hook whisperer.hook_definition, disabled_resumes integer) RETURNS text
+CREATE FUNCTION whisperer_internal.hook_state(hook whisperer.hook_definition, disabled_resumes integer) RETURNS text
     LANGUAGE sql STABLE
 RETURN CASE WHEN NOT (hook).is_active THEN 'deleted'
-            WHEN (hook).incarnation <> whisperer.my_incarnation() OR (hook).is_paused
-                 OR NOT whisperer.role_exists((hook).owner) THEN 'paused'
+            WHEN (hook).incarnation <> whisperer_internal.my_incarnation() OR (hook).is_paused
+                 OR NOT whisperer_internal.role_exists((hook).owner) THEN 'paused'
             WHEN disabled_resumes = (hook).resumes THEN 'disabled'
             ELSE 'active' END;
-COMMENT ON FUNCTION whisperer.hook_state(whisperer.hook_definition, integer) IS
+COMMENT ON FUNCTION whisperer_internal.hook_state(whisperer.hook_definition, integer) IS
     'active, paused, disabled or deleted';
-GRANT EXECUTE ON FUNCTION whisperer.hook_state(whisperer.hook_definition, integer) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.hook_state(whisperer.hook_definition, integer) TO PUBLIC;
 
-CREATE FUNCTION whisperer.hook_state_reason(hook whisperer.hook_definition, disabled_resumes integer,
+CREATE FUNCTION whisperer_internal.hook_state_reason(hook whisperer.hook_definition, disabled_resumes integer,
                                             disabled_reason text) RETURNS text
     LANGUAGE sql STABLE
 RETURN CASE WHEN NOT (hook).is_active THEN NULL
-            WHEN (hook).incarnation <> whisperer.my_incarnation()
+            WHEN (hook).incarnation <> whisperer_internal.my_incarnation()
             THEN 'carried here by a restore or copy of another database'
-            WHEN NOT whisperer.role_exists((hook).owner)
+            WHEN NOT whisperer_internal.role_exists((hook).owner)
             THEN format('its owner, role "%s", was dropped', (hook).owner_name)
             WHEN (hook).is_paused THEN 'paused by pause_hook'
             WHEN disabled_resumes = (hook).resumes THEN disabled_reason END;
-COMMENT ON FUNCTION whisperer.hook_state_reason(whisperer.hook_definition, integer, text) IS
+COMMENT ON FUNCTION whisperer_internal.hook_state_reason(whisperer.hook_definition, integer, text) IS
     'why a hook is in the state that hook_state says';
-GRANT EXECUTE ON FUNCTION whisperer.hook_state_reason(whisperer.hook_definition, integer, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.hook_state_reason(whisperer.hook_definition, integer, text) TO PUBLIC;
 
-CREATE FUNCTION whisperer.refuse_hook(hook_id bigint) RETURNS void
+CREATE FUNCTION whisperer_internal.refuse_hook(hook_id bigint) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -38,22 +38,22 @@ BEGIN
         USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
 END;
 $$;
-COMMENT ON FUNCTION whisperer.refuse_hook(bigint) IS
+COMMENT ON FUNCTION whisperer_internal.refuse_hook(bigint) IS
     'raises why there is no such undeleted hook of the caller''s: 55000, 42704';
-GRANT EXECUTE ON FUNCTION whisperer.refuse_hook(bigint) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.refuse_hook(bigint) TO PUBLIC;
 
 CREATE VIEW whisperer.hook WITH (security_invoker = true) AS
 SELECT h.id,
-       whisperer.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner,
+       whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner,
        h.event_type, h.target_url, h.config, h.retry_countdown_config, h.callback, h.filter,
        h.transform, h.rate_limit, h.ordering, h.description, h.is_active, h.is_paused,
-       whisperer.hook_state(h, (SELECT r.disabled_resumes FROM whisperer.hook_run r WHERE r.hook_id = h.id)) AS state,
-       (SELECT whisperer.hook_state_reason(h, max(r.disabled_resumes), max(r.disabled_reason))
+       whisperer_internal.hook_state(h, (SELECT r.disabled_resumes FROM whisperer.hook_run r WHERE r.hook_id = h.id)) AS state,
+       (SELECT whisperer_internal.hook_state_reason(h, max(r.disabled_resumes), max(r.disabled_reason))
         FROM whisperer.hook_run r WHERE r.hook_id = h.id) AS state_reason,
        h.since, h.incarnation, h.created_at, h.modified_at
 FROM whisperer.hook_definition h;
 COMMENT ON VIEW whisperer.hook IS
-    'subscriptions; INSERT and UPDATE obey the same checks as create_hook and update_hook; a hook that comes by INSERT is unsigned until rotate_secret';
+    'subscriptions, to read and, with the checks of create_hook and update_hook, to write';
 COMMENT ON COLUMN whisperer.hook.state IS
     'active, paused (deliveries wait), disabled (by 410, failures or time-outs; deliveries wait), deleted';
 COMMENT ON COLUMN whisperer.hook.since IS

@@ -3,22 +3,22 @@
 
 -- What is stored and what it says, by the key file (whisperer.secret_key_file); which hook and which
 -- column belong to it.
-CREATE FUNCTION whisperer.seal_secret(hook_id bigint, column_name text, value text) RETURNS text
+CREATE FUNCTION whisperer_internal.seal_secret(hook_id bigint, column_name text, value text) RETURNS text
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'whisperer_seal_secret';
-COMMENT ON FUNCTION whisperer.seal_secret(bigint, text, text) IS
+COMMENT ON FUNCTION whisperer_internal.seal_secret(bigint, text, text) IS
     'a value as whisperer.secret stores it: encrypted if there is a key file; F0000';
-CREATE FUNCTION whisperer.open_secret(hook_id bigint, column_name text, stored text) RETURNS text
+CREATE FUNCTION whisperer_internal.open_secret(hook_id bigint, column_name text, stored text) RETURNS text
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_open_secret';
-COMMENT ON FUNCTION whisperer.open_secret(bigint, text, text) IS
+COMMENT ON FUNCTION whisperer_internal.open_secret(bigint, text, text) IS
     'what a stored value says; F0000, 55000 without its key';
 
-CREATE FUNCTION whisperer.require_hook(caller oid, hook_id bigint) RETURNS void
+CREATE FUNCTION whisperer_internal.require_hook(caller oid, hook_id bigint) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM FROM whisperer.hook_definition h
     WHERE h.id = require_hook.hook_id
-      AND pg_has_role(caller, whisperer.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
+      AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'hook % does not exist', coalesce(require_hook.hook_id::text, 'null')
             USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
@@ -27,27 +27,27 @@ END;
 $$;
 
 -- null leaves a value as it is; in a hook that has none yet a null secret becomes a new one.
-CREATE FUNCTION whisperer.set_secret_as(caller oid, hook_id bigint, secret_key text,
+CREATE FUNCTION whisperer_internal.set_secret_as(caller oid, hook_id bigint, secret_key text,
                                         additional_headers jsonb)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    key_handle constant text := whisperer.hidden(set_secret_as.secret_key);
-    headers_handle constant jsonb := whisperer.hidden(set_secret_as.additional_headers);
+    key_handle constant text := whisperer_internal.hidden(set_secret_as.secret_key);
+    headers_handle constant jsonb := whisperer_internal.hidden(set_secret_as.additional_headers);
 BEGIN
-    PERFORM whisperer.require_hook(caller, set_secret_as.hook_id);
-    IF whisperer.revealed(key_handle) <> '' THEN
-        PERFORM whisperer.check_secret(whisperer.revealed(key_handle));
+    PERFORM whisperer_internal.require_hook(caller, set_secret_as.hook_id);
+    IF whisperer_internal.revealed(key_handle) <> '' THEN
+        PERFORM whisperer_internal.check_secret(whisperer_internal.revealed(key_handle));
     END IF;
-    PERFORM whisperer.check_headers(whisperer.revealed(headers_handle));
-    PERFORM whisperer.check_auth(whisperer.open_secret(s.hook_id, 'auth', s.auth)::jsonb, whisperer.revealed(headers_handle))
+    PERFORM whisperer_internal.check_headers(whisperer_internal.revealed(headers_handle));
+    PERFORM whisperer_internal.check_auth(whisperer_internal.open_secret(s.hook_id, 'auth', s.auth)::jsonb, whisperer_internal.revealed(headers_handle))
     FROM whisperer.secret s WHERE s.hook_id = set_secret_as.hook_id;
     INSERT INTO whisperer.secret AS s (hook_id, secret_key, additional_headers)
     VALUES (set_secret_as.hook_id,
-            whisperer.seal_secret(set_secret_as.hook_id, 'secret_key',
-                                  coalesce(whisperer.revealed(key_handle), whisperer.make_secret())),
-            whisperer.seal_secret(set_secret_as.hook_id, 'additional_headers',
-                                  nullif(whisperer.revealed(headers_handle), '{}')::text))
+            whisperer_internal.seal_secret(set_secret_as.hook_id, 'secret_key',
+                                  coalesce(whisperer_internal.revealed(key_handle), whisperer_internal.make_secret())),
+            whisperer_internal.seal_secret(set_secret_as.hook_id, 'additional_headers',
+                                  nullif(whisperer_internal.revealed(headers_handle), '{}')::text))
     ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE
     SET secret_key = CASE WHEN key_handle IS NULL THEN s.secret_key ELSE excluded.secret_key END,
         previous_secret_key = CASE WHEN key_handle IS NULL THEN s.previous_secret_key END,
@@ -56,8 +56,8 @@ BEGIN
                                   ELSE excluded.additional_headers END;
 END;
 $$;
-CREATE FUNCTION whisperer.set_secret(hook_id bigint, secret_key text, additional_headers jsonb)
+CREATE FUNCTION whisperer_internal.set_secret(hook_id bigint, secret_key text, additional_headers jsonb)
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.set_secret(bigint, text, jsonb) IS
+COMMENT ON FUNCTION whisperer_internal.set_secret(bigint, text, jsonb) IS
     'secret and header values of a hook of yours; null leaves them as they are; 42704, 22023';
-GRANT EXECUTE ON FUNCTION whisperer.set_secret(bigint, text, jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.set_secret(bigint, text, jsonb) TO PUBLIC;

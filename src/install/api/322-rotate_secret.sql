@@ -1,22 +1,22 @@
 -- A new secret for a hook; for a while the old one signs as well.
 
-CREATE FUNCTION whisperer.rotate_secret_as(caller oid, hook_id bigint, new_secret text,
+CREATE FUNCTION whisperer_internal.rotate_secret_as(caller oid, hook_id bigint, new_secret text,
                                            overlap interval)
     RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    handle constant text := whisperer.hidden(coalesce(new_secret, whisperer.make_secret()));
+    handle constant text := whisperer_internal.hidden(coalesce(new_secret, whisperer_internal.make_secret()));
     busy_until timestamptz;
 BEGIN
-    PERFORM whisperer.require_hook(caller, rotate_secret_as.hook_id);
-    PERFORM whisperer.check_secret(whisperer.revealed(handle));
+    PERFORM whisperer_internal.require_hook(caller, rotate_secret_as.hook_id);
+    PERFORM whisperer_internal.check_secret(whisperer_internal.revealed(handle));
     IF overlap IS NULL OR overlap < interval '0' THEN
         RAISE EXCEPTION 'overlap must be a positive interval'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM FROM whisperer.hook_definition h WHERE h.id = rotate_secret_as.hook_id AND h.is_active FOR KEY SHARE;
     IF NOT FOUND THEN
-        PERFORM whisperer.refuse_hook(rotate_secret_as.hook_id);
+        PERFORM whisperer_internal.refuse_hook(rotate_secret_as.hook_id);
     END IF;
     -- Two secrets sign at most: a receiver that knows the oldest alone would refuse everything.
     SELECT s.previous_expires_at INTO busy_until FROM whisperer.secret s
@@ -29,18 +29,17 @@ BEGIN
     -- A hook that came by INSERT has none yet.
     INSERT INTO whisperer.secret AS s (hook_id, secret_key)
     VALUES (rotate_secret_as.hook_id,
-            whisperer.seal_secret(rotate_secret_as.hook_id, 'secret_key', whisperer.revealed(handle)))
+            whisperer_internal.seal_secret(rotate_secret_as.hook_id, 'secret_key', whisperer_internal.revealed(handle)))
     ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE
     SET secret_key = excluded.secret_key,
-        previous_secret_key = whisperer.seal_secret(s.hook_id, 'previous_secret_key',
-            nullif(whisperer.open_secret(s.hook_id, 'secret_key', s.secret_key), '')),
+        previous_secret_key = whisperer_internal.seal_secret(s.hook_id, 'previous_secret_key',
+            nullif(whisperer_internal.open_secret(s.hook_id, 'secret_key', s.secret_key), '')),
         previous_expires_at = now() + overlap;
-    RETURN whisperer.revealed(handle);
+    RETURN whisperer_internal.revealed(handle);
 END;
 $$;
 CREATE FUNCTION whisperer.rotate_secret(hook_id bigint, new_secret text DEFAULT NULL,
                                         overlap interval DEFAULT '24 hours')
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.rotate_secret(bigint, text, interval) IS
-    'gives a hook a new secret (made if null) and returns it; both sign until the overlap ends; 42704, 22023, 55000 for a deleted hook or while an earlier overlap lasts';
+COMMENT ON FUNCTION whisperer.rotate_secret(bigint, text, interval) IS 'gives a hook a new secret and returns it';
 GRANT EXECUTE ON FUNCTION whisperer.rotate_secret(bigint, text, interval) TO PUBLIC;

@@ -1,21 +1,21 @@
 -- What a hook's owner may see of its secrets: the secret, its public key, which headers there are.
 
 -- Null: there is none.
-CREATE FUNCTION whisperer.opened_secret_as(caller oid, hook_id bigint)
+CREATE FUNCTION whisperer_internal.opened_secret_as(caller oid, hook_id bigint)
     RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM whisperer.require_hook(caller, opened_secret_as.hook_id);
-    RETURN (SELECT nullif(whisperer.open_secret(s.hook_id, 'secret_key', s.secret_key), '')
+    PERFORM whisperer_internal.require_hook(caller, opened_secret_as.hook_id);
+    RETURN (SELECT nullif(whisperer_internal.open_secret(s.hook_id, 'secret_key', s.secret_key), '')
             FROM whisperer.secret s WHERE s.hook_id = opened_secret_as.hook_id);
 END;
 $$;
 
-CREATE FUNCTION whisperer.hook_secret_as(caller oid, hook_id bigint)
+CREATE FUNCTION whisperer_internal.hook_secret_as(caller oid, hook_id bigint)
     RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    secret constant text := whisperer.opened_secret_as(caller, hook_secret_as.hook_id);
+    secret constant text := whisperer_internal.opened_secret_as(caller, hook_secret_as.hook_id);
 BEGIN
     IF secret ~ '^whs(ec|k)_' THEN
         RETURN secret;
@@ -25,15 +25,14 @@ END;
 $$;
 CREATE FUNCTION whisperer.hook_secret(hook_id bigint)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.hook_secret(bigint) IS
-    'the secret of a hook of yours in the form that Standard Webhooks libraries take (whsec_ or whsk_ and base64); null: unsigned; 42704, 55000';
+COMMENT ON FUNCTION whisperer.hook_secret(bigint) IS 'the secret of a hook of yours, as Standard Webhooks libraries take it';
 GRANT EXECUTE ON FUNCTION whisperer.hook_secret(bigint) TO PUBLIC;
 
-CREATE FUNCTION whisperer.hook_public_key_as(caller oid, hook_id bigint)
+CREATE FUNCTION whisperer_internal.hook_public_key_as(caller oid, hook_id bigint)
     RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    secret constant text := whisperer.opened_secret_as(caller, hook_public_key_as.hook_id);
+    secret constant text := whisperer_internal.opened_secret_as(caller, hook_public_key_as.hook_id);
 BEGIN
     IF NOT starts_with(secret, 'whsk_') THEN
         RETURN NULL;
@@ -44,15 +43,15 @@ $$;
 CREATE FUNCTION whisperer.hook_public_key(hook_id bigint)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.hook_public_key(bigint) IS
-    'what receivers verify v1a signatures of a hook of yours with (whpk_ and base64); null: its secret is no whsk_ key; 42704, 55000';
+    'the whpk_ key that receivers verify v1a signatures of a hook of yours with';
 GRANT EXECUTE ON FUNCTION whisperer.hook_public_key(bigint) TO PUBLIC;
 
 -- For preview: which headers, not what they say.
-CREATE FUNCTION whisperer.masked_headers_as(caller oid, hook_id bigint)
+CREATE FUNCTION whisperer_internal.masked_headers_as(caller oid, hook_id bigint)
     RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    secret constant text := whisperer.opened_secret_as(caller, masked_headers_as.hook_id);
+    secret constant text := whisperer_internal.opened_secret_as(caller, masked_headers_as.hook_id);
     signatures constant jsonb :=
         CASE WHEN secret IS NULL THEN '{}'
              WHEN starts_with(secret, 'whsk_') THEN '{"webhook-signature": "v1a,***"}'
@@ -60,13 +59,13 @@ DECLARE
 BEGIN
     RETURN (SELECT coalesce(jsonb_object_agg(name, '***'), '{}')
             FROM whisperer.secret s, jsonb_object_keys(
-                whisperer.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb) AS name
+                whisperer_internal.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb) AS name
             WHERE s.hook_id = masked_headers_as.hook_id)
         || signatures;
 END;
 $$;
-CREATE FUNCTION whisperer.masked_headers(hook_id bigint)
+CREATE FUNCTION whisperer_internal.masked_headers(hook_id bigint)
     RETURNS jsonb LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.masked_headers(bigint) IS
+COMMENT ON FUNCTION whisperer_internal.masked_headers(bigint) IS
     'names of a hook''s additional headers and signatures, values masked; 42704';
-GRANT EXECUTE ON FUNCTION whisperer.masked_headers(bigint) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.masked_headers(bigint) TO PUBLIC;

@@ -1,7 +1,7 @@
 -- Changes by name, so that a column left out stays as it is and null can mean null.
 
-CREATE FUNCTION whisperer.update_hook(hook_id bigint, changes jsonb)
-    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION whisperer_internal.update_hook_body(hook_id bigint, changes jsonb) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- What is secret in it hidden: no statement below has it; see hidden().
@@ -23,17 +23,17 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
     IF changes->>'secret_key' IS NOT NULL THEN
-        kept := kept || jsonb_build_object('secret_key', whisperer.hidden(changes->>'secret_key'));
+        kept := kept || jsonb_build_object('secret_key', whisperer_internal.hidden(changes->>'secret_key'));
     END IF;
     IF changes->>'additional_headers' IS NOT NULL THEN
-        kept := kept || jsonb_build_object('additional_headers', whisperer.hidden(changes->'additional_headers'));
+        kept := kept || jsonb_build_object('additional_headers', whisperer_internal.hidden(changes->'additional_headers'));
     END IF;
     IF changes->>'config' IS NOT NULL THEN
-        kept := kept || jsonb_build_object('config', whisperer.hidden_auth(changes->'config'));
+        kept := kept || jsonb_build_object('config', whisperer_internal.hidden_auth(changes->'config'));
     END IF;
     -- Authorization may move from one to the other: the new ones are checked beside each other.
     IF kept ?& '{config,additional_headers}' THEN
-        PERFORM whisperer.set_secret(update_hook.hook_id, NULL, '{}');
+        PERFORM whisperer_internal.set_secret(update_hook_body.hook_id, NULL, '{}');
     END IF;
     BEGIN
         UPDATE whisperer.hook_definition h
@@ -47,21 +47,22 @@ BEGIN
             rate_limit = CASE WHEN kept ? 'rate_limit' THEN (kept->>'rate_limit')::double precision ELSE h.rate_limit END,
             ordering = CASE WHEN kept ? 'ordering' THEN coalesce(kept->>'ordering', 'none') ELSE h.ordering END,
             description = CASE WHEN kept ? 'description' THEN kept->>'description' ELSE h.description END
-        WHERE h.id = update_hook.hook_id AND h.is_active;
+        WHERE h.id = update_hook_body.hook_id AND h.is_active;
         IF NOT FOUND THEN
-            PERFORM whisperer.refuse_hook(update_hook.hook_id);
+            PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);
         END IF;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'you have another hook for this event type at this URL'
             USING ERRCODE = 'unique_violation', HINT = 'Delete one of them.';
     END;
     IF kept ?| '{secret_key,additional_headers}' THEN
-        PERFORM whisperer.set_secret(update_hook.hook_id,
-            CASE WHEN kept ? 'secret_key' THEN coalesce(kept->>'secret_key', whisperer.make_secret()) END,
+        PERFORM whisperer_internal.set_secret(update_hook_body.hook_id,
+            CASE WHEN kept ? 'secret_key' THEN coalesce(kept->>'secret_key', whisperer_internal.make_secret()) END,
             CASE WHEN kept ? 'additional_headers' THEN coalesce(nullif(kept->'additional_headers', 'null'), '{}') END);
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.update_hook(bigint, jsonb) IS
-    'changes columns of a hook of yours, given as {"column": value}; null clears (a null secret_key makes a new one); 42704, 55000 for a deleted hook, 22023, 23505';
+CREATE FUNCTION whisperer.update_hook(hook_id bigint, changes jsonb) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
+COMMENT ON FUNCTION whisperer.update_hook(bigint, jsonb) IS 'changes columns of a hook of yours, given as {"column": value}';
 GRANT EXECUTE ON FUNCTION whisperer.update_hook(bigint, jsonb) TO PUBLIC;

@@ -1,5 +1,5 @@
 -- delete, pause and resume are one UPDATE each.
-CREATE FUNCTION whisperer.change_hook(hook_id bigint, active boolean, paused boolean)
+CREATE FUNCTION whisperer_internal.change_hook(hook_id bigint, active boolean, paused boolean)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -8,44 +8,49 @@ BEGIN
         resumes = h.resumes + CASE WHEN active AND NOT paused THEN 1 ELSE 0 END
     WHERE h.id = change_hook.hook_id AND (h.is_active OR NOT active);
     IF NOT FOUND THEN
-        PERFORM whisperer.refuse_hook(change_hook.hook_id);
+        PERFORM whisperer_internal.refuse_hook(change_hook.hook_id);
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.change_hook(bigint, boolean, boolean) IS
+COMMENT ON FUNCTION whisperer_internal.change_hook(bigint, boolean, boolean) IS
     'what delete_hook, pause_hook and resume_hook have in common; 42704, 55000 for a deleted hook';
-GRANT EXECUTE ON FUNCTION whisperer.change_hook(bigint, boolean, boolean) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.change_hook(bigint, boolean, boolean) TO PUBLIC;
 
-CREATE FUNCTION whisperer.delete_hook(hook_id bigint) RETURNS void LANGUAGE sql
+CREATE FUNCTION whisperer_internal.delete_hook_body(hook_id bigint) RETURNS void
+    LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.change_hook(hook_id, false, false);
+    SELECT whisperer_internal.change_hook(hook_id, false, false);
 END;
-COMMENT ON FUNCTION whisperer.delete_hook(bigint) IS
-    'ends a subscription; what is pending becomes cancelled, its history stays; 42704';
+CREATE FUNCTION whisperer.delete_hook(hook_id bigint) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
+COMMENT ON FUNCTION whisperer.delete_hook(bigint) IS 'ends a subscription and cancels what is pending';
 GRANT EXECUTE ON FUNCTION whisperer.delete_hook(bigint) TO PUBLIC;
 
-CREATE FUNCTION whisperer.pause_hook(hook_id bigint) RETURNS void LANGUAGE sql
+CREATE FUNCTION whisperer_internal.pause_hook_body(hook_id bigint) RETURNS void
+    LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.change_hook(hook_id, true, true);
+    SELECT whisperer_internal.change_hook(hook_id, true, true);
 END;
-COMMENT ON FUNCTION whisperer.pause_hook(bigint) IS
-    'lets a hook''s deliveries wait until resume_hook; none is lost; 42704, 55000 for a deleted hook';
+CREATE FUNCTION whisperer.pause_hook(hook_id bigint) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
+COMMENT ON FUNCTION whisperer.pause_hook(bigint) IS 'lets the deliveries of a hook wait until resume_hook';
 GRANT EXECUTE ON FUNCTION whisperer.pause_hook(bigint) TO PUBLIC;
 
-CREATE FUNCTION whisperer.resume_hook(hook_id bigint) RETURNS void LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION whisperer_internal.resume_hook_body(hook_id bigint) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM FROM whisperer.hook_definition h
-    WHERE h.id = resume_hook.hook_id AND h.incarnation <> whisperer.my_incarnation();
+    WHERE h.id = resume_hook_body.hook_id AND h.incarnation <> whisperer_internal.my_incarnation();
     IF FOUND THEN
         RAISE EXCEPTION 'hook % was carried here by a restore or copy of another database', hook_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'SELECT whisperer.resume() adopts all that was carried here.';
     END IF;
-    PERFORM whisperer.change_hook(resume_hook.hook_id, true, false);
+    PERFORM whisperer_internal.change_hook(resume_hook_body.hook_id, true, false);
 END;
 $$;
-COMMENT ON FUNCTION whisperer.resume_hook(bigint) IS
-    'ends pause_hook, or that the hook was disabled; what waited is delivered; 42704, 55000 for a carried or deleted hook';
+CREATE FUNCTION whisperer.resume_hook(hook_id bigint) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
+COMMENT ON FUNCTION whisperer.resume_hook(bigint) IS 'ends pause_hook, or that a hook was disabled, and delivers what waited';
 GRANT EXECUTE ON FUNCTION whisperer.resume_hook(bigint) TO PUBLIC;

@@ -2,7 +2,7 @@
 -- the worker is to do.  Nothing here locks a row of the ledger.
 
 -- One request for each delivery of the event to a hook of the caller's.  Returns how many there are.
-CREATE FUNCTION whisperer.request_delivery(caller oid, kind text, event_id uuid, hook_id bigint,
+CREATE FUNCTION whisperer_internal.request_delivery(caller oid, kind text, event_id uuid, hook_id bigint,
                                            states text[], force boolean)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -15,17 +15,17 @@ BEGIN
     WHERE d.event_id = request_delivery.event_id
       AND (request_delivery.hook_id IS NULL OR d.hook_id = request_delivery.hook_id)
       AND d.state = ANY (states) AND h.is_active
-      AND pg_has_role(caller, whisperer.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
+      AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
     GET DIAGNOSTICS requested = ROW_COUNT;
     IF requested > 0 THEN
-        PERFORM whisperer.wake_workers();
+        PERFORM whisperer_internal.wake_workers();
     END IF;
     RETURN requested;
 END;
 $$;
 
 -- Says why there was nothing to do for an event.
-CREATE FUNCTION whisperer.refuse_delivery(caller oid, event_id uuid, hook_id bigint) RETURNS void
+CREATE FUNCTION whisperer_internal.refuse_delivery(caller oid, event_id uuid, hook_id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -35,7 +35,7 @@ BEGIN
     FROM whisperer.delivery d JOIN whisperer.hook_definition h ON h.id = d.hook_id
     WHERE d.event_id = refuse_delivery.event_id AND h.is_active
       AND (refuse_delivery.hook_id IS NULL OR d.hook_id = refuse_delivery.hook_id)
-      AND pg_has_role(caller, whisperer.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
+      AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
     IF 'pending' = ANY (states) THEN
         RAISE EXCEPTION 'event is still in retry process'
             USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -47,8 +47,8 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM whisperer.delivery d JOIN whisperer.hook_definition h ON h.id = d.hook_id
                WHERE d.event_id = refuse_delivery.event_id AND d.hook_id = refuse_delivery.hook_id AND NOT h.is_active
-                 AND pg_has_role(caller, whisperer.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER')) THEN
-        PERFORM whisperer.refuse_hook(refuse_delivery.hook_id);
+                 AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER')) THEN
+        PERFORM whisperer_internal.refuse_hook(refuse_delivery.hook_id);
     END IF;
     RAISE EXCEPTION 'event % has no delivery to an undeleted hook of yours', coalesce(refuse_delivery.event_id::text, 'null')
         USING ERRCODE = 'undefined_object',
@@ -56,16 +56,16 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION whisperer.retry_as(caller oid, event_id uuid, hook_id bigint, force boolean)
+CREATE FUNCTION whisperer_internal.retry_as(caller oid, event_id uuid, hook_id bigint, force boolean)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    requested bigint := whisperer.request_delivery(caller, 'retry', event_id, hook_id,
+    requested bigint := whisperer_internal.request_delivery(caller, 'retry', event_id, hook_id,
         CASE WHEN force THEN '{failed,cancelled,delivered,pending}' ELSE '{failed,cancelled}' END::text[],
         coalesce(force, false));
 BEGIN
     IF requested = 0 THEN
-        PERFORM whisperer.refuse_delivery(caller, event_id, hook_id);
+        PERFORM whisperer_internal.refuse_delivery(caller, event_id, hook_id);
     END IF;
     RETURN requested;
 END;
@@ -73,26 +73,25 @@ $$;
 CREATE FUNCTION whisperer.retry(event_id uuid, hook_id bigint DEFAULT NULL, force boolean DEFAULT false)
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.retry(uuid, bigint, boolean) IS
-    'queues the failed and cancelled deliveries of an event again (force: all of them) and returns how many; 55000 if it was delivered, is still tried, or the hook is deleted; 42704';
+    'queues the failed and cancelled deliveries of an event again and returns how many';
 GRANT EXECUTE ON FUNCTION whisperer.retry(uuid, bigint, boolean) TO PUBLIC;
 
-CREATE FUNCTION whisperer.cancel_as(caller oid, event_id uuid, hook_id bigint)
+CREATE FUNCTION whisperer_internal.cancel_as(caller oid, event_id uuid, hook_id bigint)
     RETURNS bigint LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.request_delivery(caller, 'cancel', event_id, hook_id, '{pending}', false);
+    SELECT whisperer_internal.request_delivery(caller, 'cancel', event_id, hook_id, '{pending}', false);
 END;
 CREATE FUNCTION whisperer.cancel(event_id uuid, hook_id bigint DEFAULT NULL)
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.cancel(uuid, bigint) IS
-    'ends the pending deliveries of an event to hooks of yours as cancelled and returns how many; one whose attempt is under way when it is the worker''s turn ends by its result';
+COMMENT ON FUNCTION whisperer.cancel(uuid, bigint) IS 'ends the pending deliveries of an event as cancelled and returns how many';
 GRANT EXECUTE ON FUNCTION whisperer.cancel(uuid, bigint) TO PUBLIC;
 
 -- A range of time for the two that take one.
-CREATE FUNCTION whisperer.require_range(caller oid, hook_id bigint, since timestamptz, until timestamptz)
+CREATE FUNCTION whisperer_internal.require_range(caller oid, hook_id bigint, since timestamptz, until timestamptz)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM whisperer.require_hook(caller, require_range.hook_id);
+    PERFORM whisperer_internal.require_hook(caller, require_range.hook_id);
     PERFORM FROM whisperer.hook_definition h WHERE h.id = require_range.hook_id AND h.is_active;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'hook % is deleted', require_range.hook_id
@@ -105,13 +104,13 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION whisperer.recover_as(caller oid, hook_id bigint, since timestamptz, until timestamptz)
+CREATE FUNCTION whisperer_internal.recover_as(caller oid, hook_id bigint, since timestamptz, until timestamptz)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     failed bigint;
 BEGIN
-    PERFORM whisperer.require_range(caller, recover_as.hook_id, since, until);
+    PERFORM whisperer_internal.require_range(caller, recover_as.hook_id, since, until);
     -- Until now means all that there is: ids are ahead of a clock that was set back.
     IF until >= now() THEN
         until := 'infinity';
@@ -122,7 +121,7 @@ BEGIN
     IF failed > 0 THEN
         INSERT INTO whisperer.request (kind, hook_id, since, until)
         VALUES ('recover', recover_as.hook_id, recover_as.since, recover_as.until);
-        PERFORM whisperer.wake_workers();
+        PERFORM whisperer_internal.wake_workers();
     END IF;
     RETURN failed;
 END;
@@ -130,49 +129,49 @@ $$;
 CREATE FUNCTION whisperer.recover(hook_id bigint, since timestamptz, until timestamptz DEFAULT clock_timestamp())
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) IS
-    'queues every failed delivery of a hook again whose event was recorded in the range, and returns how many there are; 42704, 55000, 22023';
+    'queues the failed deliveries of a hook again whose events are of a range of time';
 GRANT EXECUTE ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) TO PUBLIC;
 
 -- What the worker will find to replay: the rules of preview, without since.
-CREATE FUNCTION whisperer.replayable(hook_id bigint, since timestamptz, until timestamptz)
+CREATE FUNCTION whisperer_internal.replayable(hook_id bigint, since timestamptz, until timestamptz)
     RETURNS SETOF whisperer.outbox LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT o.*
     FROM whisperer.hook_definition h JOIN whisperer.outbox o
       ON (h.event_type = o.event_type
           OR (right(h.event_type, 1) = '*' AND starts_with(o.event_type, left(h.event_type, -1))))
-     AND whisperer.may(whisperer.living_role(h.owner, h.owner_name, h.incarnation), o.event_type, 'subscribe')
+     AND whisperer.may(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type, 'subscribe')
      AND (o.config_filter IS NULL OR h.config @> o.config_filter)
-     AND (h.filter IS NULL OR whisperer.json_contains(o.data, h.filter) IS NOT FALSE)
+     AND (h.filter IS NULL OR whisperer_internal.json_contains(o.data, h.filter) IS NOT FALSE)
      AND (o.hook_id IS NULL OR o.hook_id = h.id)
     WHERE h.id = replayable.hook_id
       AND o.created_at >= replayable.since AND o.created_at < replayable.until;
 END;
-COMMENT ON FUNCTION whisperer.replayable(bigint, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION whisperer_internal.replayable(bigint, timestamptz, timestamptz) IS
     'recorded events of the range that match a hook';
 
-CREATE FUNCTION whisperer.replay_as(caller oid, hook_id bigint, since timestamptz, until timestamptz,
+CREATE FUNCTION whisperer_internal.replay_as(caller oid, hook_id bigint, since timestamptz, until timestamptz,
                                     dry_run boolean, new_ids boolean)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     matching bigint;
 BEGIN
-    PERFORM whisperer.require_range(caller, replay_as.hook_id, since, until);
+    PERFORM whisperer_internal.require_range(caller, replay_as.hook_id, since, until);
     IF new_ids AND NOT dry_run THEN
         INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id)
-        SELECT whisperer.new_event_id(), o.event_type, o.data, o.source, o.object_id, o.config_filter,
+        SELECT whisperer_internal.new_event_id(), o.event_type, o.data, o.source, o.object_id, o.config_filter,
                replay_as.hook_id
-        FROM whisperer.replayable(replay_as.hook_id, since, until) o ORDER BY o.id;
+        FROM whisperer_internal.replayable(replay_as.hook_id, since, until) o ORDER BY o.id;
         GET DIAGNOSTICS matching = ROW_COUNT;
     ELSE
-        SELECT count(*) INTO matching FROM whisperer.replayable(replay_as.hook_id, since, until);
+        SELECT count(*) INTO matching FROM whisperer_internal.replayable(replay_as.hook_id, since, until);
         IF matching > 0 AND NOT dry_run THEN
             INSERT INTO whisperer.request (kind, hook_id, since, until)
             VALUES ('replay', replay_as.hook_id, replay_as.since, replay_as.until);
         END IF;
     END IF;
-    PERFORM whisperer.wake_workers();
+    PERFORM whisperer_internal.wake_workers();
     RETURN matching;
 END;
 $$;
@@ -180,5 +179,5 @@ CREATE FUNCTION whisperer.replay(hook_id bigint, since timestamptz, until timest
                                  dry_run boolean DEFAULT false, new_ids boolean DEFAULT false)
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.replay(bigint, timestamptz, timestamptz, boolean, boolean) IS
-    'delivers every recorded event of the range that matches the hook, delivered before or not, and returns how many; dry_run: only counts; new_ids: as new events, so that a receiver takes them again; 42704, 55000, 22023';
+    'delivers the events of a range of time to a hook again, or for the first time';
 GRANT EXECUTE ON FUNCTION whisperer.replay(bigint, timestamptz, timestamptz, boolean, boolean) TO PUBLIC;

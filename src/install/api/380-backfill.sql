@@ -1,13 +1,13 @@
 -- Rows that are in a table already, as events for one hook.  They are read with the caller's own
 -- rights, each as its trigger would have captured it; only finished values are stored as the owner.
 
-CREATE FUNCTION whisperer.record_backfill_as(caller oid, hook_id bigint, source text, datas json[], keys text[])
+CREATE FUNCTION whisperer_internal.record_backfill_as(caller oid, hook_id bigint, source text, datas json[], keys text[])
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     hook whisperer.hook;
 BEGIN
-    PERFORM whisperer.require_hook(caller, record_backfill_as.hook_id);
+    PERFORM whisperer_internal.require_hook(caller, record_backfill_as.hook_id);
     SELECT * INTO hook FROM whisperer.hook h WHERE h.id = record_backfill_as.hook_id;
     IF hook.state = 'deleted' THEN
         RAISE EXCEPTION 'hook % is deleted', hook.id USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -17,29 +17,29 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Backfill a hook that is for one event type.';
     END IF;
     INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, hook_id)
-    SELECT whisperer.new_event_id(), hook.event_type, r.data, record_backfill_as.source, r.key, hook.id
+    SELECT whisperer_internal.new_event_id(), hook.event_type, r.data, record_backfill_as.source, r.key, hook.id
     FROM unnest(datas, keys) AS r (data, key);
-    PERFORM whisperer.wake_workers();
+    PERFORM whisperer_internal.wake_workers();
 END;
 $$;
-CREATE FUNCTION whisperer.record_backfill(hook_id bigint, source text, datas json[], keys text[])
+CREATE FUNCTION whisperer_internal.record_backfill(hook_id bigint, source text, datas json[], keys text[])
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.record_backfill(bigint, text, json[], text[]) IS
+COMMENT ON FUNCTION whisperer_internal.record_backfill(bigint, text, json[], text[]) IS
     'records events for a hook of yours alone; backfill calls it';
-GRANT EXECUTE ON FUNCTION whisperer.record_backfill(bigint, text, json[], text[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.record_backfill(bigint, text, json[], text[]) TO PUBLIC;
 
 -- As capture says it, whatever the caller's settings are.
-CREATE FUNCTION whisperer.rows_as_json(batch anyarray) RETURNS json[]
+CREATE FUNCTION whisperer_internal.rows_as_json(batch anyarray) RETURNS json[]
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
 AS $$ SELECT array_agg(row_to_json(u.r)) FROM (SELECT unnest(batch) AS r) AS u $$;
-COMMENT ON FUNCTION whisperer.rows_as_json(anyarray) IS 'rows of a table as the data of events';
-GRANT EXECUTE ON FUNCTION whisperer.rows_as_json(anyarray) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.rows_as_json(anyarray) IS 'rows of a table as the data of events';
+GRANT EXECUTE ON FUNCTION whisperer_internal.rows_as_json(anyarray) TO PUBLIC;
 
 -- No SET clause: the where clause is the caller's, and so is its search_path.  So every name is qualified,
 -- types too: those of the temporary schema come first.
-CREATE FUNCTION whisperer.backfill(hook_id bigint, relation regclass, where_clause text DEFAULT 'true')
-    RETURNS bigint LANGUAGE plpgsql
+CREATE FUNCTION whisperer_internal.backfill_body(hook_id bigint, relation regclass, where_clause text) RETURNS bigint
+    LANGUAGE plpgsql
 AS $$
 DECLARE
     source pg_catalog.text := (
@@ -59,20 +59,22 @@ BEGIN
     WHERE i.indrelid OPERATOR(pg_catalog.=) relation AND i.indisprimary
       AND a.attrelid OPERATOR(pg_catalog.=) relation;
     -- Also when no row matches: an error must not depend on the data.
-    PERFORM whisperer.record_backfill(hook_id, source, '{}', '{}');
+    PERFORM whisperer_internal.record_backfill(hook_id, source, '{}', '{}');
     FOR batch IN EXECUTE pg_catalog.format(
-        'SELECT whisperer.rows_as_json(pg_catalog.array_agg(r.t)) AS datas, pg_catalog.array_agg(r.key) AS keys, pg_catalog.count(*) AS rows '
+        'SELECT whisperer_internal.rows_as_json(pg_catalog.array_agg(r.t)) AS datas, pg_catalog.array_agg(r.key) AS keys, pg_catalog.count(*) AS rows '
         'FROM (SELECT t, %s AS key, '
         '(pg_catalog.row_number() OVER () OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) 1000 AS n '
         'FROM %s AS t WHERE (%s)) AS r GROUP BY r.n ORDER BY r.n',
         COALESCE(key, 'NULL::pg_catalog.text'), source, where_clause)
     LOOP
-        PERFORM whisperer.record_backfill(hook_id, source, batch.datas, batch.keys);
+        PERFORM whisperer_internal.record_backfill(hook_id, source, batch.datas, batch.keys);
         total := total OPERATOR(pg_catalog.+) batch.rows;
     END LOOP;
     RETURN total;
 END;
 $$;
+CREATE FUNCTION whisperer.backfill(hook_id bigint, relation regclass, where_clause text DEFAULT 'true') RETURNS bigint
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON FUNCTION whisperer.backfill(bigint, regclass, text) IS
-    'records one event of the hook''s type, for that hook alone, for every row that matches, with your own rights on the table, and returns how many; 42704, 55000, 22023';
+    'records one event for each row of a table that matches, for one hook alone';
 GRANT EXECUTE ON FUNCTION whisperer.backfill(bigint, regclass, text) TO PUBLIC;

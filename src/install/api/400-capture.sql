@@ -3,5 +3,5 @@
 CREATE FUNCTION whisperer.capture() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_capture';
 COMMENT ON FUNCTION whisperer.capture() IS
-    'trigger, AFTER, row or statement level: capture(''<event type>'' [, ''option=value'', ...]) records one event per row; options serializer=, columns=, changed=, key=, include=old; 22023 for a bad option, 42501 if the table''s owner may not publish';
+    'trigger that records one event per row: capture(''event type'' [, ''option=value'' ...])';
 GRANT EXECUTE ON FUNCTION whisperer.capture() TO PUBLIC;

@@ -5,12 +5,9 @@ CREATE FUNCTION whisperer.deliver_event(event_type text, data jsonb, config_filt
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_deliver_event_jsonb';
 CREATE FUNCTION whisperer.deliver_event(event_type text, data text, config_filter jsonb DEFAULT NULL)
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_deliver_event_text';
-COMMENT ON FUNCTION whisperer.deliver_event(text, json, jsonb) IS
-    'records one event in this transaction and returns its id; config_filter: only hooks whose config contains it; 42704 unknown type, 42501, 22004 null data, 22023 a config_filter above 8 kB';
+COMMENT ON FUNCTION whisperer.deliver_event(text, json, jsonb) IS 'records one event in this transaction and returns its id';
 GRANT EXECUTE ON FUNCTION whisperer.deliver_event(text, json, jsonb) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.deliver_event(text, jsonb, jsonb) IS
-    'records one event in this transaction and returns its id; config_filter: only hooks whose config contains it; 42704 unknown type, 42501, 22004 null data, 22023 a config_filter above 8 kB';
+COMMENT ON FUNCTION whisperer.deliver_event(text, jsonb, jsonb) IS 'records one event in this transaction and returns its id';
 GRANT EXECUTE ON FUNCTION whisperer.deliver_event(text, jsonb, jsonb) TO PUBLIC;
-COMMENT ON FUNCTION whisperer.deliver_event(text, text, jsonb) IS
-    'records one event in this transaction and returns its id; config_filter: only hooks whose config contains it; 42704 unknown type, 42501, 22004 null data, 22023 a config_filter above 8 kB, 22P02 not JSON';
+COMMENT ON FUNCTION whisperer.deliver_event(text, text, jsonb) IS 'records one event in this transaction and returns its id';
 GRANT EXECUTE ON FUNCTION whisperer.deliver_event(text, text, jsonb) TO PUBLIC;

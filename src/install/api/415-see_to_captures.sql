@@ -2,7 +2,7 @@
 -- done to the table's parent nor for what replication applies, and what replication applies fires no trigger that is
 -- not ENABLE ALWAYS.  A table becomes a partition, a child or a subscriber's after it was watched.
 
-CREATE FUNCTION whisperer.capture_needs(relation oid, OUT by_row boolean, OUT always boolean)
+CREATE FUNCTION whisperer_internal.capture_needs(relation oid, OUT by_row boolean, OUT always boolean)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     -- Replication names the partition or a table further up, as it was published.
@@ -18,12 +18,12 @@ BEGIN ATOMIC
                           OR r.srrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t)) AS is_subscribed) AS s
     WHERE c.oid = capture_needs.relation;
 END;
-COMMENT ON FUNCTION whisperer.capture_needs(oid) IS
+COMMENT ON FUNCTION whisperer_internal.capture_needs(oid) IS
     'how a capture trigger must be made to see all that is written to a table: FOR EACH ROW, ENABLE ALWAYS';
-GRANT EXECUTE ON FUNCTION whisperer.capture_needs(oid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.capture_needs(oid) TO PUBLIC;
 
 -- As it was, but so that it sees.  The caller's rights decide.
-CREATE FUNCTION whisperer.remake_capture(made oid, by_row boolean, always boolean) RETURNS void
+CREATE FUNCTION whisperer_internal.remake_capture(made oid, by_row boolean, always boolean) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -44,16 +44,16 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.remake_capture(oid, boolean, boolean) IS
+COMMENT ON FUNCTION whisperer_internal.remake_capture(oid, boolean, boolean) IS
     'makes a capture trigger of watch() anew so that it fires FOR EACH ROW, or ALWAYS';
-GRANT EXECUTE ON FUNCTION whisperer.remake_capture(oid, boolean, boolean) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.remake_capture(oid, boolean, boolean) TO PUBLIC;
 
 -- Called after statements that may have made a difference, with null after one about a subscription.  That changes do not fire
 -- triggers where they are applied is what PostgreSQL's users expect, so nobody's are made to; but somebody is told.
 -- Whoever runs those statements may have no right on our schema, and must
 -- not fail by us: so this runs as the extension's owner, and raises no error.  Triggers that watch() made are seen to; they
 -- call what they called, on the same table.  Of the others somebody is told.
-CREATE FUNCTION whisperer.see_to_captures(relation oid, told_only boolean) RETURNS void
+CREATE FUNCTION whisperer_internal.see_to_captures(relation oid, told_only boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
 AS $$
 DECLARE
@@ -63,7 +63,7 @@ BEGIN
         SELECT t.oid, t.tgname, t.tgenabled, t.tgrelid::regclass AS name, n.by_row, n.always, t.tgtype & 1 = 1 AS is_by_row,
                t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted') AS is_watched
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-        CROSS JOIN LATERAL whisperer.capture_needs(t.tgrelid) n
+        CROSS JOIN LATERAL whisperer_internal.capture_needs(t.tgrelid) n
         WHERE (t.tgrelid = see_to_captures.relation OR see_to_captures.relation IS NULL AND n.always)
           AND t.tgparentid = 0 AND t.tgenabled <> 'D'
           AND p.proname = 'capture' AND p.pronamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'whisperer')
@@ -72,7 +72,7 @@ BEGIN
         IF made.is_watched AND (made.tgenabled = 'A' OR NOT made.always) THEN
             CONTINUE WHEN told_only;
             BEGIN
-                PERFORM whisperer.remake_capture(made.oid, made.by_row, made.always);
+                PERFORM whisperer_internal.remake_capture(made.oid, made.by_row, made.always);
                 CONTINUE;
             EXCEPTION WHEN OTHERS THEN
                 RAISE WARNING 'trigger "%" on table % does not see all that is written to it any more', made.tgname, made.name
@@ -92,5 +92,5 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.see_to_captures(oid, boolean) IS
+COMMENT ON FUNCTION whisperer_internal.see_to_captures(oid, boolean) IS
     'mends the capture triggers of watch() on a table, and warns of others, or of those of subscriptions, that miss what is written';

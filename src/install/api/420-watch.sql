@@ -1,8 +1,8 @@
 -- The caller makes the triggers with his own rights: TRIGGER on the table, or its ownership.
-CREATE FUNCTION whisperer.watch(relation regclass, prefix text DEFAULT NULL,
-                                operations text[] DEFAULT '{insert,update,delete}',
-                                options text[] DEFAULT '{}')
-    RETURNS SETOF text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION whisperer_internal.watch_body(relation regclass, prefix text,
+                                              operations text[],
+                                              options text[]) RETURNS SETOF text
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     past constant jsonb := '{"insert": "created", "update": "updated", "delete": "deleted"}';
@@ -18,9 +18,9 @@ DECLARE
     firing text;
     arguments text;
 BEGIN
-    SELECT n.by_row, n.always, c.relowner, coalesce(watch.prefix, c.relname)
+    SELECT n.by_row, n.always, c.relowner, coalesce(watch_body.prefix, c.relname)
     INTO by_row, always, table_owner, prefix
-    FROM pg_class c CROSS JOIN LATERAL whisperer.capture_needs(c.oid) n WHERE c.oid = watch.relation;
+    FROM pg_class c CROSS JOIN LATERAL whisperer_internal.capture_needs(c.oid) n WHERE c.oid = watch_body.relation;
     -- Apache AGE puts rows into its labels without the executor.
     IF to_regclass('ag_catalog.ag_label') IS NOT NULL AND has_table_privilege('ag_catalog.ag_label', 'SELECT') THEN
         EXECUTE 'SELECT EXISTS (SELECT FROM ag_catalog.ag_label l WHERE l.relation = $1)' INTO is_same USING relation;
@@ -72,18 +72,22 @@ BEGIN
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = format('SELECT whisperer.unwatch(%L) ends that.', relation);
         ELSIF there.is_blind THEN
-            PERFORM whisperer.remake_capture(there.oid, by_row, always);
+            PERFORM whisperer_internal.remake_capture(there.oid, by_row, always);
         END IF;
         RETURN NEXT event_type;
     END LOOP;
 END;
 $$;
+CREATE FUNCTION whisperer.watch(relation regclass, prefix text DEFAULT NULL,
+                                operations text[] DEFAULT '{insert,update,delete}',
+                                options text[] DEFAULT '{}') RETURNS SETOF text
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON FUNCTION whisperer.watch(regclass, text, text[], text[]) IS
-    'registers <prefix>-created, -updated, -deleted and makes the capture triggers of a table, which its owner is allowed to publish; returns the event types; twice is once, and mends triggers that miss what is written since the table became a partition, a child or part of a subscription; 22023, 55000 if it is watched in another way, 42501 also for an event type of somebody else''s';
+    'makes the capture triggers of a table and their event types, and mends them';
 GRANT EXECUTE ON FUNCTION whisperer.watch(regclass, text, text[], text[]) TO PUBLIC;
 
-CREATE FUNCTION whisperer.unwatch(relation regclass)
-    RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION whisperer_internal.unwatch_body(relation regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     made record;
@@ -92,7 +96,7 @@ BEGIN
         SELECT t.tgname,
                convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding()) AS event_type
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-        WHERE t.tgrelid = unwatch.relation AND p.proname = 'capture'
+        WHERE t.tgrelid = unwatch_body.relation AND p.proname = 'capture'
           AND p.pronamespace = 'whisperer'::regnamespace
           AND t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted')
     LOOP
@@ -105,6 +109,7 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.unwatch(regclass) IS
-    'drops the triggers that watch() made, and their event types where nothing else uses them';
+CREATE FUNCTION whisperer.unwatch(relation regclass) RETURNS void
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
+COMMENT ON FUNCTION whisperer.unwatch(regclass) IS 'drops the triggers that watch() made, and event types that nothing else uses';
 GRANT EXECUTE ON FUNCTION whisperer.unwatch(regclass) TO PUBLIC;

@@ -1,9 +1,9 @@
 -- Who may read what happened.
 COMMENT ON TABLE whisperer.outbox IS
-    'the log of events, append-only; one sees the types that one may publish or subscribe to, and what was recorded for a hook of one''s own alone';
+    'the log of events: those of types that you may publish or subscribe to';
 
 COMMENT ON TABLE whisperer.delivery IS
-    'the ledger: what became of each event at each hook (pending, delivered, failed, cancelled); one sees those of one''s own hooks';
+    'the ledger: what became of each event at each of your hooks';
 COMMENT ON COLUMN whisperer.delivery.retry_count IS 'attempts made so far';
 COMMENT ON COLUMN whisperer.delivery.response_content IS 'first bytes of the last answer';
 
@@ -16,4 +16,4 @@ SELECT d.event_id, d.hook_id, d.retry_count, d.request_datetimes[cardinality(d.r
        d.response_http_status, d.response_content, d.response_time, NULL
 FROM whisperer.delivery d WHERE d.state = 'delivered';
 COMMENT ON VIEW whisperer.attempt IS
-    'one row for each POST that was made for your hooks and has ended, and for each transform that failed before one, the first hundred of a delivery, with the first bytes of the answer';
+    'one row for each attempt at a delivery to your hooks that has ended';

@@ -1,9 +1,9 @@
 -- The workers' shared memory as rows; status shows it to people.
 
-CREATE FUNCTION whisperer.worker_state(
+CREATE FUNCTION whisperer_internal.worker_state(
     OUT worker integer, OUT pid integer, OUT database name, OUT state text, OUT reason text,
     OUT since timestamptz, OUT in_flight bigint, OUT queued bigint, OUT delivered bigint,
     OUT failed bigint, OUT lag_seconds double precision, OUT rate double precision)
     RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_worker_state';
-COMMENT ON FUNCTION whisperer.worker_state() IS
+COMMENT ON FUNCTION whisperer_internal.worker_state() IS
     'what the workers of this database say of themselves in shared memory';

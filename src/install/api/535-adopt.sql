@@ -1,5 +1,5 @@
 -- pg_restore --disable-triggers leaves our triggers as ordinary ones, or off if it did not end.
-CREATE FUNCTION whisperer.enable_triggers() RETURNS void
+CREATE FUNCTION whisperer_internal.enable_triggers() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -8,35 +8,35 @@ BEGIN
     FOR ours IN
         SELECT t.tgrelid::regclass AS relation, t.tgname, w.firing FROM pg_trigger t
         CROSS JOIN LATERAL (SELECT CASE WHEN t.tgname ~ 'arriv' THEN 'REPLICA' ELSE 'ALWAYS' END AS firing) AS w
-        WHERE t.tgfoid IN ('whisperer.note_change'::regproc, 'whisperer.check_hook'::regproc, 'whisperer.keep_auth'::regproc,
-                           'whisperer.ask_to_catch_up'::regproc,
-                           'whisperer.on_arrival'::regproc, 'whisperer.on_arriving_truncate'::regproc)
+        WHERE t.tgfoid IN ('whisperer_internal.note_change'::regproc, 'whisperer_internal.check_hook'::regproc, 'whisperer_internal.keep_auth'::regproc,
+                           'whisperer_internal.ask_to_catch_up'::regproc,
+                           'whisperer_internal.on_arrival'::regproc, 'whisperer_internal.on_arriving_truncate'::regproc)
           AND NOT t.tgisinternal AND t.tgenabled <> left(w.firing, 1)::"char"
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', ours.relation, ours.firing, ours.tgname);
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.enable_triggers() IS
+COMMENT ON FUNCTION whisperer_internal.enable_triggers() IS
     'makes the triggers on the extension''s tables fire again where they are to: in every session, or for what is replicated';
 
 -- A restored or copied database has the other one's hooks, event types, privileges and API tokens.  They rest until
 -- resume() makes them this database's own.  What the hooks still had to get the worker then finds in
 -- the outbox and the ledger that came along.
-CREATE FUNCTION whisperer.adopt() RETURNS void
+CREATE FUNCTION whisperer_internal.adopt() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    mine constant bigint := whisperer.my_incarnation();
+    mine constant bigint := whisperer_internal.my_incarnation();
     carried record;
     adopted integer := 0;
 BEGIN
-    PERFORM whisperer.enable_triggers();
-    PERFORM whisperer.adopt_event_types();
+    PERFORM whisperer_internal.enable_triggers();
+    PERFORM whisperer_internal.adopt_event_types();
     UPDATE whisperer.api_token_record t SET role = r.oid, incarnation = mine
     FROM pg_authid r WHERE r.rolname = t.role_name AND t.incarnation <> mine;
     FOR carried IN
-        SELECT h.id, h.owner_name, whisperer.living_role(h.owner, h.owner_name, h.incarnation) AS owner
+        SELECT h.id, h.owner_name, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation) AS owner
         FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY h.id
     LOOP
         IF carried.owner IS NULL THEN
@@ -61,14 +61,14 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.adopt() IS
+COMMENT ON FUNCTION whisperer_internal.adopt() IS
     'makes the hooks that a restore or copy carried here this database''s own';
 
-CREATE FUNCTION whisperer.adopt_event_types() RETURNS void
+CREATE FUNCTION whisperer_internal.adopt_event_types() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    mine constant bigint := whisperer.my_incarnation();
+    mine constant bigint := whisperer_internal.my_incarnation();
 BEGIN
     UPDATE whisperer.event_type t SET owner = r.oid, incarnation = mine
     FROM pg_authid r WHERE r.rolname = t.owner_name AND t.incarnation <> mine;
@@ -81,5 +81,5 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END;
 $$;
-COMMENT ON FUNCTION whisperer.adopt_event_types() IS
+COMMENT ON FUNCTION whisperer_internal.adopt_event_types() IS
     'the same for event types and privileges; those of roles that do not exist here wait';

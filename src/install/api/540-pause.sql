@@ -1,6 +1,6 @@
 -- Delivery in the whole database, on and off.
 
-CREATE FUNCTION whisperer.set_paused(caller oid, paused boolean) RETURNS void
+CREATE FUNCTION whisperer_internal.set_paused(caller oid, paused boolean) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -16,20 +16,19 @@ BEGIN
 END;
 $$;
 
-CREATE FUNCTION whisperer.pause_as(caller oid) RETURNS void LANGUAGE sql
+CREATE FUNCTION whisperer_internal.pause_as(caller oid) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.set_paused(caller, true);
+    SELECT whisperer_internal.set_paused(caller, true);
 END;
-CREATE FUNCTION whisperer.resume_as(caller oid) RETURNS void LANGUAGE sql
+CREATE FUNCTION whisperer_internal.resume_as(caller oid) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.set_paused(caller, false);
-    SELECT whisperer.adopt();
+    SELECT whisperer_internal.set_paused(caller, false);
+    SELECT whisperer_internal.adopt();
 END;
 
 CREATE FUNCTION whisperer.pause() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.pause() IS
-    'stops all delivery in this database until resume(), across restarts; recording goes on; 42501';
+COMMENT ON FUNCTION whisperer.pause() IS 'stops all delivery in this database until resume()';
 GRANT EXECUTE ON FUNCTION whisperer.pause() TO PUBLIC;
 CREATE FUNCTION whisperer.resume() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.resume() IS 'ends pause() and adopts what a restore or copy of another database carried here; what waited is delivered; 42501';
+COMMENT ON FUNCTION whisperer.resume() IS 'ends pause(), and adopts what a restore or copy of another database carried here';
 GRANT EXECUTE ON FUNCTION whisperer.resume() TO PUBLIC;

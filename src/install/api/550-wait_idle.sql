@@ -1,41 +1,41 @@
 -- Waiting until what is committed has been tried: for tests and for maintenance.
 
-CREATE FUNCTION whisperer.idle_ticket() RETURNS bigint
+CREATE FUNCTION whisperer_internal.idle_ticket() RETURNS bigint
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_idle_ticket';
-COMMENT ON FUNCTION whisperer.idle_ticket() IS
+COMMENT ON FUNCTION whisperer_internal.idle_ticket() IS
     'asks the workers to say when all that is committed by now is handed out; 0: there is no worker';
-GRANT EXECUTE ON FUNCTION whisperer.idle_ticket() TO PUBLIC;
-CREATE FUNCTION whisperer.idle_ticket_done(ticket bigint) RETURNS boolean
+GRANT EXECUTE ON FUNCTION whisperer_internal.idle_ticket() TO PUBLIC;
+CREATE FUNCTION whisperer_internal.idle_ticket_done(ticket bigint) RETURNS boolean
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_idle_ticket_done';
-COMMENT ON FUNCTION whisperer.idle_ticket_done(bigint) IS
+COMMENT ON FUNCTION whisperer_internal.idle_ticket_done(bigint) IS
     'whether the ticket''s events are all in the ledger';
-GRANT EXECUTE ON FUNCTION whisperer.idle_ticket_done(bigint) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.idle_ticket_done(bigint) TO PUBLIC;
 
 -- Deliveries that have had no attempt (since somebody asked for another) and do not wait for a person,
 -- requests, and hooks whose backlog from another database is still being looked for.  Hook by hook, by
 -- the index: the backlog of a dead endpoint, whose circuit is open, is not walked.
-CREATE FUNCTION whisperer.unattempted() RETURNS bigint
+CREATE FUNCTION whisperer_internal.unattempted() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT (SELECT count(*) FROM whisperer.request q
-            WHERE q.kind <> 'hooks' AND q.incarnation = whisperer.my_incarnation())
+            WHERE q.kind <> 'hooks' AND q.incarnation = whisperer_internal.my_incarnation())
            + coalesce(sum((SELECT count(*) FROM whisperer.delivery d
                            WHERE d.hook_id = h.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
                              AND d.retry_count = d.round_start)), 0)::bigint
-           + count(*) FILTER (WHERE h.since_incarnation <> whisperer.my_incarnation()
-                              AND r.taken_over IS DISTINCT FROM whisperer.my_incarnation())
+           + count(*) FILTER (WHERE h.since_incarnation <> whisperer_internal.my_incarnation()
+                              AND r.taken_over IS DISTINCT FROM whisperer_internal.my_incarnation())
     FROM whisperer.hook_definition h
     LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
-    WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer.my_incarnation()
-      AND whisperer.role_exists(h.owner)
+    WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer_internal.my_incarnation()
+      AND whisperer_internal.role_exists(h.owner)
       AND r.disabled_resumes IS DISTINCT FROM h.resumes AND r.circuit_opened_at IS NULL;
 END;
-COMMENT ON FUNCTION whisperer.unattempted() IS
+COMMENT ON FUNCTION whisperer_internal.unattempted() IS
     'what wait_idle waits for beside the log: pending deliveries of active hooks without a result, requests not carried out, adopted hooks not taken over';
-GRANT EXECUTE ON FUNCTION whisperer.unattempted() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.unattempted() TO PUBLIC;
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
-CREATE PROCEDURE whisperer.wait_idle(timeout interval DEFAULT '30 s')
+CREATE PROCEDURE whisperer_internal.wait_idle_body(timeout interval)
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -43,7 +43,7 @@ DECLARE
     ticket bigint := 0;
     looked_at pg_catalog.timestamptz;
 BEGIN
-    IF whisperer.in_transaction_block() THEN
+    IF whisperer_internal.in_transaction_block() THEN
         RAISE EXCEPTION 'whisperer.wait_idle cannot run inside a transaction block'
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'What this transaction did is delivered only after it committed.';
@@ -57,9 +57,9 @@ BEGIN
         COMMIT;
         looked_at := pg_catalog.clock_timestamp();
         IF ticket OPERATOR(pg_catalog.=) 0 THEN
-            ticket := whisperer.idle_ticket();
-        ELSIF whisperer.idle_ticket_done(ticket)
-              AND whisperer.unattempted() OPERATOR(pg_catalog.=) 0 THEN
+            ticket := whisperer_internal.idle_ticket();
+        ELSIF whisperer_internal.idle_ticket_done(ticket)
+              AND whisperer_internal.unattempted() OPERATOR(pg_catalog.=) 0 THEN
             RETURN;
         END IF;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
@@ -79,6 +79,8 @@ BEGIN
     END LOOP;
 END;
 $$;
+CREATE PROCEDURE whisperer.wait_idle(timeout interval DEFAULT '30 s')
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON PROCEDURE whisperer.wait_idle(interval) IS
-    'returns when everything committed before the call has had its first result, hooks that are paused, disabled or have an open circuit aside; 57014 after the timeout, 25001 in a transaction block';
+    'returns when all that was committed before the call has had its first result';
 GRANT EXECUTE ON PROCEDURE whisperer.wait_idle(interval) TO PUBLIC;

@@ -1,15 +1,15 @@
 -- ping_hook and deliver_now: record, commit, wait for the result.  Both deliver as everything is
 -- delivered, so what they show is what production does.
 
-CREATE FUNCTION whisperer.record_ping_as(caller oid, hook_id bigint) RETURNS uuid
+CREATE FUNCTION whisperer_internal.record_ping_as(caller oid, hook_id bigint) RETURNS uuid
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    id uuid := whisperer.new_event_id();
+    id uuid := whisperer_internal.new_event_id();
     hook_state text;
     open_until timestamptz;
 BEGIN
-    PERFORM whisperer.require_hook(caller, record_ping_as.hook_id);
+    PERFORM whisperer_internal.require_hook(caller, record_ping_as.hook_id);
     SELECT h.state INTO hook_state FROM whisperer.hook h WHERE h.id = record_ping_as.hook_id;
     IF hook_state <> 'active' THEN
         RAISE EXCEPTION 'hook % is %', record_ping_as.hook_id, hook_state
@@ -27,30 +27,29 @@ BEGIN
     INSERT INTO whisperer.outbox (id, event_type, data, hook_id)
     VALUES (id, 'whisperer-ping', json_build_object('hook', record_ping_as.hook_id, 'at', now()),
             record_ping_as.hook_id);
-    PERFORM whisperer.wake_workers();
+    PERFORM whisperer_internal.wake_workers();
     RETURN id;
 END;
 $$;
 CREATE FUNCTION whisperer.record_ping(hook_id bigint)
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.record_ping(bigint) IS
-    'records what ping_hook sends; 42704, 55000 unless the hook is active and its circuit closed or due for an attempt';
+COMMENT ON FUNCTION whisperer.record_ping(bigint) IS 'records what ping_hook sends, and returns its id';
 GRANT EXECUTE ON FUNCTION whisperer.record_ping(bigint) TO PUBLIC;
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
-CREATE PROCEDURE whisperer.ping_hook(
-    hook_id bigint, INOUT ok boolean DEFAULT NULL, INOUT http_status integer DEFAULT NULL,
-    INOUT response_time interval DEFAULT NULL, INOUT response_content text DEFAULT NULL,
-    INOUT error text DEFAULT NULL)
+CREATE PROCEDURE whisperer_internal.ping_hook_body(
+    hook_id bigint, INOUT ok boolean, INOUT http_status integer,
+    INOUT response_time interval, INOUT response_content text,
+    INOUT error text)
     LANGUAGE plpgsql
 AS $$
 DECLARE
     deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '60 s'::interval;
     event pg_catalog.uuid;
-    hook bigint := ping_hook.hook_id;
+    hook bigint := ping_hook_body.hook_id;
     result record;
 BEGIN
-    IF whisperer.in_transaction_block() THEN
+    IF whisperer_internal.in_transaction_block() THEN
         RAISE EXCEPTION 'whisperer.ping_hook cannot run inside a transaction block'
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'A ping is sent when its event is committed.';
@@ -76,13 +75,18 @@ BEGIN
     error := result.error;
 END;
 $$;
+CREATE PROCEDURE whisperer.ping_hook(
+    hook_id bigint, INOUT ok boolean DEFAULT NULL, INOUT http_status integer DEFAULT NULL,
+    INOUT response_time interval DEFAULT NULL, INOUT response_content text DEFAULT NULL,
+    INOUT error text DEFAULT NULL)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text) IS
-    'sends a real signed POST of event type whisperer-ping to a hook of yours, once, and shows the answer; 42704, 55000, 25001 in a transaction block, 57014 after 60 s';
+    'sends a signed POST of type whisperer-ping to a hook of yours and shows the answer';
 GRANT EXECUTE ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text) TO PUBLIC;
 
-CREATE PROCEDURE whisperer.deliver_now(
-    event_type text, data json, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
-    INOUT deliveries jsonb DEFAULT NULL)
+CREATE PROCEDURE whisperer_internal.deliver_now_body(
+    event_type text, data json, config_filter jsonb, timeout interval,
+    INOUT deliveries jsonb)
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -91,7 +95,7 @@ DECLARE
     ticket bigint := 0;
     waiting bigint;
 BEGIN
-    IF whisperer.in_transaction_block() THEN
+    IF whisperer_internal.in_transaction_block() THEN
         RAISE EXCEPTION 'whisperer.deliver_now cannot run inside a transaction block'
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'Use whisperer.deliver_event there; it is delivered after COMMIT.';
@@ -100,8 +104,8 @@ BEGIN
     LOOP
         COMMIT;
         IF ticket OPERATOR(pg_catalog.=) 0 THEN
-            ticket := whisperer.idle_ticket();
-        ELSIF whisperer.idle_ticket_done(ticket) THEN
+            ticket := whisperer_internal.idle_ticket();
+        ELSIF whisperer_internal.idle_ticket_done(ticket) THEN
             SELECT pg_catalog.count(*) INTO waiting FROM whisperer.delivery d
             JOIN whisperer.hook h ON h.id OPERATOR(pg_catalog.=) d.hook_id
             LEFT JOIN whisperer.hook_run r ON r.hook_id OPERATOR(pg_catalog.=) d.hook_id
@@ -124,6 +128,10 @@ BEGIN
     deliveries := COALESCE(deliveries, '[]');
 END;
 $$;
+CREATE PROCEDURE whisperer.deliver_now(
+    event_type text, data json, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
+    INOUT deliveries jsonb DEFAULT NULL)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb) IS
-    'records one event, commits, waits for its first results and returns them, an object for each hook of yours: hook_id, delivered, http_status, response_time, response_content, error; errors of deliver_event, 25001 in a transaction block, 57014 after the timeout';
+    'records one event, commits, waits for its first results and shows them';
 GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb) TO PUBLIC;

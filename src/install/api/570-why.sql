@@ -1,6 +1,6 @@
 -- Everything that may stand between an event and a hook, in the order in which it is decided.
 
-CREATE FUNCTION whisperer.why_pending(delivery whisperer.delivery) RETURNS text
+CREATE FUNCTION whisperer_internal.why_pending(delivery whisperer.delivery) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT concat_ws('; ',
@@ -16,11 +16,11 @@ BEGIN ATOMIC
          whisperer.hook h LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
     WHERE h.id = delivery.hook_id;
 END;
-COMMENT ON FUNCTION whisperer.why_pending(whisperer.delivery) IS 'what a pending delivery waits for';
-GRANT EXECUTE ON FUNCTION whisperer.why_pending(whisperer.delivery) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.why_pending(whisperer.delivery) IS 'what a pending delivery waits for';
+GRANT EXECUTE ON FUNCTION whisperer_internal.why_pending(whisperer.delivery) TO PUBLIC;
 
 -- By every worker, so says the stored bookmark, and nobody has asked to look once more.
-CREATE FUNCTION whisperer.is_passed(event whisperer.outbox, hook_id bigint) RETURNS boolean
+CREATE FUNCTION whisperer_internal.is_passed(event whisperer.outbox, hook_id bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT coalesce(bool_and(pg_visible_in_snapshot(event.xid, b.seen)
@@ -28,13 +28,13 @@ BEGIN ATOMIC
                                  AND (event.xid, event.id) <= (b.place_xid, b.place_id))), false)
            AND NOT EXISTS (SELECT FROM whisperer.request q WHERE q.kind <> 'hooks' AND q.hook_id = is_passed.hook_id)
     FROM whisperer.bookmark b
-    WHERE b.incarnation = event.incarnation AND event.incarnation = whisperer.my_incarnation();
+    WHERE b.incarnation = event.incarnation AND event.incarnation = whisperer_internal.my_incarnation();
 END;
-COMMENT ON FUNCTION whisperer.is_passed(whisperer.outbox, bigint) IS
+COMMENT ON FUNCTION whisperer_internal.is_passed(whisperer.outbox, bigint) IS
     'whether the log has been read beyond an event, and a hook will not be offered it again';
-GRANT EXECUTE ON FUNCTION whisperer.is_passed(whisperer.outbox, bigint) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_passed(whisperer.outbox, bigint) TO PUBLIC;
 
-CREATE FUNCTION whisperer.why_not(event whisperer.outbox, hook whisperer.hook) RETURNS text
+CREATE FUNCTION whisperer_internal.why_not(event whisperer.outbox, hook whisperer.hook) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT CASE
@@ -47,22 +47,22 @@ BEGIN ATOMIC
         WHEN event.hook_id IS NULL AND event.incarnation = d.since_incarnation AND pg_visible_in_snapshot(event.xid, d.since)
         THEN 'older than the hook'
         WHEN NOT hook.config @> event.config_filter THEN 'filtered out: the hook''s config does not contain the event''s config_filter'
-        WHEN NOT whisperer.json_contains(event.data, hook.filter) THEN 'filtered out by the hook''s filter'
+        WHEN NOT whisperer_internal.json_contains(event.data, hook.filter) THEN 'filtered out by the hook''s filter'
         WHEN hook.state = 'deleted' THEN 'the hook is deleted'
         WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
         WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
         WHEN hook.state <> 'active' THEN format('waits: the hook is %s (%s)', hook.state, hook.state_reason)
-        WHEN whisperer.is_passed(event, hook.id) THEN 'not for the hook as it was when the event was read: it has been changed since'
+        WHEN whisperer_internal.is_passed(event, hook.id) THEN 'not for the hook as it was when the event was read: it has been changed since'
         ELSE 'not handed out yet, or in its first attempt' END
     FROM whisperer.hook_definition d,
          (SELECT bool_or(state = 'paused') AS paused, max(reason) FILTER (WHERE state = 'down') AS down FROM whisperer.status) s
     WHERE d.id = hook.id;
 END;
-COMMENT ON FUNCTION whisperer.why_not(whisperer.outbox, whisperer.hook) IS
+COMMENT ON FUNCTION whisperer_internal.why_not(whisperer.outbox, whisperer.hook) IS
     'why an event has no delivery to a hook';
-GRANT EXECUTE ON FUNCTION whisperer.why_not(whisperer.outbox, whisperer.hook) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.why_not(whisperer.outbox, whisperer.hook) TO PUBLIC;
 
-CREATE FUNCTION whisperer.why(event_id uuid, hook_id bigint) RETURNS text
+CREATE FUNCTION whisperer_internal.why_body(event_id uuid, hook_id bigint) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -70,12 +70,12 @@ DECLARE
     d whisperer.delivery;
     e whisperer.outbox;
 BEGIN
-    SELECT * INTO h FROM whisperer.hook WHERE id = why.hook_id;
+    SELECT * INTO h FROM whisperer.hook WHERE id = why_body.hook_id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'hook % does not exist', coalesce(why.hook_id::text, 'null')
+        RAISE EXCEPTION 'hook % does not exist', coalesce(why_body.hook_id::text, 'null')
             USING ERRCODE = 'undefined_object', HINT = 'SELECT id FROM whisperer.hook shows yours.';
     END IF;
-    SELECT * INTO d FROM whisperer.delivery x WHERE x.event_id = why.event_id AND x.hook_id = why.hook_id;
+    SELECT * INTO d FROM whisperer.delivery x WHERE x.event_id = why_body.event_id AND x.hook_id = why_body.hook_id;
     IF FOUND THEN
         RETURN CASE d.state
             WHEN 'delivered' THEN format('delivered at %s by attempt %s (HTTP status %s)', d.modified_at, d.retry_count, d.response_http_status)
@@ -83,15 +83,16 @@ BEGIN
             WHEN 'failed' THEN format('failed after %s attempts: %s', d.retry_count, d.error)
                 || CASE WHEN d.next_attempt_at IS NOT NULL THEN '; its callback is due' ELSE '' END
             WHEN 'cancelled' THEN concat_ws(': ', 'cancelled', d.error)
-            ELSE whisperer.why_pending(d) END;
+            ELSE whisperer_internal.why_pending(d) END;
     END IF;
-    SELECT * INTO e FROM whisperer.outbox x WHERE x.id = why.event_id;
+    SELECT * INTO e FROM whisperer.outbox x WHERE x.id = why_body.event_id;
     IF NOT FOUND THEN
         RETURN 'there is no such event that you may see; it may be past whisperer.retention';
     END IF;
-    RETURN whisperer.why_not(e, h);
+    RETURN whisperer_internal.why_not(e, h);
 END;
 $$;
-COMMENT ON FUNCTION whisperer.why(uuid, bigint) IS
-    'what became of an event at a hook of yours, or what it waits for; 42704';
+CREATE FUNCTION whisperer.why(event_id uuid, hook_id bigint) RETURNS text
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_as_caller';
+COMMENT ON FUNCTION whisperer.why(uuid, bigint) IS 'what became of an event at a hook of yours, or what it waits for';
 GRANT EXECUTE ON FUNCTION whisperer.why(uuid, bigint) TO PUBLIC;

@@ -11,7 +11,7 @@ BEGIN ATOMIC
     ORDER BY b.number LIMIT 1;
 END;
 COMMENT ON FUNCTION whisperer.response_time_at(bigint[], double precision) IS
-    'the response time that this fraction of them did not exceed, to a fifth; counts as in hook_minute.response_times';
+    'the response time that this fraction of the requests did not exceed';
 GRANT EXECUTE ON FUNCTION whisperer.response_time_at(bigint[], double precision) TO PUBLIC;
 
 -- With the rights of the extension's owner, as hook_stats, and for the same reason.
@@ -24,10 +24,10 @@ SELECT m.hook_id, m.minute, m.delivered::bigint AS delivered, m.failed_attempts:
 FROM whisperer.hook_minute m
 JOIN whisperer.hook_definition h ON h.id = m.hook_id
 WHERE m.minute > now() - interval '24 hours'
-  AND (pg_has_role(coalesce(whisperer.living_role(h.owner, h.owner_name, h.incarnation),
-                            whisperer.extension_owner()), 'MEMBER')
+  AND (pg_has_role(coalesce(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation),
+                            whisperer_internal.extension_owner()), 'MEMBER')
        OR pg_has_role('pg_read_all_stats', 'USAGE'));
 COMMENT ON COLUMN whisperer.delivery_rate.response_times IS
     'counts by response time, as in hook_minute: of several rows add them element by element, and ask response_time_at';
 COMMENT ON VIEW whisperer.delivery_rate IS
-    'per hook and minute of the last 24 hours: deliveries that succeeded, attempts that failed, deliveries that failed for good, and how fast the answers came; your hooks, for members of pg_monitor all; a few seconds late';
+    'per hook and minute of the last 24 hours: what was delivered, what failed, how fast';

@@ -5,14 +5,14 @@
 -- shown to the hook's owner alone.
 CREATE VIEW whisperer.hook_stats WITH (security_barrier = true) AS
 SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END AS target_url,
-       whisperer.hook_state(h, r.disabled_resumes) AS state,
-       whisperer.hook_state_reason(h, r.disabled_resumes, r.disabled_reason) AS state_reason,
+       whisperer_internal.hook_state(h, r.disabled_resumes) AS state,
+       whisperer_internal.hook_state_reason(h, r.disabled_resumes, r.disabled_reason) AS state_reason,
        (SELECT count(*) FROM whisperer.delivery d WHERE d.hook_id = h.id AND d.next_attempt_at IS NOT NULL AND d.state = 'pending') AS pending,
        coalesce(l.delivered, 0) AS delivered, coalesce(l.failed, 0) AS failed,
        round(l.delivered::numeric / nullif(l.delivered + l.failed, 0), 4) AS success_rate,
        whisperer.response_time_at(t.counts, 0.5) AS response_time_p50,
        whisperer.response_time_at(t.counts, 0.95) AS response_time_p95,
-       CASE WHEN whisperer.hook_state(h, r.disabled_resumes) <> 'active' OR r.circuit_opened_at IS NULL THEN 'closed'
+       CASE WHEN whisperer_internal.hook_state(h, r.disabled_resumes) <> 'active' OR r.circuit_opened_at IS NULL THEN 'closed'
             WHEN r.circuit_retry_at <= now() THEN 'half-open'
             ELSE 'open' END AS circuit,
        r.circuit_reason, r.circuit_retry_at, r.failing_since,
@@ -29,8 +29,8 @@ SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END 
        coalesce(s.response_us_total, 0) * interval '1 microsecond' AS response_time_total
 FROM whisperer.hook_definition h
 CROSS JOIN LATERAL (
-    SELECT o.owner, pg_has_role(coalesce(o.owner, whisperer.extension_owner()), 'MEMBER') AS is_mine
-    FROM (SELECT whisperer.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner) AS o) AS m
+    SELECT o.owner, pg_has_role(coalesce(o.owner, whisperer_internal.extension_owner()), 'MEMBER') AS is_mine
+    FROM (SELECT whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner) AS o) AS m
 LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
 CROSS JOIN LATERAL (
     SELECT sum(n.delivered) AS delivered, sum(n.failed) AS failed
@@ -44,4 +44,4 @@ LEFT JOIN LATERAL (
     SELECT n.* FROM whisperer.hook_minute n WHERE n.hook_id = h.id ORDER BY n.minute DESC LIMIT 1) AS s ON true
 WHERE h.is_active AND (m.is_mine OR pg_has_role('pg_read_all_stats', 'USAGE'));
 COMMENT ON VIEW whisperer.hook_stats IS
-    'how your hooks are doing, and without URLs and errors, for members of pg_monitor, everybody''s: backlog, success rate and response times of the last hour, a few seconds late, circuit (closed, open, half-open), last error of an attempt within the hour, last error of its functions and time-outs of them in a row, and totals since the hook was made';
+    'how your hooks are doing: backlog, success rate, response times, circuit, last error';

@@ -3,21 +3,21 @@
 CREATE VIEW whisperer.api_token WITH (security_barrier = true) AS
 SELECT t.id, r.role, t.description, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
 FROM whisperer.api_token_record t
-CROSS JOIN LATERAL (SELECT whisperer.living_role(t.role, t.role_name, t.incarnation)::regrole AS role) AS r
-WHERE pg_has_role(coalesce(r.role, whisperer.extension_owner()), 'MEMBER');
+CROSS JOIN LATERAL (SELECT whisperer_internal.living_role(t.role, t.role_name, t.incarnation)::regrole AS role) AS r
+WHERE pg_has_role(coalesce(r.role, whisperer_internal.extension_owner()), 'MEMBER');
 COMMENT ON VIEW whisperer.api_token IS
-    'the tokens of your roles for the HTTP gateway, without what they are; last_used_at to the minute';
+    'the tokens of your roles for the HTTP gateway, without what they are';
 
-CREATE FUNCTION whisperer.same_bytes(one bytea, other bytea) RETURNS boolean
+CREATE FUNCTION whisperer_internal.same_bytes(one bytea, other bytea) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_same_bytes';
-COMMENT ON FUNCTION whisperer.same_bytes(bytea, bytea) IS
+COMMENT ON FUNCTION whisperer_internal.same_bytes(bytea, bytea) IS
     'equality in a time that does not depend on where the first difference is';
 
-CREATE FUNCTION whisperer.create_api_token_as(caller oid, role_name regrole, description text, expires_at timestamptz)
+CREATE FUNCTION whisperer_internal.create_api_token_as(caller oid, role_name regrole, description text, expires_at timestamptz)
     RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    random constant text := translate(substr(whisperer.make_secret(), 7), '+/=', '-_');
+    random constant text := translate(substr(whisperer_internal.make_secret(), 7), '+/=', '-_');
     -- No statement has the token itself; see hidden().
     random_hash constant bytea := sha256(convert_to(random, 'UTF8'));
     made bigint;
@@ -46,16 +46,16 @@ $$;
 CREATE FUNCTION whisperer.create_api_token(role_name regrole, description text, expires_at timestamptz DEFAULT NULL)
     RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) IS
-    'a token with which an HTTP client acts as the role; shown this once; 42501 unless you are a member of the role, 42704 for one that does not exist, 22023 for a time in the past';
+    'makes a token with which an HTTP client acts as a role';
 GRANT EXECUTE ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) TO PUBLIC;
 
-CREATE FUNCTION whisperer.revoke_api_token_as(caller oid, id bigint) RETURNS void
+CREATE FUNCTION whisperer_internal.revoke_api_token_as(caller oid, id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE whisperer.api_token_record t SET revoked_at = coalesce(t.revoked_at, now())
     WHERE t.id = revoke_api_token_as.id
-      AND pg_has_role(caller, coalesce(whisperer.living_role(t.role, t.role_name, t.incarnation), whisperer.extension_owner()), 'MEMBER');
+      AND pg_has_role(caller, coalesce(whisperer_internal.living_role(t.role, t.role_name, t.incarnation), whisperer_internal.extension_owner()), 'MEMBER');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'token % does not exist', coalesce(revoke_api_token_as.id::text, 'null')
             USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM whisperer.api_token shows yours.';
@@ -65,12 +65,11 @@ $$;
 
 CREATE FUNCTION whisperer.revoke_api_token(id bigint) RETURNS void
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.revoke_api_token(bigint) IS
-    'ends a token of one of your roles; nothing happens if it has ended; 42704';
+COMMENT ON FUNCTION whisperer.revoke_api_token(bigint) IS 'ends a token of one of your roles';
 GRANT EXECUTE ON FUNCTION whisperer.revoke_api_token(bigint) TO PUBLIC;
 
 -- Asked by the gateway before it takes on the role.  Whoever could not take it on learns nothing.
-CREATE FUNCTION whisperer.api_token_role_as(caller oid, token text) RETURNS name
+CREATE FUNCTION whisperer_internal.api_token_role_as(caller oid, token text) RETURNS name
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -81,8 +80,8 @@ DECLARE
 BEGIN
     -- No statement has the token itself; see hidden().
     SELECT * INTO found FROM whisperer.api_token_record t
-    WHERE t.id = token_id AND t.incarnation = whisperer.my_incarnation();
-    IF NOT coalesce(whisperer.same_bytes(found.hash, sha256(convert_to(parts[2], 'UTF8'))), false)
+    WHERE t.id = token_id AND t.incarnation = whisperer_internal.my_incarnation();
+    IF NOT coalesce(whisperer_internal.same_bytes(found.hash, sha256(convert_to(parts[2], 'UTF8'))), false)
        OR found.revoked_at IS NOT NULL OR found.expires_at <= clock_timestamp() THEN
         RETURN NULL;
     END IF;
@@ -100,6 +99,5 @@ $$;
 
 CREATE FUNCTION whisperer.api_token_role(token text) RETURNS name
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.api_token_role(text) IS
-    'the role that a token stands for; null: it is unknown, has ended, or you are no member of the role; notes the use';
+COMMENT ON FUNCTION whisperer.api_token_role(text) IS 'the role that a token stands for, null if it stands for none';
 GRANT EXECUTE ON FUNCTION whisperer.api_token_role(text) TO PUBLIC;

@@ -79,7 +79,7 @@ BEGIN
     FOR object IN
         SELECT * FROM (VALUES
             ('own_hooks', 'hook_definition', 'ALL',
-             'pg_has_role(whisperer.living_role(owner, owner_name, incarnation), ''MEMBER'')'),
+             'pg_has_role(whisperer_internal.living_role(owner, owner_name, incarnation), ''MEMBER'')'),
             ('own_hooks', 'hook_run', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
             ('own_hooks', 'delivery', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
             ('own_hooks', 'past_attempt', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),

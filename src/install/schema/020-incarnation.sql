@@ -7,19 +7,19 @@
 -- table's place is empty to the transactions that are open.
 DO $do$
 BEGIN
-    EXECUTE format('CREATE FUNCTION whisperer.incarnation_number() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN bigint %L',
+    EXECUTE format('CREATE FUNCTION whisperer_internal.incarnation_number() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN bigint %L',
                    ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint);
 END
 $do$;
-COMMENT ON FUNCTION whisperer.incarnation_number() IS
+COMMENT ON FUNCTION whisperer_internal.incarnation_number() IS
     'which database this is among its copies, before my_incarnation() mixes in its oid; made with the extension';
 
-CREATE VIEW whisperer.incarnation AS SELECT whisperer.incarnation_number() AS number;
+CREATE VIEW whisperer.incarnation AS SELECT whisperer_internal.incarnation_number() AS number;
 COMMENT ON VIEW whisperer.incarnation IS
     'which database this is among its copies: one row, never dumped or replicated';
 
-CREATE FUNCTION whisperer.my_incarnation() RETURNS bigint
+CREATE FUNCTION whisperer_internal.my_incarnation() RETURNS bigint
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'whisperer_my_incarnation';
-COMMENT ON FUNCTION whisperer.my_incarnation() IS
+COMMENT ON FUNCTION whisperer_internal.my_incarnation() IS
     'identifies this database among its restored and copied siblings';
-GRANT EXECUTE ON FUNCTION whisperer.my_incarnation() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.my_incarnation() TO PUBLIC;

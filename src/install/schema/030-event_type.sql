@@ -7,7 +7,7 @@ CREATE TABLE whisperer.event_type (
     owner_name  text NOT NULL,
     description text,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    incarnation bigint NOT NULL DEFAULT whisperer.my_incarnation()
+    incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation()
 );
 
 -- Who, besides the members of its owner, may publish or subscribe to an event type.
@@ -17,7 +17,7 @@ CREATE TABLE whisperer.event_type_privilege (
     role_name   text NOT NULL,
     privilege   text NOT NULL
         CONSTRAINT event_type_privilege_check CHECK (privilege IN ('publish', 'subscribe')),
-    incarnation bigint NOT NULL DEFAULT whisperer.my_incarnation(),
+    incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     PRIMARY KEY (event_type, role, privilege, incarnation)
 );
 COMMENT ON TABLE whisperer.event_type_privilege IS

@@ -20,8 +20,8 @@ CREATE TABLE whisperer.hook_definition (
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
     since        pg_snapshot NOT NULL,
-    since_incarnation bigint NOT NULL DEFAULT whisperer.my_incarnation(),
-    incarnation  bigint NOT NULL DEFAULT whisperer.my_incarnation(),
+    since_incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
+    incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     created_at   timestamptz NOT NULL DEFAULT now(),
     modified_at  timestamptz NOT NULL DEFAULT now()
 );

@@ -2,10 +2,10 @@
 -- by (xid, id), so that key is its only index.  The slot is the place in the ring that retention
 -- empties with TRUNCATE.  xid, incarnation and slot have defaults, so that a row that logical replication
 -- brings without them becomes an event of the database that it arrives in.
-CREATE FUNCTION whisperer.current_slot() RETURNS smallint
+CREATE FUNCTION whisperer_internal.current_slot() RETURNS smallint
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_current_slot';
-COMMENT ON FUNCTION whisperer.current_slot() IS 'the partition that events are recorded in now';
-GRANT EXECUTE ON FUNCTION whisperer.current_slot() TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.current_slot() IS 'the partition that events are recorded in now';
+GRANT EXECUTE ON FUNCTION whisperer_internal.current_slot() TO PUBLIC;
 
 CREATE TABLE whisperer.outbox (
     id            uuid NOT NULL,
@@ -16,9 +16,9 @@ CREATE TABLE whisperer.outbox (
     config_filter jsonb,
     hook_id       bigint,
     xid           xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    incarnation   bigint NOT NULL DEFAULT whisperer.my_incarnation(),
+    incarnation   bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    slot          smallint NOT NULL DEFAULT whisperer.current_slot(),
+    slot          smallint NOT NULL DEFAULT whisperer_internal.current_slot(),
     PRIMARY KEY (xid, id, slot)
 ) PARTITION BY LIST (slot);
 

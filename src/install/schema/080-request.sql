@@ -12,7 +12,7 @@ CREATE TABLE whisperer.request (
     since        timestamptz,
     until        timestamptz,
     force        boolean NOT NULL DEFAULT false,
-    incarnation  bigint NOT NULL DEFAULT whisperer.my_incarnation(),
+    incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (xid, id)
 );

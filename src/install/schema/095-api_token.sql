@@ -10,7 +10,7 @@ CREATE TABLE whisperer.api_token_record (
     expires_at   timestamptz,
     last_used_at timestamptz,
     revoked_at   timestamptz,
-    incarnation  bigint NOT NULL DEFAULT whisperer.my_incarnation()
+    incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation()
 );
 COMMENT ON TABLE whisperer.api_token_record IS
     'tokens of the HTTP gateway, as hashes; the view whisperer.api_token shows the rest';

@@ -4,7 +4,7 @@ CREATE TABLE whisperer.event_type_claim (
     event_type  text PRIMARY KEY,
     owner       oid NOT NULL,
     owner_name  text NOT NULL,
-    incarnation bigint NOT NULL DEFAULT whisperer.my_incarnation()
+    incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation()
 );
 COMMENT ON TABLE whisperer.event_type_claim IS
     'who registered or unregistered the name of an event type last';

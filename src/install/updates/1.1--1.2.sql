@@ -14,6 +14,26 @@ INSERT INTO whisperer.secret (hook_id, auth)
 SELECT id, whisperer.seal_secret(id, 'auth', auth::text) FROM left_open
 ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE SET auth = excluded.auth;
 ALTER TABLE whisperer.hook_definition ENABLE TRIGGER keep_auth;
+-- Functions that are not for users move out of their sight, with what was granted on them.
+DO $do$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN
+        SELECT p.oid FROM pg_proc p
+        JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+        JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'whisperer'
+        WHERE p.pronamespace = 'whisperer'::regnamespace AND p.proname <> ALL (regexp_split_to_array(
+            'allow api_token_role backfill cancel capture create_api_token create_hook delete_hook deliver_event deliver_now
+            disallow event_id_bound event_type_owner hook_public_key hook_secret make_signing_key may pause pause_hook ping_hook preview
+            reassign_owned record_ping recover reencrypt_secrets register_event replay response_time_at resume resume_hook retry revoke_api_token
+            rotate_secret secret_storage unregister_event unwatch update_hook wait_idle watch why', '\s+'))
+    LOOP
+        EXECUTE format('ALTER ROUTINE %s SET SCHEMA whisperer_internal', routine);
+    END LOOP;
+END
+$do$;
+
 -- The number becomes the body of a function; see schema/020-incarnation.sql.  Where logical replication has
 -- brought a second one, this database's own is the one that its bookmarks have had for longer.
 DO $do$
@@ -36,13 +56,13 @@ BEGIN
             USING DETAIL = format('This database goes on as %s.', own),
                   HINT = 'What was recorded or subscribed to under another counts as carried here: SELECT whisperer.resume() takes it over.';
     END IF;
-    EXECUTE format('CREATE FUNCTION whisperer.incarnation_number() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN bigint %L', own);
+    EXECUTE format('CREATE FUNCTION whisperer_internal.incarnation_number() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN bigint %L', own);
 END
 $do$;
-COMMENT ON FUNCTION whisperer.incarnation_number() IS
+COMMENT ON FUNCTION whisperer_internal.incarnation_number() IS
     'which database this is among its copies, before my_incarnation() mixes in its oid; made with the extension';
 DROP TABLE whisperer.incarnation;
-CREATE VIEW whisperer.incarnation AS SELECT whisperer.incarnation_number() AS number;
+CREATE VIEW whisperer.incarnation AS SELECT whisperer_internal.incarnation_number() AS number;
 COMMENT ON VIEW whisperer.incarnation IS
     'which database this is among its copies: one row, never dumped or replicated';
 

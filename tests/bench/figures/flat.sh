@@ -10,7 +10,7 @@ fill() { # rows of history, pending rows of a hook whose receiver is gone
     add_hook flat_dead http://127.0.0.1:1/dead
     sql <<SQL
 SET synchronous_commit = off;
-INSERT INTO whisperer.outbox (id, event_type, data, xid) SELECT whisperer.new_event_id(), 'old', '{"id": 1, "transfer_id": 49}', '10'
+INSERT INTO whisperer.outbox (id, event_type, data, xid) SELECT whisperer_internal.new_event_id(), 'old', '{"id": 1, "transfer_id": 49}', '10'
 FROM generate_series(1, $1 + $2);
 INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, slot, state, retry_count, next_attempt_at, request_datetimes, response_http_status)
 SELECT o.id, CASE WHEN n <= $2 THEN h.id ELSE 0 END, o.xid, o.incarnation, o.slot, CASE WHEN n <= $2 THEN 'pending' ELSE 'delivered' END, 1,
@@ -55,7 +55,7 @@ CHECKPOINT;
 CREATE TEMP TABLE wanted AS SELECT sum(delivered) + $events AS count FROM whisperer.status;
 SELECT clock_timestamp() AS begun \gset
 SELECT whisperer.resume() \g /dev/null
-DO 'BEGIN WHILE (SELECT sum(s.delivered) < min(w.count) FROM whisperer.worker_state() s, wanted w) LOOP COMMIT; PERFORM pg_sleep(0.05); END LOOP; END';
+DO 'BEGIN WHILE (SELECT sum(s.delivered) < min(w.count) FROM whisperer_internal.worker_state() s, wanted w) LOOP COMMIT; PERFORM pg_sleep(0.05); END LOOP; END';
 SELECT round($events / extract(epoch FROM clock_timestamp() - :'begun'));
 SQL
 }
