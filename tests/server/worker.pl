@@ -6,7 +6,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use Whisperer;
 
-my $node = new_node('worker', bare => 1);
+my $node = new_node('worker', bare => 1, extra => "autovacuum = off\n");
 my $receiver = new_receiver('worker');
 my $base = $receiver->url('');
 
