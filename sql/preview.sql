@@ -13,6 +13,16 @@ COMMIT;
 SELECT target_url FROM whisperer.preview();
 SELECT target_url FROM whisperer.preview(:'seven');
 SELECT count(*) AS deliveries FROM whisperer.delivery WHERE event_id = :'seven';
+-- A ping, which no filter holds up, and an event of a type that nobody has registered yet.
+SELECT whisperer.record_ping(:paid) AS ping \gset
+SELECT target_url, body IS NOT NULL AS has_body FROM whisperer.preview(:'ping');
+CREATE TABLE unregistered (id int);
+CREATE TRIGGER capture AFTER INSERT ON unregistered FOR EACH ROW EXECUTE FUNCTION whisperer.capture('early');
+INSERT INTO unregistered VALUES (1);
+SELECT id AS early FROM whisperer.outbox WHERE event_type = 'early' \gset
+SELECT target_url FROM whisperer.preview(:'early');
+SELECT whisperer.why(:'early', :eu), whisperer.why(:'early', :paid);
+DROP TABLE unregistered;
 DELETE FROM whisperer.hook_definition;
 SELECT whisperer.unregister_event('shown');
 SELECT whisperer.resume();

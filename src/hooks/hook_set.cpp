@@ -126,19 +126,12 @@ void find_matching(HookSet* set, TypeEntry* entry, const char* source) {
     const Oid types[] = {TEXTOID, TEXTOID};
     Datum values[] = {CStringGetTextDatum(entry->name),
                       source ? CStringGetTextDatum(source) : (Datum)0};
-    // A type that nobody registered belongs to the owner of the table that recorded it.
-    run_plan(kept_plan(
-                 &plan,
-                 "SELECT h.id FROM whisperer.hook_definition h "
-                 "LEFT JOIN whisperer.event_type t ON t.name = $1 "
-                 "CROSS JOIN LATERAL (SELECT whisperer_internal.living_role(h.owner, h.owner_name, "
-                 "h.incarnation) AS owner) AS r "
-                 "WHERE h.is_active AND (h.event_type = $1 OR (right(h.event_type, 1) = '*' "
-                 "AND starts_with($1, left(h.event_type, -1)))) "
-                 "AND CASE WHEN t.name IS NULL THEN pg_has_role(r.owner, (SELECT c.relowner "
-                 "FROM pg_class c WHERE c.oid = to_regclass($2)), 'MEMBER') "
-                 "ELSE whisperer.may(r.owner, $1, 'subscribe') END ORDER BY h.id",
-                 lengthof(types), types),
+    run_plan(kept_plan(&plan,
+                       "SELECT h.id FROM whisperer.hook_definition h "
+                       "WHERE h.is_active AND whisperer_internal.names(h.event_type, $1) "
+                       "AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, "
+                       "h.owner_name, h.incarnation), $1, $2) ORDER BY h.id",
+                       lengthof(types), types),
              values, source ? nullptr : " n", true, 0, SPI_OK_SELECT);
     if (entry->hooks)
         pfree(entry->hooks);

@@ -37,7 +37,7 @@ BEGIN
     SELECT count(*), count(*) FILTER (WHERE whisperer.may(check_event_pattern.owner, t.name, 'subscribe'))
     INTO matching, allowed
     FROM whisperer.event_type t
-    WHERE t.name = pattern OR (right(pattern, 1) = '*' AND starts_with(t.name, left(pattern, -1)));
+    WHERE whisperer_internal.names(pattern, t.name);
     IF matching = 0 THEN
         RAISE EXCEPTION 'no registered event type matches "%"', pattern
             USING ERRCODE = 'undefined_object',

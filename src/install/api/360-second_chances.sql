@@ -132,18 +132,16 @@ COMMENT ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) IS
     'queues the failed deliveries of a hook again whose events are of a range of time';
 GRANT EXECUTE ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) TO PUBLIC;
 
--- What the worker will find to replay: the rules of preview, without since.
+-- What the worker will find to replay.  A ping is no news the second time.
 CREATE FUNCTION whisperer_internal.replayable(hook_id bigint, since timestamptz, until timestamptz)
     RETURNS SETOF whisperer.outbox LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT o.*
     FROM whisperer.hook_definition h JOIN whisperer.outbox o
-      ON (h.event_type = o.event_type
-          OR (right(h.event_type, 1) = '*' AND starts_with(o.event_type, left(h.event_type, -1))))
-     AND whisperer.may(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type, 'subscribe')
-     AND (o.config_filter IS NULL OR h.config @> o.config_filter)
-     AND (h.filter IS NULL OR whisperer_internal.json_contains(o.data, h.filter) IS NOT FALSE)
-     AND (o.hook_id IS NULL OR o.hook_id = h.id)
+      ON (o.hook_id IS NULL OR o.hook_id = h.id) AND o.event_type <> 'whisperer-ping'
+     AND whisperer_internal.names(h.event_type, o.event_type)
+     AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type, o.source)
+     AND whisperer_internal.is_let_through(h, o)
     WHERE h.id = replayable.hook_id
       AND o.created_at >= replayable.since AND o.created_at < replayable.until;
 END;

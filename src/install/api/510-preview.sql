@@ -16,14 +16,7 @@ AS $$
     FROM whisperer.outbox o
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer_internal.my_incarnation()
-     AND (h.event_type = o.event_type OR o.hook_id = h.id
-          OR (right(h.event_type, 1) = '*' AND starts_with(o.event_type, left(h.event_type, -1))))
-     AND whisperer.may(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type, 'subscribe')
-     AND CASE WHEN o.incarnation = h.since_incarnation THEN NOT pg_visible_in_snapshot(o.xid, h.since)
-              ELSE o.incarnation = whisperer_internal.my_incarnation() OR o.created_at > h.created_at END
-     AND (o.config_filter IS NULL OR h.config @> o.config_filter)
-     AND (h.filter IS NULL OR whisperer_internal.json_contains(o.data, h.filter) IS NOT FALSE)
-     AND (o.hook_id IS NULL OR o.hook_id = h.id)
+     AND whisperer_internal.is_for(h, o) AND NOT whisperer_internal.is_older(o, h) AND whisperer_internal.is_let_through(h, o)
     WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
     ORDER BY o.id, h.id
 $$;

@@ -39,15 +39,13 @@ CREATE FUNCTION whisperer_internal.why_not(event whisperer.outbox, hook whispere
 BEGIN ATOMIC
     SELECT CASE
         WHEN event.hook_id <> hook.id THEN format('not for this hook: it was recorded for hook %s alone', event.hook_id)
-        WHEN NOT (hook.event_type = event.event_type OR event.hook_id = hook.id
-                  OR (right(hook.event_type, 1) = '*' AND starts_with(event.event_type, left(hook.event_type, -1))))
+        WHEN event.hook_id IS NULL AND NOT whisperer_internal.names(hook.event_type, event.event_type)
         THEN format('not subscribed: the event is "%s", the hook is for "%s"', event.event_type, hook.event_type)
-        WHEN event.hook_id IS NULL AND NOT whisperer.may(hook.owner::oid, event.event_type, 'subscribe')
+        WHEN NOT whisperer_internal.is_for(d, event)
         THEN format('not allowed: role %s may not subscribe to "%s"', hook.owner, event.event_type)
-        WHEN event.hook_id IS NULL AND event.incarnation = d.since_incarnation AND pg_visible_in_snapshot(event.xid, d.since)
-        THEN 'older than the hook'
+        WHEN whisperer_internal.is_older(event, d) THEN 'older than the hook'
         WHEN NOT hook.config @> event.config_filter THEN 'filtered out: the hook''s config does not contain the event''s config_filter'
-        WHEN NOT whisperer_internal.json_contains(event.data, hook.filter) THEN 'filtered out by the hook''s filter'
+        WHEN NOT whisperer_internal.is_let_through(d, event) THEN 'filtered out by the hook''s filter'
         WHEN hook.state = 'deleted' THEN 'the hook is deleted'
         WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
         WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
