@@ -148,7 +148,8 @@ Rows Database::receive(const std::vector<Sent>& sent) {
             if (status == PGRES_FATAL_ERROR && !error)
                 error = DatabaseError{field(result, PG_DIAG_SQLSTATE),
                                       field(result, PG_DIAG_MESSAGE_PRIMARY),
-                                      field(result, PG_DIAG_MESSAGE_HINT), one.is_of_role};
+                                      field(result, PG_DIAG_MESSAGE_HINT),
+                                      field(result, PG_DIAG_COLUMN_NAME), one.is_of_role};
         }
         // A statement stays prepared, whatever becomes of the transaction.
         if (one.prepared != nullptr && !error)

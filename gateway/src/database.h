@@ -70,6 +70,7 @@ struct DatabaseError {
     std::string sqlstate;
     std::string message;
     std::string hint;
+    std::string column;       // that is wrong; empty: none alone
     bool is_of_role = false;  // the role could not be taken
 };
 

@@ -8,75 +8,33 @@ namespace whisperer::gateway {
 
 namespace {
 
-struct Clue {
-    std::string_view in_message;
-    std::string_view field;
-};
-// The first that the message holds; names of columns are the same as those of members.
-constexpr Clue clues[] = {
-    {"description", "description"},
-    {"retry_countdown_config", "retry_countdown_config"},
-    {"config.auth", "config"},
-    {"additional_headers", "additional_headers"},
-    {"additional headers", "additional_headers"},
-    {"header", "additional_headers"},
-    {"rate_limit", "rate_limit"},
-    {"ordering", "ordering"},
-    {"filter", "filter"},
-    {"transform", "transform"},
-    {"callback", "callback"},
-    {"countdown", "retry_countdown_config"},
-    {"since and until", "since"},
-    {"overlap", "overlap"},
-    {"secret", "secret_key"},
-    {"URL", "target_url"},
-    {"event type", "event_type"},
-    {"config", "config"},
-};
-
-std::string_view field_of(std::string_view message) {
-    for (const Clue& clue : clues)
-        if (message.find(clue.in_message) != std::string_view::npos)
-            return clue.field;
-    return {};
-}
-
-bool takes(const Route& route, std::string_view field) {
-    if (route.body)
+// The member of the body that the error is about; empty: none.  They have the names of columns.
+std::string_view member_of(const DatabaseError& error, const Route& route) {
+    if (!error.column.empty() && route.body)
         for (const Member& member : route.body->members)
-            if (member.name == field || (field == "secret_key" && member.name == "new_secret"))
-                return true;
-    return false;
+            if (member.name == error.column ||
+                (member.name == "new_secret" && error.column == "secret_key"))
+                return member.name;
+    return {};
 }
 
 Problem invalid(const DatabaseError& error, const Route& route) {
     Problem problem{400, "invalid", error.message};
-    std::string_view field = field_of(error.message);
-    if (!field.empty() && takes(route, field)) {
-        if (field == "secret_key" && !route.body->members.empty() &&
-            route.body->members.front().name == "new_secret")
-            field = "new_secret";
-        problem.errors[std::string(field)].push_back(error.message);
-    }
+    const std::string_view member = member_of(error, route);
+    if (!member.empty())
+        problem.errors[std::string(member)].push_back(error.message);
     return problem;
 }
 
 // What is wrong with a hook by its owner's rights; with anything else no more is said.
 Problem forbidden(const DatabaseError& error, const Route& route) {
     Problem problem{403, "forbidden", "you may not do that"};
-    const auto of_field = [&](std::string_view field, std::string_view in_message,
-                              const char* why) {
-        if (!takes(route, field) || error.message.find(in_message) == std::string::npos)
-            return;
-        problem.message = why;
-        problem.errors[std::string(field)].emplace_back(why);
-    };
-    of_field("event_type", "to subscribe to event type",
-             "you may not subscribe to this event type");
-    of_field("transform", "may not execute transform function", "you may not use this function");
-    of_field("callback", "may not execute callback function", "you may not use this function");
-    of_field("retry_countdown_config", "may not execute countdown function",
-             "you may not use this function");
+    const std::string_view member = member_of(error, route);
+    if (!member.empty()) {
+        problem.message = member == "event_type" ? "you may not subscribe to this event type"
+                                                 : "you may not use this function";
+        problem.errors[std::string(member)].push_back(problem.message);
+    }
     return problem;
 }
 
@@ -88,7 +46,7 @@ Problem problem_of(const DatabaseError& error, const Route& route, const std::st
     Problem problem{500, "internal_error", "something went wrong on the server"};
     if (kind == "22" || state == "23514" || state == "42883")
         problem = invalid(error, route);
-    else if (state == "42704" && error.message.find("event type") != std::string::npos)
+    else if (state == "42704" && error.column == "event_type")
         problem = invalid(error, route);
     else if (state == "42704")
         problem = not_found("there is no such " + route.what);

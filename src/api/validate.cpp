@@ -31,7 +31,8 @@ char* server_cstring(const char* utf8) {
     return text_to_cstring(server_from_utf8({utf8, strlen(utf8)}));
 }
 
-void accept(WhispererCode code, const WhispererError& error) {
+// The column of the hook is named for programs that show the error beside a field.
+void require(WhispererCode code, const WhispererError& error, const char* column) {
     if (code == WhispererOk)
         return;
     ereport(ERROR,
@@ -39,7 +40,8 @@ void accept(WhispererCode code, const WhispererError& error) {
                     : code == WhispererOutOfMemory ? ERRCODE_OUT_OF_MEMORY
                                                    : ERRCODE_INTERNAL_ERROR),
             errmsg("%s", server_cstring(error.message)),
-            error.hint[0] != '\0' ? errhint("%s", server_cstring(error.hint)) : 0);
+            error.hint[0] != '\0' ? errhint("%s", server_cstring(error.hint)) : 0,
+            column ? err_generic_string(PG_DIAG_COLUMN_NAME, column) : 0);
 }
 
 constexpr int secret_bytes = 32;
@@ -67,37 +69,40 @@ PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererError error = {};
-    accept(whisperer_check_url(text_argument(fcinfo, 0), settings.require_https, &error), error);
+    require(whisperer_check_url(text_argument(fcinfo, 0), settings.require_https, &error), error,
+            "target_url");
     PG_RETURN_VOID();
 }
 
 PGDLLEXPORT Datum whisperer_check_secret_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererError error = {};
-    accept(whisperer_check_secret(text_argument(fcinfo, 0), &error), error);
+    require(whisperer_check_secret(text_argument(fcinfo, 0), &error), error, "secret_key");
     PG_RETURN_VOID();
 }
 
 PGDLLEXPORT Datum whisperer_check_headers_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererError error = {};
-    accept(whisperer_check_headers(jsonb_argument(fcinfo, 0), &error), error);
+    require(whisperer_check_headers(jsonb_argument(fcinfo, 0), &error), error,
+            "additional_headers");
     PG_RETURN_VOID();
 }
 
 PGDLLEXPORT Datum whisperer_check_auth_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererError error = {};
-    accept(whisperer_check_auth(jsonb_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
-                                settings.require_https, &error),
-           error);
+    require(whisperer_check_auth(jsonb_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
+                                 settings.require_https, &error),
+            error, "config");
     PG_RETURN_VOID();
 }
 
 PGDLLEXPORT Datum whisperer_check_retry_config_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererError error = {};
-    accept(whisperer_check_retry_config(jsonb_argument(fcinfo, 0), &error), error);
+    require(whisperer_check_retry_config(jsonb_argument(fcinfo, 0), &error), error,
+            "retry_countdown_config");
     PG_RETURN_VOID();
 }
 
@@ -116,7 +121,7 @@ PGDLLEXPORT Datum whisperer_make_signing_key_sql(PG_FUNCTION_ARGS) {
     fill_randomly(seed, sizeof seed);
     char key[WHISPERER_SIGNING_KEY_BYTES];
     WhispererError error = {};
-    accept(whisperer_make_signing_key(seed, key, &error), error);
+    require(whisperer_make_signing_key(seed, key, &error), error, nullptr);
     PG_RETURN_TEXT_P(cstring_to_text_with_len(key, sizeof key));
 }
 

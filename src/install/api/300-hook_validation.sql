@@ -40,12 +40,12 @@ BEGIN
     WHERE whisperer_internal.names(pattern, t.name);
     IF matching = 0 THEN
         RAISE EXCEPTION 'no registered event type matches "%"', pattern
-            USING ERRCODE = 'undefined_object',
+            USING ERRCODE = 'undefined_object', COLUMN = 'event_type',
                   HINT = 'SELECT name FROM whisperer.event_type shows what is registered; "prefix*" and "*" match several.';
     END IF;
     IF allowed = 0 THEN
         RAISE EXCEPTION 'permission denied to subscribe to event type "%"', pattern
-            USING ERRCODE = 'insufficient_privilege',
+            USING ERRCODE = 'insufficient_privilege', COLUMN = 'event_type',
                   HINT = format('The event type''s owner can call whisperer.allow(''%s'', ''%s'', ''subscribe'').',
                                 pattern, check_event_pattern.owner::regrole);
     END IF;
@@ -77,26 +77,27 @@ CREATE FUNCTION whisperer_internal.check_function(owner oid, what text, name tex
 AS $$
 DECLARE
     parts text[] := parse_ident(check_function.name);
+    in_column constant text := CASE what WHEN 'countdown' THEN 'retry_countdown_config' ELSE what END;
     target pg_proc;
     wanted text;
 BEGIN
     IF cardinality(parts) <> 2 OR octet_length(check_function.name) > 300 THEN
         RAISE EXCEPTION '% "%" is not the name of a function with its schema', what, left(check_function.name, 300)
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write it as schema.function.';
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = in_column, HINT = 'Write it as schema.function.';
     END IF;
     wanted := format('%I.%I(%s)', parts[1], parts[2], arguments);
     SELECT * INTO target FROM pg_proc p WHERE p.oid = to_regprocedure(wanted);
     IF NOT FOUND THEN
         RAISE EXCEPTION '% function % does not exist', what, wanted
-            USING ERRCODE = 'undefined_function',
+            USING ERRCODE = 'undefined_function', COLUMN = in_column,
                   HINT = format('It must be made as CREATE FUNCTION %s RETURNS %s.', wanted, result);
     ELSIF target.prokind <> 'f' OR target.proretset OR target.prorettype <> result THEN
         RAISE EXCEPTION '% function % must be a function that returns one %', what, wanted, result
-            USING ERRCODE = 'invalid_parameter_value';
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = in_column;
     ELSIF NOT has_schema_privilege(owner, target.pronamespace, 'USAGE')
        OR NOT has_function_privilege(owner, target.oid, 'EXECUTE') THEN
         RAISE EXCEPTION 'role % may not execute % function %', pg_get_userbyid(owner), what, wanted
-            USING ERRCODE = 'insufficient_privilege',
+            USING ERRCODE = 'insufficient_privilege', COLUMN = in_column,
                   HINT = 'The hook''s owner needs USAGE on the schema and EXECUTE on the function.';
     END IF;
 END;
@@ -193,16 +194,16 @@ BEGIN
     IF (TG_OP = 'INSERT' OR NEW.rate_limit IS DISTINCT FROM OLD.rate_limit)
        AND NOT (NEW.rate_limit >= 0.001 AND NEW.rate_limit <= 1000000) THEN
         RAISE EXCEPTION 'rate_limit must be from 0.001 to 1000000 attempts per second'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it null for no limit; pause_hook stops a hook.';
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'rate_limit', HINT = 'Leave it null for no limit; pause_hook stops a hook.';
     END IF;
     IF NEW.ordering NOT IN ('none', 'hook', 'key') THEN
         RAISE EXCEPTION 'unknown ordering "%"', NEW.ordering
-            USING ERRCODE = 'invalid_parameter_value',
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'ordering',
                   HINT = 'none; hook: one delivery after the other; key: so for each object_id.';
     END IF;
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
-        RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'description';
     END IF;
     -- Only when they change: a hook whose function is gone must not keep its owner from pausing it.
     PERFORM whisperer_internal.check_hook_functions(
@@ -225,14 +226,14 @@ CREATE FUNCTION whisperer_internal.check_hook_json(config jsonb, filter jsonb) R
 AS $$
 BEGIN
     IF jsonb_typeof(config) <> 'object' THEN
-        RAISE EXCEPTION 'config must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'config must be a JSON object' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'config';
     END IF;
     -- The worker holds those of all hooks in memory.
     IF octet_length((config - 'auth')::text) > 8192 THEN
-        RAISE EXCEPTION 'config is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'config is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'config';
     END IF;
     IF octet_length(filter::text) > 8192 THEN
-        RAISE EXCEPTION 'filter is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'filter is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'filter';
     END IF;
 END;
 $$;

@@ -12,7 +12,7 @@ BEGIN
     PERFORM whisperer_internal.check_secret(whisperer_internal.revealed(handle));
     IF overlap IS NULL OR overlap < interval '0' THEN
         RAISE EXCEPTION 'overlap must be a positive interval'
-            USING ERRCODE = 'invalid_parameter_value';
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'overlap';
     END IF;
     PERFORM FROM whisperer.hook_definition h WHERE h.id = rotate_secret_as.hook_id AND h.is_active FOR KEY SHARE;
     IF NOT FOUND THEN

@@ -34,7 +34,8 @@ DECLARE
 BEGIN
     IF create_hook_body.event_type IS NULL OR create_hook_body.target_url IS NULL THEN
         RAISE EXCEPTION 'event_type and target_url must not be null'
-            USING ERRCODE = 'null_value_not_allowed';
+            USING ERRCODE = 'null_value_not_allowed',
+                  COLUMN = CASE WHEN create_hook_body.event_type IS NULL THEN 'event_type' ELSE 'target_url' END;
     END IF;
     BEGIN
         INSERT INTO whisperer.hook_definition AS h

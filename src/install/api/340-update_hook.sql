@@ -20,7 +20,8 @@ BEGIN
     END IF;
     IF changes->'event_type' = 'null' OR changes->'target_url' = 'null' THEN
         RAISE EXCEPTION 'event_type and target_url must not be null'
-            USING ERRCODE = 'null_value_not_allowed';
+            USING ERRCODE = 'null_value_not_allowed',
+                  COLUMN = CASE WHEN changes->'event_type' = 'null' THEN 'event_type' ELSE 'target_url' END;
     END IF;
     IF changes->>'secret_key' IS NOT NULL THEN
         kept := kept || jsonb_build_object('secret_key', whisperer_internal.hidden(changes->>'secret_key'));

@@ -99,7 +99,7 @@ BEGIN
     END IF;
     IF since IS NULL OR until IS NULL OR since > until THEN
         RAISE EXCEPTION 'since and until must be a range of time'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Events recorded from since on and before until are meant.';
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'since', HINT = 'Events recorded from since on and before until are meant.';
     END IF;
 END;
 $$;
