@@ -56,7 +56,7 @@ $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/i
 	    $(sort $(wildcard src/install/api/*.sql)); \
 	} > $@.tmp && mv $@.tmp $@
 
-# The targets below do their own set-up: they install what is missing (as root) or say what to run.
+# The targets below do their own set-up: they install what is missing (as root) or say what to run; gateway only says it.
 # Each calls make again, because PGXS may have come with the set-up.
 .PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind checked gateway install-gateway console
 
@@ -93,7 +93,7 @@ demo: build-all
 PREFIX ?= /usr/local
 
 gateway:
-	@tests/setup gateway
+	@command -v cmake >/dev/null || { echo "cmake is missing: apt-get install --no-install-recommends $$(cat gateway/packages)" >&2; exit 1; }
 	@cmake -S gateway -B build/gateway -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
 	@cmake --build build/gateway -j2
 

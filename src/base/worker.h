@@ -20,12 +20,12 @@ struct Retention;
 struct TakeOver;
 struct Tracker;
 struct UnregisteredTypes;
-struct WorkerSlot;
+struct WorkerEntry;
 
 struct Worker {
     MemoryContext context;  // for the life of the process
     MemoryContext step;     // emptied at every turn of the loop
-    WorkerSlot* slot;
+    WorkerEntry* entry;
     WhispererEngine* engine;
     HookSet* hooks;
     Tracker* tracker;

@@ -84,8 +84,8 @@ void follow_clock(TimestampTz now) {
 
 // A commit woke us, or the tick found that some transaction has ended, or wait_idle asks.
 void notice_commits(SteadyTime now) {
-    if (pg_atomic_exchange_u32(&worker->slot->wake, 0) != 0 ||
-        pg_atomic_read_u64(&worker->slot->ticket) != turn.ticket_looked)
+    if (pg_atomic_exchange_u32(&worker->entry->wake, 0) != 0 ||
+        pg_atomic_read_u64(&worker->entry->ticket) != turn.ticket_looked)
         turn.look = true;
     if (now < turn.tick_at)
         return;
@@ -110,7 +110,7 @@ void read(SteadyTime now) {
         turn.look = false;
         // Both are read before the snapshot: what comes later is found by the next look.
         turn.completed_before = pg_transactions_completed();
-        turn.ticket_looked = pg_atomic_read_u64(&worker->slot->ticket);
+        turn.ticket_looked = pg_atomic_read_u64(&worker->entry->ticket);
     }
     bool was_open = worker->reader->is_open;
     turn.page_end = read_page(worker);
@@ -187,9 +187,9 @@ bool batch_is_due(SteadyTime now) {
 uint64 requests_read_by_all() {
     SharedState* shared = shared_state();
     uint64 read = PG_UINT64_MAX;
-    for (int i = 0; i < shared->slot_count; i++)
-        if (shared->slots[i].database == MyDatabaseId && shared->slots[i].worker >= 0)
-            read = Min(read, pg_atomic_read_u64(&shared->slots[i].requests_read));
+    for (int i = 0; i < shared->entry_count; i++)
+        if (shared->entries[i].database == MyDatabaseId && shared->entries[i].worker >= 0)
+            read = Min(read, pg_atomic_read_u64(&shared->entries[i].requests_read));
     return read;
 }
 
@@ -294,33 +294,33 @@ void look_back(SteadyTime now) {
     write_whole_batch();
 }
 
-void publish_counts(WorkerSlot* slot, SteadyTime now) {
+void publish_counts(WorkerEntry* entry, SteadyTime now) {
     WhispererCounts counts;
     whisperer_engine_counts(worker->engine, &counts);
     double seconds = (double)(now - turn.status_at) / USECS_PER_SEC;
-    double rate = (double)(counts.delivered_total - slot->delivered) / seconds;
-    slot->rate = turn.status_at == 0 ? 0.0 : 0.8 * slot->rate + 0.2 * rate;
-    slot->in_flight = counts.in_flight;
-    slot->queued = counts.queued;
-    slot->delivered = counts.delivered_total;
-    slot->failed = worker->failed_deliveries;
+    double rate = (double)(counts.delivered_total - entry->delivered) / seconds;
+    entry->rate = turn.status_at == 0 ? 0.0 : 0.8 * entry->rate + 0.2 * rate;
+    entry->in_flight = counts.in_flight;
+    entry->queued = counts.queued;
+    entry->delivered = counts.delivered_total;
+    entry->failed = worker->failed_deliveries;
 }
 
 // What others may know: for status, wait_idle and the emptying of the request log.
 void publish(SteadyTime now) {
-    WorkerSlot* slot = worker->slot;
-    pg_atomic_write_u64(&slot->ticket_done, worker->tracker->ticket_done);
+    WorkerEntry* entry = worker->entry;
+    pg_atomic_write_u64(&entry->ticket_done, worker->tracker->ticket_done);
     if (worker->hooks->requests_seen)
-        pg_atomic_write_u64(&slot->requests_read, worker->hooks->requests_seen->xmin);
+        pg_atomic_write_u64(&entry->requests_read, worker->hooks->requests_seen->xmin);
     if (now - turn.status_at < status_interval_us)
         return;
-    publish_counts(slot, now);
+    publish_counts(entry, now);
     turn.status_at = now;
     bool behind = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
-    slot->lag_seconds =
+    entry->lag_seconds =
         behind ? (double)(GetCurrentTimestamp() - worker->reader->last_row_at) / USECS_PER_SEC
                : 0.0;
-    slot->state = worker->hooks->delivery_paused ? WorkerState::Paused : WorkerState::Running;
+    entry->state = worker->hooks->delivery_paused ? WorkerState::Paused : WorkerState::Running;
 }
 
 // Milliseconds until something is to be done without anybody waking us.
@@ -379,7 +379,7 @@ void wait_for_work(WaitEventSet* events) {
 void loop() {
     WaitEventSet* events = create_wait_events(worker->engine);
     turn.look = true;
-    while (!stop_pending && !worker->slot->stop_requested) {
+    while (!stop_pending && !worker->entry->stop_requested) {
         CHECK_FOR_INTERRUPTS();
         if (ConfigReloadPending)
             reload_settings();
@@ -448,14 +448,14 @@ void finish() {
 
 extern "C" {
 
-PGDLLEXPORT void whisperer_worker_main(Datum slot_number);
+PGDLLEXPORT void whisperer_worker_main(Datum entry_number);
 
-void whisperer_worker_main(Datum slot_number) {
+void whisperer_worker_main(Datum entry_number) {
     using namespace whisperer::pg;
     pqsignal(SIGTERM, on_sigterm);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
-    worker = set_up_worker(DatumGetInt32(slot_number));
+    worker = set_up_worker(DatumGetInt32(entry_number));
     if (worker) {
         MemoryContextSwitchTo(worker->step);
         loop();

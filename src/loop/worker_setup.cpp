@@ -23,7 +23,7 @@ namespace whisperer::pg {
 
 namespace {
 
-WorkerSlot* own_slot = nullptr;
+WorkerEntry* own_entry = nullptr;
 WhispererEngine* own_engine = nullptr;
 Helper* own_helper = nullptr;
 
@@ -38,40 +38,40 @@ void leave(int code, Datum) {
         abandon_helpers(&own_helper->process);
     SharedState* shared = shared_state();
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    WorkerSlot* slot = own_slot;
+    WorkerEntry* entry = own_entry;
     SteadyTime now = steady_now();
-    if (now - slot->started_at > failures_forgotten_after_us)
-        slot->failures = 0;
-    slot->failures = code == 0 ? 0 : slot->failures + 1;
-    slot->restart_at = code == 0 ? now : now + backoff_us(slot->failures);
-    slot->pid = 0;
-    slot->in_flight = slot->queued = 0;
-    slot->since = GetCurrentTimestamp();
-    if (slot->state != WorkerState::Absent)
-        slot->state = WorkerState::Stopped;
-    pg_atomic_write_u32(&slot->proc, 0);
+    if (now - entry->started_at > failures_forgotten_after_us)
+        entry->failures = 0;
+    entry->failures = code == 0 ? 0 : entry->failures + 1;
+    entry->restart_at = code == 0 ? now : now + backoff_us(entry->failures);
+    entry->pid = 0;
+    entry->in_flight = entry->queued = 0;
+    entry->since = GetCurrentTimestamp();
+    if (entry->state != WorkerState::Absent)
+        entry->state = WorkerState::Stopped;
+    pg_atomic_write_u32(&entry->proc, 0);
     LWLockRelease(shared->lock);
     wake_proc(&shared->launcher_proc);
 }
 
-void enter(int slot_number) {
+void enter(int entry_number) {
     SharedState* shared = shared_state();
-    own_slot = &shared->slots[slot_number];
+    own_entry = &shared->entries[entry_number];
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    own_slot->pid = MyProcPid;
-    own_slot->since = GetCurrentTimestamp();
-    own_slot->delivered = own_slot->failed = own_slot->in_flight = own_slot->queued = 0;
-    own_slot->rate = own_slot->lag_seconds = 0;
-    pg_atomic_write_u64(&own_slot->requests_read, 0);
-    pg_atomic_write_u32(&own_slot->proc, my_proc_plus_one());
+    own_entry->pid = MyProcPid;
+    own_entry->since = GetCurrentTimestamp();
+    own_entry->delivered = own_entry->failed = own_entry->in_flight = own_entry->queued = 0;
+    own_entry->rate = own_entry->lag_seconds = 0;
+    pg_atomic_write_u64(&own_entry->requests_read, 0);
+    pg_atomic_write_u32(&own_entry->proc, my_proc_plus_one());
     LWLockRelease(shared->lock);
     before_shmem_exit(leave, 0);
 }
 
 void set_state(WorkerState state, const char* reason) {
     LWLockAcquire(shared_state()->lock, LW_EXCLUSIVE);
-    own_slot->state = state;
-    strlcpy(own_slot->reason, reason, sizeof own_slot->reason);
+    own_entry->state = state;
+    strlcpy(own_entry->reason, reason, sizeof own_entry->reason);
     LWLockRelease(shared_state()->lock);
 }
 
@@ -110,7 +110,7 @@ bool wait_for_extension() {
             ereport(LOG,
                     errmsg("whisperer: database \"%s\" waits: its extension has version %s, the "
                            "library has version %s",
-                           own_slot->database_name, version, WHISPERER_VERSION),
+                           own_entry->database_name, version, WHISPERER_VERSION),
                     errhint("Run ALTER EXTENSION whisperer UPDATE in that database."));
         told = true;
         set_state(WorkerState::Idle, "versions differ: run ALTER EXTENSION whisperer UPDATE");
@@ -119,7 +119,7 @@ bool wait_for_extension() {
                             settings.poll_interval_ms, PG_WAIT_EXTENSION);
             ResetLatch(MyLatch);
             CHECK_FOR_INTERRUPTS();
-            if (own_slot->stop_requested)
+            if (own_entry->stop_requested)
                 return false;
         }
     }
@@ -167,13 +167,13 @@ Worker* create_worker() {
     Worker* made = (Worker*)MemoryContextAllocZero(context, sizeof(Worker));
     made->context = context;
     made->step = AllocSetContextCreate(context, "whisperer step", ALLOCSET_DEFAULT_SIZES);
-    made->slot = own_slot;
+    made->entry = own_entry;
     made->engine = create_engine();
-    made->hooks = create_hook_set(context, own_slot->worker, own_slot->workers);
+    made->hooks = create_hook_set(context, own_entry->worker, own_entry->workers);
     made->ledger = create_ledger(context);
     made->helper = own_helper = create_helper(context);
     begin_transaction("reading the bookmark");
-    made->bookmark = create_bookmark(context, own_slot->worker, own_slot->workers);
+    made->bookmark = create_bookmark(context, own_entry->worker, own_entry->workers);
     commit_transaction();
     made->tracker = create_tracker(context, made->bookmark->written);
     made->retention = create_retention(context);
@@ -186,11 +186,11 @@ Worker* create_worker() {
 
 }  // namespace
 
-Worker* set_up_worker(int slot_number) {
-    enter(slot_number);
+Worker* set_up_worker(int entry_number) {
+    enter(entry_number);
     pin_session();
     limit_worker_memory();
-    BackgroundWorkerInitializeConnectionByOid(own_slot->database, InvalidOid, 0);
+    BackgroundWorkerInitializeConnectionByOid(own_entry->database, InvalidOid, 0);
     if (!wait_for_extension())
         return nullptr;
     Worker* made = create_worker();
@@ -200,7 +200,7 @@ Worker* set_up_worker(int slot_number) {
 
 void report_absent(Worker* worker) {
     ereport(LOG, errmsg("whisperer: the extension was dropped from database \"%s\"",
-                        worker->slot->database_name));
+                        worker->entry->database_name));
     set_state(WorkerState::Absent, "");
 }
 

@@ -8,9 +8,9 @@ namespace whisperer::pg {
 
 struct Worker;
 
-// Connects to the slot's database and makes the worker.  Null: there is nothing to do here (no
-// extension, or told to stop), and the slot says so.
-Worker* set_up_worker(int slot_number);
+// Connects to the entry's database and makes the worker.  Null: there is nothing to do here (no
+// extension, or told to stop), and the entry says so.
+Worker* set_up_worker(int entry_number);
 
 // The extension was dropped: the launcher need not start a worker here again.
 void report_absent(Worker* worker);

@@ -2,7 +2,7 @@
 // pg_database; whether a database has the extension its worker finds out, by looking, and ends if
 // not.
 //
-// What it knows is in shared memory (slots) and in a list of databases, which it makes anew when
+// What it knows is in shared memory (entries) and in a list of databases, which it makes anew when
 // some transaction has ended since it last looked.  So it may die and start again at any point.
 #include "src/processes/launcher.h"
 
@@ -44,103 +44,103 @@ void log_no_room() {
     told = true;
 }
 
-bool start_process(int slot_number) {
-    const WorkerSlot* slot = &shared_state()->slots[slot_number];
+bool start_process(int entry_number) {
+    const WorkerEntry* entry = &shared_state()->entries[entry_number];
     char name[BGW_MAXLEN];
-    snprintf(name, sizeof name, "whisperer worker %d: %s", slot->worker, slot->database_name);
+    snprintf(name, sizeof name, "whisperer worker %d: %s", entry->worker, entry->database_name);
     BackgroundProcess process = {};
     process.entry_point = "whisperer_worker_main";
     process.type = "whisperer worker";
     process.name = name;
-    process.argument = Int32GetDatum(slot_number);
-    return start_background(process, &handles[slot_number]);
+    process.argument = Int32GetDatum(entry_number);
+    return start_background(process, &handles[entry_number]);
 }
 
-WorkerSlot* find_slot(SharedState* shared, Oid database, int worker) {
-    for (int i = 0; i < shared->slot_count; i++)
-        if (shared->slots[i].state != WorkerState::Free && shared->slots[i].database == database &&
-            shared->slots[i].worker == worker)
-            return &shared->slots[i];
+WorkerEntry* find_entry(SharedState* shared, Oid database, int worker) {
+    for (int i = 0; i < shared->entry_count; i++)
+        if (shared->entries[i].state != WorkerState::Free &&
+            shared->entries[i].database == database && shared->entries[i].worker == worker)
+            return &shared->entries[i];
     return nullptr;
 }
 
-WorkerSlot* take_slot(SharedState* shared, const KnownDatabase* database, int worker) {
-    for (int i = 0; i < shared->slot_count; i++) {
-        WorkerSlot* slot = &shared->slots[i];
-        if (slot->state != WorkerState::Free)
+WorkerEntry* take_entry(SharedState* shared, const KnownDatabase* database, int worker) {
+    for (int i = 0; i < shared->entry_count; i++) {
+        WorkerEntry* entry = &shared->entries[i];
+        if (entry->state != WorkerState::Free)
             continue;
-        slot->database = database->oid;
-        strlcpy(slot->database_name, database->name, sizeof slot->database_name);
-        slot->worker = worker;
-        slot->failures = 0;
-        slot->restart_at = 0;
-        return slot;
+        entry->database = database->oid;
+        strlcpy(entry->database_name, database->name, sizeof entry->database_name);
+        entry->worker = worker;
+        entry->failures = 0;
+        entry->restart_at = 0;
+        return entry;
     }
     return nullptr;
 }
 
-void free_slot(WorkerSlot* slot) {
-    slot->state = WorkerState::Free;
-    slot->database = InvalidOid;
-    slot->stop_requested = false;
-    slot->reason[0] = '\0';
-    pg_atomic_write_u64(&slot->ticket, 0);
-    pg_atomic_write_u64(&slot->ticket_done, 0);
+void free_entry(WorkerEntry* entry) {
+    entry->state = WorkerState::Free;
+    entry->database = InvalidOid;
+    entry->stop_requested = false;
+    entry->reason[0] = '\0';
+    pg_atomic_write_u64(&entry->ticket, 0);
+    pg_atomic_write_u64(&entry->ticket_done, 0);
 }
 
-void start_worker(SharedState* shared, WorkerSlot* slot) {
+void start_worker(SharedState* shared, WorkerEntry* entry) {
     SteadyTime now = steady_now();
-    slot->workers = settings.workers;
-    slot->stop_requested = false;
-    slot->since = GetCurrentTimestamp();
-    slot->started_at = now;
-    slot->state = WorkerState::Starting;
-    if (start_process((int)(slot - shared->slots)))
+    entry->workers = settings.workers;
+    entry->stop_requested = false;
+    entry->since = GetCurrentTimestamp();
+    entry->started_at = now;
+    entry->state = WorkerState::Starting;
+    if (start_process((int)(entry - shared->entries)))
         return;
     no_room_until = now + no_room_retry_us;
     log_no_room();
-    slot->state = WorkerState::Stopped;
-    slot->restart_at = no_room_until;
-    strlcpy(slot->reason, "no room: raise max_worker_processes", sizeof slot->reason);
+    entry->state = WorkerState::Stopped;
+    entry->restart_at = no_room_until;
+    strlcpy(entry->reason, "no room: raise max_worker_processes", sizeof entry->reason);
 }
 
-// A registered process that ended before it could say so in its slot.
-bool start_failed(const WorkerSlot* slot, int slot_number, SteadyTime now) {
-    if (slot->state != WorkerState::Starting || slot->pid != 0)
+// A registered process that ended before it could say so in its entry.
+bool start_failed(const WorkerEntry* entry, int entry_number, SteadyTime now) {
+    if (entry->state != WorkerState::Starting || entry->pid != 0)
         return false;
-    if (handles[slot_number] == nullptr)
-        return now - slot->started_at > start_timeout_us;
+    if (handles[entry_number] == nullptr)
+        return now - entry->started_at > start_timeout_us;
     pid_t pid;
-    return GetBackgroundWorkerPid(handles[slot_number], &pid) == BGWH_STOPPED;
+    return GetBackgroundWorkerPid(handles[entry_number], &pid) == BGWH_STOPPED;
 }
 
-bool is_wanted(const SharedState* shared, const KnownDatabase* database, const WorkerSlot* slot) {
+bool is_wanted(const SharedState* shared, const KnownDatabase* database, const WorkerEntry* entry) {
     return settings.enabled && database && database->extension != ExtensionKnown::Absent &&
-           !is_withdrawn(shared, database->oid) && slot->worker < settings.workers &&
-           slot->workers == settings.workers;
+           !is_withdrawn(shared, database->oid) && entry->worker < settings.workers &&
+           entry->workers == settings.workers;
 }
 
-// What the slot's process reported since the last look, and whether it should go on.
-void attend_slot(SharedState* shared, int slot_number, SteadyTime now) {
-    WorkerSlot* slot = &shared->slots[slot_number];
-    if (slot->state == WorkerState::Free)
+// What the entry's process reported since the last look, and whether it should go on.
+void attend_entry(SharedState* shared, int entry_number, SteadyTime now) {
+    WorkerEntry* entry = &shared->entries[entry_number];
+    if (entry->state == WorkerState::Free)
         return;
-    KnownDatabase* database = find_database(slot->database);
-    if (start_failed(slot, slot_number, now)) {
-        slot->state = WorkerState::Stopped;
-        slot->failures++;
-        slot->restart_at = now + backoff_us(slot->failures);
+    KnownDatabase* database = find_database(entry->database);
+    if (start_failed(entry, entry_number, now)) {
+        entry->state = WorkerState::Stopped;
+        entry->failures++;
+        entry->restart_at = now + backoff_us(entry->failures);
     }
-    switch (slot->state) {
+    switch (entry->state) {
         case WorkerState::Absent:
             // Unless CREATE EXTENSION committed after the worker had looked.
-            if (database && database->announced_at < slot->started_at)
+            if (database && database->announced_at < entry->started_at)
                 database->extension = ExtensionKnown::Absent;
-            free_slot(slot);
+            free_entry(entry);
             break;
         case WorkerState::Stopped:
-            if (!is_wanted(shared, database, slot))
-                free_slot(slot);
+            if (!is_wanted(shared, database, entry))
+                free_entry(entry);
             break;
         case WorkerState::Running:
         case WorkerState::Paused:
@@ -149,9 +149,9 @@ void attend_slot(SharedState* shared, int slot_number, SteadyTime now) {
                 database->extension = ExtensionKnown::Present;
             [[fallthrough]];
         case WorkerState::Starting:
-            if (!is_wanted(shared, database, slot) && !slot->stop_requested) {
-                slot->stop_requested = true;
-                wake_proc(&slot->proc);
+            if (!is_wanted(shared, database, entry) && !entry->stop_requested) {
+                entry->stop_requested = true;
+                wake_proc(&entry->proc);
             }
             break;
         case WorkerState::Free:
@@ -161,17 +161,18 @@ void attend_slot(SharedState* shared, int slot_number, SteadyTime now) {
 
 int starting_count(const SharedState* shared) {
     int count = 0;
-    for (int i = 0; i < shared->slot_count; i++)
-        count += shared->slots[i].state == WorkerState::Starting;
+    for (int i = 0; i < shared->entry_count; i++)
+        count += shared->entries[i].state == WorkerState::Starting;
     return count;
 }
 
 // Workers of the old number must all be gone before one of the new number starts: they share the
 // hooks differently.
 bool old_number_is_gone(const SharedState* shared, Oid database) {
-    for (int i = 0; i < shared->slot_count; i++)
-        if (shared->slots[i].state != WorkerState::Free && shared->slots[i].database == database &&
-            shared->slots[i].workers != settings.workers)
+    for (int i = 0; i < shared->entry_count; i++)
+        if (shared->entries[i].state != WorkerState::Free &&
+            shared->entries[i].database == database &&
+            shared->entries[i].workers != settings.workers)
             return false;
     return true;
 }
@@ -185,17 +186,17 @@ void start_missing(SharedState* shared, KnownDatabase* database, SteadyTime now)
     for (int worker = 0; worker < (is_probe ? 1 : settings.workers); worker++) {
         if (is_probe && starting_count(shared) >= probes_max)
             return;
-        WorkerSlot* slot = find_slot(shared, database->oid, worker);
-        if (slot && (slot->state != WorkerState::Stopped || slot->restart_at > now))
+        WorkerEntry* entry = find_entry(shared, database->oid, worker);
+        if (entry && (entry->state != WorkerState::Stopped || entry->restart_at > now))
             continue;
-        if (slot == nullptr)
-            slot = take_slot(shared, database, worker);
-        if (slot == nullptr) {
+        if (entry == nullptr)
+            entry = take_entry(shared, database, worker);
+        if (entry == nullptr) {
             no_room_until = now + no_room_retry_us;
             log_no_room();
             return;
         }
-        start_worker(shared, slot);
+        start_worker(shared, entry);
     }
 }
 
@@ -220,8 +221,8 @@ void attend() {
     refresh_databases();
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     take_announcements(shared);
-    for (int i = 0; i < shared->slot_count; i++)
-        attend_slot(shared, i, now);
+    for (int i = 0; i < shared->entry_count; i++)
+        attend_entry(shared, i, now);
     for (KnownDatabase* database = first_database(); database; database = database->next)
         start_missing(shared, database, now);
     LWLockRelease(shared->lock);
@@ -232,9 +233,9 @@ long wait_ms() {
     SharedState* shared = shared_state();
     SteadyTime now = steady_now();
     int64 wait_us = settings.poll_interval_ms * (int64)1000;
-    for (int i = 0; i < shared->slot_count; i++)
-        if (shared->slots[i].state == WorkerState::Stopped && shared->slots[i].restart_at > now)
-            wait_us = Min(wait_us, shared->slots[i].restart_at - now);
+    for (int i = 0; i < shared->entry_count; i++)
+        if (shared->entries[i].state == WorkerState::Stopped && shared->entries[i].restart_at > now)
+            wait_us = Min(wait_us, shared->entries[i].restart_at - now);
     return (long)(wait_us / 1000 + 1);
 }
 
@@ -274,7 +275,7 @@ void whisperer_launcher_main(Datum) {
     pg_atomic_write_u32(&shared_state()->launcher_proc, my_proc_plus_one());
     before_shmem_exit(leave, 0);
     handles = (BackgroundWorkerHandle**)MemoryContextAllocZero(
-        TopMemoryContext, sizeof(BackgroundWorkerHandle*) * shared_state()->slot_count);
+        TopMemoryContext, sizeof(BackgroundWorkerHandle*) * shared_state()->entry_count);
     // Handles outlive the transactions in which the list of databases is read.
     MemoryContextSwitchTo(TopMemoryContext);
     for (;;) {

@@ -13,7 +13,7 @@ shmem_startup_hook_type previous_startup_hook = nullptr;
 constexpr const char* tranche_name = "whisperer";
 
 Size state_bytes() {
-    return offsetof(SharedState, slots) + sizeof(WorkerSlot) * (Size)max_worker_processes;
+    return offsetof(SharedState, entries) + sizeof(WorkerEntry) * (Size)max_worker_processes;
 }
 
 void on_request() {
@@ -34,14 +34,14 @@ void on_startup() {
         state->lock = &GetNamedLWLockTranche(tranche_name)->lock;
         share_event_ids(&state->event_ids);
         pg_atomic_init_u32(&state->launcher_proc, 0);
-        state->slot_count = max_worker_processes;
-        for (int i = 0; i < state->slot_count; i++) {
-            WorkerSlot* slot = &state->slots[i];
-            pg_atomic_init_u32(&slot->proc, 0);
-            pg_atomic_init_u32(&slot->wake, 0);
-            pg_atomic_init_u64(&slot->ticket, 0);
-            pg_atomic_init_u64(&slot->ticket_done, 0);
-            pg_atomic_init_u64(&slot->requests_read, 0);
+        state->entry_count = max_worker_processes;
+        for (int i = 0; i < state->entry_count; i++) {
+            WorkerEntry* entry = &state->entries[i];
+            pg_atomic_init_u32(&entry->proc, 0);
+            pg_atomic_init_u32(&entry->wake, 0);
+            pg_atomic_init_u64(&entry->ticket, 0);
+            pg_atomic_init_u64(&entry->ticket_done, 0);
+            pg_atomic_init_u64(&entry->requests_read, 0);
         }
     }
     LWLockRelease(AddinShmemInitLock);

@@ -2,8 +2,8 @@
 //
 // Only plain values live here, nothing that belongs to one process.  It exists only when the
 // library is preloaded (shared_state() is null otherwise).  Fields are written under the lock
-// unless they are atomic; a slot's worker writes its own figures without one, because a reader that
-// sees two of them a moment apart does no harm.
+// unless they are atomic; an entry's worker writes its own figures without one, because a reader
+// that sees two of them a moment apart does no harm.
 #pragma once
 
 #include "src/base/event_id.h"
@@ -22,7 +22,7 @@ enum class WorkerState : int {
     Stopped,   // its process ended; the launcher restarts it -> Starting, or frees it -> Free
 };
 
-struct WorkerSlot {
+struct WorkerEntry {
     Oid database;
     char database_name[NAMEDATALEN];
     int worker;
@@ -59,8 +59,8 @@ struct SharedState {
     Oid announced[announcements_max];
     int withdrawn_count;  // databases whose workers must stay away
     Oid withdrawn[withdrawals_max];
-    int slot_count;
-    WorkerSlot slots[FLEXIBLE_ARRAY_MEMBER];
+    int entry_count;
+    WorkerEntry entries[FLEXIBLE_ARRAY_MEMBER];
 };
 
 // Null when the library is not preloaded.

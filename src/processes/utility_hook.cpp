@@ -99,9 +99,9 @@ Oid database_to_be_left(Node* statement) {
 bool has_worker(SharedState* shared, Oid database) {
     bool found = false;
     LWLockAcquire(shared->lock, LW_SHARED);
-    for (int i = 0; i < shared->slot_count; i++)
-        found |= shared->slots[i].database == database &&
-                 (shared->slots[i].pid != 0 || shared->slots[i].state == WorkerState::Starting);
+    for (int i = 0; i < shared->entry_count; i++)
+        found |= shared->entries[i].database == database &&
+                 (shared->entries[i].pid != 0 || shared->entries[i].state == WorkerState::Starting);
     LWLockRelease(shared->lock);
     return found;
 }
@@ -139,10 +139,10 @@ bool withdraw(SharedState* shared, Oid database) {
     bool fits = shared->withdrawn_count < withdrawals_max && !OidIsValid(withdrawn);
     if (fits) {
         withdrawn = shared->withdrawn[shared->withdrawn_count++] = database;
-        for (int i = 0; i < shared->slot_count; i++)
-            if (shared->slots[i].database == database) {
-                shared->slots[i].stop_requested = true;
-                wake_proc(&shared->slots[i].proc);
+        for (int i = 0; i < shared->entry_count; i++)
+            if (shared->entries[i].database == database) {
+                shared->entries[i].stop_requested = true;
+                wake_proc(&shared->entries[i].proc);
             }
     }
     LWLockRelease(shared->lock);

@@ -25,28 +25,28 @@ const char* state_text(WorkerState state) {
     return "down";
 }
 
-void put_worker(ReturnSetInfo* result, const WorkerSlot* slot) {
-    Datum values[] = {Int32GetDatum(slot->worker),
-                      Int32GetDatum(slot->pid),
-                      DirectFunctionCall1(namein, CStringGetDatum(slot->database_name)),
-                      CStringGetTextDatum(state_text(slot->state)),
-                      CStringGetTextDatum(slot->reason),
-                      TimestampTzGetDatum(slot->since),
-                      Int64GetDatum(slot->in_flight),
-                      Int64GetDatum(slot->queued),
-                      Int64GetDatum(slot->delivered),
-                      Int64GetDatum(slot->failed),
-                      Float8GetDatum(slot->lag_seconds),
-                      Float8GetDatum(slot->rate)};
+void put_worker(ReturnSetInfo* result, const WorkerEntry* entry) {
+    Datum values[] = {Int32GetDatum(entry->worker),
+                      Int32GetDatum(entry->pid),
+                      DirectFunctionCall1(namein, CStringGetDatum(entry->database_name)),
+                      CStringGetTextDatum(state_text(entry->state)),
+                      CStringGetTextDatum(entry->reason),
+                      TimestampTzGetDatum(entry->since),
+                      Int64GetDatum(entry->in_flight),
+                      Int64GetDatum(entry->queued),
+                      Int64GetDatum(entry->delivered),
+                      Int64GetDatum(entry->failed),
+                      Float8GetDatum(entry->lag_seconds),
+                      Float8GetDatum(entry->rate)};
     bool nulls[lengthof(values)] = {};
-    nulls[1] = slot->pid == 0;
-    nulls[4] = slot->reason[0] == '\0';
+    nulls[1] = entry->pid == 0;
+    nulls[4] = entry->reason[0] == '\0';
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-bool is_worker_of_database(const WorkerSlot* slot) {
-    return slot->state != WorkerState::Free && slot->state != WorkerState::Absent &&
-           slot->database == MyDatabaseId;
+bool is_worker_of_database(const WorkerEntry* entry) {
+    return entry->state != WorkerState::Free && entry->state != WorkerState::Absent &&
+           entry->database == MyDatabaseId;
 }
 
 SharedState* require_shared_state() {
@@ -61,15 +61,15 @@ SharedState* require_shared_state() {
 uint64 take_ticket(SharedState* shared) {
     uint64 ticket = 0;
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    for (int i = 0; i < shared->slot_count; i++)
-        if (is_worker_of_database(&shared->slots[i]))
-            ticket = Max(ticket, pg_atomic_read_u64(&shared->slots[i].ticket));
+    for (int i = 0; i < shared->entry_count; i++)
+        if (is_worker_of_database(&shared->entries[i]))
+            ticket = Max(ticket, pg_atomic_read_u64(&shared->entries[i].ticket));
     ticket++;
     int asked = 0;
-    for (int i = 0; i < shared->slot_count; i++)
-        if (is_worker_of_database(&shared->slots[i])) {
-            pg_atomic_write_u64(&shared->slots[i].ticket, ticket);
-            wake_proc(&shared->slots[i].proc);
+    for (int i = 0; i < shared->entry_count; i++)
+        if (is_worker_of_database(&shared->entries[i])) {
+            pg_atomic_write_u64(&shared->entries[i].ticket, ticket);
+            wake_proc(&shared->entries[i].proc);
             asked++;
         }
     LWLockRelease(shared->lock);
@@ -79,9 +79,9 @@ uint64 take_ticket(SharedState* shared) {
 bool ticket_is_done(SharedState* shared, uint64 ticket) {
     bool done = ticket > 0;
     LWLockAcquire(shared->lock, LW_SHARED);
-    for (int i = 0; i < shared->slot_count; i++)
-        if (is_worker_of_database(&shared->slots[i]))
-            done &= pg_atomic_read_u64(&shared->slots[i].ticket_done) >= ticket;
+    for (int i = 0; i < shared->entry_count; i++)
+        if (is_worker_of_database(&shared->entries[i]))
+            done &= pg_atomic_read_u64(&shared->entries[i].ticket_done) >= ticket;
     LWLockRelease(shared->lock);
     return done;
 }
@@ -103,14 +103,14 @@ PGDLLEXPORT Datum whisperer_worker_state(PG_FUNCTION_ARGS) {
     if (shared == nullptr)
         PG_RETURN_NULL();
     int count = 0;
-    WorkerSlot* slots = (WorkerSlot*)palloc(sizeof(WorkerSlot) * shared->slot_count);
+    WorkerEntry* entries = (WorkerEntry*)palloc(sizeof(WorkerEntry) * shared->entry_count);
     LWLockAcquire(shared->lock, LW_SHARED);
-    for (int i = 0; i < shared->slot_count; i++)
-        if (is_worker_of_database(&shared->slots[i]))
-            slots[count++] = shared->slots[i];
+    for (int i = 0; i < shared->entry_count; i++)
+        if (is_worker_of_database(&shared->entries[i]))
+            entries[count++] = shared->entries[i];
     LWLockRelease(shared->lock);
     for (int i = 0; i < count; i++)
-        put_worker((ReturnSetInfo*)fcinfo->resultinfo, &slots[i]);
+        put_worker((ReturnSetInfo*)fcinfo->resultinfo, &entries[i]);
     PG_RETURN_NULL();
 }
 

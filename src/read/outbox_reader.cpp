@@ -202,7 +202,7 @@ Reader* create_reader(MemoryContext context, const Place& start) {
 PageEnd read_page(Worker* worker) {
     hold_at("before-page-snapshot");
     // What is asked for from here on may be missing from the snapshot.
-    uint64 ticket = pg_atomic_read_u64(&worker->slot->ticket);
+    uint64 ticket = pg_atomic_read_u64(&worker->entry->ticket);
     begin_reading("reading the outbox", tables_of_page(*worker->reader));
     hold_at("after-page-snapshot");
     PageEnd end = read_next(worker, ticket);

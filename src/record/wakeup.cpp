@@ -15,12 +15,12 @@ bool wake_wanted = false;
 bool announce_wanted = false;
 
 void wake_workers(SharedState* shared) {
-    for (int i = 0; i < shared->slot_count; i++) {
-        WorkerSlot* slot = &shared->slots[i];
-        if (slot->database != MyDatabaseId)
+    for (int i = 0; i < shared->entry_count; i++) {
+        WorkerEntry* entry = &shared->entries[i];
+        if (entry->database != MyDatabaseId)
             continue;
-        pg_atomic_write_u32(&slot->wake, 1);
-        wake_proc(&slot->proc);
+        pg_atomic_write_u32(&entry->wake, 1);
+        wake_proc(&entry->proc);
     }
 }
 

@@ -138,8 +138,8 @@ TEST_F(CircuitTest, WhatBeganBeforeItClosedChangesNothing) {
     open();
     now = circuit.probe_at();
     attempt(End::Success);
-    for (std::uint64_t ticket : old)
-        EXPECT_FALSE(circuit.ended(ticket, End::NoConnection, now));
+    for (std::uint64_t attempt : old)
+        EXPECT_FALSE(circuit.ended(attempt, End::NoConnection, now));
     EXPECT_EQ(circuit.state(), State::Closed);
 }
 

@@ -16,18 +16,18 @@ bool Circuit::blocks(microseconds now) const {
 }
 
 std::uint64_t Circuit::started() {
-    const std::uint64_t ticket = next_ticket_++;
+    const std::uint64_t attempt = next_attempt_++;
     if (state_ == State::Open) {
         state_ = State::HalfOpen;
-        probe_ = ticket;
+        probe_ = attempt;
     }
-    return ticket;
+    return attempt;
 }
 
-bool Circuit::ended(std::uint64_t ticket, End end, microseconds now) {
-    if (ticket < first_ticket_)
+bool Circuit::ended(std::uint64_t attempt, End end, microseconds now) {
+    if (attempt < first_attempt_)
         return false;
-    const bool was_probe = state_ == State::HalfOpen && ticket == probe_;
+    const bool was_probe = state_ == State::HalfOpen && attempt == probe_;
     if (end == End::OurFault) {
         if (was_probe)
             state_ = State::Open;  // and due: another may go
@@ -83,9 +83,9 @@ void Circuit::open(microseconds now) {
 
 bool Circuit::reset() {
     const bool was_closed = state_ == State::Closed;
-    const std::uint64_t next_ticket = next_ticket_;
+    const std::uint64_t next_attempt = next_attempt_;
     *this = Circuit();
-    first_ticket_ = next_ticket_ = next_ticket;
+    first_attempt_ = next_attempt_ = next_attempt;
     return !was_closed;
 }
 

@@ -1,6 +1,6 @@
 // A circuit breaker: whether an endpoint's recent attempts say that another is not worth making.
 //
-// Each lane owns one; it has no clock and no wire, moments are passed in.  Attempts carry a ticket,
+// Each lane owns one; it has no clock and no wire, moments are passed in.  Attempts carry a number,
 // so that those begun before the circuit last closed change nothing: they belong to a history
 // that is forgotten.  Memory is fixed: the window is a few buckets of counts.
 #pragma once
@@ -37,10 +37,10 @@ class Circuit {
     State state() const { return state_; }
     // No attempt may start at this moment.
     bool blocks(microseconds now) const;
-    // An attempt starts; only if nothing blocks it.  Its ticket, for ended.
+    // An attempt starts; only if nothing blocks it.  Its number, for ended.
     std::uint64_t started();
     // True: the circuit opened, opened again or closed by it.
-    bool ended(std::uint64_t ticket, End end, microseconds now);
+    bool ended(std::uint64_t attempt, End end, microseconds now);
     // Closes and forgets.  True: it was not closed.
     bool reset();
     // From when a probe may start; only when Open.
@@ -62,9 +62,9 @@ class Circuit {
     State state_ = State::Closed;
     std::array<Bucket, circuit_bucket_count> buckets_{};
     int unconnected_in_a_row_ = 0;
-    std::uint64_t next_ticket_ = 1;
-    std::uint64_t first_ticket_ = 1;  // of those that count
-    std::uint64_t probe_ = 0;         // the running probe's ticket; 0: none
+    std::uint64_t next_attempt_ = 1;
+    std::uint64_t first_attempt_ = 1;  // of those that count
+    std::uint64_t probe_ = 0;          // the running probe's number; 0: none
     seconds wait_ = circuit_wait_min;
     microseconds probe_at_{0};
     int attempts_at_opening_ = 0;  // 0: it opened because nothing connected

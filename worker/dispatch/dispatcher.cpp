@@ -195,7 +195,7 @@ void Dispatcher::start(Lane& lane) {
     flight.started_unix = clock_.unix_time();
     flight.deadline = flight.started_at + settings_->request_timeout;
     busy_lanes_ += lane.in_flight() == 0 ? 1 : 0;
-    flight.ticket = lane.started(flight.delivery.retry_count > 0, flight.started_at);
+    flight.circuit_attempt = lane.started(flight.delivery.retry_count > 0, flight.started_at);
     authorize_and_send(flight);
     return_surplus(lane, flight.started_at);  // if this is a probe, all
 }

@@ -36,7 +36,7 @@ struct InFlight {
     microseconds started_at{0};
     microseconds started_unix{0};
     microseconds deadline{0};
-    std::uint64_t ticket = 0;  // for its lane's circuit
+    std::uint64_t circuit_attempt = 0;  // its number for its lane's circuit
     bool parked = false;
     std::string authorization;       // the line with the token that was fetched; empty: none
     std::uint64_t token_number = 0;  // which of its lane's tokens that is; 0: none

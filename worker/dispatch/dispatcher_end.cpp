@@ -59,7 +59,7 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     lane.ended(result, delivered, was_retry, flight.parked, now, settings_->park_after);
     busy_lanes_ -= lane.in_flight() == 0 ? 1 : 0;
     if (settings_->circuit_breaker && !lane.dropped &&
-        lane.judge_circuit(flight.ticket, result, delivered, now))
+        lane.judge_circuit(flight.circuit_attempt, result, delivered, now))
         note_circuit_change(lane);
 
     if (result.end == WireEnd::OurFault) {

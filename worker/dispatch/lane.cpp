@@ -163,7 +163,7 @@ void Lane::ended(const WireResult& result, bool delivered, bool was_retry, bool 
     }
 }
 
-bool Lane::judge_circuit(std::uint64_t ticket, const WireResult& result, bool delivered,
+bool Lane::judge_circuit(std::uint64_t attempt, const WireResult& result, bool delivered,
                          microseconds now) {
     Circuit::End end = Circuit::End::Failure;
     if (result.end == WireEnd::OurFault)
@@ -172,7 +172,7 @@ bool Lane::judge_circuit(std::uint64_t ticket, const WireResult& result, bool de
         end = Circuit::End::Success;
     else if (result.end == WireEnd::Failed && !result.connected && !result.refused)
         end = Circuit::End::NoConnection;
-    const bool changed = circuit_.ended(ticket, end, now);
+    const bool changed = circuit_.ended(attempt, end, now);
     if (changed && circuit_.state() == Circuit::State::Closed)
         reserved_until_ = microseconds(0);
     return changed;

@@ -70,7 +70,7 @@ class Lane {
     std::size_t queued() const { return fresh_.size() + retries_.size(); }
     microseconds oldest() const;  // when it was submitted; only if queued() > 0
 
-    // Returns the attempt's ticket for the circuit.
+    // Returns the attempt's number for the circuit.
     std::uint64_t started(bool is_retry, microseconds now);
     // The same attempt sends a second request.
     void sent_again(microseconds now) { bucket_.take(now); }
@@ -80,7 +80,7 @@ class Lane {
     int in_flight() const { return running_ + parked_; }
 
     // What an attempt's end says about the endpoint.  True: the circuit opened or closed by it.
-    bool judge_circuit(std::uint64_t ticket, const WireResult& result, bool delivered,
+    bool judge_circuit(std::uint64_t attempt, const WireResult& result, bool delivered,
                        microseconds now);
     // True: it was open.
     bool close_circuit();
