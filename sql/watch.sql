@@ -9,7 +9,12 @@ INSERT INTO parcel VALUES (1, 1), (2, 2);
 UPDATE parcel SET v = 3 WHERE id = 1;
 DELETE FROM parcel WHERE id = 2;
 SELECT * FROM seen;
+-- Whatever a backslash means in the session.
+SET standard_conforming_strings = off;
+SELECT count(*) FROM whisperer.watch('parcel');
+SELECT reason FROM whisperer.status WHERE reason ~ 'preload';
 SELECT whisperer.unwatch('parcel');
+RESET standard_conforming_strings;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'parcel'::regclass;
 SELECT name FROM whisperer.event_type WHERE name ~ '^parcel';
 

@@ -9,6 +9,12 @@ namespace {
 
 constexpr int periods_kept = slot_count - 2;
 
+// Since the last multiple of the divisor, also for times before 2000, which are negative.
+int64 beyond_multiple(int64 time, int64 divisor) {
+    int64 rest = time % divisor;
+    return rest < 0 ? rest + divisor : rest;
+}
+
 }  // namespace
 
 int64 slot_period_us() {
@@ -16,7 +22,8 @@ int64 slot_period_us() {
 }
 
 int16 current_slot() {
-    return (int16)(GetCurrentTimestamp() / slot_period_us() % slot_count);
+    return (int16)(beyond_multiple(GetCurrentTimestamp(), slot_period_us() * slot_count) /
+                   slot_period_us());
 }
 
 int16 oldest_slot() {
@@ -24,7 +31,7 @@ int16 oldest_slot() {
 }
 
 int64 period_left_us() {
-    return slot_period_us() - GetCurrentTimestamp() % slot_period_us();
+    return slot_period_us() - beyond_multiple(GetCurrentTimestamp(), slot_period_us());
 }
 
 TimestampTz retention_horizon(TimestampTz now) {

@@ -108,4 +108,13 @@ set_clock(0);
 sql('ALTER TABLE whisperer.away RENAME TO hook_run');
 worker_pid($node);
 pass('a worker comes back although the clock was set back by a day');
+
+# --- a machine that starts without a clock: before 2000, where PostgreSQL counts time backwards -----------
+set_clock(-28 * 365 * 86400);
+my $known = () = $receiver->requests('/ok/item');
+$bump->();
+is(sql(q(SELECT count(*) FROM whisperer.outbox WHERE created_at < '2000-01-01')), 1, 'an event is recorded in a year before 2000');
+wait_for('it to be delivered', sub { $known < (() = $receiver->requests('/ok/item')) });
+pass('and delivered');
+set_clock(0);
 done_testing();

@@ -57,7 +57,7 @@ BEGIN
             ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT' END;
         SELECT string_agg(quote_literal(a), ', ') INTO arguments
         FROM unnest(event_type || options) AS a;
-        SELECT t.oid, t.tgargs = (SELECT string_agg(convert_to(a, getdatabaseencoding()) || '\x00', NULL) FROM unnest(event_type || options) AS a)
+        SELECT t.oid, t.tgargs = (SELECT string_agg(convert_to(a, getdatabaseencoding()) || E'\\000', NULL) FROM unnest(event_type || options) AS a)
                    AND t.tgenabled <> 'D' AND t.tgqual IS NULL AND t.tgattr = '' AND t.tgfoid = 'whisperer.capture()'::regprocedure AS is_same,
                by_row AND t.tgtype & 1 = 0 OR always AND t.tgenabled <> 'A' OR t.tgenabled = 'R' AS is_blind
         INTO there FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
@@ -94,7 +94,7 @@ DECLARE
 BEGIN
     FOR made IN
         SELECT t.tgname,
-               convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding()) AS event_type
+               convert_from(substring(t.tgargs FROM 1 FOR position(E'\\000'::bytea IN t.tgargs) - 1), getdatabaseencoding()) AS event_type
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE t.tgrelid = unwatch_body.relation AND p.proname = 'capture'
           AND p.pronamespace = 'whisperer'::regnamespace

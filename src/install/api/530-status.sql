@@ -64,7 +64,7 @@ AS $$
     SELECT 0, 'down',
            CASE WHEN pg_is_in_recovery() THEN 'this server is a standby: its primary delivers, and it will itself once it is promoted'
                 WHEN current_setting('whisperer.enabled', true) = 'off' THEN 'whisperer.enabled is off'
-                WHEN current_setting('shared_preload_libraries') !~ '\mwhisperer\M'
+                WHEN current_setting('shared_preload_libraries') !~ E'\\mwhisperer\\M'
                 THEN 'the library is not in shared_preload_libraries'
                 ELSE 'no worker has started yet; if it stays so, raise max_worker_processes, or see the server log' END,
            NULL, NULL, b.events, b.seconds, 0, 0, 0, 0, 0
