@@ -102,8 +102,16 @@ SELECT failure($$SELECT whisperer.capture()$$);
 -- A trigger publishes with the rights of its table's owner.
 CREATE TABLE theirs (id int);
 CREATE TRIGGER c AFTER INSERT ON theirs FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created');
+-- Refused where somebody looks; where nobody did, the writer is not the one who is told off: recorded for nobody.
+SELECT failure('ALTER TABLE theirs OWNER TO regress_writer');
+SELECT whisperer.allow('created', 'regress_writer', 'publish');
 ALTER TABLE theirs OWNER TO regress_writer;
-SELECT failure($$INSERT INTO theirs VALUES (1)$$);
+SELECT whisperer.disallow('created', 'regress_writer', 'publish');
+BEGIN;
+INSERT INTO theirs VALUES (1);
+INSERT INTO theirs VALUES (1);
+COMMIT;
+SELECT o.hook_id, count(*) FROM whisperer.outbox o WHERE o.source = 'public.theirs' GROUP BY 1;
 SELECT whisperer.allow('created', 'regress_writer', 'publish');
 INSERT INTO theirs VALUES (2);
 SELECT data FROM recorded WHERE source = 'public.theirs';

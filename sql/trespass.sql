@@ -16,16 +16,13 @@ SET ROLE regress_owner;
 SELECT whisperer.register_event('whole-made');
 INSERT INTO owned.whole VALUES (1);
 SET ROLE regress_eve;
-CREATE TRIGGER part AFTER INSERT ON eve.part FOR EACH ROW EXECUTE FUNCTION whisperer.capture('whole-made');
-SELECT failure('INSERT INTO eve.part VALUES (2)');
-DROP TRIGGER part ON eve.part;
+SELECT failure($$CREATE TRIGGER part AFTER INSERT ON eve.part FOR EACH ROW EXECUTE FUNCTION whisperer.capture('whole-made')$$);
 INSERT INTO eve.part VALUES (3);
 SET ROLE regress_owner;
 SELECT data, source FROM whisperer.outbox WHERE event_type = 'whole-made' ORDER BY id;
 -- Whose the partitioned table is counts at once, also where a partition's trigger was used before.
 RESET ROLE;
-ALTER TABLE owned.whole OWNER TO regress_eve;
-SELECT failure('INSERT INTO eve.part VALUES (4)');
+SELECT failure('ALTER TABLE owned.whole OWNER TO regress_eve');
 DROP TABLE owned.whole;
 
 -- A likely name taken early, and the table's owner let in, would show the rows of who watches the table.
@@ -51,8 +48,7 @@ SET ROLE regress_owner;
 INSERT INTO owned.box VALUES (1);
 
 -- A serializer is found by its full name alone, or a writer's search_path would decide what he runs.
-CREATE TRIGGER bare AFTER INSERT ON owned.box FOR EACH ROW EXECUTE FUNCTION whisperer.capture('box-created', 'serializer=as_json');
-SELECT failure('INSERT INTO owned.box VALUES (2)');
+SELECT failure($$CREATE TRIGGER bare AFTER INSERT ON owned.box FOR EACH ROW EXECUTE FUNCTION whisperer.capture('box-created', 'serializer=as_json')$$);
 
 -- What all hooks carry is held in memory by the worker, so it is bounded.
 SET ROLE regress_eve;
@@ -69,12 +65,26 @@ SET ROLE regress_eve;
 SELECT failure($$SELECT whisperer.deliver_event('parcel-sent', '{}')$$);
 SELECT failure($$SELECT whisperer.deliver_event('whisperer-hook-disabled', '{}')$$);
 CREATE TABLE eve.parcel (id int);
-CREATE TRIGGER forge AFTER INSERT ON eve.parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent');
-SELECT failure('INSERT INTO eve.parcel VALUES (1)');
+SELECT failure($$CREATE TRIGGER forge AFTER INSERT ON eve.parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent')$$);
 CREATE TEMP TABLE parcel (id int);
-CREATE TRIGGER forge AFTER INSERT ON parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent');
-SELECT failure('INSERT INTO parcel VALUES (1)');
+SELECT failure($$CREATE TRIGGER forge AFTER INSERT ON parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent')$$);
 DROP TABLE parcel;
+-- What is recorded without the right goes to nobody.
+RESET ROLE;
+SELECT whisperer.allow('parcel-sent', 'regress_eve', 'publish');
+SET ROLE regress_eve;
+CREATE TRIGGER forge AFTER INSERT ON eve.parcel FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parcel-sent');
+RESET ROLE;
+SELECT whisperer.disallow('parcel-sent', 'regress_eve', 'publish');
+SET ROLE regress_eve;
+INSERT INTO eve.parcel VALUES (1);
+SET ROLE regress_owner;
+SELECT count(*) AS forged FROM whisperer.outbox WHERE event_type = 'parcel-sent' AND source = 'eve.parcel';
+RESET ROLE;
+SELECT target_url FROM whisperer.outbox o, whisperer.preview(o.id) WHERE o.source = 'eve.parcel' AND o.event_type = 'parcel-sent';
+SELECT whisperer.why(o.id, :theirs) FROM whisperer.outbox o WHERE o.source = 'eve.parcel' AND o.event_type = 'parcel-sent';
+SET ROLE regress_eve;
+DROP TRIGGER forge ON eve.parcel;
 SELECT failure(format($$SELECT whisperer_internal.record_backfill(%s, 'x', '{"{}"}', '{k}')$$, :theirs)) ~ '^42704' AS refused;
 SELECT failure(format($$SELECT whisperer_internal.record_backfill_as(%s, %s, 'x', '{"{}"}', '{k}')$$, 'regress_owner'::regrole::oid, :theirs));
 

@@ -4,6 +4,7 @@
 #include "src/processes/launcher.h"
 #include "src/processes/shared_state.h"
 #include "src/processes/utility_hook.h"
+#include "src/record/trigger_check.h"
 #include "src/settings.h"
 
 extern "C" {
@@ -22,6 +23,7 @@ void _PG_init(void) {
         return;
     whisperer::pg::request_shared_state();
     whisperer::pg::install_utility_hook();
+    whisperer::pg::install_trigger_check();
     // pg_upgrade's servers must not deliver: their rows are still being moved.
     if (!IsBinaryUpgrade)
         whisperer::pg::register_launcher();

@@ -18,6 +18,7 @@ extern "C" {
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/tupconvert.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -29,6 +30,7 @@ extern "C" {
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -43,13 +45,16 @@ extern "C" {
 #include "executor/spi.h"
 #include "common/base64.h"
 #include "common/hashfn.h"
+#include "common/jsonapi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
 #include "pgtime.h"
@@ -58,6 +63,7 @@ extern "C" {
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "storage/dsm.h"
 #include "storage/fd.h"
@@ -92,6 +98,7 @@ extern "C" {
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 #include "utils/varlena.h"
@@ -200,6 +207,46 @@ inline TransactionId pg_oldest_clog_xid() {
 }
 inline uint64 pg_transactions_completed() {
     return ShmemVariableCache->xactCompletionCount;
+}
+#endif
+
+// Functions of exactly this many arguments; of other schemas than the named one none.
+inline FuncCandidateList pg_function_candidates(List* names, int arguments) {
+    return FuncnameGetCandidates(names, arguments, NIL, false, false, false, true);
+}
+
+// Of the server's encoding.  The lexer's own memory is the current context's.
+inline bool pg_parses_as_json(const char* text, int bytes) {
+#if PG_VERSION_NUM >= 170000
+    JsonLexContext* lex =
+        makeJsonLexContextCstringLen(nullptr, text, bytes, GetDatabaseEncoding(), false);
+    bool parses = pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+    freeJsonLexContext(lex);
+    return parses;
+#else
+    JsonLexContext* lex =
+        makeJsonLexContextCstringLen(const_cast<char*>(text), bytes, GetDatabaseEncoding(), false);
+    return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+#endif
+}
+
+#if PG_VERSION_NUM >= 180000
+inline bool pg_has_virtual_columns(TupleDesc desc) {
+    return desc->constr && desc->constr->has_generated_virtual;
+}
+// What the column of this index is computed from; null: it is none of these.
+inline Expr* pg_virtual_column(Relation relation, int index) {
+    if (TupleDescAttr(RelationGetDescr(relation), index)->attgenerated !=
+        ATTRIBUTE_GENERATED_VIRTUAL)
+        return nullptr;
+    return (Expr*)build_generation_expression(relation, index + 1);
+}
+#else
+inline bool pg_has_virtual_columns(TupleDesc) {
+    return false;
+}
+inline Expr* pg_virtual_column(Relation, int) {
+    return nullptr;
 }
 #endif
 

@@ -9,6 +9,7 @@
 
 #include "src/base/boundary.h"
 #include "src/base/encoding.h"
+#include "src/base/json_text.h"
 #include "src/base/transaction.h"
 #include "src/settings.h"
 #include "worker/engine.h"
@@ -139,6 +140,9 @@ void take_body(Call* call, Datum value) {
     if (toast_raw_datum_size(value) - VARHDRSZ > (Size)settings.max_payload_bytes)
         ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                 errmsg("the result is larger than whisperer.max_payload"));
+    if (!is_json(value))
+        ereport(ERROR, errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+                errmsg("the result is not valid JSON"));
     text* json = DatumGetTextPP(value);
     WhispererSpan utf8;
     if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &utf8))

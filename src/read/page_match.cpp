@@ -5,6 +5,7 @@
 #include "src/base/delivery.h"
 #include "src/base/encoding.h"
 #include "src/base/injection.h"
+#include "src/base/json_text.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/functions/answer.h"
@@ -250,7 +251,7 @@ const char* read_payload(Datum data, WhispererSpan* utf8) {
     text* json = DatumGetTextPP(data);
     if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), utf8))
         return "payload cannot be converted to UTF-8";
-    return nullptr;
+    return problem_of(*utf8);
 }
 
 uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count) {

@@ -4,6 +4,7 @@
 
 #include "src/base/ring.h"
 #include "src/record/record.h"
+#include "src/record/value_types.h"
 
 namespace whisperer::pg {
 
@@ -31,6 +32,7 @@ void on_relation_change(Datum, Oid relation) {
             entry->valid = false;
 }
 
+// Functions and casts.
 void on_function_change(Datum, int, uint32) {
     on_relation_change(0, InvalidOid);
 }
@@ -42,110 +44,199 @@ void create_cache() {
     cache = hash_create("whisperer capture options", 32, &control, HASH_ELEM | HASH_BLOBS);
     CacheRegisterRelcacheCallback(on_relation_change, 0);
     CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
+    CacheRegisterSyscacheCallback(CASTSOURCETARGET, on_function_change, 0);
 }
 
-[[noreturn]] void bad_option(TriggerData* trigger, const char* option, const char* problem) {
+// What is being resolved.  desc: the row type that names of columns are looked up in.
+struct Resolution {
+    Relation relation;
+    const Trigger* trigger;
+    TupleDesc desc;
+    CaptureOptions* options;
+};
+
+const char* name_of(const Resolution& of) {
+    return of.trigger->tgname;
+}
+
+[[noreturn]] void bad_option(const Resolution& of, const char* option, const char* problem) {
     ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("trigger \"%s\" on table \"%s\": %s", trigger->tg_trigger->tgname,
-                   RelationGetRelationName(trigger->tg_relation), problem),
+            errmsg("trigger \"%s\" on table \"%s\": %s", name_of(of),
+                   RelationGetRelationName(of.relation), problem),
             errdetail("The option is \"%s\".", option),
             errhint("Options of whisperer.capture: serializer=function, columns=a,b, include=old, "
                     "changed=a,b, key=a,b."));
     pg_unreachable();
 }
 
-AttrNumber column_number(TriggerData* trigger, const char* name) {
-    AttrNumber number = get_attnum(RelationGetRelid(trigger->tg_relation), name);
-    if (number <= 0)
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
-                errmsg("trigger \"%s\": column \"%s\" of table \"%s\" does not exist",
-                       trigger->tg_trigger->tgname, name,
-                       RelationGetRelationName(trigger->tg_relation)),
-                errhint("Create the trigger anew with columns that the table has."));
-    return number;
+AttrNumber column_number(const Resolution& of, const char* name) {
+    for (int i = 0; i < of.desc->natts; i++) {
+        Form_pg_attribute attribute = TupleDescAttr(of.desc, i);
+        if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
+            return (AttrNumber)(i + 1);
+    }
+    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
+            errmsg("trigger \"%s\": column \"%s\" of table \"%s\" does not exist", name_of(of),
+                   name, RelationGetRelationName(of.relation)),
+            errhint("Create the trigger anew with columns that the table has."));
+    pg_unreachable();
 }
 
 // "a,b" as identifiers, quoted where SQL would quote them.
-int parse_columns(TriggerData* trigger, const char* option, const char* list,
+int parse_columns(const Resolution& of, const char* option, const char* list,
                   AttrNumber** columns) {
     List* names;
     if (!SplitIdentifierString(pstrdup(list), ',', &names) || names == NIL)
-        bad_option(trigger, option, "bad list of columns");
+        bad_option(of, option, "bad list of columns");
     *columns = (AttrNumber*)palloc(sizeof(AttrNumber) * list_length(names));
     int count = 0;
     ListCell* cell;
     foreach (cell, names)
-        (*columns)[count++] = column_number(trigger, (const char*)lfirst(cell));
+        (*columns)[count++] = column_number(of, (const char*)lfirst(cell));
     return count;
 }
 
-void resolve_serializer(TriggerData* trigger, const char* option, const char* name,
-                        CaptureOptions* options) {
+// The function of this name for rows of the type, or else of its nearest parent: PostgreSQL takes a
+// partition's row, or a child's, for its parent's.
+Oid serializer_for(List* names, Oid row_type, Oid* taken) {
+    Oid found = InvalidOid;
+    *taken = row_type;
+    for (FuncCandidateList candidate = pg_function_candidates(names, 1); candidate;
+         candidate = candidate->next) {
+        Oid takes = candidate->args[0];
+        if (takes == row_type) {
+            *taken = row_type;
+            return candidate->oid;
+        }
+        if (typeInheritsFrom(row_type, takes) &&
+            (!OidIsValid(found) || typeInheritsFrom(takes, *taken))) {
+            found = candidate->oid;
+            *taken = takes;
+        }
+    }
+    return found;
+}
+
+void resolve_serializer(const Resolution& of, const char* option, const char* name) {
+    CaptureOptions* options = of.options;
     List* names = pg_qualified_names(name);
     // The writing user's search_path must not decide which it is.
     if (list_length(names) != 2)
-        bad_option(trigger, option, "the serializer must be named with its schema");
-    Oid row_type = RelationGetForm(trigger->tg_relation)->reltype;
-    options->serializer = LookupFuncName(names, 1, &row_type, true);
+        bad_option(of, option, "the serializer must be named with its schema");
+    Oid row_type = get_rel_type_id(options->made_on);
+    Oid taken;
+    options->serializer = serializer_for(names, row_type, &taken);
     if (!OidIsValid(options->serializer))
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_FUNCTION),
-                errmsg("trigger \"%s\": serializer %s(%s) does not exist",
-                       trigger->tg_trigger->tgname, name, format_type_be(row_type)),
+                errmsg("trigger \"%s\": serializer %s(%s) does not exist", name_of(of), name,
+                       format_type_be(row_type)),
                 errhint("A serializer takes the row type of the table and returns json or jsonb."));
     Oid result = get_func_rettype(options->serializer);
     if ((result != JSONOID && result != JSONBOID) || get_func_retset(options->serializer))
-        bad_option(trigger, option, "the serializer must return json or jsonb");
+        bad_option(of, option, "the serializer must return json or jsonb");
     options->serializer_gives_jsonb = result == JSONBOID;
+    if (taken == row_type)
+        return;
+    options->serializer_desc = lookup_rowtype_tupdesc_copy(taken, -1);
+    options->to_serializer_desc = convert_tuples_by_name(of.desc, options->serializer_desc);
 }
 
-void use_primary_key(TriggerData* trigger, CaptureOptions* options) {
-    Bitmapset* key =
-        RelationGetIndexAttrBitmap(trigger->tg_relation, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+Bitmapset* primary_key_of(Oid table) {
+    Bitmapset* key = nullptr;
+    Relation indexes = table_open(IndexRelationId, AccessShareLock);
+    ScanKeyData scan_key;
+    ScanKeyInit(&scan_key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+                ObjectIdGetDatum(table));
+    SysScanDesc scan =
+        systable_beginscan(indexes, IndexIndrelidIndexId, true, nullptr, 1, &scan_key);
+    while (HeapTuple tuple = systable_getnext(scan)) {
+        Form_pg_index index = (Form_pg_index)GETSTRUCT(tuple);
+        for (int i = 0; index->indisprimary && index->indisvalid && i < index->indnkeyatts; i++)
+            key = bms_add_member(key, index->indkey.values[i]);
+    }
+    systable_endscan(scan);
+    table_close(indexes, AccessShareLock);
+    return key;
+}
+
+// In the order of the table's columns.  A partitioned table may have none where its partition does.
+void use_primary_key(const Resolution& of) {
+    CaptureOptions* options = of.options;
+    Bitmapset* key = primary_key_of(options->made_on);
+    TupleDesc own = RelationGetDescr(of.relation);
+    if (key == nullptr && options->desc) {
+        Bitmapset* partitions_key = primary_key_of(RelationGetRelid(of.relation));
+        for (int member = -1; (member = bms_next_member(partitions_key, member)) >= 0;)
+            key = bms_add_member(
+                key, column_number(of, NameStr(TupleDescAttr(own, member - 1)->attname)));
+    }
     options->keys = (AttrNumber*)palloc(sizeof(AttrNumber) * Max(bms_num_members(key), 1));
-    int member = -1;
-    while ((member = bms_next_member(key, member)) >= 0)
-        options->keys[options->key_count++] = member + FirstLowInvalidHeapAttributeNumber;
+    for (int member = -1; (member = bms_next_member(key, member)) >= 0;)
+        options->keys[options->key_count++] = (AttrNumber)member;
 }
 
-void parse_option(TriggerData* trigger, const char* option, CaptureOptions* options) {
+void parse_option(const Resolution& of, const char* option) {
+    CaptureOptions* options = of.options;
     const char* equals = strchr(option, '=');
     if (equals == nullptr)
-        bad_option(trigger, option, "an option must be written as name=value");
+        bad_option(of, option, "an option must be written as name=value");
     const char* value = equals + 1;
     char* name = pnstrdup(option, equals - option);
     if (strcmp(name, "serializer") == 0) {
-        resolve_serializer(trigger, option, value, options);
+        resolve_serializer(of, option, value);
     } else if (strcmp(name, "columns") == 0) {
-        options->column_count = parse_columns(trigger, option, value, &options->columns);
+        options->column_count = parse_columns(of, option, value, &options->columns);
     } else if (strcmp(name, "changed") == 0) {
-        options->changed_count = parse_columns(trigger, option, value, &options->changed);
+        options->changed_count = parse_columns(of, option, value, &options->changed);
     } else if (strcmp(name, "key") == 0) {
-        options->key_count = parse_columns(trigger, option, value, &options->keys);
+        options->key_count = parse_columns(of, option, value, &options->keys);
     } else if (strcmp(name, "include") == 0) {
         if (strcmp(value, "old") != 0)
-            bad_option(trigger, option, "include takes only the value old");
+            bad_option(of, option, "include takes only the value old");
         options->include_old = true;
     } else {
-        bad_option(trigger, option, "unknown option");
+        bad_option(of, option, "unknown option");
     }
 }
 
 // The row type of the chosen columns, in the order in which they were named.
-TupleDesc make_columns_desc(TupleDesc table, const CaptureOptions* options) {
-    TupleDesc chosen = CreateTemplateTupleDesc(options->column_count);
-    for (int i = 0; i < options->column_count; i++)
-        TupleDescCopyEntry(chosen, (AttrNumber)(i + 1), table, options->columns[i]);
+TupleDesc make_columns_desc(const Resolution& of) {
+    TupleDesc chosen = CreateTemplateTupleDesc(of.options->column_count);
+    for (int i = 0; i < of.options->column_count; i++)
+        TupleDescCopyEntry(chosen, (AttrNumber)(i + 1), of.desc, of.options->columns[i]);
     return BlessTupleDesc(chosen);
 }
 
-void resolve_outputs(TupleDesc table, CaptureOptions* options) {
+Oid type_of(TupleDesc desc, AttrNumber column) {
+    return TupleDescAttr(desc, column - 1)->atttypid;
+}
+
+void resolve_keys(const Resolution& of) {
+    CaptureOptions* options = of.options;
     options->key_outputs = (FmgrInfo*)palloc0(sizeof(FmgrInfo) * Max(options->key_count, 1));
     for (int i = 0; i < options->key_count; i++) {
+        Oid type = type_of(of.desc, options->keys[i]);
         Oid output;
         bool is_varlena;
-        getTypeOutputInfo(TupleDescAttr(table, options->keys[i] - 1)->atttypid, &output,
-                          &is_varlena);
+        getTypeOutputInfo(type, &output, &is_varlena);
         fmgr_info(output, &options->key_outputs[i]);
+        options->key_follows_session |= text_follows_session(type);
+    }
+}
+
+void look_at_types(const Resolution& of) {
+    CaptureOptions* options = of.options;
+    if (OidIsValid(options->serializer)) {
+        options->may_be_no_json = !options->serializer_gives_jsonb;
+        return;
+    }
+    TupleDesc desc = options->columns_desc ? options->columns_desc : of.desc;
+    for (int i = 0; i < desc->natts; i++) {
+        if (TupleDescAttr(desc, i)->attisdropped)
+            continue;
+        Oid type = TupleDescAttr(desc, i)->atttypid;
+        options->data_follows_session |= text_follows_session(type);
+        options->may_be_no_json |= json_may_be_invalid(type);
     }
 }
 
@@ -170,10 +261,7 @@ Oid table_of_trigger(Oid trigger) {
     return table;
 }
 
-void name_source(TriggerData* trigger, CaptureOptions* options) {
-    options->made_on = RelationGetRelid(trigger->tg_relation);
-    if (trigger->tg_relation->rd_rel->relispartition)
-        options->made_on = table_of_trigger(trigger->tg_trigger->tgoid);
+void name_source(CaptureOptions* options) {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(options->made_on));
     if (!HeapTupleIsValid(tuple))
         elog(ERROR, "cache lookup failed for relation %u", options->made_on);
@@ -185,26 +273,45 @@ void name_source(TriggerData* trigger, CaptureOptions* options) {
     ReleaseSysCache(tuple);
 }
 
-void fill(TriggerData* trigger, CaptureOptions* options) {
-    Trigger* definition = trigger->tg_trigger;
-    if (definition->tgnargs < 1)
-        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("trigger \"%s\" on table \"%s\" names no event type", definition->tgname,
-                       RelationGetRelationName(trigger->tg_relation)),
-                errhint("Write EXECUTE FUNCTION whisperer.capture('<event type>')."));
-    TupleDesc table = RelationGetDescr(trigger->tg_relation);
-    options->event_type = pstrdup(definition->tgargs[0]);
-    check_event_type_name(options->event_type);
-    name_source(trigger, options);
-    for (int i = 1; i < definition->tgnargs; i++)
-        parse_option(trigger, definition->tgargs[i], options);
-    if (options->column_count > 0 && OidIsValid(options->serializer))
-        bad_option(trigger, "columns", "columns and serializer exclude each other");
+// trigger: null for a table without one.  The parent's row type comes without a lock on it, which
+// writing into a partition does not take either.
+Resolution begin_resolution(Relation relation, const Trigger* trigger, CaptureOptions* options) {
+    options->made_on = RelationGetRelid(relation);
+    if (trigger && relation->rd_rel->relispartition)
+        options->made_on = table_of_trigger(trigger->tgoid);
+    name_source(options);
+    if (options->made_on != RelationGetRelid(relation)) {
+        options->desc = lookup_rowtype_tupdesc_copy(get_rel_type_id(options->made_on), -1);
+        options->to_desc = convert_tuples_by_name(
+            CreateTupleDescCopyConstr(RelationGetDescr(relation)), options->desc);
+    }
+    return {relation, trigger, options->desc ? options->desc : RelationGetDescr(relation), options};
+}
+
+void end_resolution(const Resolution& of) {
+    CaptureOptions* options = of.options;
     if (options->column_count > 0)
-        options->columns_desc = make_columns_desc(table, options);
+        options->columns_desc = make_columns_desc(of);
     if (options->key_count == 0)
-        use_primary_key(trigger, options);
-    resolve_outputs(table, options);
+        use_primary_key(of);
+    resolve_keys(of);
+    look_at_types(of);
+}
+
+void fill(Relation relation, const Trigger* trigger, CaptureOptions* options) {
+    if (trigger->tgnargs < 1)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("trigger \"%s\" on table \"%s\" names no event type", trigger->tgname,
+                       RelationGetRelationName(relation)),
+                errhint("Write EXECUTE FUNCTION whisperer.capture('<event type>')."));
+    options->event_type = pstrdup(trigger->tgargs[0]);
+    check_event_type_name(options->event_type);
+    Resolution of = begin_resolution(relation, trigger, options);
+    for (int i = 1; i < trigger->tgnargs; i++)
+        parse_option(of, trigger->tgargs[i]);
+    if (options->column_count > 0 && OidIsValid(options->serializer))
+        bad_option(of, "columns", "columns and serializer exclude each other");
+    end_resolution(of);
 }
 
 // Takes out what is no longer valid, the options of dropped triggers among them.  A trigger further
@@ -220,7 +327,7 @@ void forget_invalid() {
     }
 }
 
-const CaptureOptions* make_entry(TriggerData* trigger) {
+const CaptureOptions* make_entry(Relation relation, const Trigger* trigger) {
     forget_invalid();
     uint64 changes_before = changes;
     // Belongs to the transaction until it is whole, so that an error leaves nothing behind.
@@ -228,15 +335,14 @@ const CaptureOptions* make_entry(TriggerData* trigger) {
         TopTransactionContext, "whisperer capture trigger", ALLOCSET_SMALL_SIZES);
     MemoryContext caller = MemoryContextSwitchTo(context);
     CaptureOptions* options = (CaptureOptions*)palloc0(sizeof(CaptureOptions));
-    fill(trigger, options);
+    fill(relation, trigger, options);
     MemoryContextSwitchTo(caller);
     if (changes != changes_before)
         return options;
     bool found;
-    CacheEntry* entry =
-        (CacheEntry*)hash_search(cache, &trigger->tg_trigger->tgoid, HASH_ENTER, &found);
+    CacheEntry* entry = (CacheEntry*)hash_search(cache, &trigger->tgoid, HASH_ENTER, &found);
     Assert(!found);
-    entry->relation = RelationGetRelid(trigger->tg_relation);
+    entry->relation = RelationGetRelid(relation);
     entry->context = context;
     entry->options = options;
     entry->valid = true;
@@ -246,12 +352,59 @@ const CaptureOptions* make_entry(TriggerData* trigger) {
 
 }  // namespace
 
-const CaptureOptions* capture_options(TriggerData* trigger) {
+const CaptureOptions* capture_options(Relation relation, const Trigger* trigger) {
     if (cache == nullptr)
         create_cache();
-    CacheEntry* entry =
-        (CacheEntry*)hash_search(cache, &trigger->tg_trigger->tgoid, HASH_FIND, nullptr);
-    return entry && entry->valid ? entry->options : make_entry(trigger);
+    CacheEntry* entry = (CacheEntry*)hash_search(cache, &trigger->tgoid, HASH_FIND, nullptr);
+    return entry && entry->valid ? entry->options : make_entry(relation, trigger);
+}
+
+void check_transition_tables(Relation relation, const Trigger& trigger,
+                             const CaptureOptions& options, int16 fired_by) {
+    bool compares = options.include_old || options.changed_count > 0;
+    bool needs_old = TRIGGER_FOR_DELETE(fired_by) || (TRIGGER_FOR_UPDATE(fired_by) && compares);
+    bool needs_new = TRIGGER_FOR_INSERT(fired_by) || TRIGGER_FOR_UPDATE(fired_by);
+    if ((!needs_new || trigger.tgnewtable) && (!needs_old || trigger.tgoldtable))
+        return;
+    ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+            errmsg("trigger \"%s\" on table \"%s\" lacks a transition table", trigger.tgname,
+                   RelationGetRelationName(relation)),
+            errhint("Add REFERENCING %s to the FOR EACH STATEMENT trigger, or make it FOR EACH "
+                    "ROW.",
+                    !needs_new  ? "OLD TABLE AS old_rows"
+                    : needs_old ? "OLD TABLE AS old_rows NEW TABLE AS new_rows"
+                                : "NEW TABLE AS new_rows"));
+}
+
+int publisher_hint(const CaptureOptions& options) {
+    return errhint("The event type's owner can call whisperer.allow('%s', '%s', 'publish').",
+                   options.event_type,
+                   quote_identifier(GetUserNameFromId(options.table_owner, false)));
+}
+
+void require_publisher(Relation relation, const Trigger& trigger, const CaptureOptions& options) {
+    bool registered;
+    if (may_publish(options.table_owner, options.event_type, &registered))
+        return;
+    ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+            errmsg("permission denied to publish event type \"%s\"", options.event_type),
+            errdetail("Trigger \"%s\" publishes with the rights of \"%s\", the owner of table "
+                      "\"%s\".",
+                      trigger.tgname, GetUserNameFromId(options.table_owner, true),
+                      RelationGetRelationName(relation)),
+            publisher_hint(options));
+}
+
+bool is_capture_function(Oid function) {
+    const char* name = get_func_name(function);
+    return name && strcmp(name, "capture") == 0 &&
+           get_func_namespace(function) == get_namespace_oid("whisperer", true);
+}
+
+const CaptureOptions* plain_options(Relation relation) {
+    CaptureOptions* options = (CaptureOptions*)palloc0(sizeof(CaptureOptions));
+    end_resolution(begin_resolution(relation, nullptr, options));
+    return options;
 }
 
 }  // namespace whisperer::pg

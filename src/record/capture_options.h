@@ -2,7 +2,7 @@
 // trigger and backend.
 //
 // Nothing here holds an FmgrInfo of a user's function: what such a function keeps in it (fn_extra)
-// is as long-lived as the statement, and the statement's is in fcinfo->flinfo; see capture.cpp.
+// is as long-lived as the statement, and the statement's is in fcinfo->flinfo; see payload.cpp.
 #pragma once
 
 #include "src/pg.h"
@@ -15,6 +15,10 @@ struct CaptureOptions {
     text* source;     // name of made_on
     Oid table_owner;  // of made_on: the trigger publishes with this role's rights
     bool is_in_ring;  // made_on is what events and their results are written to
+    // Row type of made_on, which columns, keys and serializer are about; null: it is the trigger's
+    // own table.
+    TupleDesc desc;
+    TupleConversionMap* to_desc;  // from a row of the table; null: it is the same
     bool include_old;
     int column_count;  // 0: the whole row
     AttrNumber* columns;
@@ -26,10 +30,33 @@ struct CaptureOptions {
     FmgrInfo* key_outputs;
     Oid serializer;  // InvalidOid: row_to_json
     bool serializer_gives_jsonb;
+    TupleDesc serializer_desc;  // it takes rows of a parent of made_on; null: of made_on
+    TupleConversionMap* to_serializer_desc;  // null: the same
+    // Some value's text follows search_path, quote_all_identifiers or lc_monetary.
+    bool data_follows_session;
+    bool key_follows_session;
+    // Part of the data is text that a function of no built-in type gave out for json.
+    bool may_be_no_json;
 };
 
-// The options of the trigger that is firing, valid until the end of the transaction.  Errors name
-// the trigger: 22023 a bad option, 42703 no such column, 42883 no such serializer.
-const CaptureOptions* capture_options(TriggerData* trigger);
+// The options of a capture trigger of the relation, valid until the end of the transaction.  Errors
+// name the trigger: 22023 a bad option, 42703 no such column, 42883 no such serializer.
+const CaptureOptions* capture_options(Relation relation, const Trigger* trigger);
+
+// Refuses (39P01) a statement trigger that lacks a transition table for one of the events in
+// fired_by (bits of tgtype).
+void check_transition_tables(Relation relation, const Trigger& trigger,
+                             const CaptureOptions& options, int16 fired_by);
+
+// Refuses (42501) a trigger whose table's owner may not publish its event type.
+void require_publisher(Relation relation, const Trigger& trigger, const CaptureOptions& options);
+// The hint of that, within ereport.
+int publisher_hint(const CaptureOptions& options);
+
+// Whether it is whisperer.capture.
+bool is_capture_function(Oid function);
+
+// Those of a trigger without any, in the current memory context.
+const CaptureOptions* plain_options(Relation relation);
 
 }  // namespace whisperer::pg

@@ -2,6 +2,7 @@
 // jsonb and an untyped literal all work; each turns its data into json text and goes the common
 // way.
 #include "src/base/event_id.h"
+#include "src/base/json_text.h"
 #include "src/record/record.h"
 
 namespace whisperer::pg {
@@ -40,6 +41,11 @@ enum class DataType { Json, Jsonb, Text };
 Datum json_from(Datum data, DataType type) {
     switch (type) {
         case DataType::Json:
+            if (!is_json(data))
+                ereport(ERROR, errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+                        errmsg("data of whisperer.deliver_event is not valid JSON"),
+                        errhint("A cast or a function has given it the type json without being "
+                                "JSON."));
             return data;
         case DataType::Jsonb:
             return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(jsonb_out, data)));
@@ -62,7 +68,7 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
     NewEvent event = {};
     event.data = json_from(PG_GETARG_DATUM(1), type);
     event.id = make_event_id();
-    record_events(event_type, nullptr, config_filter, &event, 1);
+    record_events(event_type, nullptr, config_filter, 0, &event, 1);
 
     pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));
     *id = event.id;

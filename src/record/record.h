@@ -16,10 +16,13 @@ struct NewEvent {
 };
 
 // Inserts count events of one type in the current transaction and wakes the workers at its commit.
-// source: the table they come from, config_filter: jsonb or null.  22023, 42704 and privileges are
-// the caller's business.
-void record_events(const char* event_type, text* source, Jsonb* config_filter,
+// source: the table they come from, config_filter: jsonb or null, only_hook: 0 for all that want
+// them.  22023, 42704 and privileges are the caller's business.
+void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 only_hook,
                    const NewEvent* events, int count);
+
+// An only_hook that is no hook's: of a table whose owner may not publish the type.
+constexpr int64 for_nobody = -1;
 
 // Refuses (42501, 22023) a name that is no event type's, or that is reserved for operator events.
 void check_event_type_name(const char* event_type);

@@ -32,7 +32,8 @@ sub data_of {
 sub key_of {
     my ($table, $row) = @_;
     my @key = @{ $table->{option}{key} // ($table->{partitioned} ? [ 'id', 'lane' ] : ['id']) };
-    return join " || ',' || ", map { "coalesce(($row).$_\::text, '')" } @key;
+    # Of several values each has its commas and backslashes escaped.
+    return join " || ',' || ", map { my $value = "coalesce(($row).$_\::text, '')"; @key == 1 ? $value : "regexp_replace($value, '([,\\\\])', '\\\\\\1', 'g')" } @key;
 }
 
 # Prints the name, what the statement said it touched (psql's variable touched), how many events are wrong or missing,

@@ -139,9 +139,8 @@ my $child = watched($node, name => 'child', more => "ALTER TABLE {table} ADD FOR
 act($node, 'rows that a foreign key deletes', [ $parent, 300, $child, 300 ], "$on_disk DELETE FROM $parent->{name} WHERE id <= 300", before => 'id <= 303');
 
 # --- partitions -------------------------------------------------------------------------------------
-# A serializer takes the row type of one table.
 for my $level ('row', 'statement') {
-    for my $option (grep { $level eq 'statement' || !$_->{language} } options_of_capture()) {
+    for my $option (options_of_capture()) {
         my $table = watched($node, name => 'parted', level => $level, option => $option, partitioned => 1);
         my @size = $level eq 'statement' && $option->{include_old} ? (1000, 'wide') : (101, 'narrow');
         run_cells($node, map { { table => $table, command => $_, rows => $size[0], width => $size[1], work_mem => '64kB', session => 'plain' } } commands());

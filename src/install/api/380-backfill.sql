@@ -17,7 +17,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Backfill a hook that is for one event type.';
     END IF;
     INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, hook_id)
-    SELECT whisperer_internal.new_event_id(), hook.event_type, r.data, record_backfill_as.source, r.key, hook.id
+    SELECT whisperer_internal.new_event_id(), hook.event_type, r.data::text::json, record_backfill_as.source, r.key, hook.id
     FROM unnest(datas, keys) AS r (data, key);
     PERFORM whisperer_internal.wake_workers();
 END;
@@ -28,13 +28,13 @@ COMMENT ON FUNCTION whisperer_internal.record_backfill(bigint, text, json[], tex
     'records events for a hook of yours alone; backfill calls it';
 GRANT EXECUTE ON FUNCTION whisperer_internal.record_backfill(bigint, text, json[], text[]) TO PUBLIC;
 
--- As capture says it, whatever the caller's settings are.
-CREATE FUNCTION whisperer_internal.rows_as_json(batch anyarray) RETURNS json[]
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
-AS $$ SELECT array_agg(row_to_json(u.r)) FROM (SELECT unnest(batch) AS r) AS u $$;
-COMMENT ON FUNCTION whisperer_internal.rows_as_json(anyarray) IS 'rows of a table as the data of events';
-GRANT EXECUTE ON FUNCTION whisperer_internal.rows_as_json(anyarray) TO PUBLIC;
+-- As the capture trigger says it that records the event type, or as one without options would.
+CREATE FUNCTION whisperer_internal.rows_as_events(relation regclass, event_type text, batch anyarray,
+                                         OUT datas json[], OUT keys text[])
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_rows_as_events';
+COMMENT ON FUNCTION whisperer_internal.rows_as_events(regclass, text, anyarray) IS
+    'rows of a table as the data and keys of events; backfill calls it';
+GRANT EXECUTE ON FUNCTION whisperer_internal.rows_as_events(regclass, text, anyarray) TO PUBLIC;
 
 -- No SET clause: the where clause is the caller's, and so is its search_path.  So every name is qualified,
 -- types too: those of the temporary schema come first.
@@ -45,27 +45,20 @@ DECLARE
     source pg_catalog.text := (
         SELECT pg_catalog.format('%I.%I', s.nspname, c.relname) FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.oid OPERATOR(pg_catalog.=) relation);
-    key pg_catalog.text;
+    event_type pg_catalog.text;
     batch record;
     total bigint := 0;
 BEGIN
-    -- Null without a primary key.
-    SELECT 'pg_catalog.concat_ws('','', '
-           OPERATOR(pg_catalog.||) pg_catalog.string_agg(pg_catalog.format('t.%I', a.attname), ', ' ORDER BY k.n)
-           OPERATOR(pg_catalog.||) ')'
-    INTO key
-    FROM pg_catalog.pg_index i, ROWS FROM (pg_catalog.unnest(i.indkey)) WITH ORDINALITY AS k (attnum, n)
-    JOIN pg_catalog.pg_attribute a ON a.attnum OPERATOR(pg_catalog.=) k.attnum
-    WHERE i.indrelid OPERATOR(pg_catalog.=) relation AND i.indisprimary
-      AND a.attrelid OPERATOR(pg_catalog.=) relation;
     -- Also when no row matches: an error must not depend on the data.
     PERFORM whisperer_internal.record_backfill(hook_id, source, '{}', '{}');
+    SELECT h.event_type INTO event_type FROM whisperer.hook h WHERE h.id OPERATOR(pg_catalog.=) backfill_body.hook_id;
     FOR batch IN EXECUTE pg_catalog.format(
-        'SELECT whisperer_internal.rows_as_json(pg_catalog.array_agg(r.t)) AS datas, pg_catalog.array_agg(r.key) AS keys, pg_catalog.count(*) AS rows '
-        'FROM (SELECT t, %s AS key, '
+        'SELECT e.datas, e.keys, g.rows '
+        'FROM (SELECT pg_catalog.array_agg(r.t) AS batch, pg_catalog.count(*) AS rows FROM (SELECT t, '
         '(pg_catalog.row_number() OVER () OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) 1000 AS n '
-        'FROM %s AS t WHERE (%s)) AS r GROUP BY r.n ORDER BY r.n',
-        COALESCE(key, 'NULL::pg_catalog.text'), source, where_clause)
+        'FROM %s AS t WHERE (%s)) AS r GROUP BY r.n ORDER BY r.n) AS g, '
+        'whisperer_internal.rows_as_events($1, $2, g.batch) AS e', source, where_clause)
+        USING relation, event_type
     LOOP
         PERFORM whisperer_internal.record_backfill(hook_id, source, batch.datas, batch.keys);
         total := total OPERATOR(pg_catalog.+) batch.rows;

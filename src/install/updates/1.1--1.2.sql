@@ -14,6 +14,8 @@ INSERT INTO whisperer.secret (hook_id, auth)
 SELECT id, whisperer.seal_secret(id, 'auth', auth::text) FROM left_open
 ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE SET auth = excluded.auth;
 ALTER TABLE whisperer.hook_definition ENABLE TRIGGER keep_auth;
+DROP FUNCTION whisperer.rows_as_json(anyarray);
+
 -- Functions that are not for users move out of their sight, with what was granted on them.
 DO $do$
 DECLARE

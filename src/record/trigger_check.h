@@ -1,0 +1,13 @@
+// Capture triggers are checked where somebody looks: when they are made, and when what they name
+// changes.  A writer who can do nothing about it then does not meet the mistake.
+//
+// Checked after CREATE TRIGGER, ALTER TABLE (its owner, too), RENAME, SET SCHEMA and REASSIGN
+// OWNED; an ERROR undoes the statement.  A serializer cannot be dropped without its triggers, as
+// PostgreSQL's own dependencies have it.
+#pragma once
+
+namespace whisperer::pg {
+
+void install_trigger_check();
+
+}  // namespace whisperer::pg

@@ -1,0 +1,190 @@
+# What a capture trigger and backfill make of a row depends on the row and the trigger's options alone; and what is
+# wrong with a trigger is said to whoever makes or changes it, not to those who write.
+use strict;
+use warnings;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('capture_values');
+my $receiver = new_receiver('capture_values');
+sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
+
+# What psql says that is an error or a warning, in one line; nothing: it was done.
+sub said {
+    my ($sql) = @_;
+    my ($status, $out, $err) = $node->psql('postgres', $sql, on_error_stop => 1, extra_params => [ '-q' ]);
+    return join ' | ', $err =~ /(?:ERROR|WARNING|DETAIL|HINT):\s+(.*)/g;
+}
+
+sub recorded {
+    my ($source) = @_;
+    return sql("SELECT coalesce(object_id, 'null') || ' ' || data::text FROM whisperer.outbox WHERE source = 'public.$source' ORDER BY id");
+}
+sql('SELECT whisperer.pause()');
+
+# --- a payload does not depend on the session -------------------------------------------------------
+sql(<<'SQL');
+CREATE SCHEMA shop;
+CREATE TYPE shop.mood AS ENUM ('fine');
+CREATE TABLE shop.item (id int);
+CREATE FUNCTION shop.f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE DOMAIN priced AS money;
+CREATE TYPE pricing AS (price money, kind regtype);
+CREATE TABLE shaped (price money, item regclass, f regprocedure, kinds regtype[], priced priced, both_in pricing, span int8range,
+    PRIMARY KEY (price, item));
+SELECT whisperer.watch('shaped', operations => '{insert}');
+SQL
+my $row = "('1234.5', 'shop.item', 'shop.f(int)', '{shop.mood,int4}', '2', '(3,shop.mood)', '[1,2)')";
+my @sessions = ('', "SET search_path = shop, public", 'SET quote_all_identifiers = on', "SET lc_monetary = 'C.UTF-8'", "SET search_path = pg_temp, public");
+for my $session (@sessions) {
+    sql("$session; INSERT INTO public.shaped VALUES $row");
+    sql('DELETE FROM shaped');
+}
+my %shapes = map { $_ => 1 } split /\n/, recorded('shaped');
+is(scalar(keys %shapes), 1, 'regclass and its kin, and money, also in arrays, domains and composite types: the same in every session')
+    or diag(join "\n", keys %shapes);
+like((keys %shapes)[0], qr/^\$1\\,234\.50,shop\.item /, 'with the schema, and as the locale C has money');
+
+# --- JSON that is none --------------------------------------------------------------------------------
+sql(<<'SQL');
+CREATE CAST (text AS json) WITHOUT FUNCTION;
+CREATE TYPE odd AS ENUM ('NaN', '7');
+CREATE FUNCTION odd_json(odd) RETURNS json LANGUAGE sql AS 'SELECT ($1::text)::json';
+CREATE CAST (odd AS json) WITH FUNCTION odd_json(odd);
+CREATE TABLE odds (id int PRIMARY KEY, odd odd, odds odd[]);
+SELECT whisperer.watch('odds', operations => '{insert,update}', options => '{include=old}');
+CREATE FUNCTION bad(r odds) RETURNS json LANGUAGE sql AS $$ SELECT ('{"id": ' || r.id || ', "bad": NaN')::json $$;
+CREATE TRIGGER bad AFTER DELETE ON odds FOR EACH ROW EXECUTE FUNCTION whisperer.capture('odds-created', 'serializer=public.bad');
+SQL
+sql("SELECT whisperer.create_hook('odds-created', '@{[ $receiver->url('/ok/odds') ]}')");
+sql(q(INSERT INTO odds VALUES (1, '7', '{7}'), (2, 'NaN', NULL), (3, NULL, '{7,NaN}'), (4, '7', NULL); DELETE FROM odds WHERE id = 4));
+sql("UPDATE odds SET odd = '7' WHERE id = 2");
+is(sql(q(SELECT count(*) FROM whisperer.outbox WHERE source = 'public.odds' AND data::text::jsonb IS NULL)), 0, 'what is recorded is JSON, whatever a cast or a function gives out');
+like(said(q(SELECT whisperer.deliver_event('odds-created', 'NaN'::text::json))), qr/^data of whisperer.deliver_event is not valid JSON/, 'nor is it recorded by hand');
+sql('SELECT whisperer.resume()');
+wait_idle($node);
+is(sql(q(SELECT string_agg(o.object_id || ': ' || d.state || coalesce(' ' || d.error, ''), ', ' ORDER BY o.id) FROM whisperer.delivery d JOIN whisperer.outbox o ON o.id = d.event_id)),
+    '1: delivered, 2: failed the data of the row is not valid JSON, 3: failed the data of the row is not valid JSON, 4: delivered, 4: failed the data of the row is not valid JSON',
+    'such an event fails, and the others are delivered');
+sql(<<"SQL");
+CREATE FUNCTION wrong(json) RETURNS json LANGUAGE sql AS \$\$ SELECT '{"x": NaN}'::text::json \$\$;
+SELECT whisperer.register_event('made'), whisperer.create_hook('*', '@{[ $receiver->url('/ok/made') ]}', transform => 'public.wrong');
+SELECT whisperer.deliver_event('made', '{}');
+SQL
+wait_for('the transform', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE error ~ 'the result is not valid JSON'") == 1 });
+is(scalar(() = $receiver->requests('/ok/made')), 0, 'nor is what a transform gives out');
+sql('SELECT whisperer.delete_hook(max(id)) FROM whisperer.hook; DROP CAST (text AS json); SELECT whisperer.pause()');
+
+# --- partitions: rows, serializers and keys are those of the table that the trigger was made on ------------
+sql(<<'SQL');
+CREATE TABLE parted (id int, region text, v text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE parted_us (v text, gone int, region text NOT NULL, id int NOT NULL);
+ALTER TABLE parted_us DROP COLUMN gone;
+CREATE TABLE parted_eu PARTITION OF parted FOR VALUES IN ('eu');
+ALTER TABLE parted ATTACH PARTITION parted_us FOR VALUES IN ('us');
+CREATE FUNCTION shape(r parted) RETURNS json LANGUAGE sql AS $$ SELECT json_build_object('v', r.v, 'id', r.id) $$;
+CREATE TRIGGER plain AFTER INSERT ON parted FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parted');
+INSERT INTO parted VALUES (7, 'eu', 'x'), (7, 'us', 'x');
+DROP TRIGGER plain ON parted;
+CREATE TRIGGER shaped AFTER UPDATE ON parted FOR EACH ROW EXECUTE FUNCTION whisperer.capture('parted', 'serializer=public.shape', 'changed=v', 'key=region,id');
+UPDATE parted SET v = 'y';
+UPDATE parted SET v = v;
+DROP TRIGGER shaped ON parted;
+SQL
+is(recorded('parted'), join("\n", '7,eu {"id":7,"region":"eu","v":"x"}', '7,us {"id":7,"region":"us","v":"x"}', 'eu,7 {"v" : "y", "id" : 7}', 'us,7 {"v" : "y", "id" : 7}'),
+    'columns in one order, one serializer and one key for all partitions');
+sql(<<'SQL');
+CREATE TABLE pair (a text, b text, PRIMARY KEY (a, b));
+SELECT whisperer.watch('pair', operations => '{insert}');
+INSERT INTO pair VALUES ('x,y', 'z'), ('x', 'y,z'), ('x\\', 'y');
+SQL
+is(sql(q(SELECT count(DISTINCT object_id) FROM whisperer.outbox WHERE source = 'public.pair')), 3, 'two rows have two keys, whatever is in them');
+
+# A row that moves to another partition and is suppressed there is in the old transition table alone.
+sql(<<'SQL');
+CREATE TABLE moved (id int, region text, v int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE moved_a PARTITION OF moved FOR VALUES IN ('a'); CREATE TABLE moved_b PARTITION OF moved FOR VALUES IN ('b');
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN NEW.id = 2 THEN NULL ELSE NEW END; END';
+CREATE TRIGGER refuse BEFORE INSERT ON moved_b FOR EACH ROW EXECUTE FUNCTION refuse();
+CREATE TRIGGER moves AFTER UPDATE ON moved REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT
+    EXECUTE FUNCTION whisperer.capture('moved', 'include=old', 'key=id', 'changed=v');
+INSERT INTO moved SELECT g, 'a', g FROM generate_series(1, 4) g;
+UPDATE moved SET v = v * 10, region = CASE WHEN id = 2 THEN 'b' ELSE 'a' END;
+SQL
+is(sql(q(SELECT string_agg(object_id || ': ' || (data->'old'->>'v') || ' to ' || (data->'new'->>'v'), ', ' ORDER BY id) FROM whisperer.outbox WHERE event_type = 'moved')),
+    '1: 1 to 10, 3: 3 to 30, 4: 4 to 40', 'each row is told with what it was, when another was suppressed on its way');
+
+# --- backfill makes what the trigger makes -------------------------------------------------------------
+sql(<<'SQL');
+CREATE TABLE person (name text, ssn text, born date, country text, no int, PRIMARY KEY (no, country));
+SELECT whisperer.watch('person', operations => '{insert}', options => '{"columns=name,born","key=no,country"}');
+SELECT whisperer.register_event('bare');
+INSERT INTO person VALUES ('Ann', '078-05-1120', '1999-12-31', 'de', 1);
+SQL
+my ($hook, $bare) = map { sql("SELECT whisperer.create_hook('$_', '@{[ $receiver->url('/ok/person') ]}')") } 'person-created', 'bare';
+sql("SET DateStyle = 'German'; SELECT whisperer.backfill($hook, 'person')");
+is(recorded('person'), join("\n", ('1,de {"name":"Ann","born":"1999-12-31"}') x 2), 'the columns, the key and the form that the trigger gives, in any session');
+sql("SELECT whisperer.backfill($bare, 'person')");
+like(recorded('person'), qr/^de,1 \{"name":"Ann","ssn":"078-05-1120",.*\}\z/m, 'without such a trigger the whole row');
+SKIP: {
+    skip 'virtual columns came with PostgreSQL 18', 3 if sql('SHOW server_version_num') < 180000;
+    sql(<<'SQL');
+CREATE TABLE virtual (id int PRIMARY KEY, v int, twice int GENERATED ALWAYS AS (v * 2) VIRTUAL);
+SELECT whisperer.watch('virtual', options => '{changed=twice,include=old}');
+CREATE TRIGGER by_row AFTER UPDATE ON virtual FOR EACH ROW EXECUTE FUNCTION whisperer.capture('by-row', 'changed=twice', 'key=twice');
+INSERT INTO virtual VALUES (1, 5);
+UPDATE virtual SET v = 6;
+UPDATE virtual SET v = v;
+SQL
+    is(sql(q(SELECT string_agg(event_type || ' ' || object_id || ' ' || data::text, E'\n' ORDER BY id) FROM whisperer.outbox WHERE source = 'public.virtual')),
+        join("\n", 'virtual-created 1 {"id":1,"v":5,"twice":10}', 'by-row 12 {"id":1,"v":6,"twice":12}',
+            'virtual-updated 1 {"new":{"id":1,"v":6,"twice":12},"old":{"id":1,"v":5,"twice":10}}'), 'a virtual column is in the payload, compared, and may be a key');
+    my $virtual = sql("SELECT whisperer.create_hook('virtual-created', '@{[ $receiver->url('/ok/virtual') ]}')");
+    sql("SELECT whisperer.backfill($virtual, 'virtual')");
+    like(recorded('virtual'), qr/^1 \{"id":1,"v":6,"twice":12\}\z/m, 'and backfill says the same');
+    sql('ALTER TABLE virtual ALTER twice SET EXPRESSION AS (v * 3); UPDATE virtual SET v = 7');
+    like(recorded('virtual'), qr/"new":\{"id":1,"v":7,"twice":21\}/, 'after its expression was changed, too');
+}
+
+# --- what is wrong is said to whoever makes or changes it ---------------------------------------------------
+sql(<<'SQL');
+CREATE ROLE ann; CREATE ROLE bob;
+GRANT USAGE ON SCHEMA whisperer TO ann, bob;
+GRANT ALL ON SCHEMA public TO ann, bob;
+CREATE TABLE thing (id int PRIMARY KEY, kind text, v int);
+ALTER TABLE thing OWNER TO ann;
+CREATE FUNCTION as_json(r thing) RETURNS json LANGUAGE sql AS $$ SELECT json_build_object('id', r.id) $$;
+SET ROLE ann;
+SELECT whisperer.watch('thing', operations => '{update}', options => '{changed=kind,key=id}');
+CREATE TRIGGER serial AFTER INSERT ON thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated', 'serializer=public.as_json');
+SQL
+my $insert = 'INSERT INTO thing VALUES (1, \'a\', 1) ON CONFLICT (id) DO UPDATE SET kind = thing.kind || 1';
+my $row_trigger = 'CREATE TRIGGER x AFTER INSERT ON thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture';
+for (
+    [ 'a bad option', "$row_trigger('thing-updated', 'colums=id')", qr/unknown option/ ],
+    [ 'no event type', "$row_trigger()", qr/names no event type/ ],
+    [ 'a column that is not there', "$row_trigger('thing-updated', 'columns=none')", qr/column "none" of table "thing" does not exist/ ],
+    [ 'no serializer', "$row_trigger('thing-updated', 'serializer=public.none')", qr/serializer public.none\(thing\) does not exist/ ],
+    [ 'no transition table', "CREATE TRIGGER x AFTER INSERT ON thing FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('thing-updated')", qr/lacks a transition table/ ],
+    [ 'BEFORE', "CREATE TRIGGER x BEFORE INSERT ON thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated')", qr/must fire AFTER/ ],
+    [ 'another owner, by ALTER TABLE', 'ALTER TABLE thing OWNER TO bob', qr/permission denied to publish .*"bob".*whisperer.allow\('thing-updated', 'bob', 'publish'\)/ ],
+    [ 'by REASSIGN OWNED', 'REASSIGN OWNED BY ann TO bob', qr/permission denied to publish/ ],
+    [ 'a column renamed', 'ALTER TABLE thing RENAME kind TO sort', qr/column "kind" of table "thing" does not exist/ ],
+    [ 'or dropped', 'ALTER TABLE thing DROP kind', qr/column "kind" of table "thing" does not exist/ ],
+    [ 'the serializer dropped', 'DROP FUNCTION as_json(thing)', qr/other objects depend on it.*trigger serial on table thing/ ],
+    [ 'renamed', 'ALTER FUNCTION as_json(thing) RENAME TO to_js', qr/serializer public.as_json\(thing\) does not exist/ ],
+    [ 'moved to another schema', 'ALTER FUNCTION as_json(thing) SET SCHEMA shop', qr/serializer public.as_json\(thing\) does not exist/ ],
+    [ 'its schema renamed', 'ALTER SCHEMA public RENAME TO private', qr/serializer public.\w+\(private\.\w+\) does not exist/ ])
+{
+    my ($what, $statement, $expected) = @$_;
+    like(said($statement), $expected, "refused at once: $what");
+    is(said($insert), '', 'and whoever writes is not concerned');
+}
+is(said('ALTER TABLE thing RENAME v TO w; ALTER TABLE thing ALTER w TYPE bigint; ALTER TABLE thing ADD x int; ALTER TABLE thing RENAME TO thing2; ALTER TABLE thing2 RENAME TO thing'), '',
+    'what touches no trigger is let through');
+sql(q(SELECT whisperer.allow('thing-updated', 'bob', 'publish'); REASSIGN OWNED BY ann TO bob; DROP OWNED BY ann; DROP ROLE ann));
+is(said($insert), '', 'with the right the table may change hands, and its first owner go');
+sql(q(SELECT whisperer.disallow('thing-updated', 'bob', 'publish')));
+is(said("BEGIN; $insert; $insert; COMMIT"), q(event type "thing-updated" is recorded for nobody: "bob" may not publish it | The event type's owner can call whisperer.allow('thing-updated', 'bob', 'publish').),
+    'a right that is taken away later stops no writer, who is told once a transaction');
+done_testing();
