@@ -3,9 +3,7 @@
 #
 # When MERGE updates a row after it has inserted another one, the transition table of the updated rows holds the
 # inserted row a second time in place of the updated one.  The table itself is right, and so is what row triggers get.
-# The old row is right, too, so an old and a new row that are paired by their place are of two objects.  What is
-# copied is the slot of the earlier row, whose values may lie in memory that was freed: where they are not plain
-# integers, a build that overwrites freed memory shows bytes 7F in the new row.
+# The old row is right, too, so an old and a new row that are paired by their place are of two objects.
 #
 #   findings/merge_transition_rows.sh [BIN]
 #

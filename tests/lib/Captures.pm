@@ -174,13 +174,13 @@ my %commands = (
         return { before => "id % 2 = 0 OR id > $rows",
             statement => "INSERT INTO $t->{name} ($columns) $source ON CONFLICT ($key) DO UPDATE SET " . change_of($t, $t->{name}, 0) };
     },
-    # In the order in which its join finds the rows.
+    # In the order in which its join finds the rows.  Of a table with all_matched it inserts none.
     MERGE => sub {
         my ($t, $source, $rows) = @_;
         my $values = join ', ', map { "s.$_" } @columns;
-        return { before => "id % 2 = 0 OR id > $rows", unordered => 1,
+        return { before => ($t->{all_matched} ? "id <= $rows + 3" : "id % 2 = 0 OR id > $rows"), unordered => 1,
             statement => "MERGE INTO $t->{name} t USING ($source) s ON t.id = s.id WHEN MATCHED AND s.id % 4 = 0 THEN DELETE"
-                . " WHEN MATCHED THEN UPDATE SET " . change_of($t, 't', 1) . " WHEN NOT MATCHED THEN INSERT ($columns) VALUES ($values)" };
+                . " WHEN MATCHED THEN UPDATE SET " . change_of($t, 't', 0) . " WHEN NOT MATCHED THEN INSERT ($columns) VALUES ($values)" };
     });
 
 sub commands { return sort keys %commands }
