@@ -68,8 +68,10 @@ SQL
 my $seen = sample(100);
 is($seen->{open}, 0, 'no transaction is held open while a receiver hangs');
 is($seen->{pinned}, 0, 'and no xmin');
-is($node->safe_psql('db1', "SELECT state FROM whisperer.delivery ORDER BY created_at DESC LIMIT 1"), 'pending',
-    'a delivery that takes longer than park_after is parked');
+wait_for('the parked delivery', sub {
+    $node->safe_psql('db1', "SELECT count(*) FROM whisperer.delivery WHERE state = 'pending'") == 1;
+});
+pass('a delivery that takes longer than park_after is parked');
 $receiver->control({ release => JSON::PP::true() });
 wait_for('the released delivery', sub {
     $node->safe_psql('db1', "SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") == 3;
