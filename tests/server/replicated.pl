@@ -10,6 +10,11 @@ my $logical = "wal_level = logical\nmax_replication_slots = 60\nmax_wal_senders 
     . "max_logical_replication_workers = 30\nmax_sync_workers_per_subscription = 20\nwal_retrieve_retry_interval = 200ms\n";
 my $old = new_node('old', extra => $logical . "whisperer.retention = 10s\nwhisperer.poll_interval = 100ms\n");
 my $new = new_node('new', extra => $logical);
+# Until PostgreSQL 17 max_replication_slots limits them, too.
+if ($new->pg_version >= 18) {
+    $new->append_conf('postgresql.conf', 'max_active_replication_origins = 60');
+    $new->restart;
+}
 my $receiver = new_receiver('replicated');
 
 sub sql { my $node = shift; return $node->safe_psql('postgres', @_) }
