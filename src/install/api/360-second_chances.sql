@@ -94,8 +94,7 @@ BEGIN
     PERFORM whisperer_internal.require_hook(caller, require_range.hook_id);
     PERFORM FROM whisperer.hook_definition h WHERE h.id = require_range.hook_id AND h.is_active;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'hook % is deleted', require_range.hook_id
-            USING ERRCODE = 'object_not_in_prerequisite_state';
+        PERFORM whisperer_internal.refuse_hook(require_range.hook_id);
     END IF;
     IF since IS NULL OR until IS NULL OR since > until THEN
         RAISE EXCEPTION 'since and until must be a range of time'

@@ -10,7 +10,7 @@ BEGIN
     PERFORM whisperer_internal.require_hook(caller, record_backfill_as.hook_id);
     SELECT * INTO hook FROM whisperer.hook h WHERE h.id = record_backfill_as.hook_id;
     IF hook.state = 'deleted' THEN
-        RAISE EXCEPTION 'hook % is deleted', hook.id USING ERRCODE = 'object_not_in_prerequisite_state';
+        PERFORM whisperer_internal.refuse_hook(hook.id);
     END IF;
     IF right(hook.event_type, 1) = '*' THEN
         RAISE EXCEPTION 'hook % is for several event types: "%"', hook.id, hook.event_type
