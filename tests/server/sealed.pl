@@ -208,7 +208,7 @@ for my $call ('whisperer.reencrypt_secrets()', 'whisperer.secret_storage()') {
     like(failure("SET ROLE app; SELECT * FROM $call"), qr/42501: +permission denied/, "$call is not for everybody");
     sql("SET ROLE keeper; SELECT * FROM $call");
 }
-like(failure("SET ROLE app; SELECT whisperer.$_"), qr/42501: +permission denied for function/, "nor is $_")
+like(failure("SET ROLE app; SELECT whisperer_internal.$_"), qr/42501: +permission denied for function/, "nor is $_")
     for "open_secret($old, 'secret_key', 'x')", "seal_secret($old, 'secret_key', 'x')", "reseal_secret($old, 'secret_key', 'x')";
 write_keys("plain\n$second\n$first\n");
 cmp_ok(sql('SELECT whisperer.reencrypt_secrets()'), '>', 3, 'with plain in place of the first key all is decrypted');
