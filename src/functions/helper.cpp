@@ -5,6 +5,7 @@
 #include "src/base/worker.h"
 #include "src/functions/answer.h"
 #include "src/hooks/hook_set.h"
+#include "src/ledger/hook_health.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
 #include "src/settings.h"
@@ -103,12 +104,21 @@ void cut_off(Worker* worker, SteadyTime now) {
     finish_call(worker, failure(error, true));
 }
 
+// A call is wanted, and its hook is not one that is just being disabled.  A hook's first call is
+// the moment to count one that the server did not survive.
+bool may_begin(Worker* worker, const HelperCall* call) {
+    Hook* hook = find_hook(worker->hooks, call->hook_id);
+    if (hook && hook->call_was_cut)
+        note_cut_call(worker->ledger->news, hook);
+    return is_wanted(worker, call) && hook->function_timeouts < function_timeouts_max;
+}
+
 // The next call that is still wanted.
 void choose_call(Worker* worker, SteadyTime now) {
     Helper* helper = worker->helper;
     HelperProcess* process = &helper->process;
     // It may have waited for long, where no process can be started.
-    if (helper->current && !is_wanted(worker, helper->current)) {
+    if (helper->current && !may_begin(worker, helper->current)) {
         give_up_call(worker, helper->current);
         free_call(helper->queue, helper->current);
         helper->current = nullptr;
@@ -116,7 +126,7 @@ void choose_call(Worker* worker, SteadyTime now) {
     while (helper->current == nullptr && helper->queue->count > 0) {
         Oid owner = process->state == HelperState::None ? InvalidOid : process->owner;
         HelperCall* call = take_call(helper->queue, owner, now);
-        if (is_wanted(worker, call)) {
+        if (may_begin(worker, call)) {
             helper->current = call;
         } else {
             give_up_call(worker, call);
@@ -145,6 +155,9 @@ bool start_next(Worker* worker, SteadyTime now) {
         (void)start_helper(process, owner, now);
     if (process->state != HelperState::Idle || process->owner != owner)
         return false;
+    Hook* hook = find_hook(worker->hooks, call->hook_id);
+    if (!hook->is_survived && !hook->call_is_marked)
+        mark_call(hook);
     call->started_at = now;
     send_call(process, call->message, call->message_bytes);
     return true;

@@ -4,6 +4,7 @@
 #include "src/base/encoding.h"
 #include "src/base/identity.h"
 #include "src/base/transaction.h"
+#include "src/processes/shared_state.h"
 #include "src/secrets/sealed.h"
 #include "src/settings.h"
 
@@ -35,7 +36,7 @@ constexpr const char* load_query =
     "starts_with(h.event_type, 'whisperer-'), h.owner, h.transform, h.callback, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "
-    "s.auth, "
+    "s.auth, r.function_began, "
     // Lines that were begun are served to their end, ordered or not.
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines "
@@ -73,6 +74,7 @@ enum LoadColumn {
     LoadCountdownKwargs,
     LoadFunctionTimeouts,
     LoadAuth,
+    LoadFunctionBegan,
     LoadOrdering,
     LoadHasLines,
 };
@@ -218,8 +220,21 @@ void load_functions(Hook* hook, int row, const Hook* before) {
     hook->function_timeouts =
         before ? before->function_timeouts : int32_column(row, LoadFunctionTimeouts);
     // Somebody has resumed it.
-    if (before && hook->runnable && !before->runnable)
+    bool is_resumed = before ? !before->runnable : hook->function_timeouts >= function_timeouts_max;
+    hook->timeouts_are_old = before && before->timeouts_are_old;
+    if (hook->runnable && is_resumed) {
+        hook->timeouts_are_old |= hook->function_timeouts > 0;
         hook->function_timeouts = 0;
+    }
+    TimestampTz began_at = timestamp_column(row, LoadFunctionBegan);
+    if (before) {
+        hook->call_was_cut = before->call_was_cut;
+        hook->call_is_marked = before->call_is_marked;
+        hook->is_survived = before->is_survived;
+    } else if (began_at != 0) {
+        // Neither what a shutdown ended nor what only the worker's own end did.
+        hook->call_was_cut = began_at >= PgStartTime && began_at < shared_state()->made_at;
+    }
 }
 
 void load_lines(HookSet* set, Hook* hook, int row, const Hook* before) {

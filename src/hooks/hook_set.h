@@ -29,6 +29,9 @@ struct DuePlace {
     pg_uuid_t event_id;
 };
 
+// Of a hook's functions, in a row: it is disabled.
+constexpr int function_timeouts_max = 10;
+
 struct Hook {
     int64 id;
     bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
@@ -48,8 +51,12 @@ struct Hook {
     char* countdown;         // of a custom countdown
     char* countdown_kwargs;  // JSON
     int function_timeouts;   // in a row
-    bool waits_for_room;     // its backlog is not read, for the helper has enough of its calls
-    WhispererSpan config;    // UTF-8 JSON
+    bool timeouts_are_old;   // hook_run still counts those from before it was resumed
+    bool call_was_cut;     // the server crashed in the middle of one, and nobody has counted it yet
+    bool call_is_marked;   // this process has noted in hook_run that one begins
+    bool is_survived;      // a call has ended since this process began
+    bool waits_for_room;   // its backlog is not read, for the helper has enough of its calls
+    WhispererSpan config;  // UTF-8 JSON
     bool has_filter;
     WhispererFilter* filter;    // null: none, or it cannot be read
     WhispererSpan filter_text;  // UTF-8, where there was no memory for filter

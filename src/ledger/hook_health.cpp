@@ -11,8 +11,8 @@ namespace {
 
 // A shorter row of failures is not worth a write.
 constexpr int64 failing_written_after_us = 60 * USECS_PER_SEC;
-// Of its functions, in a row: the hook is disabled.
-constexpr int function_timeouts_max = 10;
+// The server crashed in the middle of a call: two disable the hook.
+constexpr int timeouts_of_a_crash = function_timeouts_max / 2;
 
 void add_news(HookNewsList* all, const HookNews& news) {
     // The newest of a kind counts, and comes last: a circuit may open, close and open in one batch.
@@ -69,7 +69,7 @@ void write_disabled(const HookNews& news) {
     run_news(NEWS_ROW("disabled_at, disabled_reason, disabled_resumes", "now(), $3, h.resumes",
                       "disabled_at = excluded.disabled_at, disabled_reason = "
                       "excluded.disabled_reason, disabled_resumes = excluded.disabled_resumes, "
-                      "failing_since = NULL"),
+                      "failing_since = NULL, function_began = NULL"),
              &plan, news);
     run_news(
         "INSERT INTO whisperer.outbox (id, event_type, data, hook_id) "
@@ -111,7 +111,11 @@ void write_failing(const HookNews& news) {
 }
 
 void write_function(const HookNews& news) {
-    static SPIPlanPtr failed_plan, works_plan;
+    static SPIPlanPtr failed_plan, works_plan, survived_plan;
+    if (news.news == News::FunctionSurvived) {
+        run_news(NEWS_ROW("function_began", "NULL", "function_began = NULL"), &survived_plan, news);
+        return;
+    }
     if (news.news == News::FunctionWorks) {
         run_news(NEWS_ROW("function_timeouts", "0", "function_timeouts = 0"), &works_plan, news);
         return;
@@ -174,10 +178,36 @@ void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_
     hook->function_timeouts = timed_out ? before + 1 : 0;
     if (error)
         add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
-    else if (before > 0)
+    else if (before > 0 || hook->timeouts_are_old)
         add_news(all, {News::FunctionWorks, hook->id, 0, nullptr, true, 0});
-    if (hook->function_timeouts == function_timeouts_max)
+    hook->timeouts_are_old = false;
+    if (hook->call_is_marked)
+        add_news(all, {News::FunctionSurvived, hook->id, 0, nullptr, true, 0});
+    hook->call_is_marked = false;
+    hook->is_survived = true;
+    if (before < function_timeouts_max && hook->function_timeouts >= function_timeouts_max)
         disable(all, hook, "ten time-outs of its functions in a row");
+}
+
+void note_cut_call(HookNewsList* all, Hook* hook) {
+    constexpr const char* error = "the server crashed in the middle of a call";
+    hook->call_was_cut = false;
+    hook->function_timeouts += timeouts_of_a_crash;
+    add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
+    if (hook->function_timeouts >= function_timeouts_max)
+        disable(all, hook, "the server crashed twice in the middle of a call of its functions");
+}
+
+void mark_call(Hook* hook) {
+    static SPIPlanPtr plan;
+    begin_transaction("marking a call of a hook's function");
+    run_news(
+        NEWS_ROW("function_began", "clock_timestamp()", "function_began = excluded.function_began"),
+        &plan, {News::FunctionSurvived, hook->id, 0, nullptr, true, 0});
+    commit_transaction();
+    // The worker's commits wait for nothing, and for a standby nothing needs to wait here.
+    XLogFlush(XactLastCommitEnd);
+    hook->call_is_marked = true;
 }
 
 void note_fresh_circuit(HookNewsList* all, Hook* hook) {
@@ -202,6 +232,7 @@ void write_news(const HookNewsList* all) {
                 break;
             case News::FunctionFailed:
             case News::FunctionWorks:
+            case News::FunctionSurvived:
                 write_function(news);
                 break;
         }

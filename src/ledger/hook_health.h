@@ -17,7 +17,8 @@ enum class News : int {
     Failing,    // no success since a time
     Recovered,  // a success after Failing
     FunctionFailed,
-    FunctionWorks,  // it ended in time again
+    FunctionWorks,     // it ended in time again
+    FunctionSurvived,  // a call that was marked has ended
 };
 
 struct HookNews {
@@ -44,6 +45,10 @@ void note_outcome(HookNewsList* all, Hook* hook, const WhispererOutcome& outcome
 void note_circuit(HookNewsList* all, Hook* hook, const WhispererCircuit& circuit);
 // A call of one of its functions has ended; error null: well.
 void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_out);
+// One has not, the server crashed first: before the next is made.
+void note_cut_call(HookNewsList* all, Hook* hook);
+// Before the first call of the hook's: notes durably, in a transaction of its own, that it begins.
+void mark_call(Hook* hook);
 // hook_run still says of the hook what an earlier engine knew.
 void note_fresh_circuit(HookNewsList* all, Hook* hook);
 

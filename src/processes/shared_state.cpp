@@ -34,6 +34,7 @@ void on_startup() {
         state->lock = &GetNamedLWLockTranche(tranche_name)->lock;
         share_event_ids(&state->event_ids);
         pg_atomic_init_u32(&state->launcher_proc, 0);
+        state->made_at = GetCurrentTimestamp();
         state->entry_count = max_worker_processes;
         for (int i = 0; i < state->entry_count; i++) {
             WorkerEntry* entry = &state->entries[i];

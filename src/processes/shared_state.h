@@ -55,6 +55,7 @@ struct SharedState {
     LWLock* lock;
     EventIds event_ids;
     pg_atomic_uint32 launcher_proc;
+    TimestampTz made_at;  // a crash of the server makes it anew, under the same postmaster
     int announced_count;  // databases that got the extension; > announcements_max: look at all
     Oid announced[announcements_max];
     int withdrawn_count;  // databases whose workers must stay away

@@ -77,7 +77,8 @@ CREATE TABLE whisperer.hook_run (
     function_error    text,
     function_error_at timestamptz,
     function_timeouts integer,
-    taken_over   bigint
+    taken_over   bigint,
+    function_began    timestamptz
 );
 COMMENT ON TABLE whisperer.hook_run IS
     'a hook is disabled while disabled_resumes equals its resumes';
@@ -89,6 +90,8 @@ COMMENT ON COLUMN whisperer.hook_run.function_error IS
     'the last error of a transform, callback or countdown function of the hook, and which it was';
 COMMENT ON COLUMN whisperer.hook_run.function_timeouts IS
     'calls in a row that took longer than whisperer.callback_timeout; ten disable the hook';
+COMMENT ON COLUMN whisperer.hook_run.function_began IS
+    'when a call of a function began of which it was not known that the server survives it; null: it has ended';
 COMMENT ON COLUMN whisperer.hook_run.taken_over IS
     'the incarnation whose worker has entered into the ledger what a hook carried there still had to get';
 

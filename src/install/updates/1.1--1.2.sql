@@ -84,3 +84,7 @@ COMMENT ON COLUMN whisperer.request.kind IS
 ALTER TABLE whisperer.control ADD COLUMN carried_since timestamptz;
 COMMENT ON COLUMN whisperer.control.carried_since IS
     'when retention first found events that hooks nobody has adopted may want; they go once it has passed';
+
+ALTER TABLE whisperer.hook_run ADD COLUMN function_began timestamptz;
+COMMENT ON COLUMN whisperer.hook_run.function_began IS
+    'when a call of a function began of which it was not known that the server survives it; null: it has ended';
