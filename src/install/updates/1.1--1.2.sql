@@ -16,11 +16,9 @@ ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE SET auth = excluded.auth;
 ALTER TABLE whisperer.hook_definition ENABLE TRIGGER keep_auth;
 DROP FUNCTION whisperer.rows_as_json(anyarray);
 
--- A function whose body names the schema depends on it twice, and PostgreSQL 17 then does not move it; the
--- fragments give it its body again.
-CREATE OR REPLACE FUNCTION whisperer.capture_triggers(event_type text)
-    RETURNS TABLE (relation regclass, trigger_name name)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::regclass, NULL::name';
+-- A body that names the schema is a second dependency on it, and PostgreSQL 17 does not move such a function; the
+-- fragments make it anew.
+DROP FUNCTION whisperer.capture_triggers(text);
 -- Functions that are not for users move out of their sight, with what was granted on them.
 DO $do$
 DECLARE
