@@ -114,6 +114,15 @@ SQL
 is(sql(q(SELECT string_agg(object_id || ': ' || (data->'old'->>'v') || ' to ' || (data->'new'->>'v'), ', ' ORDER BY id) FROM whisperer.outbox WHERE event_type = 'moved')),
     '1: 1 to 10, 3: 3 to 30, 4: 4 to 40', 'each row is told with what it was, when another was suppressed on its way');
 
+# --- what could be written before it was watched still can -----------------------------------------------
+sql(q(ALTER SYSTEM SET temp_file_limit = '1MB'; SELECT pg_reload_conf()));
+wait_for('the limit', sub { sql('SHOW temp_file_limit') eq '1MB' });
+sql(q(CREATE TABLE loaded (id int PRIMARY KEY, v text); SELECT whisperer.watch('loaded')));
+my $load = q(INSERT INTO loaded SELECT g, repeat('x', 40) FROM generate_series(1, 50000) g);
+is(said($load), '', 'a bulk load beyond temp_file_limit');
+is(sql(q(SELECT count(*) FROM whisperer.outbox WHERE source = 'public.loaded')), 50000, 'is recorded');
+sql(q(ALTER SYSTEM RESET temp_file_limit; SELECT pg_reload_conf(); TRUNCATE loaded));
+
 # --- backfill makes what the trigger makes -------------------------------------------------------------
 sql(<<'SQL');
 CREATE TABLE person (name text, ssn text, born date, country text, no int, PRIMARY KEY (no, country));

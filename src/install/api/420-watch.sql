@@ -21,6 +21,8 @@ BEGIN
     SELECT n.by_row, n.always, c.relowner, coalesce(watch_body.prefix, c.relname)
     INTO by_row, always, table_owner, prefix
     FROM pg_class c CROSS JOIN LATERAL whisperer_internal.capture_needs(c.oid) n WHERE c.oid = watch_body.relation;
+    -- A statement trigger's rows lie on disk beyond work_mem: a bulk load would fail that did not before.
+    by_row := by_row OR current_setting('temp_file_limit') <> '-1';
     -- Apache AGE puts rows into its labels without the executor.
     IF to_regclass('ag_catalog.ag_label') IS NOT NULL AND has_table_privilege('ag_catalog.ag_label', 'SELECT') THEN
         EXECUTE 'SELECT EXISTS (SELECT FROM ag_catalog.ag_label l WHERE l.relation = $1)' INTO is_same USING relation;
