@@ -43,10 +43,10 @@ void check_table(Oid table, bool may_change_rights) {
     relation_close(relation, NoLock);
 }
 
-void check_tables(Oid table, bool may_change_rights) {
+void check_tables(Oid table) {
     ListCell* cell;
     foreach (cell, find_all_inheritors(table, NoLock, nullptr))
-        check_table(lfirst_oid(cell), may_change_rights);
+        check_table(lfirst_oid(cell), false);
 }
 
 // So that DROP FUNCTION says what needs it.
@@ -103,12 +103,27 @@ void check_dependents(ObjectType kind) {
         ProcedureRelationId, false);
 }
 
-bool changes_owner(const AlterTableStmt* statement) {
+bool has_command(const AlterTableStmt* statement, AlterTableType subtype) {
     ListCell* cell;
     foreach (cell, statement->cmds)
-        if (((AlterTableCmd*)lfirst(cell))->subtype == AT_ChangeOwner)
+        if (((AlterTableCmd*)lfirst(cell))->subtype == subtype)
             return true;
     return false;
+}
+
+// No table is opened that the statement has not locked itself.
+void check_altered(const AlterTableStmt* statement) {
+    bool drops_column = has_command(statement, AT_DropColumn);
+    bool changes_owner = has_command(statement, AT_ChangeOwner);
+    if (!drops_column && !changes_owner)
+        return;
+    Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
+    if (!OidIsValid(table))
+        return;
+    if (drops_column)
+        check_tables(table);
+    if (changes_owner)
+        check_table(table, true);
 }
 
 void check_after(Node* statement) {
@@ -122,20 +137,16 @@ void check_after(Node* statement) {
             depend_on_serializer(table, trigger->trigname);
             return;
         }
-        case T_AlterTableStmt: {
-            AlterTableStmt* alter = (AlterTableStmt*)statement;
-            Oid table = RangeVarGetRelid(alter->relation, NoLock, true);
-            if (OidIsValid(table))
-                check_tables(table, changes_owner(alter));
+        case T_AlterTableStmt:
+            check_altered((AlterTableStmt*)statement);
             return;
-        }
         case T_RenameStmt: {
             RenameStmt* rename = (RenameStmt*)statement;
             Oid table = rename->relation && rename->renameType == OBJECT_COLUMN
                             ? RangeVarGetRelid(rename->relation, NoLock, true)
                             : InvalidOid;
             if (OidIsValid(table))
-                check_tables(table, false);
+                check_tables(table);
             check_dependents(rename->renameType);
             return;
         }

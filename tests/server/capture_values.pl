@@ -189,6 +189,9 @@ for (
     like(said($statement), $expected, "refused at once: $what");
     is(said($insert), '', 'and whoever writes is not concerned');
 }
+sql('CREATE TABLE apart (id int) PARTITION BY LIST (id); CREATE TABLE apart_1 PARTITION OF apart FOR VALUES IN (1)');
+is(sql(q(BEGIN; ALTER TABLE apart ENABLE ROW LEVEL SECURITY; ALTER TABLE apart OWNER TO ann; SELECT count(*) FROM pg_locks WHERE relation = 'apart_1'::regclass)), 0,
+    'an ALTER TABLE locks no other table on our account');
 is(said('ALTER TABLE thing RENAME v TO w; ALTER TABLE thing ALTER w TYPE bigint; ALTER TABLE thing ADD x int; ALTER TABLE thing RENAME TO thing2; ALTER TABLE thing2 RENAME TO thing'), '',
     'what touches no trigger is let through');
 sql(q(SELECT whisperer.allow('thing-updated', 'bob', 'publish'); REASSIGN OWNED BY ann TO bob; DROP OWNED BY ann; DROP ROLE ann));
