@@ -52,12 +52,23 @@ fetch_source() { # folder: gets the files of the source package
     return 1
 }
 
+# With debug_discard_caches = 1 every cache entry is lost whenever it may be, and a turn of the worker takes ten minutes.
+# So 2 to 5, which PostgreSQL has for even more, lose all of them at random: at one in 10, 100, 1000 or 10000 of those
+# moments.
+lose_some() {
+    local file=src/backend/utils/cache/inval.c
+    local moment='recursion_depth == 0 \&\& debug_discard_caches > 0'
+    local random='pg_prng_uint32(\&pg_global_prng_state) % ((const uint32[]) {1, 1, 10, 100, 1000, 10000})[debug_discard_caches] == 0'
+    sed -i "s/if (recursion_depth < debug_discard_caches)/if ($moment \&\& $random)/; /^#include \"miscadmin.h\"/i #include \"common/pg_prng.h\"" $file
+    grep -q 'pg_prng_uint32.*debug_discard_caches' $file && grep -q '^#include "common/pg_prng.h"' $file
+}
+
 # In a folder that goes away; what is kept are the package and what was installed.  Without Debian's patches, which
 # have its folders for PostgreSQL in them; and into a folder of its own first, so that nothing is written elsewhere.
 compile() { # kind, folder to install into
     local build=$work/build-$1 staged=$work/staged-$1 contrib
     dpkg-source --skip-patches -x "$kept"/source-"$major"/*.dsc "$build" &&
-        cd "$build" &&
+        cd "$build" && lose_some &&
         ./configure --prefix="$2" CFLAGS='-O1 -g -fno-omit-frame-pointer' CXXFLAGS='-O1 -g -fno-omit-frame-pointer' \
             CPPFLAGS="$(definitions "$1")" $(options "$1") &&
         make -s -j2 &&
@@ -72,7 +83,7 @@ compile() { # kind, folder to install into
 # Sets $installed, where the PostgreSQL is; built if it is not there, or was built otherwise.
 need_postgres() { # kind
     installed=$kept/$1-$major
-    local how log=$work/compile.log; how="$(definitions "$1") $(options "$1" | xargs) $contribs"
+    local how log=$work/compile.log; how="$(definitions "$1") $(options "$1" | xargs) $contribs lose_some"
     [ "$(cat "$installed/built-with" 2>/dev/null)" != "$how" ] || return 0
     mkdir -p "$kept"
     compgen -G "$kept/source-$major/*.dsc" >/dev/null || { rm -rf "$kept/source-$major" && fetch_source "$kept/source-$major"; } || return

@@ -39,7 +39,7 @@ start_receiver() { # name: sets $port, log in $work/$name.log
 }
 
 # Walks paths.sql on the running server, and prints what it saw; false if that was not all right.
-walk_paths() { # rows, seconds to wait for one thing [, debug_discard_caches]
+walk_paths() { # rows, seconds to wait for one thing [, debug_discard_caches while something is recorded]
     start_receiver paths
     run_job env PGDATABASE=demo psql -X -q -At -v ON_ERROR_STOP=1 -v url="http://127.0.0.1:$port" \
         -v rows="$1" -v wait="$2" -v discard="${3:-0}" -f tests/lib/paths.sql >"$work/paths" 2>&1
