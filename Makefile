@@ -14,7 +14,7 @@ UPDATE = whisperer--$(PREVIOUS)--$(EXTVERSION).sql
 DATA = $(sort $(wildcard src/install/released/*.sql))
 DATA_built = whisperer--$(EXTVERSION).sql $(UPDATE)
 EXTRA_CLEAN = $(OBJS:.o=.d) build results regression.diffs regression.out
-# make installcheck: against a running server that preloads the library.
+# make installcheck: against a running server that preloads the library; see CONTRIBUTING.md.
 REGRESS = $(sort $(notdir $(basename $(wildcard sql/*.sql))))
 REGRESS_OPTS = --encoding=UTF8 --no-locale
 
@@ -68,6 +68,7 @@ help:
 	@echo "make console    the gateway's console in your browser, on demo data that keeps coming"
 	@echo "make demo       see it work, on a throw-away server"
 	@echo "make test       unit, regression, isolation and server tests, style"
+	@echo "make installcheck    the SQL tests against a running server that preloads the library (PGHOST, PGPORT)"
 	@echo "make bench      what a delivery costs beside bare libcurl and others (BENCH='--help': what it takes)"
 	@echo "make soak       faults many times, and a long steady load (SOAK='--help': what it takes)"
 	@echo "make mutants    small changes of the sources, and which test notices (MUTANTS='--help': what it takes)"
