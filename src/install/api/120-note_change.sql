@@ -15,7 +15,7 @@ COMMENT ON FUNCTION whisperer_internal.new_event_id() IS 'a UUIDv7, larger than 
 GRANT EXECUTE ON FUNCTION whisperer_internal.new_event_id() TO PUBLIC;
 CREATE FUNCTION whisperer.event_id_bound(moment timestamptz) RETURNS uuid
     LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_event_id_bound';
-COMMENT ON FUNCTION whisperer.event_id_bound(timestamptz) IS 'ids of events that were recorded before this moment are smaller';
+COMMENT ON FUNCTION whisperer.event_id_bound(timestamptz) IS 'the least id that an event recorded at this moment or later can have';
 GRANT EXECUTE ON FUNCTION whisperer.event_id_bound(timestamptz) TO PUBLIC;
 
 -- ALWAYS, as every trigger of ours: also in a session with session_replication_role = replica, which people

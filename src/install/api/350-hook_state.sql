@@ -52,5 +52,5 @@ END;
 $$;
 CREATE FUNCTION whisperer.resume_hook(hook_id bigint) RETURNS void
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON FUNCTION whisperer.resume_hook(bigint) IS 'ends pause_hook, or that a hook was disabled, and delivers what waited';
+COMMENT ON FUNCTION whisperer.resume_hook(bigint) IS 'makes a paused or disabled hook active again and delivers what waited';
 GRANT EXECUTE ON FUNCTION whisperer.resume_hook(bigint) TO PUBLIC;

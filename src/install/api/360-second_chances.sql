@@ -128,7 +128,7 @@ $$;
 CREATE FUNCTION whisperer.recover(hook_id bigint, since timestamptz, until timestamptz DEFAULT clock_timestamp())
     RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) IS
-    'queues the failed deliveries of a hook again whose events are of a range of time';
+    'queues again a hook''s failed deliveries, of events recorded within a range of time';
 GRANT EXECUTE ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) TO PUBLIC;
 
 -- What the worker will find to replay.  A ping is no news the second time.

@@ -6,7 +6,7 @@ FROM whisperer.api_token_record t
 CROSS JOIN LATERAL (SELECT whisperer_internal.living_role(t.role, t.role_name, t.incarnation)::regrole AS role) AS r
 WHERE pg_has_role(coalesce(r.role, whisperer_internal.extension_owner()), 'MEMBER');
 COMMENT ON VIEW whisperer.api_token IS
-    'the tokens of your roles for the HTTP gateway, without what they are';
+    'the tokens of your roles for the HTTP gateway: all but the token itself, which is not kept';
 
 CREATE FUNCTION whisperer_internal.same_bytes(one bytea, other bytea) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_same_bytes';
