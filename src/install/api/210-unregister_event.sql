@@ -32,7 +32,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', unregister_event_as.event_type
             USING ERRCODE = 'undefined_object',
-                  HINT = 'SELECT name FROM whisperer.event_type shows what is.';
+                  HINT = 'SELECT name FROM whisperer.event_type shows what is registered.';
     END IF;
     IF NOT pg_has_role(caller, type_owner, 'MEMBER') THEN
         RAISE EXCEPTION 'must be owner of event type "%"', unregister_event_as.event_type
