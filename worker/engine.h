@@ -48,7 +48,7 @@ typedef struct WhispererError {
     char hint[256];    /* what to do, or empty */
 } WhispererError;
 
-/* The settings of the same names (see the README); read at create and at every configure. */
+/* The settings of the same names (see docs/reference.md); read at create and at every configure. */
 typedef struct WhispererSettings {
     int32_t max_in_flight;          /* requests at once, over all hooks */
     int32_t max_in_flight_per_hook; /* requests at once, one hook */
