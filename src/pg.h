@@ -41,6 +41,7 @@ extern "C" {
 #include "commands/sequence.h"
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
+#include "commands/user.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "common/base64.h"

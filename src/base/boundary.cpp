@@ -57,9 +57,19 @@ bool try_in_transaction(void (*action)(void*), void* argument, const char* activ
     return succeeded;
 }
 
+// Whether the text names ours here: whisperer.retry, not my_whisperer_check.
+static bool names_ours(const char* lines, const char* at, const char* ours) {
+    char before = at > lines ? at[-1] : ' ';
+    bool is_begun = !isalnum((unsigned char)before) && strchr("_$.\"", before) == nullptr;
+    const char* after = at + strlen(ours);
+    return is_begun && (*after == '.' || strncmp(after, "_internal.", 10) == 0);
+}
+
 // The lines before the first that names ours: of functions that ours called.  Null: there is none.
 static char* lines_before(char* lines, const char* ours) {
-    char* found = lines == nullptr ? nullptr : strstr(lines, ours);
+    char* found = lines;
+    while (found && (found = strstr(found, ours)) && !names_ours(lines, found, ours))
+        found++;
     if (found == nullptr)
         return lines;
     while (found > lines && found[-1] != '\n')

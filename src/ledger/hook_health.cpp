@@ -190,12 +190,12 @@ void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_
 }
 
 void note_cut_call(HookNewsList* all, Hook* hook) {
-    constexpr const char* error = "the server crashed in the middle of a call";
+    constexpr const char* error = "the server crashed during a call";
     hook->call_was_cut = false;
     hook->function_timeouts += timeouts_of_a_crash;
     add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
     if (hook->function_timeouts >= function_timeouts_max)
-        disable(all, hook, "the server crashed twice in the middle of a call of its functions");
+        disable(all, hook, "the server crashed twice during a call of its functions");
 }
 
 void mark_call(Hook* hook) {

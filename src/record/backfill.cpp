@@ -26,11 +26,15 @@ const Trigger* trigger_for(Relation relation, const char* event_type) {
     return found;
 }
 
-HeapTuple tuple_of(Datum row, Relation relation) {
-    HeapTupleHeader header = DatumGetHeapTupleHeader(row);
-    if (HeapTupleHeaderGetTypeId(header) != RelationGetForm(relation)->reltype)
+// Anybody may call it, with an array of anything.
+void require_rows_of(Relation relation, ArrayType* batch) {
+    if (ARR_ELEMTYPE(batch) != RelationGetForm(relation)->reltype || array_contains_nulls(batch))
         ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
                 errmsg("the rows are not of table \"%s\"", RelationGetRelationName(relation)));
+}
+
+HeapTuple tuple_of(Datum row) {
+    HeapTupleHeader header = DatumGetHeapTupleHeader(row);
     HeapTuple tuple = (HeapTuple)palloc0(sizeof(HeapTupleData));
     tuple->t_len = HeapTupleHeaderGetDatumLength(header);
     tuple->t_data = header;
@@ -47,7 +51,7 @@ void make_rows(const PayloadMaker& maker, const Datum* rows, int count, Columns*
     int level = pin_settings();
     for (int i = 0; i < count; i++) {
         NewEvent event = {};
-        (void)make_event(maker, tuple_of(rows[i], maker.relation), nullptr, false, &event);
+        (void)make_event(maker, tuple_of(rows[i]), nullptr, false, &event);
         columns->data[i] = event.data;
         columns->keys[i] = PointerGetDatum(event.object_id);
         columns->key_nulls[i] = event.object_id == nullptr;
@@ -82,6 +86,7 @@ PGDLLEXPORT Datum whisperer_rows_as_events(PG_FUNCTION_ARGS) {
     bool* nulls;
     int count;
     ArrayType* batch = PG_GETARG_ARRAYTYPE_P(2);
+    require_rows_of(relation, batch);
     deconstruct_array(batch, ARR_ELEMTYPE(batch), -1, false, TYPALIGN_DOUBLE, &rows, &nulls,
                       &count);
     Columns columns = make_columns(count);

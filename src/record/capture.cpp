@@ -23,21 +23,6 @@ void require_usable(TriggerData* trigger) {
                 errhint("Create the trigger as AFTER INSERT, UPDATE or DELETE."));
 }
 
-// Once a transaction, not for each row of a million.
-void warn_of_publisher(const CaptureOptions& options) {
-    static FullTransactionId warned_in;
-    static Oid warned_of;
-    FullTransactionId transaction = GetTopFullTransactionId();
-    if (FullTransactionIdEquals(warned_in, transaction) && warned_of == options.made_on)
-        return;
-    warned_in = transaction;
-    warned_of = options.made_on;
-    ereport(WARNING, errcode(ERRCODE_WARNING),
-            errmsg("event type \"%s\" is recorded for nobody: \"%s\" may not publish it",
-                   options.event_type, GetUserNameFromId(options.table_owner, true)),
-            publisher_hint(options));
-}
-
 // A table's owner who may not publish the type any more does not break the transactions of those
 // who write: the event is recorded, for nobody.
 void record(const PayloadMaker& maker, const NewEvent* events, int count) {

@@ -28,11 +28,11 @@ void on_relation_change(Datum, Oid relation) {
     hash_seq_init(&scan, cache);
     while (CacheEntry* entry = (CacheEntry*)hash_seq_search(&scan))
         if (relation == InvalidOid || relation == entry->relation ||
-            relation == entry->options->made_on)
+            relation == entry->options->made_on || entry->options->has_composites)
             entry->valid = false;
 }
 
-// Functions and casts.
+// Functions, casts, and names of schemas.
 void on_function_change(Datum, int, uint32) {
     on_relation_change(0, InvalidOid);
 }
@@ -45,6 +45,7 @@ void create_cache() {
     CacheRegisterRelcacheCallback(on_relation_change, 0);
     CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
     CacheRegisterSyscacheCallback(CASTSOURCETARGET, on_function_change, 0);
+    CacheRegisterSyscacheCallback(NAMESPACEOID, on_function_change, 0);
 }
 
 // What is being resolved.  desc: the row type that names of columns are looked up in.
@@ -224,20 +225,22 @@ void resolve_keys(const Resolution& of) {
     }
 }
 
+void look_at_type(Oid type, CaptureOptions* options) {
+    options->has_composites |= has_row_type(type);
+    if (OidIsValid(options->serializer))
+        return;
+    options->data_follows_session |= text_follows_session(type);
+    options->calls_casts |= json_is_by_cast(type);
+    options->may_be_no_json |= json_may_be_invalid(type);
+}
+
 void look_at_types(const Resolution& of) {
     CaptureOptions* options = of.options;
-    if (OidIsValid(options->serializer)) {
-        options->may_be_no_json = !options->serializer_gives_jsonb;
-        return;
-    }
+    options->may_be_no_json = OidIsValid(options->serializer) && !options->serializer_gives_jsonb;
     TupleDesc desc = options->columns_desc ? options->columns_desc : of.desc;
-    for (int i = 0; i < desc->natts; i++) {
-        if (TupleDescAttr(desc, i)->attisdropped)
-            continue;
-        Oid type = TupleDescAttr(desc, i)->atttypid;
-        options->data_follows_session |= text_follows_session(type);
-        options->may_be_no_json |= json_may_be_invalid(type);
-    }
+    for (int i = 0; i < desc->natts; i++)
+        if (!TupleDescAttr(desc, i)->attisdropped)
+            look_at_type(TupleDescAttr(desc, i)->atttypid, options);
 }
 
 // The table that the trigger was made on.  A partition's may be a clone of one further up; one that
@@ -268,8 +271,13 @@ void name_source(CaptureOptions* options) {
     Form_pg_class form = (Form_pg_class)GETSTRUCT(tuple);
     options->table_owner = form->relowner;
     options->is_in_ring = is_in_ring(options->made_on);
+    // In one form, also where quote_all_identifiers is set.
+    int level = NewGUCNestLevel();
+    (void)set_config_option("quote_all_identifiers", "off", PGC_USERSET, PGC_S_SESSION,
+                            GUC_ACTION_SAVE, true, 0, false);
     options->source = cstring_to_text(
         quote_qualified_identifier(get_namespace_name(form->relnamespace), NameStr(form->relname)));
+    AtEOXact_GUC(true, level);
     ReleaseSysCache(tuple);
 }
 
@@ -376,10 +384,27 @@ void check_transition_tables(Relation relation, const Trigger& trigger,
                                 : "NEW TABLE AS new_rows"));
 }
 
-int publisher_hint(const CaptureOptions& options) {
+static int publisher_hint(const CaptureOptions& options) {
     return errhint("The event type's owner can call whisperer.allow('%s', '%s', 'publish').",
                    options.event_type,
                    quote_identifier(GetUserNameFromId(options.table_owner, false)));
+}
+
+void warn_of_publisher(const CaptureOptions& options) {
+    static FullTransactionId warned_in;
+    static Oid warned_of;
+    bool registered;
+    if (may_publish(options.table_owner, options.event_type, &registered))
+        return;
+    FullTransactionId transaction = GetTopFullTransactionId();
+    if (FullTransactionIdEquals(warned_in, transaction) && warned_of == options.made_on)
+        return;
+    warned_in = transaction;
+    warned_of = options.made_on;
+    ereport(WARNING, errcode(ERRCODE_WARNING),
+            errmsg("event type \"%s\" is recorded for nobody: \"%s\" may not publish it",
+                   options.event_type, GetUserNameFromId(options.table_owner, true)),
+            publisher_hint(options));
 }
 
 void require_publisher(Relation relation, const Trigger& trigger, const CaptureOptions& options) {

@@ -35,6 +35,10 @@ struct CaptureOptions {
     // Some value's text follows search_path, quote_all_identifiers or lc_monetary.
     bool data_follows_session;
     bool key_follows_session;
+    // Some column's type is another row type, which may change by itself.
+    bool has_composites;
+    // A cast of the user's makes JSON of some value, and finds what it needs by the search_path.
+    bool calls_casts;
     // Part of the data is text that a function of no built-in type gave out for json.
     bool may_be_no_json;
 };
@@ -50,8 +54,8 @@ void check_transition_tables(Relation relation, const Trigger& trigger,
 
 // Refuses (42501) a trigger whose table's owner may not publish its event type.
 void require_publisher(Relation relation, const Trigger& trigger, const CaptureOptions& options);
-// The hint of that, within ereport.
-int publisher_hint(const CaptureOptions& options);
+// The same as a warning, once a transaction: not for each row of a million.
+void warn_of_publisher(const CaptureOptions& options);
 
 // Whether it is whisperer.capture.
 bool is_capture_function(Oid function);

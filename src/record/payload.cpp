@@ -22,16 +22,16 @@ bool is_utc(const char* timezone) {
 
 // What the text of names of objects (regclass and its kin) and of money follows.  Not pinned with
 // the rest: it would choose what the names in a serializer mean, and is seldom needed.  Ended by
-// unpin, which does nothing where nothing was pinned.
-int pin_names(bool needed) {
+// unpin, which does nothing where nothing was pinned.  A cast of the user's, which finds tables of
+// his by the search_path, keeps that: names are then as the session has them.
+int pin_names(bool needed, bool calls_casts) {
     if (!needed)
         return 0;
-    static constexpr PinnedSetting names[] = {{"search_path", "pg_catalog, pg_temp"},
-                                              {"quote_all_identifiers", "off"},
-                                              {"lc_monetary", "C"}};
     int level = NewGUCNestLevel();
-    for (const PinnedSetting& setting : names)
-        pin(setting);
+    pin({"quote_all_identifiers", "off"});
+    pin({"lc_monetary", "C"});
+    if (!calls_casts)
+        pin({"search_path", "pg_catalog, pg_temp"});
     return level;
 }
 
@@ -100,7 +100,7 @@ Datum row_json(const PayloadMaker& maker, HeapTuple row) {
     }
     Datum composite = options.columns_desc ? chosen_columns(options, row, maker.desc)
                                            : heap_copy_tuple_as_datum(row, maker.desc);
-    int level = pin_names(options.data_follows_session);
+    int level = pin_names(options.data_follows_session, options.calls_casts);
     Datum json = DirectFunctionCall1(row_to_json, composite);
     unpin(level);
     return json;
@@ -133,7 +133,7 @@ text* object_id(const CaptureOptions& options, HeapTuple row, TupleDesc desc) {
         return nullptr;
     StringInfoData key;
     initStringInfo(&key);
-    int level = pin_names(options.key_follows_session);
+    int level = pin_names(options.key_follows_session, false);
     for (int i = 0; i < options.key_count; i++) {
         bool is_null;
         Datum value = heap_getattr(row, options.keys[i], desc, &is_null);

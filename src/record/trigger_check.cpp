@@ -1,8 +1,8 @@
 // See trigger_check.h.
 #include "src/record/trigger_check.h"
 
-#include "src/base/transaction.h"
 #include "src/record/capture_options.h"
+#include "src/record/record.h"
 
 namespace whisperer::pg {
 
@@ -15,151 +15,309 @@ bool is_installed() {
            OidIsValid(get_extension_oid("whisperer", true));
 }
 
-void check_definition(Relation relation, const Trigger& trigger) {
-    if (!TRIGGER_FOR_AFTER(trigger.tgtype))
-        ereport(
-            ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-            errmsg("trigger \"%s\": whisperer.capture must fire AFTER the change", trigger.tgname),
-            errhint("Create the trigger as AFTER INSERT, UPDATE or DELETE."));
-    const CaptureOptions* options = capture_options(relation, &trigger);
-    if (!TRIGGER_FOR_ROW(trigger.tgtype))
-        check_transition_tables(relation, trigger, *options, trigger.tgtype);
-}
+// --- what a trigger's arguments name
+// ---------------------------------------------------------------
 
-// may_change_rights: the statement made the trigger or changed whose the table is.
-void check_table(Oid table, bool may_change_rights) {
-    Relation relation = try_relation_open(table, AccessShareLock);
-    if (relation == nullptr)
+// Called with each capture trigger: its row of pg_trigger and its arguments after the event type.
+using Visit = void (*)(Form_pg_trigger trigger, char** options, int count, void* argument);
+
+void visit(HeapTuple tuple, TupleDesc desc, Visit action, void* argument) {
+    Form_pg_trigger trigger = (Form_pg_trigger)GETSTRUCT(tuple);
+    if (trigger->tgnargs < 2 || !is_capture_function(trigger->tgfoid))
         return;
-    TriggerDesc* triggers = relation->trigdesc;
-    for (int i = 0; triggers && i < triggers->numtriggers; i++) {
-        const Trigger& trigger = triggers->triggers[i];
-        if (!is_capture_function(trigger.tgfoid))
-            continue;
-        check_definition(relation, trigger);
-        if (may_change_rights)
-            require_publisher(relation, trigger, *capture_options(relation, &trigger));
+    bool is_null;
+    Datum bytes = heap_getattr(tuple, Anum_pg_trigger_tgargs, desc, &is_null);
+    if (is_null)
+        return;
+    char** arguments = (char**)palloc(sizeof(char*) * trigger->tgnargs);
+    char* at = VARDATA_ANY(DatumGetByteaPP(bytes));
+    for (int i = 0; i < trigger->tgnargs; i++) {
+        arguments[i] = at;
+        at += strlen(at) + 1;
     }
-    relation_close(relation, NoLock);
+    action(trigger, arguments + 1, trigger->tgnargs - 1, argument);
 }
 
-void check_tables(Oid table) {
-    ListCell* cell;
-    foreach (cell, find_all_inheritors(table, NoLock, nullptr))
-        check_table(lfirst_oid(cell), false);
+// Of one table, or of all.  Only pg_trigger is read: no table is opened or locked.
+void visit_triggers(Oid table, Visit action, void* argument) {
+    Relation triggers = table_open(TriggerRelationId, AccessShareLock);
+    ScanKeyData key;
+    ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+                ObjectIdGetDatum(table));
+    SysScanDesc scan = systable_beginscan(triggers, TriggerRelidNameIndexId, OidIsValid(table),
+                                          nullptr, OidIsValid(table) ? 1 : 0, &key);
+    while (HeapTuple tuple = systable_getnext(scan))
+        visit(tuple, RelationGetDescr(triggers), action, argument);
+    systable_endscan(scan);
+    table_close(triggers, AccessShareLock);
 }
+
+const char* value_of(const char* option, const char* name) {
+    size_t length = strlen(name);
+    return strncmp(option, name, length) == 0 && option[length] == '=' ? option + length + 1
+                                                                       : nullptr;
+}
+
+void refuse_for(Form_pg_trigger trigger, const char* what, const char* named) {
+    ereport(ERROR, errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+            errmsg("%s %s is named by trigger \"%s\" on table \"%s\"", what, named,
+                   NameStr(trigger->tgname), get_rel_name(trigger->tgrelid)),
+            errdetail("Every write to the table would fail."),
+            errhint("Drop the trigger first, and create it anew afterwards."));
+}
+
+// --- columns
+// ------------------------------------------------------------------------------------------
+
+void refuse_column(Form_pg_trigger trigger, char** options, int count, void* argument) {
+    const char* column = (const char*)argument;
+    constexpr const char* lists[] = {"columns", "changed", "key"};
+    for (int i = 0; i < count; i++)
+        for (const char* name : lists) {
+            const char* list = value_of(options[i], name);
+            List* names;
+            if (list == nullptr || !SplitIdentifierString(pstrdup(list), ',', &names))
+                continue;
+            ListCell* cell;
+            foreach (cell, names)
+                if (strcmp((const char*)lfirst(cell), column) == 0)
+                    refuse_for(trigger, "column", quote_identifier(column));
+        }
+}
+
+// What the statement does to the children it does to their columns, too.
+void check_column(const RangeVar* relation, const char* column) {
+    Oid table = RangeVarGetRelid(relation, NoLock, true);
+    if (!OidIsValid(table))
+        return;
+    List* tables =
+        relation->inh ? find_all_inheritors(table, NoLock, nullptr) : list_make1_oid(table);
+    ListCell* cell;
+    foreach (cell, tables)
+        visit_triggers(lfirst_oid(cell), refuse_column, const_cast<char*>(column));
+}
+
+// --- serializers
+// --------------------------------------------------------------------------------------
+
+struct Named {
+    const char* schema;
+    const char* function;  // null: all of the schema
+};
+
+void refuse_serializer(Form_pg_trigger trigger, char** options, int count, void* argument) {
+    const Named* named = (const Named*)argument;
+    for (int i = 0; i < count; i++) {
+        const char* value = value_of(options[i], "serializer");
+        List* names = value ? pg_qualified_names(value) : NIL;
+        if (list_length(names) == 2 && strcmp(strVal(linitial(names)), named->schema) == 0 &&
+            (!named->function || strcmp(strVal(lsecond(names)), named->function) == 0))
+            refuse_for(trigger, "serializer", value);
+    }
+}
+
+void check_function(const ObjectWithArgs* object, ObjectType kind) {
+    Oid function = LookupFuncWithArgs(kind, const_cast<ObjectWithArgs*>(object), true);
+    if (!OidIsValid(function))
+        return;
+    Named named = {get_namespace_name(get_func_namespace(function)), get_func_name(function)};
+    visit_triggers(InvalidOid, refuse_serializer, &named);
+}
+
+void check_schema(const char* schema) {
+    Named named = {schema, nullptr};
+    visit_triggers(InvalidOid, refuse_serializer, &named);
+}
+
+// An extension's objects move together with its schema's name.
+void check_extension(const char* name) {
+    Oid extension = get_extension_oid(name, true);
+    HeapTuple tuple = nullptr;
+    Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
+    ScanKeyData key;
+    ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+                ObjectIdGetDatum(extension));
+    SysScanDesc scan = systable_beginscan(extensions, ExtensionOidIndexId, true, nullptr, 1, &key);
+    tuple = systable_getnext(scan);
+    if (HeapTupleIsValid(tuple))
+        check_schema(get_namespace_name(((Form_pg_extension)GETSTRUCT(tuple))->extnamespace));
+    systable_endscan(scan);
+    table_close(extensions, AccessShareLock);
+}
+
+// --- owners
+// -------------------------------------------------------------------------------------------
+
+// Tables that may get another owner, with the one that they have.
+struct Owned {
+    Oid table;
+    Oid owner;
+};
+
+List* note_owner(List* owned, Oid table, Oid owner) {
+    Owned* one = (Owned*)palloc(sizeof(Owned));
+    *one = {table, owner};
+    return lappend(owned, one);
+}
+
+Oid owner_of(Oid table) {
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+    if (!HeapTupleIsValid(tuple))
+        return InvalidOid;
+    Oid owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+struct Search {
+    List* roles;
+    List* owned;
+};
+
+// Arguments are no matter: any capture trigger's table.
+void note_if_owned(Form_pg_trigger trigger, Search* search) {
+    Oid owner = owner_of(trigger->tgrelid);
+    if (is_capture_function(trigger->tgfoid) && list_member_oid(search->roles, owner))
+        search->owned = note_owner(search->owned, trigger->tgrelid, owner);
+}
+
+List* owned_by(const ReassignOwnedStmt* statement) {
+    Search search = {roleSpecsToIds(statement->roles), NIL};
+    Relation triggers = table_open(TriggerRelationId, AccessShareLock);
+    SysScanDesc scan = systable_beginscan(triggers, InvalidOid, false, nullptr, 0, nullptr);
+    while (HeapTuple tuple = systable_getnext(scan))
+        note_if_owned((Form_pg_trigger)GETSTRUCT(tuple), &search);
+    systable_endscan(scan);
+    table_close(triggers, AccessShareLock);
+    return search.owned;
+}
+
+List* altered_by(const AlterTableStmt* statement) {
+    ListCell* cell;
+    foreach (cell, statement->cmds)
+        if (((AlterTableCmd*)lfirst(cell))->subtype == AT_ChangeOwner) {
+            Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
+            return OidIsValid(table) ? note_owner(NIL, table, owner_of(table)) : NIL;
+        }
+    return NIL;
+}
+
+void check_publishers(List* owned) {
+    ListCell* cell;
+    foreach (cell, owned) {
+        const Owned* one = (const Owned*)lfirst(cell);
+        if (owner_of(one->table) == one->owner || !OidIsValid(owner_of(one->table)))
+            continue;
+        // Its owner was changed: this transaction has locked it.
+        Relation relation = relation_open(one->table, AccessShareLock);
+        TriggerDesc* triggers = relation->trigdesc;
+        for (int i = 0; triggers && i < triggers->numtriggers; i++) {
+            const Trigger& trigger = triggers->triggers[i];
+            if (is_capture_function(trigger.tgfoid))
+                require_publisher(relation, trigger, *capture_options(relation, &trigger));
+        }
+        relation_close(relation, NoLock);
+    }
+}
+
+// --- a new trigger
+// ------------------------------------------------------------------------------------
 
 // So that DROP FUNCTION says what needs it.
-void depend_on_serializer(Oid table, const char* trigger_name) {
+void depend_on_serializer(const Trigger& trigger, const CaptureOptions& options) {
+    if (!OidIsValid(options.serializer))
+        return;
+    ObjectAddress dependent = {TriggerRelationId, trigger.tgoid, 0};
+    ObjectAddress function = {ProcedureRelationId, options.serializer, 0};
+    recordDependencyOn(&dependent, &function, DEPENDENCY_NORMAL);
+}
+
+// A superuser may be restoring a dump, in which a right may have been taken away since.
+void check_new_publisher(Relation relation, const Trigger& trigger, const CaptureOptions& options) {
+    if (superuser())
+        warn_of_publisher(options);
+    else
+        require_publisher(relation, trigger, options);
+}
+
+void check_new(const CreateTrigStmt* statement) {
+    Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
+    if (!OidIsValid(table))
+        return;
     Relation relation = relation_open(table, AccessShareLock);
     TriggerDesc* triggers = relation->trigdesc;
     for (int i = 0; triggers && i < triggers->numtriggers; i++) {
         const Trigger& trigger = triggers->triggers[i];
-        if (strcmp(trigger.tgname, trigger_name) != 0 || !is_capture_function(trigger.tgfoid))
+        if (strcmp(trigger.tgname, statement->trigname) != 0 ||
+            !is_capture_function(trigger.tgfoid))
             continue;
-        Oid serializer = capture_options(relation, &trigger)->serializer;
-        ObjectAddress dependent = {TriggerRelationId, trigger.tgoid, 0};
-        ObjectAddress function = {ProcedureRelationId, serializer, 0};
-        if (OidIsValid(serializer))
-            recordDependencyOn(&dependent, &function, DEPENDENCY_NORMAL);
+        if (!TRIGGER_FOR_AFTER(trigger.tgtype))
+            ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("trigger \"%s\": whisperer.capture must fire AFTER the change",
+                           trigger.tgname),
+                    errhint("Create the trigger as AFTER INSERT, UPDATE or DELETE."));
+        const CaptureOptions* options = capture_options(relation, &trigger);
+        if (!TRIGGER_FOR_ROW(trigger.tgtype))
+            check_transition_tables(relation, trigger, *options, trigger.tgtype);
+        check_new_publisher(relation, trigger, *options);
+        depend_on_serializer(trigger, *options);
     }
     relation_close(relation, NoLock);
 }
 
-// The tables that a query of one parameter finds, once the statement has been done: not read-only,
-// or it would look with the statement's own snapshot.
-void check_found(const char* query, Oid parameter, bool may_change_rights) {
-    const Oid types[] = {OIDOID};
-    Datum values[] = {ObjectIdGetDatum(parameter)};
-    SPI_connect();
-    if (SPI_execute_with_args(query, 1, const_cast<Oid*>(types), values, nullptr, false, 0) !=
-        SPI_OK_SELECT)
-        elog(ERROR, "could not look for capture triggers");
-    for (uint64 row = 0; row < SPI_processed; row++) {
-        check_table(DatumGetObjectId(datum_column((int)row, 1)), may_change_rights);
-    }
-    SPI_finish();
-}
+// --- statements
+// ---------------------------------------------------------------------------------------
 
-void check_owned_tables(Oid owner) {
-    check_found(
-        "SELECT DISTINCT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_trigger t ON "
-        "t.tgrelid OPERATOR(pg_catalog.=) c.oid WHERE c.relowner OPERATOR(pg_catalog.=) $1 "
-        "AND NOT t.tgisinternal",
-        owner, true);
-}
-
-// Functions that have another name now are no longer found by their triggers.
-void check_dependents(ObjectType kind) {
-    if (kind != OBJECT_FUNCTION && kind != OBJECT_ROUTINE && kind != OBJECT_SCHEMA)
-        return;
-    check_found(
-        "SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_trigger "
-        "t ON t.oid OPERATOR(pg_catalog.=) d.objid JOIN pg_catalog.pg_proc p ON p.oid "
-        "OPERATOR(pg_catalog.=) d.refobjid WHERE d.classid OPERATOR(pg_catalog.=) "
-        "'pg_catalog.pg_trigger'::pg_catalog.regclass AND d.refclassid "
-        "OPERATOR(pg_catalog.=) $1 AND d.deptype OPERATOR(pg_catalog.=) 'n' AND t.tgfoid "
-        "OPERATOR(pg_catalog.<>) p.oid",
-        ProcedureRelationId, false);
-}
-
-bool has_command(const AlterTableStmt* statement, AlterTableType subtype) {
-    ListCell* cell;
-    foreach (cell, statement->cmds)
-        if (((AlterTableCmd*)lfirst(cell))->subtype == subtype)
-            return true;
-    return false;
-}
-
-// No table is opened that the statement has not locked itself.
-void check_altered(const AlterTableStmt* statement) {
-    bool drops_column = has_command(statement, AT_DropColumn);
-    bool changes_owner = has_command(statement, AT_ChangeOwner);
-    if (!drops_column && !changes_owner)
-        return;
-    Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
-    if (!OidIsValid(table))
-        return;
-    if (drops_column)
-        check_tables(table);
-    if (changes_owner)
-        check_table(table, true);
-}
-
-void check_after(Node* statement) {
-    switch (nodeTag(statement)) {
-        case T_CreateTrigStmt: {
-            CreateTrigStmt* trigger = (CreateTrigStmt*)statement;
-            Oid table = RangeVarGetRelid(trigger->relation, NoLock, true);
-            if (!OidIsValid(table))
-                return;
-            check_table(table, true);
-            depend_on_serializer(table, trigger->trigname);
+void check_renamed(const RenameStmt* statement) {
+    switch (statement->renameType) {
+        case OBJECT_COLUMN:
+            if (statement->relation)
+                check_column(statement->relation, statement->subname);
             return;
-        }
-        case T_AlterTableStmt:
-            check_altered((AlterTableStmt*)statement);
+        case OBJECT_FUNCTION:
+        case OBJECT_ROUTINE:
+            check_function((const ObjectWithArgs*)statement->object, statement->renameType);
             return;
-        case T_RenameStmt: {
-            RenameStmt* rename = (RenameStmt*)statement;
-            Oid table = rename->relation && rename->renameType == OBJECT_COLUMN
-                            ? RangeVarGetRelid(rename->relation, NoLock, true)
-                            : InvalidOid;
-            if (OidIsValid(table))
-                check_tables(table);
-            check_dependents(rename->renameType);
-            return;
-        }
-        case T_AlterObjectSchemaStmt: {
-            AlterObjectSchemaStmt* alter = (AlterObjectSchemaStmt*)statement;
-            check_dependents(alter->objectType);
-            return;
-        }
-        case T_ReassignOwnedStmt:
-            check_owned_tables(get_rolespec_oid(((ReassignOwnedStmt*)statement)->newrole, false));
+        case OBJECT_SCHEMA:
+            check_schema(statement->subname);
             return;
         default:
             return;
+    }
+}
+
+void check_moved(const AlterObjectSchemaStmt* statement) {
+    if (statement->objectType == OBJECT_FUNCTION || statement->objectType == OBJECT_ROUTINE)
+        check_function((const ObjectWithArgs*)statement->object, statement->objectType);
+    else if (statement->objectType == OBJECT_EXTENSION)
+        check_extension(strVal(statement->object));
+}
+
+void check_dropped_columns(const AlterTableStmt* statement) {
+    ListCell* cell;
+    foreach (cell, statement->cmds) {
+        const AlterTableCmd* command = (const AlterTableCmd*)lfirst(cell);
+        if (command->subtype == AT_DropColumn)
+            check_column(statement->relation, command->name);
+    }
+}
+
+// What would break is refused before it is done.  Returns what is to be looked at afterwards.
+List* check_before(Node* statement) {
+    switch (nodeTag(statement)) {
+        case T_AlterTableStmt:
+            check_dropped_columns((AlterTableStmt*)statement);
+            return altered_by((AlterTableStmt*)statement);
+        case T_RenameStmt:
+            check_renamed((RenameStmt*)statement);
+            return NIL;
+        case T_AlterObjectSchemaStmt:
+            check_moved((AlterObjectSchemaStmt*)statement);
+            return NIL;
+        case T_ReassignOwnedStmt:
+            return owned_by((ReassignOwnedStmt*)statement);
+        default:
+            return NIL;
     }
 }
 
@@ -170,7 +328,7 @@ bool is_of_interest(Node* statement) {
         case T_RenameStmt:
         case T_AlterObjectSchemaStmt:
         case T_ReassignOwnedStmt:
-            return true;
+            return IsTransactionState() && is_installed();
         default:
             return false;
     }
@@ -180,11 +338,16 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* destination, QueryCompletion* completion) {
     ProcessUtility_hook_type run = previous_hook ? previous_hook : standard_ProcessUtility;
+    Node* node = statement->utilityStmt;
+    bool is_interesting = is_of_interest(node);
+    List* owned = is_interesting ? check_before(node) : NIL;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
-    if (!is_of_interest(statement->utilityStmt) || !IsTransactionState() || !is_installed())
+    if (!is_interesting || (owned == NIL && !IsA(node, CreateTrigStmt)))
         return;
     CommandCounterIncrement();
-    check_after(statement->utilityStmt);
+    check_publishers(owned);
+    if (IsA(node, CreateTrigStmt))
+        check_new((CreateTrigStmt*)node);
 }
 
 }  // namespace

@@ -59,12 +59,18 @@ bool is_name_or_money(Oid type) {
     }
 }
 
-bool is_taken_for_json(Oid type) {
-    if (type == JSONOID)
-        return true;
+bool is_cast_to_json(Oid type) {
     Oid function;
     return type >= FirstNormalObjectId &&
            find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &function) == COERCION_PATH_FUNC;
+}
+
+bool is_taken_for_json(Oid type) {
+    return type == JSONOID || is_cast_to_json(type);
+}
+
+bool is_row_type(Oid type) {
+    return get_typtype(type) == TYPTYPE_COMPOSITE;
 }
 
 }  // namespace
@@ -75,6 +81,14 @@ bool text_follows_session(Oid type) {
 
 bool json_may_be_invalid(Oid type) {
     return any_part(type, is_taken_for_json);
+}
+
+bool json_is_by_cast(Oid type) {
+    return any_part(type, is_cast_to_json);
+}
+
+bool has_row_type(Oid type) {
+    return any_part(type, is_row_type);
 }
 
 }  // namespace whisperer::pg

@@ -13,4 +13,10 @@ bool text_follows_session(Oid type);
 // function in C may have given out, goes into the row's as it is.
 bool json_may_be_invalid(Oid type);
 
+// A function of the user's makes its JSON, or that of a part.
+bool json_is_by_cast(Oid type);
+
+// It is a row type or has one within, which may change while the table stays as it is.
+bool has_row_type(Oid type);
+
 }  // namespace whisperer::pg

@@ -39,7 +39,7 @@ sql("SELECT pg_terminate_backend($worker)");
 wait_for('another worker', sub { worker_pid($node) != $worker });
 helper();
 is(hook(1), 'active 0 began', 'the end of a worker counts for nothing');
-$node->restart('fast');
+$node->restart;
 helper();
 is(hook(1), 'active 0 began', 'nor does a restart');
 
@@ -48,7 +48,7 @@ helper();
 is(hook(1), 'active 5 began', 'a crash does');
 kill_worker($node, helper());
 wait_for('the hook to be disabled', sub { my (undef, $said) = $node->psql('postgres', 'SELECT state_reason FROM whisperer.hook WHERE id = 1'); $said });
-is(sql('SELECT state, state_reason FROM whisperer.hook WHERE id = 1'), 'disabled|the server crashed twice in the middle of a call of its functions', 'and the second disables the hook');
+is(sql('SELECT state, state_reason FROM whisperer.hook WHERE id = 1'), 'disabled|the server crashed twice during a call of its functions', 'and the second disables the hook');
 sql(q(SELECT whisperer.deliver_event('good', '{}')));
 wait_for('the good one', sub { 2 == (() = $receiver->requests('/ok/good')) });
 wait_idle($node);

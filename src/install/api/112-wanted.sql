@@ -12,7 +12,9 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.names(text, text) TO PUBLIC;
 CREATE FUNCTION whisperer_internal.may_have(role oid, event_type text, source text) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT CASE WHEN EXISTS (SELECT FROM whisperer.event_type t WHERE t.name = may_have.event_type)
+    -- Who may not use the schema is told nothing.
+    SELECT CASE WHEN NOT has_schema_privilege('whisperer', 'USAGE') THEN false
+                WHEN EXISTS (SELECT FROM whisperer.event_type t WHERE t.name = may_have.event_type)
                 THEN whisperer.may(may_have.role, may_have.event_type, 'subscribe')
                 ELSE coalesce(pg_has_role(may_have.role, (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass(may_have.source)), 'MEMBER'), false) END;
 END;
