@@ -77,8 +77,9 @@ within_5_s('postgres', 'DROP DATABASE prepared');
 
 # What an interrupted DROP DATABASE leaves.
 my $log_was = -s $node->logfile;
-$node->safe_psql('postgres', 'CREATE DATABASE broken');
-$node->safe_psql('postgres', q(UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'broken'));
+# Not to be seen before it is so.
+$node->safe_psql('postgres', 'CREATE DATABASE broken ALLOW_CONNECTIONS false');
+$node->safe_psql('postgres', q(UPDATE pg_database SET datconnlimit = -2, datallowconn = true WHERE datname = 'broken'));
 make_database('beside');
 $node->safe_psql('beside', q(INSERT INTO item DEFAULT VALUES));
 wait_for('the database beside it', sub { () = $receiver->requests('/ok/beside') });

@@ -141,7 +141,8 @@ TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
     EXPECT_FALSE(signals_open) << "begun by step()";
     // The first push begins the look-up; what follows is for step() to see.
     signals_open = false;
-    fail("http://nothing.invalid/", [&] {
+    // Another name: new versions of libcurl remember that the first was not found.
+    fail("http://nothing-either.invalid/", [&] {
         transport->push_started();
         transport->step();
     });
