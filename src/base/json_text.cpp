@@ -25,7 +25,11 @@ Datum data_with_problem(const char* problem) {
 const char* problem_of(WhispererSpan data) {
     if (data.size < opening_bytes + closing_bytes || memcmp(data.data, opening, opening_bytes) != 0)
         return nullptr;
-    return pnstrdup(data.data + opening_bytes, data.size - opening_bytes - closing_bytes);
+    char* problem = pnstrdup(data.data + opening_bytes, data.size - opening_bytes - closing_bytes);
+    // Other members follow: it is somebody's own data.
+    bool is_all = strchr(problem, '"') == nullptr &&
+                  memcmp(data.data + data.size - closing_bytes, closing, closing_bytes) == 0;
+    return is_all ? problem : nullptr;
 }
 
 }  // namespace whisperer::pg
