@@ -8,15 +8,11 @@
 // the worker, in another order: it is withdrawn for those too, or one of the two would fail in a
 // deadlock.
 //
-// CREATE TRIGGER ... whisperer.capture() that could only fail at the first TRUNCATE, or would
-// record events about events without end, is refused here.
-//
 // A table that becomes a partition, a child or part of a subscription has its capture triggers seen
 // to: as they were made they would miss what is written (src/install/api/415-see_to_captures.sql).
 #include "src/processes/utility_hook.h"
 
 #include "src/base/identity.h"
-#include "src/base/ring.h"
 #include "src/base/steady_clock.h"
 #include "src/pg.h"
 #include "src/processes/shared_state.h"
@@ -165,25 +161,6 @@ bool calls_capture(const CreateTrigStmt* trigger) {
            get_func_namespace(function) == get_namespace_oid("whisperer", true);
 }
 
-void refuse_trigger(Node* statement) {
-    if (!IsA(statement, CreateTrigStmt) || !calls_capture((CreateTrigStmt*)statement))
-        return;
-    CreateTrigStmt* trigger = (CreateTrigStmt*)statement;
-    if (TRIGGER_FOR_TRUNCATE(trigger->events))
-        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                errmsg("trigger \"%s\": whisperer.capture does not support TRUNCATE",
-                       trigger->trigname),
-                errhint("A TRUNCATE has no rows to tell of; call whisperer.deliver_event from a "
-                        "trigger function of your own."));
-    Oid table = RangeVarGetRelid(trigger->relation, NoLock, true);
-    if (OidIsValid(table) && is_in_ring(table))
-        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                errmsg("trigger \"%s\": whisperer.capture cannot capture the table that its events "
-                       "and their results are written to",
-                       trigger->trigname),
-                errhint("An operator hook tells of failures: subscribe to whisperer-*."));
-}
-
 // Of a schema that is older than the library there is none.
 Oid see_to_captures() {
     const Oid types[] = {OIDOID, BOOLOID};
@@ -240,7 +217,6 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* destination, QueryCompletion* completion) {
     Node* node = statement->utilityStmt;
-    refuse_trigger(node);
     SharedState* shared = shared_state();
     Oid database = shared ? database_to_be_left(node) : InvalidOid;
     if (OidIsValid(database) && has_worker(shared, database) && withdraw(shared, database))

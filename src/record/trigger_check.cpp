@@ -1,6 +1,7 @@
 // See trigger_check.h.
 #include "src/record/trigger_check.h"
 
+#include "src/base/ring.h"
 #include "src/record/capture_options.h"
 #include "src/record/record.h"
 
@@ -240,6 +241,25 @@ void check_new_publisher(Relation relation, const Trigger& trigger, const Captur
         require_publisher(relation, trigger, options);
 }
 
+void refuse(const Trigger& trigger, const char* problem, const char* hint) {
+    ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+            errmsg("trigger \"%s\": whisperer.capture %s", trigger.tgname, problem),
+            errhint("%s", hint));
+}
+
+void refuse_kind(Relation relation, const Trigger& trigger) {
+    if (TRIGGER_FOR_TRUNCATE(trigger.tgtype))
+        refuse(trigger, "does not support TRUNCATE",
+               "A TRUNCATE has no rows to tell of; call whisperer.deliver_event from a trigger "
+               "function of your own.");
+    if (is_in_ring(RelationGetRelid(relation)))
+        refuse(trigger, "cannot capture the table that its events and their results are written to",
+               "An operator hook tells of failures: subscribe to whisperer-*.");
+    if (!TRIGGER_FOR_AFTER(trigger.tgtype))
+        refuse(trigger, "must fire AFTER the change",
+               "Create the trigger as AFTER INSERT, UPDATE or DELETE.");
+}
+
 void check_new(const CreateTrigStmt* statement) {
     Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
     if (!OidIsValid(table))
@@ -251,11 +271,7 @@ void check_new(const CreateTrigStmt* statement) {
         if (strcmp(trigger.tgname, statement->trigname) != 0 ||
             !is_capture_function(trigger.tgfoid))
             continue;
-        if (!TRIGGER_FOR_AFTER(trigger.tgtype))
-            ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("trigger \"%s\": whisperer.capture must fire AFTER the change",
-                           trigger.tgname),
-                    errhint("Create the trigger as AFTER INSERT, UPDATE or DELETE."));
+        refuse_kind(relation, trigger);
         const CaptureOptions* options = capture_options(relation, &trigger);
         if (!TRIGGER_FOR_ROW(trigger.tgtype))
             check_transition_tables(relation, trigger, *options, trigger.tgtype);
