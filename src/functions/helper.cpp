@@ -104,13 +104,10 @@ void cut_off(Worker* worker, SteadyTime now) {
     finish_call(worker, failure(error, true));
 }
 
-// A call is wanted, and its hook is not one that is just being disabled.  A hook's first call is
-// the moment to count one that the server did not survive.
+// A call is wanted, and its hook is not one that is just being disabled.
 bool may_begin(Worker* worker, const HelperCall* call) {
-    Hook* hook = find_hook(worker->hooks, call->hook_id);
-    if (hook && hook->call_was_cut)
-        note_cut_call(worker->ledger->news, hook);
-    return is_wanted(worker, call) && hook->function_timeouts < function_timeouts_max;
+    return is_wanted(worker, call) &&
+           find_hook(worker->hooks, call->hook_id)->function_timeouts < function_timeouts_max;
 }
 
 // The next call that is still wanted.
@@ -156,6 +153,12 @@ bool start_next(Worker* worker, SteadyTime now) {
     if (process->state != HelperState::Idle || process->owner != owner)
         return false;
     Hook* hook = find_hook(worker->hooks, call->hook_id);
+    // A hook's first call is the moment to count one that the server did not survive: the mark of
+    // that one goes with it, and the count is in the new mark.
+    if (hook->call_was_cut) {
+        note_cut_call(worker->ledger->news, hook);
+        return start_next(worker, now);
+    }
     if (!hook->is_survived && !hook->call_is_marked)
         mark_call(hook);
     call->started_at = now;

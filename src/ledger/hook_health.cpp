@@ -200,10 +200,17 @@ void note_cut_call(HookNewsList* all, Hook* hook) {
 
 void mark_call(Hook* hook) {
     static SPIPlanPtr plan;
+    const Oid types[] = {INT8OID, INT4OID};
+    Datum values[] = {Int64GetDatum(hook->id), Int32GetDatum(hook->function_timeouts)};
     begin_transaction("marking a call of a hook's function");
-    run_news(
-        NEWS_ROW("function_began", "clock_timestamp()", "function_began = excluded.function_began"),
-        &plan, {News::FunctionSurvived, hook->id, 0, nullptr, true, 0});
+    run_plan(kept_plan(&plan,
+                       "INSERT INTO whisperer.hook_run AS r (hook_id, function_began, "
+                       "function_timeouts) SELECT h.id, clock_timestamp(), $2 "
+                       "FROM whisperer.hook_definition h WHERE h.id = $1 ON CONFLICT (hook_id) "
+                       "DO UPDATE SET function_began = excluded.function_began, "
+                       "function_timeouts = excluded.function_timeouts",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_INSERT);
     commit_transaction();
     // The worker's commits wait for nothing, and for a standby nothing needs to wait here.
     XLogFlush(XactLastCommitEnd);
