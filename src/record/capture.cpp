@@ -95,22 +95,25 @@ struct Rows {
     TransitionTable old_rows;  // of an UPDATE
     bool is_update;
     bool is_paired;  // none is missing in rows
+    int mark;        // of old_rows: where a search began; not needed if it is paired
 };
 
-// The row before the update: where some are missing, the next one with the same key.  Null: there
-// is none, because the update changed the key too, or no table.
+// The row before the update: where some are missing, the next one with the same key.  Null: it is
+// not known, because the update changed the key too or there is no key, or there is no table.
 HeapTuple old_row_of(const PayloadMaker& maker, Rows& from, HeapTuple row) {
     TransitionTable& old_rows = from.old_rows;
-    if (from.is_paired || maker.options->key_count == 0)
+    if (from.is_paired)
         return next_row(old_rows);
-    int begin = tuplestore_alloc_read_pointer(old_rows.store, EXEC_FLAG_REWIND);
-    tuplestore_copy_read_pointer(old_rows.store, old_rows.pointer, begin);
+    if (maker.options->key_count == 0)
+        return nullptr;
+    tuplestore_copy_read_pointer(old_rows.store, old_rows.pointer, from.mark);
     while (HeapTuple old_row = next_row(old_rows)) {
+        CHECK_FOR_INTERRUPTS();
         if (has_same_key(maker, row, old_row))
             return old_row;
         heap_freetuple(old_row);
     }
-    tuplestore_copy_read_pointer(old_rows.store, begin, old_rows.pointer);
+    tuplestore_copy_read_pointer(old_rows.store, from.mark, old_rows.pointer);
     return nullptr;
 }
 
@@ -150,6 +153,8 @@ Rows open_rows(TriggerData* trigger) {
     from.is_paired =
         from.old_rows.store == nullptr ||
         tuplestore_tuple_count(from.rows.store) == tuplestore_tuple_count(from.old_rows.store);
+    if (!from.is_paired)
+        from.mark = tuplestore_alloc_read_pointer(from.old_rows.store, EXEC_FLAG_REWIND);
     return from;
 }
 

@@ -391,16 +391,13 @@ static int publisher_hint(const CaptureOptions& options) {
 }
 
 void warn_of_publisher(const CaptureOptions& options) {
-    static FullTransactionId warned_in;
-    static Oid warned_of;
     bool registered;
     if (may_publish(options.table_owner, options.event_type, &registered))
         return;
     FullTransactionId transaction = GetTopFullTransactionId();
-    if (FullTransactionIdEquals(warned_in, transaction) && warned_of == options.made_on)
+    if (FullTransactionIdEquals(options.warned_in, transaction))
         return;
-    warned_in = transaction;
-    warned_of = options.made_on;
+    options.warned_in = transaction;
     ereport(WARNING, errcode(ERRCODE_WARNING),
             errmsg("event type \"%s\" is recorded for nobody: \"%s\" may not publish it",
                    options.event_type, GetUserNameFromId(options.table_owner, true)),

@@ -14,7 +14,8 @@ struct CaptureOptions {
     char* event_type;
     text* source;     // name of made_on
     Oid table_owner;  // of made_on: the trigger publishes with this role's rights
-    bool is_in_ring;  // made_on is what events and their results are written to
+    mutable FullTransactionId warned_in;  // that this role may not
+    bool is_in_ring;                      // made_on is what events and their results are written to
     // Row type of made_on, which columns, keys and serializer are about; null: it is the trigger's
     // own table.
     TupleDesc desc;
@@ -54,7 +55,7 @@ void check_transition_tables(Relation relation, const Trigger& trigger,
 
 // Refuses (42501) a trigger whose table's owner may not publish its event type.
 void require_publisher(Relation relation, const Trigger& trigger, const CaptureOptions& options);
-// The same as a warning, once a transaction: not for each row of a million.
+// The same as a warning, once a transaction and trigger: not for each row of a million.
 void warn_of_publisher(const CaptureOptions& options);
 
 // Whether it is whisperer.capture.
