@@ -2,7 +2,7 @@
 //
 // Each lane owns one; it has no clock and no wire, moments are passed in.  Attempts carry a number,
 // so that those begun before the circuit last closed change nothing: they belong to a history
-// that is forgotten.  Memory is fixed: the window is a few buckets of counts.
+// that is forgotten.  Memory is fixed: a few buckets of counts.
 #pragma once
 #include <array>
 #include <cstdint>
