@@ -21,7 +21,7 @@ INSERT INTO decided VALUES
     ('hook_run', 'SELECT', NULL, 'SELECT'),
     ('hook_stats', 'SELECT', NULL, 'view, owner'),
     ('incarnation', NULL, NULL, 'view, owner'),
-    ('outbox', 'SELECT', NULL, 'SELECT'),
+    ('outbox', 'SELECT', NULL, 'SELECT SELECT'),
     ('past_attempt', 'SELECT', NULL, 'SELECT'),
     ('request', NULL, NULL, 'none'),
     ('request_id_seq', NULL, NULL, 'sequence'),
@@ -51,7 +51,7 @@ CREATE TEMP TABLE decided_callable AS SELECT unnest('{
     check_hook_functions,check_hook_json,check_retry_config,check_secret,check_url,claim_owner,current_slot,envelope,
     extension_owner,hidden,hidden_auth,hold_event_type,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,
     in_transaction_block,incarnation_number,is_arriving,is_carried,is_for,is_let_through,is_older,is_passed,json_contains,living_role,
-    make_secret,masked_auth,may_have,masked_headers,my_incarnation,names,new_event_id,queued_events,record_backfill,refuse_hook,remake_capture,role_exists,
+    make_secret,masked_auth,may_have,masked_headers,my_incarnation,names,new_event_id,queued_events,record_backfill,recorder,refuse_hook,remake_capture,role_exists,
     rows_as_events,set_secret,status_rows,unattempted,why_not,why_pending}'::text[]) AS name;
 SELECT DISTINCT CASE WHEN c.is_so THEN 'callable' ELSE 'not callable' END AS not_as_decided, p.proname
 FROM pg_proc p CROSS JOIN LATERAL (SELECT has_function_privilege('public', p.oid, 'EXECUTE') AS is_so) AS c

@@ -263,7 +263,8 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
     HTAB* known = rows_of_events(ids, in_range);
     for (int i = 0; i < in_range; i++) {
         bool is_known = find_delivery_key(known, *DatumGetUUIDP(ids[i]), hook->id);
-        if (enter_replayed(worker, rows, numbers[i], hook, is_known) && is_known)
+        int64 incarnation = DatumGetInt64(rows_column(rows, numbers[i], OutboxIncarnation));
+        if (enter_replayed(worker, rows, numbers[i], incarnation, hook, is_known) && is_known)
             ids[again++] = ids[i];
     }
     if (again > 0 && request.kind == RequestKind::Replay)

@@ -121,23 +121,20 @@ void load_hooks(HookSet* set, WhispererEngine* engine) {
     MemoryContextDelete(before.context);
 }
 
-void find_matching(HookSet* set, TypeEntry* entry, const char* source) {
+void find_matching(HookSet* set, TypeEntry* entry, Oid recorder) {
     static SPIPlanPtr plan;
-    const Oid types[] = {TEXTOID, TEXTOID};
-    Datum values[] = {CStringGetTextDatum(entry->name),
-                      source ? CStringGetTextDatum(source) : (Datum)0};
+    const Oid types[] = {TEXTOID, OIDOID};
+    Datum values[] = {CStringGetTextDatum(entry->name), ObjectIdGetDatum(recorder)};
     run_plan(kept_plan(&plan,
                        "SELECT h.id FROM whisperer.hook_definition h "
                        "WHERE h.is_active AND whisperer_internal.names(h.event_type, $1) "
                        "AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, "
                        "h.owner_name, h.incarnation), $1, $2) ORDER BY h.id",
                        lengthof(types), types),
-             values, source ? nullptr : " n", true, 0, SPI_OK_SELECT);
+             values, OidIsValid(recorder) ? nullptr : " n", true, 0, SPI_OK_SELECT);
     if (entry->hooks)
         pfree(entry->hooks);
-    if (entry->source)
-        pfree(entry->source);
-    entry->source = source ? MemoryContextStrdup(set->context, source) : nullptr;
+    entry->recorder = recorder;
     entry->count = 0;
     entry->hooks = (int*)MemoryContextAlloc(set->context, sizeof(int) * Max(SPI_processed, 1));
     for (uint64 row = 0; row < SPI_processed; row++) {
@@ -145,10 +142,6 @@ void find_matching(HookSet* set, TypeEntry* entry, const char* source) {
         if (hook)
             entry->hooks[entry->count++] = (int)(hook - set->hooks);
     }
-}
-
-bool is_same_source(const char* one, const char* other) {
-    return one && other ? strcmp(one, other) == 0 : one == other;
 }
 
 bool is_registered(const char* event_type) {
@@ -189,19 +182,17 @@ void refresh_hooks(HookSet* set, WhispererEngine* engine) {
     free_snapshot(now);
 }
 
-TypeEntry* hooks_for(HookSet* set, const char* event_type, const char* source) {
+TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder) {
     char key[sizeof(TypeEntry::name)] = {};
     strlcpy(key, event_type, sizeof key);
     bool found;
     TypeEntry* entry = (TypeEntry*)hash_search(set->by_type, key, HASH_ENTER, &found);
     if (!found) {
-        entry->source = nullptr;
         entry->hooks = nullptr;
         entry->registered = is_registered(entry->name);
-        find_matching(set, entry, source);
-    } else if (!entry->registered && !is_same_source(entry->source, source)) {
-        find_matching(set, entry, source);
     }
+    if (!found || entry->recorder != recorder)
+        find_matching(set, entry, recorder);
     return entry;
 }
 

@@ -101,7 +101,7 @@ struct HookSet {
 struct TypeEntry {
     char name[event_type_bytes_max + 1];  // key
     bool registered;
-    char* source;  // of an unregistered type: whose table count and hooks are for
+    Oid recorder;  // that count and hooks are for
     int count;
     int* hooks;
 };
@@ -111,8 +111,9 @@ HookSet* create_hook_set(MemoryContext context, int worker, int workers);
 // In a read-only transaction: loads the hooks if they changed and tells the engine.
 void refresh_hooks(HookSet* set, WhispererEngine* engine);
 
-// Under the same snapshot.  source names the table that recorded an unregistered type.
-TypeEntry* hooks_for(HookSet* set, const char* event_type, const char* source);
+// Under the same snapshot.  recorder: the owner of the table that recorded the event while nobody
+// had registered the type; InvalidOid if somebody had.
+TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder);
 
 // Null: deleted long ago, or another worker's.
 Hook* find_hook(HookSet* set, int64 id);

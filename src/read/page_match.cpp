@@ -4,6 +4,7 @@
 
 #include "src/base/delivery.h"
 #include "src/base/encoding.h"
+#include "src/base/identity.h"
 #include "src/base/injection.h"
 #include "src/base/json_text.h"
 #include "src/base/transaction.h"
@@ -15,6 +16,7 @@
 #include "src/ledger/tracker.h"
 #include "src/read/outbox_reader.h"
 #include "src/read/register_types.h"
+#include "src/record/record.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -28,8 +30,8 @@ struct Row {
     uint64 xid;
     int16 slot;
     int64 only_hook;  // 0: for all that want it
+    Oid recorder;     // whose table recorded a type that nobody had registered; 0: it had been
     char* event_type;
-    char* source;
     char* object_id;
     const char* refusal;  // why it can be sent to nobody; null: it can
     WhispererSpan data;
@@ -44,17 +46,24 @@ Datum row_column(const Row& row, int number) {
     return is_null ? (Datum)0 : value;
 }
 
+// A role of another database is nobody here.
+void read_for_whom(Row* row, bool is_carried) {
+    int64 for_whom = DatumGetInt64(row_column(*row, PageHookId));
+    Oid recorder = members_of(for_whom);
+    if (!OidIsValid(recorder))
+        row->only_hook = for_whom;
+    else if (!is_carried)
+        row->recorder = recorder;
+}
+
 // The columns that say whose event it is; cheap, for every row.
 void read_key(Row* row) {
     row->id = *DatumGetUUIDP(row_column(*row, PageId));
     row->xid = DatumGetUInt64(row_column(*row, PageXid));
     row->slot = DatumGetInt16(row_column(*row, PageSlot));
     row->event_type = TextDatumGetCString(row_column(*row, PageEventType));
-    Datum source = row_column(*row, PageSource);
-    row->source = source ? TextDatumGetCString(source) : nullptr;
     Datum object_id = row_column(*row, PageObjectId);
     row->object_id = object_id ? TextDatumGetCString(object_id) : nullptr;
-    row->only_hook = DatumGetInt64(row_column(*row, PageHookId));
     Datum filter = row_column(*row, PageConfigFilter);
     if (filter && toast_raw_datum_size(filter) - VARHDRSZ > (Size)settings.max_payload_bytes) {
         row->refusal = "config_filter is larger than whisperer.max_payload";
@@ -205,9 +214,9 @@ const TypeEntry* wanted_by(Worker* worker, const Row& row) {
         index = hook ? (int)(hook - worker->hooks->hooks) : 0;
         return &only;
     }
-    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
-    if (!wanted->registered)
-        note_unregistered(worker, row.event_type, row.source);
+    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.recorder);
+    if (!wanted->registered && OidIsValid(row.recorder))
+        note_unregistered(worker, row.event_type, row.recorder);
     return wanted;
 }
 
@@ -223,17 +232,18 @@ bool may_be_replayed(Worker* worker, const Row& row, const Hook* hook) {
     if (strcmp(row.event_type, ping_event_type) == 0 ||
         (row.only_hook != 0 && row.only_hook != hook->id))
         return false;
-    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.source);
+    const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.recorder);
     for (int i = 0; i < wanted->count; i++)
         if (&worker->hooks->hooks[wanted->hooks[i]] == hook)
             return true;
     return false;
 }
 
-Row row_at(SPITupleTable* rows, uint64 number) {
+Row row_at(SPITupleTable* rows, uint64 number, bool is_carried) {
     Row row = {};
     row.tuple = rows->vals[number];
     row.desc = rows->tupdesc;
+    read_for_whom(&row, is_carried);
     read_key(&row);
     return row;
 }
@@ -260,7 +270,7 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
     MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
     uint64 handled = 0;
     while (handled < count && (handled == 0 || has_credit(worker))) {
-        Row row = row_at(rows, handled);
+        Row row = row_at(rows, handled, false);
         const TypeEntry* wanted = wanted_by(worker, row);
         int matched = wanted->count > 0 ? match_row(worker, page, &row, wanted, known) : 0;
         reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
@@ -279,7 +289,7 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
 void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
                    HTAB* known) {
     MemoryContext caller = MemoryContextSwitchTo(worker->reader->row_context);
-    Row row = row_at(rows, number);
+    Row row = row_at(rows, number, incarnation != my_incarnation());
     const TypeEntry* wanted = wanted_by(worker, row);
     if (wanted->count > 0)
         read_data(&row);
@@ -298,10 +308,10 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
     MemoryContextSwitchTo(caller);
 }
 
-bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook,
-                    bool is_known) {
+bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
+                    const Hook* hook, bool is_known) {
     MemoryContext caller = MemoryContextSwitchTo(worker->reader->row_context);
-    Row row = row_at(rows, number);
+    Row row = row_at(rows, number, incarnation != my_incarnation());
     Match match = Match::No;
     if (may_be_replayed(worker, row, hook)) {
         read_data(&row);

@@ -11,14 +11,13 @@ struct Inflight;
 struct Worker;
 
 #define PAGE_COLUMNS \
-    "id, xid, event_type, data, source, config_filter, created_at, hook_id, object_id, slot"
+    "id, xid, event_type, data, config_filter, created_at, hook_id, object_id, slot"
 
 enum PageColumn {
     PageId = 1,
     PageXid,
     PageEventType,
     PageData,
-    PageSource,
     PageConfigFilter,
     PageCreatedAt,
     PageHookId,
@@ -48,7 +47,7 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
 
 // Whether an event that is no ping matches a hook, however old it is; enters it as pending unless
 // the ledger has it.  For whom it was recorded does not count, but it must not be for another.
-bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, const Hook* hook,
-                    bool is_known);
+bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, int64 incarnation,
+                    const Hook* hook, bool is_known);
 
 }  // namespace whisperer::pg

@@ -20,15 +20,15 @@ void insert_type(void* argument) {
     UnregisteredType* type = (UnregisteredType*)argument;
     (void)set_config_option("lock_timeout", "100ms", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
                             true, 0, false);
-    Oid types[] = {TEXTOID, TEXTOID};
-    Datum values[] = {CStringGetTextDatum(type->name), CStringGetTextDatum(type->source)};
+    Oid types[] = {TEXTOID, OIDOID};
+    Datum values[] = {CStringGetTextDatum(type->name), ObjectIdGetDatum(type->recorder)};
     int result = SPI_execute_with_args(
         "INSERT INTO whisperer.event_type (name, owner, owner_name) SELECT $1, r.oid, r.rolname "
-        "FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = to_regclass($2) "
+        "FROM pg_roles r WHERE r.oid = $2 "
         "AND NOT EXISTS (SELECT FROM whisperer_internal.capture_triggers($1) t JOIN pg_class o "
-        "ON o.oid = t.relation WHERE NOT pg_has_role(c.relowner, o.relowner, 'MEMBER')) "
+        "ON o.oid = t.relation WHERE NOT pg_has_role(r.oid, o.relowner, 'MEMBER')) "
         "AND NOT EXISTS (SELECT FROM whisperer.event_type_claim k WHERE k.event_type = $1 "
-        "AND NOT pg_has_role(c.relowner, whisperer_internal.claim_owner(k), 'MEMBER')) "
+        "AND NOT pg_has_role(r.oid, whisperer_internal.claim_owner(k), 'MEMBER')) "
         "ON CONFLICT (name) DO NOTHING",
         lengthof(types), types, values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)
@@ -42,16 +42,16 @@ UnregisteredTypes* create_unregistered_types(MemoryContext context) {
     return (UnregisteredTypes*)MemoryContextAllocZero(context, sizeof(UnregisteredTypes));
 }
 
-void note_unregistered(Worker* worker, const char* event_type, const char* source) {
+void note_unregistered(Worker* worker, const char* event_type, Oid recorder) {
     UnregisteredTypes* types = worker->unregistered;
-    if (source == nullptr || types->count == (int)lengthof(types->list))
+    if (types->count == (int)lengthof(types->list))
         return;
     for (int i = 0; i < types->count; i++)
         if (strcmp(types->list[i].name, event_type) == 0)
             return;
     UnregisteredType* type = &types->list[types->count++];
     strlcpy(type->name, event_type, sizeof type->name);
-    type->source = MemoryContextStrdup(worker->context, source);
+    type->recorder = recorder;
 }
 
 bool types_are_due(const Worker* worker, SteadyTime now) {
@@ -67,7 +67,6 @@ void register_types(Worker* worker) {
         if (!try_in_subtransaction(insert_type, type, "could not register an event type") ||
             type->is_refused)
             failed = true;
-        pfree(type->source);
     }
     types->count = 0;
     if (failed)

@@ -11,7 +11,7 @@ struct Worker;
 
 struct UnregisteredType {
     char name[event_type_bytes_max + 1];
-    char* source;
+    Oid recorder;     // the owner of the table
     bool is_refused;  // now; somebody may have been quicker
 };
 
@@ -23,7 +23,7 @@ struct UnregisteredTypes {
 
 UnregisteredTypes* create_unregistered_types(MemoryContext context);
 
-void note_unregistered(Worker* worker, const char* event_type, const char* source);
+void note_unregistered(Worker* worker, const char* event_type, Oid recorder);
 
 bool types_are_due(const Worker* worker, SteadyTime now);
 

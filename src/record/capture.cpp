@@ -31,8 +31,10 @@ void record(const PayloadMaker& maker, const NewEvent* events, int count) {
     bool allowed = may_publish(options.table_owner, options.event_type, &registered);
     if (!allowed)
         warn_of_publisher(options);
-    record_events(options.event_type, options.source, nullptr, allowed ? 0 : for_nobody, events,
-                  count);
+    int64 for_whom = !allowed     ? for_nobody
+                     : registered ? for_all
+                                  : for_members_of(options.table_owner);
+    record_events(options.event_type, options.source, nullptr, for_whom, events, count);
 }
 
 void capture_row(TriggerData* trigger, const PayloadMaker& maker) {

@@ -68,7 +68,7 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
     NewEvent event = {};
     event.data = json_from(PG_GETARG_DATUM(1), type);
     event.id = make_event_id();
-    record_events(event_type, nullptr, config_filter, 0, &event, 1);
+    record_events(event_type, nullptr, config_filter, for_all, &event, 1);
 
     pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));
     *id = event.id;

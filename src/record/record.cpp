@@ -46,7 +46,7 @@ void set_pointer(TupleTableSlot* row, OutboxColumn column, const void* value) {
 }
 
 void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb* config_filter,
-                int64 only_hook, const NewEvent* events, int count) {
+                int64 for_whom, const NewEvent* events, int count) {
     int16 slot = current_slot();
     DirectInsert insert = begin_direct_insert(identity.partitions[slot], OutboxColumnCount, count);
     for (int i = 0; i < count; i++) {
@@ -57,8 +57,8 @@ void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb*
         set_pointer(row, OutboxSource, source);
         set_pointer(row, OutboxObjectId, events[i].object_id);
         set_pointer(row, OutboxConfigFilter, config_filter);
-        if (only_hook != 0)
-            set_column(row, OutboxHookId, Int64GetDatum(only_hook));
+        if (for_whom != for_all)
+            set_column(row, OutboxHookId, Int64GetDatum(for_whom));
         set_column(row, OutboxXid, FullTransactionIdGetDatum(GetTopFullTransactionId()));
         set_column(row, OutboxIncarnation, Int64GetDatum(identity.incarnation));
         set_column(row, OutboxCreatedAt, TimestampTzGetDatum(GetCurrentTimestamp()));
@@ -69,12 +69,12 @@ void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb*
 
 }  // namespace
 
-void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 only_hook,
+void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 for_whom,
                    const NewEvent* events, int count) {
     const Identity& identity = current_identity();
     Datum type = CStringGetTextDatum(event_type);
     for (int done = 0; done < count; done += run_length)
-        insert_run(identity, type, source, config_filter, only_hook, events + done,
+        insert_run(identity, type, source, config_filter, for_whom, events + done,
                    Min(run_length, count - done));
     wake_workers_at_commit();
 }

@@ -16,13 +16,25 @@ struct NewEvent {
 };
 
 // Inserts count events of one type in the current transaction and wakes the workers at its commit.
-// source: the table they come from, config_filter: jsonb or null, only_hook: 0 for all that want
-// them.  22023, 42704 and privileges are the caller's business.
-void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 only_hook,
+// source: the table they come from, config_filter: jsonb or null, for_whom: see below.  22023,
+// 42704 and privileges are the caller's business.
+void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 for_whom,
                    const NewEvent* events, int count);
 
-// An only_hook that is no hook's: of a table whose owner may not publish the type.
-constexpr int64 for_nobody = -1;
+// Whom events are for, the outbox's hook_id: a hook's id, for that hook alone, or one of these.
+constexpr int64 for_all = 0;      // that want them; null there
+constexpr int64 for_nobody = -1;  // of a table whose owner may not publish the type
+
+// For the hooks of the role's members, where nobody has registered the type: whose they are is said
+// when they are recorded, because another table may have the name when they are read.
+inline int64 for_members_of(Oid role) {
+    return -(int64)role;
+}
+
+// InvalidOid: for_whom is anything else.
+inline Oid members_of(int64 for_whom) {
+    return for_whom < for_nobody ? (Oid)-for_whom : InvalidOid;
+}
 
 // Refuses (42501, 22023) a name that is no event type's, or that is reserved for operator events.
 void check_event_type_name(const char* event_type);

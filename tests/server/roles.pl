@@ -68,6 +68,43 @@ like(error_of("SET ROLE eve; SELECT whisperer.register_event('thing-made')"), qr
 is(sql("SET ROLE eve; SELECT count(*) FROM whisperer.outbox WHERE data->>'n' ~ 'ann'"), 0, 'so she does not see what was recorded under it');
 sql("DROP TABLE eve.thing");
 
+# --- a name that is another's by the time when the event is read -----------------------------------------
+# Whose an event is was decided when it was recorded: eve comes by the table's name, and by the type's.
+sql("SELECT whisperer.pause()");
+sql('CREATE SCHEMA shared; GRANT ALL ON SCHEMA shared TO ann, eve');
+my $early = sub {
+    my ($role, $type, $n) = @_;
+    return "SET ROLE $role; CREATE TABLE shared.thing (n text);
+        CREATE TRIGGER thing AFTER INSERT ON shared.thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('$type');
+        INSERT INTO shared.thing VALUES ('$n'); RESET ROLE;";
+};
+for my $type (qw(taken-table taken-type)) {
+    sql($early->('ann', $type, "ann-$type"));
+    sql('DROP TABLE shared.thing');
+    sql($early->('eve', $type, "eve-$type"));
+    sql("SET ROLE eve; SELECT whisperer.register_event('$type')") if $type eq 'taken-type';
+    sql('DROP TABLE shared.thing');
+}
+sql("SET ROLE ann; CREATE TABLE shared.left (n text);
+    CREATE TRIGGER capture AFTER INSERT ON shared.left FOR EACH ROW EXECUTE FUNCTION whisperer.capture('given-away');
+    INSERT INTO shared.left VALUES ('ann-given-away'); RESET ROLE; ALTER TABLE shared.left OWNER TO eve; INSERT INTO shared.left VALUES ('eve-given-away')");
+is(sql(q(SET ROLE eve; SELECT count(*) FROM whisperer.outbox WHERE data->>'n' ~ '^ann-')), 0, 'eve sees none of what was recorded for ann');
+is(sql(q(SET ROLE ann; SELECT count(*) FROM whisperer.outbox WHERE data->>'n' ~ '^(ann|eve)-')), 3, 'ann sees hers before it is registered');
+sql("SELECT whisperer.resume()");
+wait_idle($node);
+my @of_ann = grep { /^ann-/ } split ' ', received('/ok/ann');
+is("@of_ann", 'ann-given-away ann-taken-table ann-taken-type', "what ann's table recorded goes to ann, whoever has its name, its type or the table now");
+my @of_eve = grep { /^(ann|eve)-/ } split ' ', received('/ok/eve');
+is("@of_eve", 'eve-given-away eve-taken-table eve-taken-type', "and what eve's recorded to eve");
+is(sql("SELECT owner::regrole FROM whisperer.event_type WHERE name = 'taken-type'"), 'eve', 'the type of an earlier table may be registered by who has one now');
+is(sql(q(SELECT whisperer.why(o.id, h.id) FROM whisperer.outbox o, whisperer.hook h WHERE h.owner::text = 'eve' AND o.data->>'n' = 'ann-taken-type')),
+    'not allowed: role eve may not subscribe to "taken-type"', 'why says why not');
+sql('SET ROLE ann; SELECT whisperer.replay(min(id), now() - interval $$1 hour$$) FROM whisperer.hook WHERE owner::text = $$ann$$');
+wait_idle($node);
+is(scalar(grep { /^ann-taken-type$/ } split ' ', received('/ok/ann')), 2, 'a replay has it again');
+is(scalar(grep { /^eve-/ } split ' ', received('/ok/ann')), 0, "and nothing of eve's");
+sql('DROP TABLE shared.left');
+
 # --- an owner that is dropped ---------------------------------------------------------------------------
 # It owns a type and hooks for it; one has something to be tried again.
 my $always = q('{"choice": "fixed", "kwargs": {"seconds": 0.1}, "max_retries": 1000}');

@@ -137,6 +137,12 @@ is($node->safe_psql('postgres', 'SELECT whisperer.my_incarnation()'), $own, 'a s
 my $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN');
 $session->query_safe('INSERT INTO item VALUES (1000)');
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN; SELECT count(*) FROM whisperer.outbox');
+my (undef, undef, $refusal) = $node->psql('postgres', 'ALTER EXTENSION whisperer UPDATE');
+like($refusal, qr/ERROR:  canceling statement due to lock timeout\nDETAIL:  .*pg_dump.*\nHINT:  Repeat/, 'an update gives up soon, with a hint, while somebody reads the log');
+$reader->query_safe('COMMIT');
+$reader->quit;
 $node->safe_psql('postgres', q(SET lock_timeout = '20s'; ALTER EXTENSION whisperer UPDATE));
 pass('the update waits for no transaction that has recorded an event');
 is($node->safe_psql('postgres', 'SELECT whisperer_internal.my_incarnation()'), $own, 'the database is still itself');

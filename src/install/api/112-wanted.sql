@@ -9,26 +9,40 @@ COMMENT ON FUNCTION whisperer_internal.names(text, text) IS
     'whether what a hook is subscribed to ("name", "prefix*", "*") names an event type';
 GRANT EXECUTE ON FUNCTION whisperer_internal.names(text, text) TO PUBLIC;
 
-CREATE FUNCTION whisperer_internal.may_have(role oid, event_type text, source text) RETURNS boolean
+-- Whose table recorded the event while nobody had registered its type.  That was noted then, because the name of the
+-- table may be another's when the event is read.  A role of the database that the event was carried here from is nobody.
+CREATE FUNCTION whisperer_internal.recorder(hook_id bigint, incarnation bigint) RETURNS oid
+    LANGUAGE sql STABLE
+RETURN CASE WHEN hook_id < -1 AND incarnation = whisperer_internal.my_incarnation() THEN (-hook_id)::oid END;
+COMMENT ON FUNCTION whisperer_internal.recorder(bigint, bigint) IS
+    'the owner of the table that recorded an event of a type which nobody had registered; else null';
+GRANT EXECUTE ON FUNCTION whisperer_internal.recorder(bigint, bigint) TO PUBLIC;
+
+-- Who registers a type decides who may have the events of his own tables alone.
+CREATE FUNCTION whisperer_internal.may_have(role oid, event_type text, recorder oid) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     -- Who may not use the schema is told nothing.
-    SELECT CASE WHEN NOT has_schema_privilege('whisperer', 'USAGE') THEN false
-                WHEN EXISTS (SELECT FROM whisperer.event_type t WHERE t.name = may_have.event_type)
-                THEN whisperer.may(may_have.role, may_have.event_type, 'subscribe')
-                ELSE coalesce(pg_has_role(may_have.role, (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass(may_have.source)), 'MEMBER'), false) END;
+    SELECT has_schema_privilege('whisperer', 'USAGE')
+       AND (coalesce(pg_has_role(may_have.role, may_have.recorder, 'MEMBER'), false)
+            OR whisperer.may(may_have.role, may_have.event_type, 'subscribe')
+               AND (may_have.recorder IS NULL
+                    OR EXISTS (SELECT FROM whisperer.event_type t
+                               WHERE t.name = may_have.event_type
+                                 AND pg_has_role(whisperer.event_type_owner(t), may_have.recorder, 'MEMBER'))));
 END;
-COMMENT ON FUNCTION whisperer_internal.may_have(oid, text, text) IS
-    'whether a role may have events of a type; one that nobody registered is the owner''s of the table that recorded it';
-GRANT EXECUTE ON FUNCTION whisperer_internal.may_have(oid, text, text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.may_have(oid, text, oid) IS
+    'whether a role may have events of a type; recorder: whose table recorded them unregistered';
+GRANT EXECUTE ON FUNCTION whisperer_internal.may_have(oid, text, oid) TO PUBLIC;
 
 -- What was recorded for one hook alone has been allowed by whoever recorded it.
 CREATE FUNCTION whisperer_internal.is_for(hook whisperer.hook_definition, event whisperer.outbox) RETURNS boolean
     LANGUAGE sql STABLE
-RETURN CASE WHEN (event).hook_id IS NOT NULL THEN (event).hook_id = (hook).id
+RETURN CASE WHEN (event).hook_id >= -1 THEN (event).hook_id = (hook).id
             ELSE whisperer_internal.names((hook).event_type, (event).event_type)
                  AND whisperer_internal.may_have(whisperer_internal.living_role((hook).owner, (hook).owner_name, (hook).incarnation),
-                                                 (event).event_type, (event).source) END;
+                                                 (event).event_type,
+                                                 whisperer_internal.recorder((event).hook_id, (event).incarnation)) END;
 COMMENT ON FUNCTION whisperer_internal.is_for(whisperer.hook_definition, whisperer.outbox) IS
     'whether an event is of a type that a hook is subscribed to and may have, or was recorded for it alone';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_for(whisperer.hook_definition, whisperer.outbox) TO PUBLIC;
@@ -44,7 +58,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.is_let_through(whisperer.hook_defin
 
 CREATE FUNCTION whisperer_internal.is_older(event whisperer.outbox, hook whisperer.hook_definition) RETURNS boolean
     LANGUAGE sql STABLE
-RETURN (event).hook_id IS NULL
+RETURN coalesce((event).hook_id, -2) < -1
    AND CASE WHEN (event).incarnation = (hook).since_incarnation THEN coalesce(pg_visible_in_snapshot((event).xid, (hook).since), false)
             ELSE (event).incarnation <> whisperer_internal.my_incarnation() AND (event).created_at <= (hook).created_at END;
 COMMENT ON FUNCTION whisperer_internal.is_older(whisperer.outbox, whisperer.hook_definition) IS

@@ -137,9 +137,10 @@ CREATE FUNCTION whisperer_internal.replayable(hook_id bigint, since timestamptz,
 BEGIN ATOMIC
     SELECT o.*
     FROM whisperer.hook_definition h JOIN whisperer.outbox o
-      ON (o.hook_id IS NULL OR o.hook_id = h.id) AND o.event_type <> 'whisperer-ping'
+      ON (o.hook_id IS NULL OR o.hook_id < -1 OR o.hook_id = h.id) AND o.event_type <> 'whisperer-ping'
      AND whisperer_internal.names(h.event_type, o.event_type)
-     AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type, o.source)
+     AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type,
+                                     whisperer_internal.recorder(o.hook_id, o.incarnation))
      AND whisperer_internal.is_let_through(h, o)
     WHERE h.id = replayable.hook_id
       AND o.created_at >= replayable.since AND o.created_at < replayable.until;

@@ -39,8 +39,8 @@ CREATE FUNCTION whisperer_internal.why_not(event whisperer.outbox, hook whispere
 BEGIN ATOMIC
     SELECT CASE
         WHEN event.hook_id = -1 THEN format('for nobody: the owner of table %s may not publish "%s"', event.source, event.event_type)
-        WHEN event.hook_id <> hook.id THEN format('not for this hook: it was recorded for hook %s alone', event.hook_id)
-        WHEN event.hook_id IS NULL AND NOT whisperer_internal.names(hook.event_type, event.event_type)
+        WHEN event.hook_id > 0 AND event.hook_id <> hook.id THEN format('not for this hook: it was recorded for hook %s alone', event.hook_id)
+        WHEN event.hook_id IS DISTINCT FROM hook.id AND NOT whisperer_internal.names(hook.event_type, event.event_type)
         THEN format('not subscribed: the event is "%s", the hook is for "%s"', event.event_type, hook.event_type)
         WHEN NOT whisperer_internal.is_for(d, event)
         THEN format('not allowed: role %s may not subscribe to "%s"', hook.owner, event.event_type)

@@ -11,6 +11,7 @@ DO $do$
 DECLARE
     object record;
     grantee oid;
+    lock_timeout constant text := current_setting('lock_timeout');
     members oid[] := (SELECT array_agg(d.objid) FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
                       WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'whisperer'
                         AND d.classid IN ('pg_class'::regclass, 'pg_proc'::regclass));
@@ -76,6 +77,8 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', object.name);
     END LOOP;
+    -- Who begins to read or to record waits behind us for as long as we wait for somebody who reads.
+    PERFORM set_config('lock_timeout', '2s', true);
     FOR object IN
         SELECT * FROM (VALUES
             ('own_hooks', 'hook_definition', 'ALL',
@@ -87,7 +90,10 @@ BEGIN
              'CASE WHEN hook_id IS NULL '
                   'THEN whisperer.may(quote_ident(current_user)::regrole::oid, event_type, ''publish'') '
                        'OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, ''subscribe'') '
-                  'ELSE EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id) END')
+                  'ELSE EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id) END'),
+            ('early_types', 'outbox', 'SELECT',
+             'hook_id < -1 AND whisperer_internal.may_have(quote_ident(current_user)::regrole::oid, event_type, '
+                                                          'whisperer_internal.recorder(hook_id, incarnation))')
         ) AS policies (name, relation, command, rule)
         WHERE NOT EXISTS (SELECT FROM pg_policy p
                           WHERE p.polname = name AND p.polrelid = format('whisperer.%I', relation)::regclass)
@@ -95,5 +101,10 @@ BEGIN
         EXECUTE format('CREATE POLICY %I ON whisperer.%I FOR %s USING (%s)',
                        object.name, object.relation, object.command, object.rule);
     END LOOP;
+    PERFORM set_config('lock_timeout', lock_timeout, true);
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION '%', SQLERRM
+        USING ERRCODE = 'lock_not_available', DETAIL = 'A transaction that has read a table of whisperer''s is open; pg_dump is one.',
+              HINT = 'Repeat the statement when it has ended: nothing has been changed.';
 END
 $do$;

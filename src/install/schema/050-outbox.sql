@@ -23,7 +23,7 @@ CREATE TABLE whisperer.outbox (
 ) PARTITION BY LIST (slot);
 
 COMMENT ON COLUMN whisperer.outbox.hook_id IS
-    'the only hook that the event is for (replay, backfill, ping); null: all that want it';
+    'whom the event is for: null: all that want it; a hook''s id (replay, backfill, ping): that hook; -1: nobody, its table''s owner might not publish it; less: of a type that nobody had registered, minus the oid of its table''s owner';
 
 DO $do$
 BEGIN

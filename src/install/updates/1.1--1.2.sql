@@ -86,3 +86,6 @@ COMMENT ON COLUMN whisperer.control.carried_since IS
 ALTER TABLE whisperer.hook_run ADD COLUMN function_began timestamptz;
 COMMENT ON COLUMN whisperer.hook_run.function_began IS
     'when a call of a function began of which it was not known that the server survives it; null: it has ended';
+
+COMMENT ON COLUMN whisperer.outbox.hook_id IS
+    'whom the event is for: null: all that want it; a hook''s id (replay, backfill, ping): that hook; -1: nobody, its table''s owner might not publish it; less: of a type that nobody had registered, minus the oid of its table''s owner';
