@@ -15,7 +15,7 @@ bool records(const Trigger& trigger, const char* event_type) {
 // The trigger that records this event type, one that fires at an INSERT before others; null: none.
 const Trigger* trigger_for(Relation relation, const char* event_type) {
     const Trigger* found = nullptr;
-    TriggerDesc* triggers = relation->trigdesc;
+    TriggerDesc* triggers = copied_triggers(relation);
     for (int i = 0; triggers && i < triggers->numtriggers; i++) {
         const Trigger& trigger = triggers->triggers[i];
         if (records(trigger, event_type) &&

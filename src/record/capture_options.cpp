@@ -417,6 +417,10 @@ void require_publisher(Relation relation, const Trigger& trigger, const CaptureO
             publisher_hint(options));
 }
 
+TriggerDesc* copied_triggers(Relation relation) {
+    return CopyTriggerDesc(relation->trigdesc);
+}
+
 bool is_capture_function(Oid function) {
     const char* name = get_func_name(function);
     return name && strcmp(name, "capture") == 0 &&

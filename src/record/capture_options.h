@@ -58,6 +58,10 @@ void require_publisher(Relation relation, const Trigger& trigger, const CaptureO
 // The same as a warning, once a transaction and trigger: not for each row of a million.
 void warn_of_publisher(const CaptureOptions& options);
 
+// The relation's triggers, null if it has none.  Those of the relation cache are freed when the
+// relation is loaded anew, which any look into a catalog may lead to.
+TriggerDesc* copied_triggers(Relation relation);
+
 // Whether it is whisperer.capture.
 bool is_capture_function(Oid function);
 

@@ -211,7 +211,7 @@ void check_publishers(List* owned) {
             continue;
         // Its owner was changed: this transaction has locked it.
         Relation relation = relation_open(one->table, AccessShareLock);
-        TriggerDesc* triggers = relation->trigdesc;
+        TriggerDesc* triggers = copied_triggers(relation);
         for (int i = 0; triggers && i < triggers->numtriggers; i++) {
             const Trigger& trigger = triggers->triggers[i];
             if (is_capture_function(trigger.tgfoid))
@@ -265,7 +265,7 @@ void check_new(const CreateTrigStmt* statement) {
     if (!OidIsValid(table))
         return;
     Relation relation = relation_open(table, AccessShareLock);
-    TriggerDesc* triggers = relation->trigdesc;
+    TriggerDesc* triggers = copied_triggers(relation);
     for (int i = 0; triggers && i < triggers->numtriggers; i++) {
         const Trigger& trigger = triggers->triggers[i];
         if (strcmp(trigger.tgname, statement->trigname) != 0 ||
