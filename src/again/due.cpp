@@ -5,6 +5,7 @@
 // of rows that were updated since are not walked again, whether vacuum could remove them or not.
 #include "src/again/due.h"
 
+#include "src/again/deleted.h"
 #include "src/again/heads.h"
 #include "src/again/requests.h"
 #include "src/base/encoding.h"
@@ -25,7 +26,6 @@ namespace whisperer::pg {
 namespace {
 
 constexpr int due_rows_max = 64;
-constexpr int cancel_rows_max = 1000;
 constexpr int freed_rows_max = 1000;
 
 // A hook whose rows come due one by one (a slow endpoint's, handed back at its own speed) has them
@@ -165,21 +165,6 @@ bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
     return wait_ms == 0;
 }
 
-void cancel_deleted(HookSet* hooks, TimestampTz now) {
-    begin_reading("cancelling deliveries of deleted hooks", Tables::LogAndLedger);
-    for (int i = 0; i < hooks->count; i++) {
-        Hook* hook = &hooks->hooks[i];
-        if (!hook->is_deleted || hook->next_due_at > now)
-            continue;
-        DuePlace place = {hook->low_at, hook->low_id};
-        int64 cancelled = cancel_pending(hook->id, &place, cancel_rows_max);
-        hook->low_at = place.at;
-        hook->low_id = place.event_id;
-        hook->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
-    }
-    commit_transaction();
-}
-
 }  // namespace
 
 bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
@@ -224,16 +209,16 @@ void read_due(Worker* worker) {
     TimestampTz now = GetCurrentTimestamp();
     bool any_deleted = false, any_due = false;
     for (int i = 0; i < hooks->count; i++) {
-        any_deleted |= hooks->hooks[i].is_deleted && hooks->hooks[i].next_due_at <= now;
-        any_due |= is_due(worker, &hooks->hooks[i], now);
+        any_deleted |= hooks->hooks[i]->is_deleted && hooks->hooks[i]->next_due_at <= now;
+        any_due |= is_due(worker, hooks->hooks[i], now);
     }
     if (any_deleted)
-        cancel_deleted(hooks, now);
+        cancel_deleted(worker, now);
     if (any_due) {
         begin_reading("reading due retries", Tables::LogAndLedger);
         for (int i = 0; i < hooks->count && has_credit(worker); i++)
-            if (is_due(worker, &hooks->hooks[i], now))
-                read_hook(worker, &hooks->hooks[i], now);
+            if (is_due(worker, hooks->hooks[i], now))
+                read_hook(worker, hooks->hooks[i], now);
         commit_transaction();
     }
     update_next_due(hooks);

@@ -35,8 +35,8 @@ constexpr const char* carried_query =
 void begin_scan(Worker* worker) {
     HookSet* hooks = worker->hooks;
     for (int i = 0; i < hooks->count; i++)
-        if (hooks->hooks[i].carried)
-            hooks->hooks[i].carried->in_scan = true;
+        if (hooks->hooks[i]->carried)
+            hooks->hooks[i]->carried->in_scan = true;
     *worker->take_over = {};
     worker->take_over->is_running = true;
     worker->take_over->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
@@ -108,8 +108,8 @@ void mark_taken_over(Worker* worker) {
     Datum* ids = (Datum*)palloc(sizeof(Datum) * Max(hooks->count, 1));
     int count = 0;
     for (int i = 0; i < hooks->count; i++)
-        if (hooks->hooks[i].carried && hooks->hooks[i].carried->in_scan)
-            ids[count++] = Int64GetDatum(hooks->hooks[i].id);
+        if (hooks->hooks[i]->carried && hooks->hooks[i]->carried->in_scan)
+            ids[count++] = Int64GetDatum(hooks->hooks[i]->id);
     const Oid types[] = {INT8ARRAYOID, INT8OID};
     Datum values[] = {make_array(ids, nullptr, count, INT8OID), Int64GetDatum(my_incarnation())};
     run_plan(kept_plan(&plan,
@@ -126,8 +126,8 @@ void end_take_over(Worker* worker) {
     *worker->take_over = {};
     HookSet* hooks = worker->hooks;
     for (int i = 0; i < hooks->count; i++)
-        if (hooks->hooks[i].carried && hooks->hooks[i].carried->in_scan) {
-            hooks->hooks[i].carried = nullptr;
+        if (hooks->hooks[i]->carried && hooks->hooks[i]->carried->in_scan) {
+            hooks->hooks[i]->carried = nullptr;
             hooks->carried_count--;
         }
 }

@@ -1,11 +1,55 @@
-// The statement trigger on everything that the hook set is made of (hooks, secrets, event types,
-// privileges, control).  It appends a request, which the worker reads under the snapshot of its
-// next page: the hook set of a page is then exactly that of the page's snapshot.  And it tells the
-// other backends to forget what they cached.
+// The trigger on everything that the hook set is made of (hooks, secrets, event types, privileges,
+// control).  It appends a request, which the worker reads under the snapshot of its next page: the
+// hook set of a page is then exactly that of the page's snapshot.  And it tells the other backends
+// to forget what they cached.
+//
+// Its argument is the column that has the hook's id, where there is one: FOR EACH ROW, the request
+// names the hook, and a change of one costs the worker what one costs.
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
+#include "src/hooks/hook_set.h"
 #include "src/processes/shared_state.h"
 #include "src/record/wakeup.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+int64 hook_id_in(const TriggerData& trigger, HeapTuple row) {
+    TupleDesc desc = RelationGetDescr(trigger.tg_relation);
+    bool is_null;
+    return DatumGetInt64(
+        SPI_getbinval(row, desc, SPI_fnumber(desc, trigger.tg_trigger->tgargs[0]), &is_null));
+}
+
+void add_request(int64 hook_id) {
+    Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id)};
+    UserContext saved = enter_owner(extension_owner());
+    SPI_connect();
+    if (SPI_execute_with_args("INSERT INTO whisperer.request (kind, hook_id) VALUES ('hooks', $1)",
+                              lengthof(types), types, values,
+                              hook_id == changed_rights ? "n" : nullptr, false, 0) != SPI_OK_INSERT)
+        elog(ERROR, "could not insert into whisperer.request");
+    SPI_finish();
+    leave_owner(saved);
+}
+
+void add_requests(const TriggerData& trigger) {
+    if (TRIGGER_FIRED_FOR_STATEMENT(trigger.tg_event)) {
+        add_request(trigger.tg_trigger->tgnargs > 0 ? changed_all_hooks : changed_rights);
+        return;
+    }
+    int64 hook_id = hook_id_in(trigger, trigger.tg_trigtuple);
+    add_request(hook_id);
+    if (TRIGGER_FIRED_BY_UPDATE(trigger.tg_event) &&
+        hook_id_in(trigger, trigger.tg_newtuple) != hook_id)
+        add_request(hook_id_in(trigger, trigger.tg_newtuple));
+}
+
+}  // namespace
+
+}  // namespace whisperer::pg
 
 extern "C" {
 
@@ -18,13 +62,7 @@ PGDLLEXPORT Datum whisperer_note_change(PG_FUNCTION_ARGS) {
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("whisperer_internal.note_change can only be called as a trigger"));
     TriggerData* trigger = (TriggerData*)fcinfo->context;
-    whisperer::pg::UserContext saved = whisperer::pg::enter_owner(whisperer::pg::extension_owner());
-    SPI_connect();
-    if (SPI_execute("INSERT INTO whisperer.request (kind) VALUES ('hooks')", false, 0) !=
-        SPI_OK_INSERT)
-        elog(ERROR, "could not insert into whisperer.request");
-    SPI_finish();
-    whisperer::pg::leave_owner(saved);
+    whisperer::pg::add_requests(*trigger);
     CacheInvalidateRelcache(trigger->tg_relation);
     whisperer::pg::wake_workers_at_commit();
     return PointerGetDatum(nullptr);

@@ -39,8 +39,8 @@ constexpr const char* load_query =
     "s.auth, r.function_began, "
     // Lines that were begun are served to their end, ordered or not.
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
-    "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines "
-    "FROM whisperer.hook_definition h "
+    "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines, "
+    "h.event_type FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
     "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
@@ -77,6 +77,7 @@ enum LoadColumn {
     LoadFunctionBegan,
     LoadOrdering,
     LoadHasLines,
+    LoadEventType,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -147,7 +148,7 @@ void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) 
 constexpr int64 text_copies = 2;
 constexpr int64 filter_growth = 8;
 constexpr int64 hook_bytes = 4096;
-// While a change is taken over, the old hooks, the new ones and the rows are there at once.
+// The rest is for what is under way.
 constexpr int64 share_of_memory = 4;
 
 int64 column_bytes(int row, int number) {
@@ -166,7 +167,7 @@ int64 bytes_of(int row) {
 }
 
 // One that does not fit costs nobody else his delivery.
-bool fits(HookSet* set, int row, WhispererError* error) {
+bool fits(HookSet* set, Hook* hook, int row, WhispererError* error) {
     int64 bytes = bytes_of(row);
     int64 limit = settings.worker_memory_mb * (int64)(1024 * 1024) / share_of_memory;
     if (settings.worker_memory_mb >= 0 && set->bytes + bytes > limit) {
@@ -176,12 +177,13 @@ bool fits(HookSet* set, int row, WhispererError* error) {
                 sizeof error->hint);
         return false;
     }
+    hook->bytes = bytes;
     set->bytes += bytes;
     return true;
 }
 
-void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
-    XidSnapshot* since = parse_snapshot(text_column(row, LoadSince), CurrentMemoryContext);
+void load_since(Hook* hook, int row, const Hook* before) {
+    XidSnapshot* since = parse_snapshot(text_column(row, LoadSince), hook->context);
     int64 incarnation = int64_column(row, LoadSinceIncarnation);
     if (incarnation == my_incarnation())
         hook->since = since;
@@ -192,7 +194,6 @@ void load_since(HookSet* set, Hook* hook, int row, const Hook* before) {
     hook->carried->incarnation = incarnation;
     hook->carried->since = since;
     hook->carried->created_at = timestamp_column(row, LoadCreatedAt);
-    set->carried_count++;
 }
 
 // What hook_run says counts when the process knows nothing yet.  An engine that has just been told
@@ -241,7 +242,7 @@ void load_lines(HookSet* set, Hook* hook, int row, const Hook* before) {
     hook->ordering = ordering_from(text_column(row, LoadOrdering));
     hook->lines = before ? before->lines : nullptr;
     if (hook->lines == nullptr && bool_column(row, LoadHasLines))
-        hook->lines = create_lines(MemoryContextGetParent(set->context));
+        hook->lines = create_lines(set->context);
 }
 
 void forget_filter(void* filter) {
@@ -250,7 +251,7 @@ void forget_filter(void* filter) {
 
 // Without the memory for a tree it is kept as it is written, and read for each event: what a hook
 // that waits is to get later is decided by its filter all the same.
-bool load_filter(HookSet* set, Hook* hook, int row, bool as_text, WhispererError* error) {
+bool load_filter(Hook* hook, int row, bool as_text, WhispererError* error) {
     WhispererSpan filter = utf8_column(row, LoadFilter);
     hook->has_filter = datum_column(row, LoadFilter) != (Datum)0;
     if (!hook->has_filter)
@@ -264,7 +265,7 @@ bool load_filter(HookSet* set, Hook* hook, int row, bool as_text, WhispererError
         (MemoryContextCallback*)palloc0(sizeof(MemoryContextCallback));
     at_reload->func = forget_filter;
     at_reload->arg = hook->filter;
-    MemoryContextRegisterResetCallback(set->context, at_reload);
+    MemoryContextRegisterResetCallback(hook->context, at_reload);
     return true;
 }
 
@@ -282,20 +283,25 @@ void load_rate(Hook* hook, int row, const Hook* before) {
         hook->next_due_at = DT_NOBEGIN;
 }
 
-void load_flags(HookSet* set, Hook* hook, int row) {
-    bool is_active = bool_column(row, LoadActive);
-    hook->is_deleted = !is_active;
+void load_flags(Hook* hook, int row) {
+    hook->is_deleted = !bool_column(row, LoadActive);
     hook->runnable = bool_column(row, LoadRunnable);
-    set->has_operators |= is_active && bool_column(row, LoadOperator);
-    set->unadopted += is_active && !bool_column(row, LoadNative);
+    hook->is_unadopted = !hook->is_deleted && !bool_column(row, LoadNative);
+}
+
+// What an event must have for the hook, if there is room for it.
+bool load_rules(HookSet* set, Hook* hook, int row, WhispererError* error) {
+    hook->config = utf8_column(row, LoadConfig);
+    hook->lacks_room = !fits(set, hook, row, error);
+    return load_filter(hook, row, hook->lacks_room, error) && !hook->lacks_room;
 }
 
 }  // namespace
 
-void query_hooks(bool is_first) {
+void query_hooks(Datum ids, bool is_first) {
     static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, BOOLOID};
-    Datum values[] = {Int64GetDatum(my_incarnation()), BoolGetDatum(is_first)};
+    const Oid types[] = {INT8OID, BOOLOID, INT8ARRAYOID};
+    Datum values[] = {Int64GetDatum(my_incarnation()), BoolGetDatum(is_first), ids};
     run_plan(kept_plan(&plan, load_query, lengthof(types), types), values, nullptr, true, 0,
              SPI_OK_SELECT);
 }
@@ -304,15 +310,18 @@ int64 queried_hook_id(int row) {
     return int64_column(row, LoadId);
 }
 
+bool is_for_operators(int row) {
+    return bool_column(row, LoadActive) && bool_column(row, LoadOperator);
+}
+
 void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before) {
     hook->id = int64_column(row, LoadId);
+    hook->event_type = text_column(row, LoadEventType);
     hook->owner_name = text_column(row, LoadOwner);
-    hook->config = utf8_column(row, LoadConfig);
+    load_flags(hook, row);
     WhispererError no_room = {};
-    bool has_room = fits(set, row, &no_room);
-    has_room = load_filter(set, hook, row, !has_room, &no_room) && has_room;
-    load_since(set, hook, row, before);
-    load_flags(set, hook, row);
+    bool has_room = hook->is_deleted || load_rules(set, hook, row, &no_room);
+    load_since(hook, row, before);
     // Unknown to this process: look for what is pending at once.
     hook->next_due_at = hook->low_at = DT_NOBEGIN;
     if (before) {
@@ -330,12 +339,10 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
         refuse_hook(hook, before, no_room);
     else if (hook->runnable)
         put_hook(engine, hook, row, before);
-    set->stale_circuits += hook->circuit_is_stale;
     if (!hook->runnable && before && before->runnable)
         whisperer_engine_drop_hook(engine, hook->id);
     TimestampTz expires = timestamp_column(row, LoadPreviousExpires);
-    if (expires != 0)
-        set->reload_at = Min(set->reload_at, expires);
+    hook->secret_expires_at = expires != 0 ? expires : DT_NOEND;
 }
 
 }  // namespace whisperer::pg

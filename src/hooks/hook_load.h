@@ -5,13 +5,15 @@
 
 namespace whisperer::pg {
 
-// All hooks, deleted ones too, as the rows of SPI's last result.
-void query_hooks(bool is_first);
+// The hooks of the array ids, deleted ones too, as the rows of SPI's last result.  is_first: the
+// process knows of none yet.
+void query_hooks(Datum ids, bool is_first);
 
 int64 queried_hook_id(int row);
+bool is_for_operators(int row);
 
 // before: what the set knew of the hook; null: nothing.  Allocates in the current memory context,
-// which is the set's.
+// which is the hook's.
 void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before);
 
 }  // namespace whisperer::pg

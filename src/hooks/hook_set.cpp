@@ -3,10 +3,14 @@
 
 #include "src/base/transaction.h"
 #include "src/hooks/hook_load.h"
+#include "src/hooks/hook_types.h"
 
 namespace whisperer::pg {
 
 namespace {
+
+// Definitions that are in memory at once beside the hooks.
+constexpr int load_rows_max = 1000;
 
 HookSet* watched_set = nullptr;
 
@@ -18,9 +22,29 @@ void on_role_change(Datum, int, uint32) {
     watched_set->stale = watched_set->names_stale = true;
 }
 
-// Whether the request log has something new under the transaction's snapshot that changes the
-// hooks. Notes whether it has anything else.
-bool hooks_changed(HookSet* set, XidSnapshot* now) {
+HTAB* create_ids(MemoryContext context, const char* name, Size entry) {
+    HASHCTL control = {};
+    control.keysize = sizeof(int64);
+    control.entrysize = entry;
+    control.hcxt = context;
+    return hash_create(name, 256, &control, HASH_ELEM | HASH_CONTEXT | HASH_BLOBS);
+}
+
+struct HookPlace {
+    int64 id;
+    Hook* hook;
+};
+
+// What the request log has that is new under a snapshot.
+struct Changes {
+    bool all;     // hooks, any of them
+    bool rights;  // an event type, a privilege or the control row
+    Datum* ids;   // hooks
+    int count;
+};
+
+// Notes, too, whether something is there that is no change.
+Changes read_changes(HookSet* set, XidSnapshot* now) {
     static SPIPlanPtr plan;
     const XidSnapshot* seen = set->requests_seen;
     const Oid types[] = {XID8ARRAYOID, XID8OID, XID8OID, PG_SNAPSHOTOID};
@@ -32,49 +56,33 @@ bool hooks_changed(HookSet* set, XidSnapshot* now) {
     Datum values[] = {make_array(finished, nullptr, count, XID8OID), UInt64GetDatum(seen->xmax),
                       UInt64GetDatum(now->xmax), now->datum};
     run_plan(kept_plan(&plan,
-                       "SELECT kind = 'hooks' FROM whisperer.request WHERE xid = ANY ($1) UNION "
-                       "SELECT kind = 'hooks' FROM whisperer.request WHERE xid >= $2 AND xid < $3 "
-                       "AND pg_visible_in_snapshot(xid, $4)",
+                       "WITH arrived AS (SELECT kind, hook_id FROM whisperer.request "
+                       "WHERE xid = ANY ($1) UNION ALL "
+                       "SELECT kind, hook_id FROM whisperer.request WHERE xid >= $2 AND xid < $3 "
+                       "AND pg_visible_in_snapshot(xid, $4)) SELECT DISTINCT kind = 'hooks', "
+                       "CASE kind WHEN 'hooks' THEN hook_id END FROM arrived",
                        lengthof(types), types),
              values, nullptr, true, 0, SPI_OK_SELECT);
-    bool changed = false;
+    Changes changes = {};
+    changes.ids = (Datum*)palloc(sizeof(Datum) * Max(SPI_processed, 1));
     for (uint64 row = 0; row < SPI_processed; row++) {
-        bool is_hooks = bool_column((int)row, 1);
-        changed |= is_hooks;
-        set->requests_arrived |= !is_hooks;
+        int64 hook_id = int64_column((int)row, 2);
+        if (!bool_column((int)row, 1))
+            set->requests_arrived = true;
+        else if (hook_id == changed_rights)
+            changes.rights = true;
+        else if (hook_id == changed_all_hooks)
+            changes.all = true;
+        else
+            changes.ids[changes.count++] = Int64GetDatum(hook_id);
     }
-    return changed;
+    return changes;
 }
-
-HTAB* create_index(MemoryContext context, const char* name, Size key, Size entry, int flags) {
-    HASHCTL control = {};
-    control.keysize = key;
-    control.entrysize = entry;
-    control.hcxt = context;
-    return hash_create(name, 256, &control, HASH_ELEM | HASH_CONTEXT | flags);
-}
-
-struct HookIndex {
-    int64 id;
-    int index;
-};
 
 void load_control(HookSet* set) {
     if (SPI_execute("SELECT is_paused FROM whisperer.control", true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not read whisperer.control");
     set->delivery_paused = SPI_processed == 1 && bool_column(0, 1);
-}
-
-void drop_vanished(HookSet* before, HookSet* set, WhispererEngine* engine) {
-    for (int i = 0; i < before->count; i++) {
-        const Hook& hook = before->hooks[i];
-        if (find_hook(set, hook.id))
-            continue;
-        if (hook.runnable)
-            whisperer_engine_drop_hook(engine, hook.id);
-        if (hook.lines)
-            free_lines(hook.lines);
-    }
 }
 
 void tell_of_unadopted(const HookSet* set, int64 before) {
@@ -87,71 +95,145 @@ void tell_of_unadopted(const HookSet* set, int64 before) {
             errhint("SELECT whisperer.resume() adopts them and delivers what they had not got."));
 }
 
-void load_hooks(HookSet* set, WhispererEngine* engine) {
-    HookSet before = *set;
-    set->context = AllocSetContextCreate(MemoryContextGetParent(before.context), "whisperer hooks",
-                                         ALLOCSET_DEFAULT_SIZES);
-    set->by_id =
-        create_index(set->context, "whisperer hooks", sizeof(int64), sizeof(HookIndex), HASH_BLOBS);
-    set->by_type = create_index(set->context, "whisperer event types", sizeof(TypeEntry::name),
-                                sizeof(TypeEntry), HASH_STRINGS);
-    set->stale = false;
-    set->unadopted = set->carried_count = set->stale_circuits = 0;
-    set->has_operators = false;
-    set->bytes = 0;
-    set->reload_at = DT_NOEND;
-    load_control(set);
-
-    query_hooks(set->requests_seen == nullptr);
-    MemoryContext caller = MemoryContextSwitchTo(set->context);
-    set->hooks = (Hook*)palloc0_array(Hook, Max(SPI_processed, 1));
-    set->count = 0;
-    for (uint64 row = 0; row < SPI_processed; row++) {
-        int64 id = queried_hook_id((int)row);
-        if (!serves(set, id))
-            continue;
-        HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
-        index->index = set->count++;
-        load_hook(set, &set->hooks[index->index], (int)row, engine, find_hook(&before, id));
+Hook* add_hook(HookSet* set, int64 id) {
+    if (set->count == set->capacity) {
+        set->capacity *= 2;
+        set->hooks = (Hook**)repalloc_huge(set->hooks, sizeof(Hook*) * (Size)set->capacity);
     }
+    Hook* hook = (Hook*)MemoryContextAllocZero(set->context, sizeof(Hook));
+    HookPlace* place = (HookPlace*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
+    place->hook = set->hooks[set->count] = hook;
+    hook->place = set->count++;
+    return hook;
+}
+
+// Takes over the definition at row of the last query, in the place of the one before.
+void replace_hook(HookSet* set, int row, WhispererEngine* engine) {
+    int64 id = queried_hook_id(row);
+    Hook* hook = find_hook(set, id);
+    Hook before = {};
+    if (hook)
+        before = *hook;
+    else
+        hook = add_hook(set, id);
+    int place = hook->place;
+    *hook = {};
+    hook->place = place;
+    hook->context = AllocSetContextCreate(set->context, "whisperer hook", ALLOCSET_SMALL_SIZES);
+    hook->load = set->load;
+    MemoryContext caller = MemoryContextSwitchTo(hook->context);
+    set->bytes -= before.bytes;
+    load_hook(set, hook, row, engine, before.context ? &before : nullptr);
     MemoryContextSwitchTo(caller);
-    drop_vanished(&before, set, engine);
-    update_next_due(set);
-    tell_of_unadopted(set, before.unadopted);
+    forget_types(set, hook->event_type);
+    if (before.context == nullptr)
+        return;
+    forget_types(set, before.event_type);
     MemoryContextDelete(before.context);
 }
 
-void find_matching(HookSet* set, TypeEntry* entry, Oid recorder) {
-    static SPIPlanPtr plan;
-    const Oid types[] = {TEXTOID, OIDOID};
-    Datum values[] = {CStringGetTextDatum(entry->name), ObjectIdGetDatum(recorder)};
-    run_plan(kept_plan(&plan,
-                       "SELECT h.id FROM whisperer.hook_definition h "
-                       "WHERE h.is_active AND whisperer_internal.names(h.event_type, $1) "
-                       "AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, "
-                       "h.owner_name, h.incarnation), $1, $2) ORDER BY h.id",
-                       lengthof(types), types),
-             values, OidIsValid(recorder) ? nullptr : " n", true, 0, SPI_OK_SELECT);
-    if (entry->hooks)
-        pfree(entry->hooks);
-    entry->recorder = recorder;
-    entry->count = 0;
-    entry->hooks = (int*)MemoryContextAlloc(set->context, sizeof(int) * Max(SPI_processed, 1));
+void load_chunk(HookSet* set, WhispererEngine* engine, const Datum* ids, int count) {
+    query_hooks(make_array(ids, nullptr, count, INT8OID), set->requests_seen == nullptr);
+    SPITupleTable* rows = SPI_tuptable;
+    for (int i = 0; i < count; i++) {
+        int64 id = DatumGetInt64(ids[i]);
+        hash_search(set->operators, &id, HASH_REMOVE, nullptr);
+    }
     for (uint64 row = 0; row < SPI_processed; row++) {
-        Hook* hook = find_hook(set, int64_column((int)row, 1));
-        if (hook)
-            entry->hooks[entry->count++] = (int)(hook - set->hooks);
+        int64 id = queried_hook_id((int)row);
+        if (is_for_operators((int)row))
+            hash_search(set->operators, &id, HASH_ENTER, nullptr);
+        if (serves(set, id))
+            replace_hook(set, (int)row, engine);
+    }
+    SPI_freetuptable(rows);
+    for (int i = 0; i < count; i++) {
+        Hook* hook = find_hook(set, DatumGetInt64(ids[i]));
+        if (hook && hook->load != set->load)
+            forget_hook(set, hook, engine);
     }
 }
 
-bool is_registered(const char* event_type) {
-    static SPIPlanPtr plan;
-    const Oid types[] = {TEXTOID};
-    Datum values[] = {CStringGetTextDatum(event_type)};
-    run_plan(kept_plan(&plan, "SELECT 1 FROM whisperer.event_type WHERE name = $1", lengthof(types),
-                       types),
-             values, nullptr, true, 1, SPI_OK_SELECT);
-    return SPI_processed > 0;
+// Those that are gone are forgotten.
+void load_hooks(HookSet* set, WhispererEngine* engine, const Datum* ids, int count) {
+    set->load++;
+    for (int done = 0; done < count; done += load_rows_max)
+        load_chunk(set, engine, ids + done, Min(load_rows_max, count - done));
+}
+
+// What there is room for when others have gone.
+void load_refused(HookSet* set, WhispererEngine* engine) {
+    Datum* ids = (Datum*)palloc(sizeof(Datum) * Max(set->count, 1));
+    int count = 0;
+    for (int i = 0; i < set->count; i++)
+        if (set->hooks[i]->lacks_room)
+            ids[count++] = Int64GetDatum(set->hooks[i]->id);
+    load_hooks(set, engine, ids, count);
+}
+
+// Deleted hooks have been cancelled and forgotten, or have something left, of which the index of
+// what is pending tells without a look at those that have not.
+constexpr const char* first_ids =
+    "WITH RECURSIVE waiting AS ((SELECT hook_id FROM whisperer.delivery "
+    "WHERE next_attempt_at IS NOT NULL ORDER BY hook_id LIMIT 1) UNION ALL "
+    "SELECT (SELECT d.hook_id FROM whisperer.delivery d WHERE d.next_attempt_at IS NOT NULL "
+    "AND d.hook_id > w.hook_id ORDER BY d.hook_id LIMIT 1) "
+    "FROM waiting w WHERE w.hook_id IS NOT NULL) "
+    "SELECT id FROM whisperer.hook_definition WHERE is_active "
+    "UNION SELECT hook_id FROM waiting WHERE hook_id IS NOT NULL";
+
+void load_all(HookSet* set, WhispererEngine* engine) {
+    const char* query =
+        set->requests_seen ? "SELECT id FROM whisperer.hook_definition WHERE is_active" : first_ids;
+    if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not read whisperer.hook_definition");
+    Datum* ids = (Datum*)palloc_extended(
+        sizeof(Datum) * (Size)(SPI_processed + (uint64)set->count + 1), MCXT_ALLOC_HUGE);
+    int count = 0;
+    for (uint64 row = 0; row < SPI_processed; row++)
+        ids[count++] = Int64GetDatum(int64_column((int)row, 1));
+    for (int i = 0; i < set->count; i++)
+        if (set->hooks[i]->is_deleted)
+            ids[count++] = Int64GetDatum(set->hooks[i]->id);
+    set->stale = false;
+    load_hooks(set, engine, ids, count);
+    for (int i = set->count - 1; i >= 0; i--)
+        if (set->hooks[i]->load != set->load)
+            forget_hook(set, set->hooks[i], engine);
+}
+
+// Of a rotated secret the old one stays for a while.
+int add_expired(const HookSet* set, Datum* ids) {
+    TimestampTz now = GetCurrentTransactionStartTimestamp();
+    int count = 0;
+    for (int i = 0; i < set->count; i++)
+        if (set->hooks[i]->secret_expires_at <= now)
+            ids[count++] = Int64GetDatum(set->hooks[i]->id);
+    return count;
+}
+
+void load_changed(HookSet* set, WhispererEngine* engine, const Changes& changes) {
+    int64 bytes = set->bytes;
+    Datum* ids = (Datum*)palloc(sizeof(Datum) * (Size)(changes.count + set->count + 1));
+    memcpy(ids, changes.ids, sizeof(Datum) * (Size)changes.count);
+    load_hooks(set, engine, ids, changes.count + add_expired(set, ids + changes.count));
+    if (set->bytes < bytes)
+        load_refused(set, engine);
+}
+
+// What is said of all of them.
+void sum_up(HookSet* set) {
+    set->unadopted = set->carried_count = set->stale_circuits = 0;
+    set->has_operators = hash_get_num_entries(set->operators) > 0;
+    set->reload_at = DT_NOEND;
+    for (int i = 0; i < set->count; i++) {
+        const Hook* hook = set->hooks[i];
+        set->unadopted += hook->is_unadopted;
+        set->carried_count += hook->carried != nullptr;
+        set->stale_circuits += hook->circuit_is_stale;
+        set->reload_at = Min(set->reload_at, hook->secret_expires_at);
+    }
+    update_next_due(set);
 }
 
 }  // namespace
@@ -159,8 +241,12 @@ bool is_registered(const char* event_type) {
 HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
     HookSet* set = (HookSet*)MemoryContextAllocZero(context, sizeof(HookSet));
     set->context = AllocSetContextCreate(context, "whisperer hooks", ALLOCSET_DEFAULT_SIZES);
-    set->by_id =
-        create_index(set->context, "whisperer hooks", sizeof(int64), sizeof(HookIndex), HASH_BLOBS);
+    set->by_id = create_ids(set->context, "whisperer hooks", sizeof(HookPlace));
+    set->by_type = create_types(set->context);
+    set->operators = create_ids(set->context, "whisperer hooks for operator events", sizeof(int64));
+    set->capacity = 64;
+    set->hooks = (Hook**)MemoryContextAlloc(set->context, sizeof(Hook*) * (Size)set->capacity);
+    set->reload_at = DT_NOEND;
     set->worker = worker;
     set->workers = workers;
     watched_set = set;
@@ -172,9 +258,24 @@ HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
 
 void refresh_hooks(HookSet* set, WhispererEngine* engine) {
     XidSnapshot* now = current_snapshot(CurrentMemoryContext);
-    bool changed = set->requests_seen == nullptr || hooks_changed(set, now);
-    if (changed || set->stale || set->reload_at <= GetCurrentTransactionStartTimestamp())
-        load_hooks(set, engine);
+    Changes changes = {};
+    if (set->requests_seen)
+        changes = read_changes(set, now);
+    bool all = set->requests_seen == nullptr || changes.all || set->stale;
+    bool expired = set->reload_at <= GetCurrentTransactionStartTimestamp();
+    if (all || changes.rights) {
+        load_control(set);
+        forget_types(set, nullptr);
+    }
+    if (all || changes.count > 0 || expired) {
+        int64 unadopted = set->unadopted;
+        if (all)
+            load_all(set, engine);
+        else
+            load_changed(set, engine, changes);
+        sum_up(set);
+        tell_of_unadopted(set, unadopted);
+    }
     MemoryContext parent = MemoryContextGetParent(set->context);
     if (set->requests_seen)
         free_snapshot(set->requests_seen);
@@ -182,23 +283,24 @@ void refresh_hooks(HookSet* set, WhispererEngine* engine) {
     free_snapshot(now);
 }
 
-TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder) {
-    char key[sizeof(TypeEntry::name)] = {};
-    strlcpy(key, event_type, sizeof key);
-    bool found;
-    TypeEntry* entry = (TypeEntry*)hash_search(set->by_type, key, HASH_ENTER, &found);
-    if (!found) {
-        entry->hooks = nullptr;
-        entry->registered = is_registered(entry->name);
-    }
-    if (!found || entry->recorder != recorder)
-        find_matching(set, entry, recorder);
-    return entry;
+void forget_hook(HookSet* set, Hook* hook, WhispererEngine* engine) {
+    if (hook->runnable)
+        whisperer_engine_drop_hook(engine, hook->id);
+    if (hook->lines)
+        free_lines(hook->lines);
+    forget_types(set, hook->event_type);
+    set->bytes -= hook->bytes;
+    hash_search(set->by_id, &hook->id, HASH_REMOVE, nullptr);
+    Hook* last = set->hooks[--set->count];
+    last->place = hook->place;
+    set->hooks[last->place] = last;
+    MemoryContextDelete(hook->context);
+    pfree(hook);
 }
 
 Hook* find_hook(HookSet* set, int64 id) {
-    HookIndex* index = (HookIndex*)hash_search(set->by_id, &id, HASH_FIND, nullptr);
-    return index ? &set->hooks[index->index] : nullptr;
+    HookPlace* place = (HookPlace*)hash_search(set->by_id, &id, HASH_FIND, nullptr);
+    return place ? place->hook : nullptr;
 }
 
 TimestampTz hook_due_at(const Hook* hook) {
@@ -232,7 +334,7 @@ bool serves(const HookSet* set, int64 hook_id) {
 
 void look_at_all_again(HookSet* set) {
     for (int i = 0; i < set->count; i++) {
-        Hook* hook = &set->hooks[i];
+        Hook* hook = set->hooks[i];
         hook->next_due_at = hook->low_at = DT_NOBEGIN;
         if (hook->lines) {
             hook->lines->not_before = DT_NOBEGIN;
@@ -245,8 +347,8 @@ void look_at_all_again(HookSet* set) {
 void update_next_due(HookSet* set) {
     set->next_due_at = DT_NOEND;
     for (int i = 0; i < set->count; i++)
-        if (set->hooks[i].runnable || set->hooks[i].is_deleted)
-            set->next_due_at = Min(set->next_due_at, hook_due_at(&set->hooks[i]));
+        if (set->hooks[i]->runnable || set->hooks[i]->is_deleted)
+            set->next_due_at = Min(set->next_due_at, hook_due_at(set->hooks[i]));
 }
 
 void empty_requests(HookSet* set, uint64 read_by_all) {

@@ -33,9 +33,17 @@ struct DuePlace {
 constexpr int function_timeouts_max = 10;
 
 struct Hook {
+    MemoryContext context;  // of everything that is known of it but its lines; replaced with it
+    int place;              // in the set's array
+    uint64 load;            // HookSet::load when it was loaded last
     int64 id;
+    char* event_type;
     bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
-    bool is_deleted;     // its pending deliveries are to be cancelled
+    bool is_deleted;     // its pending deliveries are to be cancelled, and then it is forgotten
+    bool is_in_use;      // of a deleted one: something is under way for it
+    bool is_unadopted;   // it waits for whisperer.resume()
+    bool lacks_room;     // of memory, as others have it
+    int64 bytes;         // of memory, about
     uint64 fingerprint;  // of everything the engine was told
     uint64 refused;      // of the reason why it cannot be served; 0: it can
     XidSnapshot* since;  // what is visible in it is not for this hook; null: the hook came with a
@@ -65,9 +73,10 @@ struct Hook {
     TimestampTz next_due_at;
     TimestampTz low_at;
     pg_uuid_t low_id;
-    double rate_limit;  // attempts per second; 0: none
-    bool respaces;      // what the ledger has was spaced by another rate
-    DuePlace respaced;  // up to here
+    TimestampTz secret_expires_at;  // the one before a rotation; DT_NOEND: there is none
+    double rate_limit;              // attempts per second; 0: none
+    bool respaces;                  // what the ledger has was spaced by another rate
+    DuePlace respaced;              // up to here
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
     TimestampTz failing_written;  // what hook_run says; 0: null
@@ -76,12 +85,15 @@ struct Hook {
 };
 
 struct HookSet {
-    MemoryContext context;  // holds the hooks; a new one at every reload
-    Hook* hooks;
+    MemoryContext context;
+    Hook** hooks;
     int count;
-    int64 bytes;  // that they take, about
-    HTAB* by_id;
-    HTAB* by_type;
+    int capacity;
+    uint64 load;                 // counts the times that hooks were loaded
+    int64 bytes;                 // that they take, about
+    HTAB* by_id;                 // Hook
+    HTAB* by_type;               // see hook_types.h
+    HTAB* operators;             // ids of hooks for operator events, of all workers
     XidSnapshot* requests_seen;  // null: nothing was loaded yet
     bool stale;                  // a role membership changed
     bool requests_arrived;       // people asked for something beside hooks; see requests.h
@@ -97,25 +109,19 @@ struct HookSet {
     int workers;
 };
 
-// Which hooks want an event type, by index.
-struct TypeEntry {
-    char name[event_type_bytes_max + 1];  // key
-    bool registered;
-    Oid recorder;  // that count and hooks are for
-    int count;
-    int* hooks;
-};
+// A request of kind 'hooks' names the hook that changed, or one of these.
+constexpr int64 changed_rights = 0;      // null there: an event type, a privilege, the control row
+constexpr int64 changed_all_hooks = -1;  // any of them may have
 
 HookSet* create_hook_set(MemoryContext context, int worker, int workers);
 
-// In a read-only transaction: loads the hooks if they changed and tells the engine.
+// In a read-only transaction: loads the hooks that changed and tells the engine.
 void refresh_hooks(HookSet* set, WhispererEngine* engine);
 
-// Under the same snapshot.  recorder: the owner of the table that recorded the event while nobody
-// had registered the type; InvalidOid if somebody had.
-TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder);
+// Nothing may be under way for it.
+void forget_hook(HookSet* set, Hook* hook, WhispererEngine* engine);
 
-// Null: deleted long ago, or another worker's.
+// Null: deleted, with nothing left to cancel, or another worker's.
 Hook* find_hook(HookSet* set, int64 id);
 
 // Whether this worker, of several, serves the hook.

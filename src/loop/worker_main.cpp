@@ -146,8 +146,8 @@ void note_circuits() {
     if (worker->hooks->stale_circuits == 0)
         return;
     for (int i = 0; i < worker->hooks->count; i++)
-        if (worker->hooks->hooks[i].circuit_is_stale)
-            note_fresh_circuit(worker->ledger->news, &worker->hooks->hooks[i]);
+        if (worker->hooks->hooks[i]->circuit_is_stale)
+            note_fresh_circuit(worker->ledger->news, worker->hooks->hooks[i]);
     worker->hooks->stale_circuits = 0;
 }
 
@@ -266,7 +266,7 @@ void end_window() {
     if (worker->ledger->line_arrivals > 0)
         write_whole_batch();
     for (int i = 0; i < worker->hooks->count; i++) {
-        Hook* hook = &worker->hooks->hooks[i];
+        Hook* hook = worker->hooks->hooks[i];
         if (hook->lines == nullptr || dlist_is_empty(&hook->lines->held))
             continue;
         release_held(hook->lines);
@@ -405,7 +405,7 @@ void loop() {
 // pending.
 void drain() {
     for (int i = 0; i < worker->hooks->count; i++)
-        whisperer_engine_drop_hook(worker->engine, worker->hooks->hooks[i].id);
+        whisperer_engine_drop_hook(worker->engine, worker->hooks->hooks[i]->id);
     SteadyTime deadline =
         steady_now() + (Min(settings.park_after_ms, drain_max_ms) + drain_margin_ms) * (int64)1000;
     WaitEventSet* events = create_wait_events(worker->engine);

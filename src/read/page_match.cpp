@@ -11,6 +11,7 @@
 #include "src/base/worker.h"
 #include "src/functions/answer.h"
 #include "src/hooks/hook_set.h"
+#include "src/hooks/hook_types.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/submit.h"
 #include "src/ledger/tracker.h"
@@ -152,7 +153,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
     int submitted = 0, matched = 0;
     read_data(row);
     for (int i = 0; i < wanted->count; i++) {
-        Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
+        Hook& hook = *wanted->hooks[i];
         if (is_too_old(*row, hook))
             continue;
         Match match = matches(hook, row);
@@ -207,11 +208,10 @@ HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) 
 const TypeEntry* wanted_by(Worker* worker, const Row& row) {
     if (row.only_hook != 0) {
         static TypeEntry only = {};
-        static int index;
-        const Hook* hook = find_hook(worker->hooks, row.only_hook);
+        static Hook* hook;
+        hook = find_hook(worker->hooks, row.only_hook);
         only.count = hook ? 1 : 0;
-        only.hooks = &index;
-        index = hook ? (int)(hook - worker->hooks->hooks) : 0;
+        only.hooks = &hook;
         return &only;
     }
     const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.recorder);
@@ -234,7 +234,7 @@ bool may_be_replayed(Worker* worker, const Row& row, const Hook* hook) {
         return false;
     const TypeEntry* wanted = hooks_for(worker->hooks, row.event_type, row.recorder);
     for (int i = 0; i < wanted->count; i++)
-        if (&worker->hooks->hooks[wanted->hooks[i]] == hook)
+        if (wanted->hooks[i] == hook)
             return true;
     return false;
 }
@@ -294,7 +294,7 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
     if (wanted->count > 0)
         read_data(&row);
     for (int i = 0; i < wanted->count; i++) {
-        const Hook& hook = worker->hooks->hooks[wanted->hooks[i]];
+        const Hook& hook = *wanted->hooks[i];
         if (hook.carried == nullptr || !hook.carried->in_scan ||
             is_older(row, incarnation, *hook.carried) ||
             (known && find_delivery_key(known, row.id, hook.id)))

@@ -2,10 +2,11 @@
 # every order of a hook's commit and the worker's page.
 use strict;
 use warnings;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('hooks');
+my $node = new_node('hooks', extra => "restart_after_crash = on\n");
 my $receiver = new_receiver('hooks');
 my $base = $receiver->url('');
 $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
@@ -103,5 +104,56 @@ release_hold($node);
 wait_idle($node);
 like(received('/ok/crossed'), qr/\bcrossed\b/, 'a transaction older than the hook that commits after it is delivered');
 $_->quit for $hook_first, $event_second;
+
+# --- hooks of the past ------------------------------------------------------------------------------------
+# What the worker's hooks take of its memory: it writes that into the log when it is asked.
+sub memory_of_hooks {
+    my $before = length slurp_file($node->logfile);
+    my $log;
+    $node->safe_psql('postgres', 'SELECT pg_log_backend_memory_contexts(' . worker_pid($node) . ')');
+    wait_for('the memory contexts', sub { ($log = substr slurp_file($node->logfile), $before) =~ /Grand total/ });
+    my $sum = 0;
+    # Of many of one parent a hundred are listed, the others in one line.
+    my ($level) = $log =~ /level: (\d+); whisperer hooks: /;
+    $sum += $1 while $log =~ /(?:whisperer hooks?|level: $level; \d+ more child contexts).*; (\d+) used/g;
+    $sum += $1 while $log =~ /level: ${\($level + 1)}; \d+ more child contexts.*; (\d+) used/g;
+    return $sum;
+}
+my $alone = memory_of_hooks();
+$node->safe_psql('postgres', <<"SQL");
+SELECT whisperer.create_hook('e', '$base/ok/past-' || g, config => jsonb_build_object('x', repeat('y', 8000))) FROM generate_series(1, 300) g;
+SQL
+record('before-the-past');
+wait_idle($node);
+my $with_all = memory_of_hooks();
+cmp_ok($with_all, '>', $alone + 300 * 8000, 'hooks take memory');
+$node->safe_psql('postgres', q(SELECT whisperer.pause_hook(id) FROM whisperer.hook WHERE target_url ~ 'past-1$'));
+record('in-the-past');
+wait_idle($node);
+$node->safe_psql('postgres', q(SELECT whisperer.delete_hook(id) FROM whisperer.hook WHERE target_url ~ 'past-'));
+wait_for('those that are deleted to be forgotten', sub { memory_of_hooks() < $alone + ($with_all - $alone) / 10 });
+is($node->safe_psql('postgres', q(SELECT d.state FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.target_url ~ 'past-1$' ORDER BY event_id DESC LIMIT 1)),
+    'cancelled', 'after what was pending for one is cancelled');
+kill_worker($node, worker_pid($node));
+record('after-the-past');
+wait_idle($node);
+cmp_ok(memory_of_hooks(), '<', $alone + ($with_all - $alone) / 10, 'a worker that starts does not load them');
+# One that was deleted while no worker ran still has something to cancel.
+$node->safe_psql('postgres', "SELECT whisperer.create_hook('e', '$base/status/500/late')");
+record('late');
+wait_for('its first attempt', sub { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'pending'") });
+hold($node, 'before-page-snapshot');
+$node->safe_psql('postgres', q(SELECT whisperer.deliver_event('e', '{}')));
+wait_held($node, 'before-page-snapshot');
+$node->safe_psql('postgres', q(SELECT whisperer.delete_hook(id) FROM whisperer.hook WHERE target_url ~ 'late$'));
+kill_worker($node, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'held at before-page-snapshot'"));
+release_hold($node);
+wait_for('it to be cancelled', sub { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'pending'") == 0 });
+pass('what a deleted hook left pending is cancelled by the next process');
+$node->safe_psql('postgres', q(UPDATE whisperer.hook SET is_active = true WHERE target_url ~ 'past-1$'));
+$node->safe_psql('postgres', q(SELECT whisperer.resume_hook(id) FROM whisperer.hook WHERE target_url ~ 'past-1$'));
+record('back');
+wait_idle($node);
+like(received('/ok/past-1'), qr/\bback$/, 'a hook of the past that comes back is served');
 
 done_testing();

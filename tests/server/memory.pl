@@ -55,6 +55,12 @@ wait_for('those that fit', sub { sql(q(SELECT count(*) FROM whisperer.delivery d
 is(sql(q(SELECT string_agg(DISTINCT d.state || coalesce(d.error, ''), ' ' ORDER BY d.state || coalesce(d.error, '')) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'many')),
     'delivered pending', 'deliveries of hooks that fit are made, those of the others wait, and what a filter rejects is for neither');
 like(slurp_file($node->logfile), qr/hook \d+ cannot be served, its deliveries wait: the hooks take a quarter of whisperer.worker_memory/, 'the log says why');
+my $served = q(whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'many' AND d.state = 'delivered');
+my $fitted = sql("SELECT count(*) FROM $served");
+sql("SELECT whisperer.delete_hook(h.id) FROM $served");
+wait_for('others to be served', sub { sql("SELECT count(*) FROM $served") > $fitted });
+pass('there is room for others when those that fit have been deleted');
+sql(q(UPDATE whisperer.hook SET is_active = true WHERE NOT is_active));
 sql("ALTER SYSTEM SET whisperer.worker_memory = '1GB'");
 $node->reload;
 wait_idle($node);

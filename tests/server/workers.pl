@@ -46,6 +46,20 @@ for my $hook (1 .. 5) {
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT workers) FROM whisperer.bookmark'), '1|1',
     'one bookmark per worker is left');
 
+# --- operator events --------------------------------------------------------------------------------------
+# Each worker tells of its own hooks, whoever serves the hook that is told.
+set_workers(2);
+$node->safe_psql('postgres', <<"SQL");
+SELECT whisperer.register_event('failing');
+SELECT whisperer.create_hook('failing', '$base/status/500/' || g, retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}') FROM generate_series(1, 8) g;
+SELECT whisperer.create_hook('whisperer-delivery-failed', '$base/ok/operator');
+SELECT whisperer.deliver_event('failing', '{}');
+SQL
+wait_for('all failures', sub { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'failed'") == 8 });
+wait_idle($node);
+is(scalar(() = $receiver->requests('/ok/operator')), 8, 'failures of all workers are told of');
+set_workers(1);
+
 # A synchronous standby that is not there: commits with synchronous_commit = local are visible at once,
 # but a failover would undo them.
 my $before = () = $receiver->requests('/ok/1');

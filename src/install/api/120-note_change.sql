@@ -24,14 +24,20 @@ CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisp
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change();
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.event_type_privilege
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change();
-CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.hook_definition
-    FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change();
-CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.secret
-    FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change();
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.hook_definition
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.note_change('id');
+CREATE TRIGGER note_truncate AFTER TRUNCATE ON whisperer.hook_definition
+    FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change('id');
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.secret
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.note_change('hook_id');
+CREATE TRIGGER note_truncate AFTER TRUNCATE ON whisperer.secret
+    FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change('hook_id');
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.control
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change();
 ALTER TABLE whisperer.event_type ENABLE ALWAYS TRIGGER note_change;
 ALTER TABLE whisperer.event_type_privilege ENABLE ALWAYS TRIGGER note_change;
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER note_change;
 ALTER TABLE whisperer.secret ENABLE ALWAYS TRIGGER note_change;
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER note_truncate;
+ALTER TABLE whisperer.secret ENABLE ALWAYS TRIGGER note_truncate;
 ALTER TABLE whisperer.control ENABLE ALWAYS TRIGGER note_change;

@@ -19,7 +19,7 @@ CREATE TABLE whisperer.request (
 COMMENT ON TABLE whisperer.request IS
     'what people asked of the worker, and it has not done yet';
 COMMENT ON COLUMN whisperer.request.kind IS
-    'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; catch_up: a hook was made or adopted; the others are the functions of the same names';
+    'hooks: the hook changed, or its secret: load it again, -1 all; null: an event type, a privilege or the control row did; catch_up: a hook was made or adopted; the others are the functions of the same names';
 
 CREATE INDEX request_to_do ON whisperer.request (id) WHERE kind <> 'hooks';
 

@@ -76,7 +76,7 @@ ALTER TABLE whisperer.request DROP CONSTRAINT request_kind_check;
 ALTER TABLE whisperer.request ADD CONSTRAINT request_kind_check
     CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up'));
 COMMENT ON COLUMN whisperer.request.kind IS
-    'hooks: a hook, a secret, an event type, a privilege or the control row changed: load them again; catch_up: a hook was made or adopted; the others are the functions of the same names';
+    'hooks: the hook changed, or its secret: load it again, -1 all; null: an event type, a privilege or the control row did; catch_up: a hook was made or adopted; the others are the functions of the same names';
 
 -- How long events that a restore or copy carried here have waited for resume().
 ALTER TABLE whisperer.control ADD COLUMN carried_since timestamptz;

@@ -1,0 +1,26 @@
+// Which hooks want an event type.  Asked of the database once for each type, and again when a hook
+// that the type concerns, or a right, has changed.
+#pragma once
+
+#include "src/hooks/hook_set.h"
+
+namespace whisperer::pg {
+
+struct TypeEntry {
+    char name[event_type_bytes_max + 1];  // key
+    bool registered;
+    Oid recorder;  // that count and hooks are for
+    int count;
+    Hook** hooks;  // by id
+};
+
+HTAB* create_types(MemoryContext context);
+
+// Under the snapshot of refresh_hooks.  recorder: the owner of the table that recorded the event
+// while nobody had registered the type; InvalidOid if somebody had.
+TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder);
+
+// Types that a hook's event_type names; null: all.
+void forget_types(HookSet* set, const char* pattern);
+
+}  // namespace whisperer::pg
