@@ -116,6 +116,29 @@ SELECT whisperer.allow('created', 'regress_writer', 'publish');
 INSERT INTO theirs VALUES (2);
 SELECT data FROM recorded WHERE source = 'public.theirs';
 
+-- What a trigger names may go by CASCADE, or, of a trigger that an earlier version made, by DROP FUNCTION: the writer is
+-- not the one who is told off.  The rest is recorded; where nothing is left, an event that fails and says why.
+CREATE DOMAIN going AS int;
+CREATE TABLE lessened (id int PRIMARY KEY, a going, b int, c int);
+CREATE FUNCTION lessened_json(r lessened) RETURNS json LANGUAGE sql AS 'SELECT json_build_object(''id'', r.id)';
+CREATE TRIGGER c1 AFTER INSERT OR UPDATE ON lessened FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created', 'columns=a,b', 'key=a,id');
+CREATE TRIGGER c2 AFTER INSERT OR UPDATE ON lessened FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created', 'columns=a', 'key=a');
+CREATE TRIGGER c3 AFTER INSERT ON lessened FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created', 'serializer=public.lessened_json');
+CREATE TRIGGER c4 AFTER UPDATE ON lessened REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('created', 'changed=a,c', 'include=old');
+DELETE FROM pg_depend WHERE classid = 'pg_trigger'::regclass AND refobjid = 'lessened_json'::regproc;
+SET client_min_messages = warning;
+DROP DOMAIN going CASCADE;
+DROP FUNCTION lessened_json;
+RESET client_min_messages;
+BEGIN;
+INSERT INTO lessened SELECT g, g, g FROM generate_series(1, 2) g;
+UPDATE lessened SET b = 5;
+UPDATE lessened SET c = 6 WHERE id = 2;
+COMMIT;
+SELECT o.data, o.object_id, o.hook_id FROM whisperer.outbox o WHERE o.source = 'public.lessened' ORDER BY o.id;
+SELECT failure($$CREATE TRIGGER c5 AFTER INSERT ON lessened FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created', 'key=a')$$);
+DROP TABLE lessened;
+
 -- A change of a table makes what is known of its triggers invalid; the memory of that is freed.
 INSERT INTO package VALUES (1000);
 SELECT count(*) AS known FROM pg_backend_memory_contexts WHERE name = 'whisperer capture trigger' \gset

@@ -81,6 +81,7 @@ PGDLLEXPORT Datum whisperer_rows_as_events(PG_FUNCTION_ARGS) {
     const Trigger* trigger = trigger_for(relation, text_to_cstring(PG_GETARG_TEXT_PP(1)));
     const CaptureOptions* options =
         trigger ? capture_options(relation, trigger) : plain_options(relation);
+    require_whole(*options);
     PayloadMaker maker = payload_maker(options, relation, fcinfo->flinfo);
     Datum* rows;
     bool* nulls;

@@ -31,6 +31,8 @@ void record(const PayloadMaker& maker, const NewEvent* events, int count) {
     bool allowed = may_publish(options.table_owner, options.event_type, &registered);
     if (!allowed)
         warn_of_publisher(options);
+    else
+        warn_of_gone(options);
     int64 for_whom = !allowed     ? for_nobody
                      : registered ? for_all
                                   : for_members_of(options.table_owner);

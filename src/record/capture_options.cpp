@@ -70,17 +70,28 @@ const char* name_of(const Resolution& of) {
     pg_unreachable();
 }
 
+// Where more than one thing is gone, the first is told of.
+void note_gone(const Resolution& of, int code, const char* message, const char* hint) {
+    CaptureOptions* options = of.options;
+    if (options->gone)
+        return;
+    options->gone = message;
+    options->gone_hint = hint;
+    options->gone_code = code;
+}
+
+// 0: it is gone.
 AttrNumber column_number(const Resolution& of, const char* name) {
     for (int i = 0; i < of.desc->natts; i++) {
         Form_pg_attribute attribute = TupleDescAttr(of.desc, i);
         if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
             return (AttrNumber)(i + 1);
     }
-    ereport(ERROR, errcode(ERRCODE_UNDEFINED_COLUMN),
-            errmsg("trigger \"%s\": column \"%s\" of table \"%s\" does not exist", name_of(of),
-                   name, RelationGetRelationName(of.relation)),
-            errhint("Create the trigger anew with columns that the table has."));
-    pg_unreachable();
+    note_gone(of, ERRCODE_UNDEFINED_COLUMN,
+              psprintf("trigger \"%s\": column \"%s\" of table \"%s\" does not exist", name_of(of),
+                       name, RelationGetRelationName(of.relation)),
+              "Create the trigger anew with columns that the table has.");
+    return 0;
 }
 
 // "a,b" as identifiers, quoted where SQL would quote them.
@@ -92,8 +103,12 @@ int parse_columns(const Resolution& of, const char* option, const char* list,
     *columns = (AttrNumber*)palloc(sizeof(AttrNumber) * list_length(names));
     int count = 0;
     ListCell* cell;
-    foreach (cell, names)
-        (*columns)[count++] = column_number(of, (const char*)lfirst(cell));
+    foreach (cell, names) {
+        (*columns)[count] = column_number(of, (const char*)lfirst(cell));
+        count += (*columns)[count] != 0;
+    }
+    if (count == 0)
+        of.options->problem = "the table has no column that the trigger names";
     return count;
 }
 
@@ -127,11 +142,14 @@ void resolve_serializer(const Resolution& of, const char* option, const char* na
     Oid row_type = get_rel_type_id(options->made_on);
     Oid taken;
     options->serializer = serializer_for(names, row_type, &taken);
-    if (!OidIsValid(options->serializer))
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_FUNCTION),
-                errmsg("trigger \"%s\": serializer %s(%s) does not exist", name_of(of), name,
-                       format_type_be(row_type)),
-                errhint("A serializer takes the row type of the table and returns json or jsonb."));
+    if (!OidIsValid(options->serializer)) {
+        note_gone(of, ERRCODE_UNDEFINED_FUNCTION,
+                  psprintf("trigger \"%s\": serializer %s(%s) does not exist", name_of(of), name,
+                           format_type_be(row_type)),
+                  "A serializer takes the row type of the table and returns json or jsonb.");
+        options->problem = "the serializer of the trigger does not exist";
+        return;
+    }
     Oid result = get_func_rettype(options->serializer);
     if ((result != JSONOID && result != JSONBOID) || get_func_retset(options->serializer))
         bad_option(of, option, "the serializer must return json or jsonb");
@@ -367,6 +385,27 @@ const CaptureOptions* capture_options(Relation relation, const Trigger* trigger)
     return entry && entry->valid ? entry->options : make_entry(relation, trigger);
 }
 
+void require_whole(const CaptureOptions& options) {
+    if (options.gone)
+        ereport(ERROR, errcode(options.gone_code), errmsg("%s", options.gone),
+                errhint("%s", options.gone_hint));
+}
+
+static bool is_warned(const CaptureOptions& options) {
+    FullTransactionId transaction = GetTopFullTransactionId();
+    bool is_warned = FullTransactionIdEquals(options.warned_in, transaction);
+    options.warned_in = transaction;
+    return is_warned;
+}
+
+void warn_of_gone(const CaptureOptions& options) {
+    if (options.gone && !is_warned(options))
+        ereport(WARNING, errcode(options.gone_code), errmsg("%s", options.gone),
+                errdetail(options.problem ? "Its events are recorded, and fail."
+                                          : "Its events are recorded without it."),
+                errhint("%s", options.gone_hint));
+}
+
 void check_transition_tables(Relation relation, const Trigger& trigger,
                              const CaptureOptions& options, int16 fired_by) {
     bool compares = options.include_old || options.changed_count > 0;
@@ -392,12 +431,8 @@ static int publisher_hint(const CaptureOptions& options) {
 
 void warn_of_publisher(const CaptureOptions& options) {
     bool registered;
-    if (may_publish(options.table_owner, options.event_type, &registered))
+    if (may_publish(options.table_owner, options.event_type, &registered) || is_warned(options))
         return;
-    FullTransactionId transaction = GetTopFullTransactionId();
-    if (FullTransactionIdEquals(options.warned_in, transaction))
-        return;
-    options.warned_in = transaction;
     ereport(WARNING, errcode(ERRCODE_WARNING),
             errmsg("event type \"%s\" is recorded for nobody: \"%s\" may not publish it",
                    options.event_type, GetUserNameFromId(options.table_owner, true)),

@@ -14,7 +14,7 @@ struct CaptureOptions {
     char* event_type;
     text* source;     // name of made_on
     Oid table_owner;  // of made_on: the trigger publishes with this role's rights
-    mutable FullTransactionId warned_in;  // that this role may not
+    mutable FullTransactionId warned_in;  // that this role may not, or that something is gone
     bool is_in_ring;                      // made_on is what events and their results are written to
     // Row type of made_on, which columns, keys and serializer are about; null: it is the trigger's
     // own table.
@@ -40,13 +40,25 @@ struct CaptureOptions {
     bool has_composites;
     // A cast of the user's makes JSON of some value, and finds what it needs by the search_path.
     bool calls_casts;
+    // What the trigger names and is no longer there, first of all; null: it is whole.
+    const char* gone;
+    const char* gone_hint;
+    int gone_code;
+    const char*
+        problem;  // why no data can be made, a text that JSON needs no escapes for; null: it can
     // Part of the data is text that a function of no built-in type gave out for json.
     bool may_be_no_json;
 };
 
 // The options of a capture trigger of the relation, valid until the end of the transaction.  Errors
-// name the trigger: 22023 a bad option, 42703 no such column, 42883 no such serializer.
+// name the trigger: 22023 a bad option.
 const CaptureOptions* capture_options(Relation relation, const Trigger* trigger);
+
+// Refuses a trigger that names what is not there: 42703 a column, 42883 a serializer.
+void require_whole(const CaptureOptions& options);
+// A trigger that was whole when it was made is in nobody's way: the same as a warning, once a
+// transaction.  What can still be told is recorded; else the event says why not, and fails.
+void warn_of_gone(const CaptureOptions& options);
 
 // Refuses (39P01) a statement trigger that lacks a transition table for one of the events in
 // fired_by (bits of tgtype).

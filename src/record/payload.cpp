@@ -215,8 +215,8 @@ bool make_event(const PayloadMaker& maker, HeapTuple row, HeapTuple old_row, boo
     old_row = needs_old ? whole_row(maker, old_row) : nullptr;
     if (old_row && !any_changed(options, row, old_row, maker.desc))
         return false;
-    event->data = row_json(maker, row);
-    if (is_update && options.include_old)
+    event->data = options.problem ? data_with_problem(options.problem) : row_json(maker, row);
+    if (is_update && options.include_old && options.problem == nullptr)
         event->data = new_and_old_json(
             event->data, old_row ? row_json(maker, old_row) : CStringGetTextDatum("null"));
     if (options.may_be_no_json && !is_json(event->data))

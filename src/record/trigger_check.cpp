@@ -273,6 +273,7 @@ void check_new(const CreateTrigStmt* statement) {
             continue;
         refuse_kind(relation, trigger);
         const CaptureOptions* options = capture_options(relation, &trigger);
+        require_whole(*options);
         if (!TRIGGER_FOR_ROW(trigger.tgtype))
             check_transition_tables(relation, trigger, *options, trigger.tgtype);
         check_new_publisher(relation, trigger, *options);
