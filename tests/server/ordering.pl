@@ -111,7 +111,7 @@ wait_for('the failure', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE
 bump(3, 4);
 wait_seen('/script/keyed', '1.1 2.1 1.2 3.1 4.1');
 # What is recorded now is the first that the new process meets; the failed head waits in the ledger.
-hold($node, 'before-page-snapshot');
+sql("ALTER SYSTEM SET whisperer.hold_at = 'before-page-snapshot'");
 $node->restart;
 wait_held($node, 'before-page-snapshot');
 bump(3, 5);
