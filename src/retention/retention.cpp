@@ -50,18 +50,22 @@ void expire_row(Worker* worker, int row, int16 slot) {
                    "expired: still pending after whisperer.retention");
 }
 
-// True: there may be more.
+// What was read late, after a pause for one, has the same time for its first attempt as what was
+// read at once.  True: there may be more.
 bool expire(Worker* worker, int16 slot) {
     static SPIPlanPtr plan;
-    pg_uuid_t bound = event_id_bound(retention_horizon(GetCurrentTimestamp()));
+    TimestampTz horizon = retention_horizon(GetCurrentTimestamp());
+    pg_uuid_t bound = event_id_bound(horizon);
     ExpiredPlace* place = &worker->retention->expired;
-    const Oid types[] = {INT2OID, UUIDOID, INT8OID, INT8OID, TIMESTAMPTZOID, UUIDOID};
+    const Oid types[] = {INT2OID,        UUIDOID, INT8OID,       INT8OID,
+                         TIMESTAMPTZOID, UUIDOID, TIMESTAMPTZOID};
     Datum values[] = {Int16GetDatum(slot),
                       UUIDPGetDatum(&bound),
                       Int64GetDatum(expired_rows_max),
                       Int64GetDatum(place->hook_id),
                       TimestampTzGetDatum(place->at),
-                      UUIDPGetDatum(&place->event_id)};
+                      UUIDPGetDatum(&place->event_id),
+                      TimestampTzGetDatum(horizon)};
     run_plan(
         kept_plan(&plan,
                   "SELECT event_id, hook_id, xid, retry_count, EXISTS (SELECT FROM "
@@ -69,6 +73,7 @@ bool expire(Worker* worker, int16 slot) {
                   "AND starts_with(o.event_type, 'whisperer-')), next_attempt_at "
                   "FROM whisperer.delivery d WHERE slot = $1 AND state = 'pending' "
                   "AND next_attempt_at IS NOT NULL AND event_id < $2 "
+                  "AND (retry_count > round_start OR modified_at < $7) "
                   "AND (hook_id, next_attempt_at, event_id) > ($4, $5, $6) "
                   "ORDER BY hook_id, next_attempt_at, event_id LIMIT $3",
                   lengthof(types), types),

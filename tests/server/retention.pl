@@ -68,6 +68,18 @@ wait_for('its delivery', sub { grep { $_->{body} =~ /"unread"/ } $receiver->requ
 pass('and is delivered on resume');
 wait_for('the unread event to go', sub { !kept($unread) });
 
+# Read late: the age of the event does not keep a delivery from its first attempt, though it waits for its turn.
+$node->safe_psql('postgres', "SELECT whisperer.register_event('late'); SELECT whisperer.create_hook('late', '$base/ok/late', rate_limit => 20)");
+$node->safe_psql('postgres', 'SELECT whisperer.pause()');
+wait_for('the pause', sub { $node->safe_psql('postgres', 'SELECT state FROM whisperer.status') eq 'paused' });
+$node->safe_psql('postgres', q(SELECT whisperer.deliver_event('late', '{}') FROM generate_series(1, 60)));
+wait_for('them to be older than the retention', sub {
+    $node->safe_psql('postgres', q(SELECT max(created_at) < clock_timestamp() - interval '11 s' FROM whisperer.outbox WHERE event_type = 'late')) eq 't';
+});
+$node->safe_psql('postgres', 'SELECT whisperer.resume()');
+wait_for('the last of them', sub { 60 <= (() = $receiver->requests('/ok/late')) });
+pass('what was read late is delivered, not given up for its age');
+
 # A young event where the clock expects old ones only, as after a change of the setting; the one that
 # the worker looks at is an old one.
 $node->safe_psql('postgres', 'SELECT whisperer.delete_hook(2)');
