@@ -36,8 +36,12 @@ void add_request(int64 hook_id) {
 }
 
 void add_requests(const TriggerData& trigger) {
+    if (trigger.tg_trigger->tgnargs == 0) {
+        add_request(changed_rights);
+        return;
+    }
     if (TRIGGER_FIRED_FOR_STATEMENT(trigger.tg_event)) {
-        add_request(trigger.tg_trigger->tgnargs > 0 ? changed_all_hooks : changed_rights);
+        add_request(changed_all_hooks);
         return;
     }
     int64 hook_id = hook_id_in(trigger, trigger.tg_trigtuple);

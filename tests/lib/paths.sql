@@ -70,8 +70,8 @@ ALTER TABLE app.bulk ALTER COLUMN fill SET STORAGE PLAIN;
 CREATE TRIGGER i AFTER INSERT ON app.bulk REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('statement');
 CREATE TRIGGER u AFTER UPDATE ON app.bulk REFERENCING NEW TABLE AS n OLD TABLE AS o FOR EACH STATEMENT
     EXECUTE FUNCTION whisperer.capture('statement', 'include=old', 'changed=v');
-CREATE TRIGGER d AFTER DELETE ON app.bulk REFERENCING OLD TABLE AS o FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('statement', 'serializer=app.of_bulk');
 CREATE FUNCTION app.of_bulk(b app.bulk) RETURNS json LANGUAGE sql AS 'SELECT json_build_object(''id'', b.id, ''fill'', b.fill)';
+CREATE TRIGGER d AFTER DELETE ON app.bulk REFERENCING OLD TABLE AS o FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('statement', 'serializer=app.of_bulk');
 SET debug_discard_caches = :discard;
 INSERT INTO app.bulk SELECT g, g, repeat('x', 7000) FROM generate_series(1, :rows) g;
 UPDATE app.bulk SET v = v + (id % 2);

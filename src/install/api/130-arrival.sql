@@ -93,9 +93,6 @@ CREATE TRIGGER arrival BEFORE INSERT ON whisperer.delivery
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'event_id, hook_id, slot');
 CREATE TRIGGER arrival BEFORE INSERT ON whisperer.past_attempt
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'event_id, hook_id, number, slot');
--- The worker is told of a carried hook; a statement that is applied fires no other trigger.
-CREATE TRIGGER note_arrival AFTER INSERT OR UPDATE OR DELETE ON whisperer.hook_definition
-    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.note_change();
 
 DO $do$
 DECLARE
@@ -104,7 +101,7 @@ BEGIN
     FOR own IN
         SELECT t.tgrelid::regclass AS name, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
         WHERE c.relnamespace = 'whisperer'::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0
-          AND t.tgname IN ('arrival', 'note_arrival')
+          AND t.tgname = 'arrival'
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER %I', own.name, own.tgname);
     END LOOP;

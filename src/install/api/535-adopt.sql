@@ -15,10 +15,12 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', ours.relation, ours.firing, ours.tgname);
     END LOOP;
+    -- What was changed while they were off nobody has noted.
+    INSERT INTO whisperer.request (kind, hook_id) VALUES ('hooks', -1);
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.enable_triggers() IS
-    'makes the triggers on the extension''s tables fire again where they are to: in every session, or for what is replicated';
+    'makes the triggers on our tables fire again where they are to, and all hooks be loaded again';
 
 -- A restored or copied database has the other one's hooks, event types, privileges and API tokens.  They rest until
 -- resume() makes them this database's own.  What the hooks still had to get the worker then finds in
