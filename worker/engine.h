@@ -113,6 +113,7 @@ typedef struct WhispererOutcome {
     int32_t http_status;      /* 0: no answer */
     int32_t attempted;        /* boolean: a request was made; counts as an attempt */
     int32_t hook_gone;        /* boolean: the receiver said 410: disable the hook */
+    int32_t outdated;         /* boolean: the hook's requests go elsewhere by now */
     int64_t started_at_us;    /* when the attempt began; 0 if none did */
     int64_t response_time_us; /* 0 if no attempt */
     int64_t next_after_ms;    /* see the kinds */

@@ -32,7 +32,8 @@ constexpr const char* load_query =
     "AND whisperer_internal.role_exists(h.owner) AS is_runnable, "
     "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
     "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
-    "h.rate_limit, r.failing_since, r.circuit_opened_at IS NOT NULL, "
+    "h.rate_limit, r.failing_since, r.failing_url_hash IS NULL "
+    "OR r.failing_url_hash = hashtextextended(h.target_url, 0), r.circuit_opened_at IS NOT NULL, "
     "starts_with(h.event_type, 'whisperer-'), h.owner, h.transform, h.callback, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "
@@ -65,6 +66,7 @@ enum LoadColumn {
     LoadCarried,
     LoadRateLimit,
     LoadFailingSince,
+    LoadFailingHere,
     LoadCircuitOpen,
     LoadOperator,
     LoadOwnerId,
@@ -200,15 +202,20 @@ void load_since(Hook* hook, int row, const Hook* before) {
 // of the hook has its circuit closed.
 void load_health(Hook* hook, int row, const Hook* before) {
     bool is_known = before && before->runnable && hook->runnable;
+    bool is_moved = before ? strcmp(before->target_url, hook->target_url) != 0
+                           : !bool_column(row, LoadFailingHere);
+    hook->failing_written =
+        is_known ? before->failing_written : timestamp_column(row, LoadFailingSince);
+    // The time that it was paused is no time of failures, nor is that of another address.
+    if (!is_moved)
+        hook->failing_since = is_known                      ? before->failing_since
+                              : before && !before->runnable ? 0
+                                                            : hook->failing_written;
+    hook->failing_is_stale = is_moved && hook->failing_written != 0;
     if (is_known) {
-        hook->failing_since = before->failing_since;
-        hook->failing_written = before->failing_written;
         hook->circuit_is_open = before->circuit_is_open;
         return;
     }
-    hook->failing_written = timestamp_column(row, LoadFailingSince);
-    // The time that it was paused is no time of failures.
-    hook->failing_since = before && !before->runnable ? 0 : hook->failing_written;
     hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
 }
 
@@ -318,6 +325,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     hook->id = int64_column(row, LoadId);
     hook->event_type = text_column(row, LoadEventType);
     hook->owner_name = text_column(row, LoadOwner);
+    hook->target_url = text_column(row, LoadUrl);
     load_flags(hook, row);
     WhispererError no_room = {};
     bool has_room = hook->is_deleted || load_rules(set, hook, row, &no_room);

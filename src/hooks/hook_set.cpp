@@ -223,14 +223,14 @@ void load_changed(HookSet* set, WhispererEngine* engine, const Changes& changes)
 
 // What is said of all of them.
 void sum_up(HookSet* set) {
-    set->unadopted = set->carried_count = set->stale_circuits = 0;
+    set->unadopted = set->carried_count = set->stale_health = 0;
     set->has_operators = hash_get_num_entries(set->operators) > 0;
     set->reload_at = DT_NOEND;
     for (int i = 0; i < set->count; i++) {
         const Hook* hook = set->hooks[i];
         set->unadopted += hook->is_unadopted;
         set->carried_count += hook->carried != nullptr;
-        set->stale_circuits += hook->circuit_is_stale;
+        set->stale_health += hook->circuit_is_stale || hook->failing_is_stale;
         set->reload_at = Min(set->reload_at, hook->secret_expires_at);
     }
     update_next_due(set);

@@ -52,6 +52,7 @@ struct Hook {
     HookLines* lines;      // null: it is not ordered and never was
     CarriedHook* carried;  // null: there is nothing to take over
     char* owner_name;
+    char* target_url;
     // Functions of the owner's, run by the helper; null: none.
     Oid owner;
     char* transform;
@@ -80,6 +81,8 @@ struct Hook {
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
     TimestampTz failing_written;  // what hook_run says; 0: null
+    bool failing_is_stale;        // hook_run says it of an address that it has no more
+    bool is_disabled;             // by this process, and the hooks were not loaded since
     bool circuit_is_open;
     bool circuit_is_stale;  // hook_run says open, and a new engine knows nothing of it
 };
@@ -99,7 +102,7 @@ struct HookSet {
     bool requests_arrived;       // people asked for something beside hooks; see requests.h
     bool names_stale;            // a role may have been renamed
     int64 unadopted;             // hooks that wait for whisperer.resume()
-    int stale_circuits;          // hooks of which circuit_is_stale
+    int stale_health;            // hooks of which hook_run says what is over
     bool has_operators;          // somebody, somewhere, subscribed to operator events
     int carried_count;           // hooks with something to take over
     bool delivery_paused;        // whisperer.pause()

@@ -28,9 +28,19 @@ void add_news(HookNewsList* all, const HookNews& news) {
     all->list[all->count++] = news;
 }
 
+const char* kept_url(const HookNewsList* all, const Hook* hook) {
+    return MemoryContextStrdup(all->context, hook->target_url);
+}
+
+// For what its receiver did; nothing is noted of it until the hooks have been loaded again.
 void disable(HookNewsList* all, Hook* hook, const char* reason) {
-    add_news(all, {News::Disabled, hook->id, 0, reason, false, 0});
-    hook->failing_since = hook->failing_written = 0;
+    add_news(all, {News::Disabled, hook->id, 0, reason, false, 0, kept_url(all, hook)});
+    hook->is_disabled = true;
+}
+
+void disable_for_functions(HookNewsList* all, Hook* hook, const char* reason) {
+    add_news(all, {News::Disabled, hook->id, 0, reason, false, 0, nullptr});
+    hook->is_disabled = true;
 }
 
 void note_failure(HookNewsList* all, Hook* hook) {
@@ -46,38 +56,52 @@ void note_failure(HookNewsList* all, Hook* hook) {
     } else if (failing_us >= failing_written_after_us &&
                hook->failing_written != hook->failing_since) {
         hook->failing_written = hook->failing_since;
-        add_news(all, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0});
+        add_news(all, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0,
+                       kept_url(all, hook)});
     }
 }
 
 void run_news(const char* query, SPIPlanPtr* plan, const HookNews& news) {
-    const Oid types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID};
-    char nulls[] = {' ', news.at == 0 ? 'n' : ' ', news.reason ? ' ' : 'n', '\0'};
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
+    char nulls[] = {' ', news.at == 0 ? 'n' : ' ', news.reason ? ' ' : 'n',
+                    news.target_url ? ' ' : 'n', '\0'};
     Datum values[] = {Int64GetDatum(news.hook_id), TimestampTzGetDatum(news.at),
-                      news.reason ? CStringGetTextDatum(news.reason) : (Datum)0};
+                      news.reason ? CStringGetTextDatum(news.reason) : (Datum)0,
+                      news.target_url ? CStringGetTextDatum(news.target_url) : (Datum)0};
     run_plan(kept_plan(plan, query, lengthof(types), types), values, nulls, false, 0,
              SPI_OK_INSERT);
 }
 
-#define NEWS_ROW(columns, values, changes)                                                 \
+#define LOCKED_NEWS_ROW(lock, columns, values, changes)                                    \
     "INSERT INTO whisperer.hook_run AS r (hook_id, " columns ") SELECT h.id, " values      \
     " FROM whisperer.hook_definition h WHERE h.id = $1 AND ($2 IS NULL OR $2 IS NOT NULL)" \
-    " AND ($3 IS NULL OR $3 <> '') ON CONFLICT (hook_id) DO UPDATE SET " changes
+    " AND ($3 IS NULL OR $3 <> '') AND ($4 IS NULL OR h.target_url = $4)" lock             \
+    " ON CONFLICT (hook_id) DO UPDATE SET " changes
+#define NEWS_ROW(columns, values, changes) LOCKED_NEWS_ROW("", columns, values, changes)
+#define DISABLED_ROW(lock)                                                                     \
+    LOCKED_NEWS_ROW(lock, "disabled_at, disabled_reason, disabled_resumes",                    \
+                    "now(), $3, h.resumes",                                                    \
+                    "disabled_at = excluded.disabled_at, disabled_reason = "                   \
+                    "excluded.disabled_reason, disabled_resumes = excluded.disabled_resumes, " \
+                    "failing_since = NULL, failing_url_hash = NULL, function_began = NULL")
 
 void write_disabled(const HookNews& news) {
-    static SPIPlanPtr plan, event_plan;
-    run_news(NEWS_ROW("disabled_at, disabled_reason, disabled_resumes", "now(), $3, h.resumes",
-                      "disabled_at = excluded.disabled_at, disabled_reason = "
-                      "excluded.disabled_reason, disabled_resumes = excluded.disabled_resumes, "
-                      "failing_since = NULL, function_began = NULL"),
-             &plan, news);
+    static SPIPlanPtr plan, address_plan, event_plan;
+    // Whoever changes the hook just now may be giving it another address.  If not, the next failure
+    // says the same again.
+    if (news.target_url)
+        run_news(DISABLED_ROW(" FOR SHARE SKIP LOCKED"), &address_plan, news);
+    else
+        run_news(DISABLED_ROW(""), &plan, news);
+    if (SPI_processed == 0)
+        return;
     run_news(
         "INSERT INTO whisperer.outbox (id, event_type, data, hook_id) "
         "SELECT whisperer_internal.new_event_id(), 'whisperer-hook-disabled', json_build_object("
         "'hook_id', $1, 'event_type', h.event_type, 'target_url', h.target_url, 'reason', $3, "
         "'at', coalesce($2, now())), o.hook_id FROM whisperer.hook_definition h, "
         "whisperer_internal.operator_hooks($1, 'whisperer-hook-disabled') AS o(hook_id) "
-        "WHERE h.id = $1",
+        "WHERE h.id = $1 AND ($4 IS NULL OR $4 <> '')",
         &event_plan, news);
     ereport(LOG, errmsg("whisperer: hook " INT64_FORMAT " disabled: %s", news.hook_id, news.reason),
             errhint("Its deliveries wait for whisperer.resume_hook."));
@@ -106,8 +130,11 @@ void write_circuit(const HookNews& news) {
 
 void write_failing(const HookNews& news) {
     static SPIPlanPtr plan;
-    run_news(NEWS_ROW("failing_since", "$2", "failing_since = excluded.failing_since"), &plan,
-             news);
+    run_news(NEWS_ROW("failing_since, failing_url_hash",
+                      "$2, CASE WHEN $2 IS NOT NULL THEN hashtextextended(h.target_url, 0) END",
+                      "failing_since = excluded.failing_since, "
+                      "failing_url_hash = excluded.failing_url_hash"),
+             &plan, news);
 }
 
 void write_function(const HookNews& news) {
@@ -146,7 +173,8 @@ HookNewsList* create_news_list(MemoryContext context, MemoryContext texts) {
 }
 
 void note_outcome(HookNewsList* all, Hook* hook, const WhispererOutcome& outcome) {
-    if (hook == nullptr || !outcome.attempted || outcome.kind == WhispererParked)
+    if (hook == nullptr || !outcome.attempted || outcome.kind == WhispererParked ||
+        outcome.outdated || hook->is_disabled)
         return;
     if (outcome.hook_gone) {
         disable(all, hook, "the receiver answered 410 Gone");
@@ -154,7 +182,7 @@ void note_outcome(HookNewsList* all, Hook* hook, const WhispererOutcome& outcome
         note_failure(all, hook);
     } else {
         if (hook->failing_written != 0)
-            add_news(all, {News::Recovered, hook->id, 0, nullptr, true, 0});
+            add_news(all, {News::Recovered, hook->id, 0, nullptr, true, 0, nullptr});
         hook->failing_since = hook->failing_written = 0;
     }
 }
@@ -177,25 +205,27 @@ void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_
     int before = hook->function_timeouts;
     hook->function_timeouts = timed_out ? before + 1 : 0;
     if (error)
-        add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
+        add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts,
+                       nullptr});
     else if (before > 0 || hook->timeouts_are_old)
-        add_news(all, {News::FunctionWorks, hook->id, 0, nullptr, true, 0});
+        add_news(all, {News::FunctionWorks, hook->id, 0, nullptr, true, 0, nullptr});
     hook->timeouts_are_old = false;
     if (hook->call_is_marked)
-        add_news(all, {News::FunctionSurvived, hook->id, 0, nullptr, true, 0});
+        add_news(all, {News::FunctionSurvived, hook->id, 0, nullptr, true, 0, nullptr});
     hook->call_is_marked = false;
     hook->is_survived = true;
     if (before < function_timeouts_max && hook->function_timeouts >= function_timeouts_max)
-        disable(all, hook, "ten time-outs of its functions in a row");
+        disable_for_functions(all, hook, "ten time-outs of its functions in a row");
 }
 
 void note_cut_call(HookNewsList* all, Hook* hook) {
     constexpr const char* error = "the server crashed during a call";
     hook->call_was_cut = false;
     hook->function_timeouts += timeouts_of_a_crash;
-    add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts});
+    add_news(all,
+             {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts, nullptr});
     if (hook->function_timeouts >= function_timeouts_max)
-        disable(all, hook, "the server crashed twice during a call of its functions");
+        disable_for_functions(all, hook, "the server crashed twice during a call of its functions");
 }
 
 void mark_call(Hook* hook) {
@@ -217,9 +247,14 @@ void mark_call(Hook* hook) {
     hook->call_is_marked = true;
 }
 
-void note_fresh_circuit(HookNewsList* all, Hook* hook) {
-    hook->circuit_is_stale = false;
-    add_news(all, {News::CircuitClosed, hook->id, 0, nullptr, true, 0});
+void note_fresh(HookNewsList* all, Hook* hook) {
+    if (hook->circuit_is_stale)
+        add_news(all, {News::CircuitClosed, hook->id, 0, nullptr, true, 0, nullptr});
+    if (hook->failing_is_stale) {
+        add_news(all, {News::Recovered, hook->id, 0, nullptr, true, 0, nullptr});
+        hook->failing_written = 0;
+    }
+    hook->circuit_is_stale = hook->failing_is_stale = false;
 }
 
 void write_news(const HookNewsList* all) {

@@ -28,6 +28,8 @@ struct HookNews {
     const char* reason;  // in the list's context; null: none
     bool is_silent;      // known to the log already
     int timeouts;        // FunctionFailed: in a row
+    // In the list's context: it is over if the hook has another by now; null: not about an address.
+    const char* target_url;
 };
 
 // What has not been written yet, in the order in which it is.
@@ -49,8 +51,8 @@ void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_
 void note_cut_call(HookNewsList* all, Hook* hook);
 // Before the first call of the hook's: notes durably, in a transaction of its own, that it begins.
 void mark_call(Hook* hook);
-// hook_run still says of the hook what an earlier engine knew.
-void note_fresh_circuit(HookNewsList* all, Hook* hook);
+// hook_run may still say of the hook what an earlier engine knew, or of an earlier address.
+void note_fresh(HookNewsList* all, Hook* hook);
 
 // In the batch's transaction.
 void write_news(const HookNewsList* all);

@@ -143,12 +143,11 @@ void note_circuits() {
                 note_due(worker->hooks, hook, GetCurrentTimestamp());
         }
     } while (count == lengthof(changes));
-    if (worker->hooks->stale_circuits == 0)
+    if (worker->hooks->stale_health == 0)
         return;
     for (int i = 0; i < worker->hooks->count; i++)
-        if (worker->hooks->hooks[i]->circuit_is_stale)
-            note_fresh_circuit(worker->ledger->news, worker->hooks->hooks[i]);
-    worker->hooks->stale_circuits = 0;
+        note_fresh(worker->ledger->news, worker->hooks->hooks[i]);
+    worker->hooks->stale_health = 0;
 }
 
 void run_engine() {

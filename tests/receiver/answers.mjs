@@ -8,7 +8,7 @@ import { credentialKinds } from './credentials.mjs';
 
 const scripts = new Map();
 const failures = new Map();
-const hung = new Set();
+const hung = new Map();
 
 export function setScript(path, steps) {
     if (steps && steps.length > 0) scripts.set(path, [...steps]);
@@ -16,7 +16,7 @@ export function setScript(path, steps) {
 }
 
 export function releaseHung() {
-    for (const response of hung) end(response, 200);
+    for (const [response, status] of hung) end(response, status);
     hung.clear();
 }
 
@@ -32,7 +32,7 @@ const kinds = {
         end(response, Number(status), seconds ? { 'Retry-After': seconds } : {}, `status ${status}`),
     delay: (response, [milliseconds, status]) =>
         setTimeout(() => end(response, Number(status ?? 200), {}, 'late'), Number(milliseconds)),
-    hang: (response) => hung.add(response),
+    hang: (response, [status]) => hung.set(response, Number(status ?? 200)),
     reset: (response) => (response.socket ?? response.stream?.session)?.destroy(),
     redirect: (response, [port, status]) =>
         end(response, Number(status ?? 302), { Location: port ? `http://127.0.0.1:${port}/ok` : '/ok' }),

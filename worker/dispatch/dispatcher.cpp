@@ -189,6 +189,7 @@ void Dispatcher::start(Lane& lane) {
     flight.self = std::prev(running_.end());
     flight.lane = &lane;
     flight.hook = lane.hook();
+    flight.target = destination(*flight.hook);
     flight.delivery = lane.take(settings_->max_in_flight_per_hook);
     --queued_;
     flight.started_at = clock_.steady();
@@ -200,18 +201,21 @@ void Dispatcher::start(Lane& lane) {
     return_surplus(lane, flight.started_at);  // if this is a probe, all
 }
 
+const std::shared_ptr<const Target>& Dispatcher::destination(const Hook& hook) const {
+    return settings_->divert_to ? settings_->divert_to : hook.target();
+}
+
 void Dispatcher::send(InFlight& flight) {
     const Hook& hook = *flight.hook;
     WireRequest request;
     request.cookie = &flight;
     request.attempt_headers = attempt_headers(flight);
     request.body = {flight.delivery.event, &flight.delivery.event->body()};
+    request.target = flight.target = destination(hook);
     if (settings_->divert_to) {
-        request.target = settings_->divert_to;
         request.hook_headers = hook.diverted_header_lines();
         flight.token_number = 0;
     } else {
-        request.target = hook.target();
         request.hook_headers = hook.header_lines();
         request.identity = hook.auth().identity();
         if (!flight.authorization.empty())

@@ -32,6 +32,7 @@ inline constexpr milliseconds parked_grace{1000};
 struct InFlight {
     Lane* lane = nullptr;
     std::shared_ptr<const Hook> hook;
+    std::shared_ptr<const Target> target;  // where its request goes
     Queued delivery;
     microseconds started_at{0};
     microseconds started_unix{0};
@@ -95,6 +96,8 @@ class Dispatcher {
     void start_and_push();
     void start_ready();
     void start(Lane& lane);
+    // Where requests by this definition go now.
+    const std::shared_ptr<const Target>& destination(const Hook& hook) const;
     void send(InFlight& flight);
     HeaderLines attempt_headers(const InFlight& flight) const;
     void collect();

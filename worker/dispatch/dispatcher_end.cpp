@@ -41,10 +41,7 @@ void Dispatcher::note_lookup(const Target& target, WireResult& result) {
 
 void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
     const bool is_fetch = flight.lane->fetcher == &flight;
-    note_lookup(is_fetch               ? *flight.hook->auth().token_target()
-                : settings_->divert_to ? *settings_->divert_to
-                                       : *flight.hook->target(),
-                result);
+    note_lookup(is_fetch ? *flight.hook->auth().token_target() : *flight.target, result);
     if (is_fetch)
         end_fetch(flight, std::move(result));
     else if (!renew_token(flight, result))
@@ -56,6 +53,7 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     const microseconds now = clock_.steady();
     const bool was_retry = flight.delivery.retry_count > 0;
     const bool delivered = result.end == WireEnd::Answered && result.http_status / 100 == 2;
+    result.outdated = flight.target->url != destination(*lane.hook())->url;
     lane.ended(result, delivered, was_retry, flight.parked, now, settings_->park_after);
     busy_lanes_ -= lane.in_flight() == 0 ? 1 : 0;
     if (settings_->circuit_breaker && !lane.dropped &&
@@ -70,6 +68,8 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         outcome.token = flight.delivery.token;
         outcome.hook_id = flight.hook->id();
         outcome.started_at = flight.started_unix;
+        // Where requests are diverted to says nothing of the hook's own address.
+        outcome.hook_gone &= flight.target->url == lane.hook()->target()->url;
         keep_own_body(outcome, flight.delivery);
         delivered_total_ += delivered ? 1 : 0;
         failed_attempts_total_ += delivered ? 0 : 1;
@@ -97,7 +97,7 @@ void Dispatcher::park_old(microseconds now) {
         keep_own_body(outcome, flight.delivery);
         outcomes_.push_back(std::move(outcome));
         flight.parked = true;
-        flight.lane->parked();
+        flight.lane->parked(flight.target->url != destination(*flight.lane->hook())->url);
         parked_.splice(parked_.end(), running_, running_.begin());
         blocked_ = false;
         if (flight.lane->queued() > 0)

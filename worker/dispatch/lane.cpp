@@ -8,6 +8,7 @@ namespace whisperer::engine {
 namespace {
 
 constexpr int speed_memory = 8;
+constexpr microseconds never = microseconds::max();
 constexpr int window_max = 1 << 20;
 // A little less than libcurl keeps a name (60 s).
 constexpr seconds resolved_for{50};
@@ -22,6 +23,7 @@ bool Lane::replace_hook(std::shared_ptr<const Hook> hook) {
     if (hook->target()->url != hook_->target()->url) {
         window_ = 1;
         failures_in_a_row_ = 0;
+        first_started_at_ = never;
         slow_bits_ = 0;
         slow_bits_known_ = 0;
         mean_response_ = microseconds(0);
@@ -124,7 +126,7 @@ microseconds Lane::oldest() const {
 }
 
 std::uint64_t Lane::started(bool is_retry, microseconds now) {
-    if (in_flight() == 0)
+    if (in_flight() == 0 || first_started_at_ == never)
         first_started_at_ = now;
     ++running_;
     retries_in_flight_ += is_retry ? 1 : 0;
@@ -137,17 +139,18 @@ void Lane::remember_speed(bool slow_answer) {
     slow_bits_known_ = std::min(slow_bits_known_ + 1, speed_memory);
 }
 
-void Lane::parked() {
+void Lane::parked(bool outdated) {
     --running_;
     ++parked_;
-    remember_speed(true);
+    if (!outdated)
+        remember_speed(true);
 }
 
 void Lane::ended(const WireResult& result, bool delivered, bool was_retry, bool was_parked,
                  microseconds now, microseconds park_after) {
     --(was_parked ? parked_ : running_);
     retries_in_flight_ -= was_retry ? 1 : 0;
-    if (result.end == WireEnd::OurFault)
+    if (result.end == WireEnd::OurFault || result.outdated)
         return;
     if (!was_parked)
         remember_speed(result.elapsed > park_after);
@@ -166,7 +169,7 @@ void Lane::ended(const WireResult& result, bool delivered, bool was_retry, bool 
 bool Lane::judge_circuit(std::uint64_t attempt, const WireResult& result, bool delivered,
                          microseconds now) {
     Circuit::End end = Circuit::End::Failure;
-    if (result.end == WireEnd::OurFault)
+    if (result.end == WireEnd::OurFault || result.outdated)
         end = Circuit::End::OurFault;
     else if (delivered)
         end = Circuit::End::Success;

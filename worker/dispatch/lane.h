@@ -74,7 +74,7 @@ class Lane {
     std::uint64_t started(bool is_retry, microseconds now);
     // The same attempt sends a second request.
     void sent_again(microseconds now) { bucket_.take(now); }
-    void parked();
+    void parked(bool outdated);
     void ended(const WireResult& result, bool delivered, bool was_retry, bool was_parked,
                microseconds now, microseconds park_after);
     int in_flight() const { return running_ + parked_; }
@@ -100,7 +100,7 @@ class Lane {
     // Nothing is known of the endpoint but that it takes its time.
     bool unproven(microseconds now) const {
         return slow_bits_known_ == 0 && in_flight() > 0 &&
-               first_started_at_ + unproven_after <= now;
+               first_started_at_ <= now - unproven_after;
     }
     // Its name was found lately, so another request is not likely to need a look-up.
     bool is_resolved(microseconds now) const { return now < resolved_until_; }

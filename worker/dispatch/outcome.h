@@ -17,6 +17,7 @@ struct Outcome {
     int http_status = 0;
     bool attempted = false;
     bool hook_gone = false;
+    bool outdated = false;
     microseconds started_at{0};  // Unix
     microseconds response_time{0};
     milliseconds next_after{0};

@@ -18,6 +18,7 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
     const bool answered = result.end == WireEnd::Answered;
     Outcome outcome;
     outcome.attempted = true;
+    outcome.outdated = result.outdated;
     outcome.response_time = result.elapsed;
     outcome.http_status = answered ? result.http_status : 0;
     outcome.response = std::move(result.response);
@@ -27,13 +28,14 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
     }
     outcome.error = answered ? status_error(result) : std::move(result.error);
     outcome.kind = WhispererFailed;
-    if (answered && result.http_status == 410) {
+    if (answered && result.http_status == 410 && !result.outdated) {
         outcome.hook_gone = true;
         return outcome;
     }
     if (const auto wait = plan.wait_after(retry_count + 1, clock)) {
         outcome.kind = WhispererRetry;
-        const bool asks = answered && (result.http_status == 429 || result.http_status == 503);
+        const bool asks = answered && !result.outdated &&
+                          (result.http_status == 429 || result.http_status == 503);
         if (asks && result.retry_after)
             outcome.asked_after = std::min(*result.retry_after, retry_after_max);
         outcome.next_after = std::max(*wait, outcome.asked_after);

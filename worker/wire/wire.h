@@ -46,6 +46,7 @@ struct WireResult {
     bool looked_up = false;  // the target's name was looked up for it, whether it was found or not
     bool refused = false;    // by the address guard or by require_https: nothing was sent
     bool connected = false;  // with TLS where there is any: a request could be sent
+    bool outdated = false;   // the dispatcher's note: its lane's requests go elsewhere by now
     microseconds elapsed{0};
     std::optional<seconds> retry_after;
     std::string location;  // of a redirect

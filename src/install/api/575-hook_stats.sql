@@ -15,7 +15,8 @@ SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END 
        CASE WHEN whisperer_internal.hook_state(h, r.disabled_resumes) <> 'active' OR r.circuit_opened_at IS NULL THEN 'closed'
             WHEN r.circuit_retry_at <= now() THEN 'half-open'
             ELSE 'open' END AS circuit,
-       r.circuit_reason, r.circuit_retry_at, r.failing_since,
+       r.circuit_reason, r.circuit_retry_at,
+       CASE WHEN r.failing_url_hash <> hashtextextended(h.target_url, 0) THEN NULL ELSE r.failing_since END AS failing_since,
        CASE WHEN m.is_mine THEN
            (SELECT e.last_error FROM whisperer.hook_minute e
             WHERE e.hook_id = h.id AND e.minute >= now() - interval '1 hour' AND e.last_error IS NOT NULL

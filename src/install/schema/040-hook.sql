@@ -78,12 +78,15 @@ CREATE TABLE whisperer.hook_run (
     function_error_at timestamptz,
     function_timeouts integer,
     taken_over   bigint,
-    function_began    timestamptz
+    function_began    timestamptz,
+    failing_url_hash  bigint
 );
 COMMENT ON TABLE whisperer.hook_run IS
     'a hook is disabled while disabled_resumes equals its resumes';
 COMMENT ON COLUMN whisperer.hook_run.failing_since IS
     'no attempt has succeeded since; written once that has been so for a minute';
+COMMENT ON COLUMN whisperer.hook_run.failing_url_hash IS
+    'of the target_url that failing_since is about; of another one it says nothing';
 COMMENT ON COLUMN whisperer.hook_run.circuit_opened_at IS
     'the hook is left alone since; null: it is not. At circuit_retry_at one attempt is made';
 COMMENT ON COLUMN whisperer.hook_run.function_error IS

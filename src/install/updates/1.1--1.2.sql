@@ -89,3 +89,7 @@ COMMENT ON COLUMN whisperer.hook_run.function_began IS
 
 COMMENT ON COLUMN whisperer.outbox.hook_id IS
     'whom the event is for: null: all that want it; a hook''s id (replay, backfill, ping): that hook; -1: nobody, its table''s owner might not publish it; less: of a type that nobody had registered, minus the oid of its table''s owner';
+-- Failures of an address that the hook no longer has.
+ALTER TABLE whisperer.hook_run ADD COLUMN failing_url_hash bigint;
+COMMENT ON COLUMN whisperer.hook_run.failing_url_hash IS
+    'of the target_url that failing_since is about; of another one it says nothing';
