@@ -181,6 +181,12 @@ void whisperer_engine_credit(const WhispererEngine* engine,
 void whisperer_engine_counts(const WhispererEngine* engine,
                              WhispererCounts* counts) WHISPERER_NOEXCEPT;
 
+/* What keeps requests from going out that is no endpoint's fault (no descriptor, no name server,
+ * the proxy), if it was met within the last ten seconds; empty: nothing.  Nothing of a hook is in
+ * it. */
+void whisperer_engine_own_fault(const WhispererEngine* engine, char* text,
+                                size_t capacity) WHISPERER_NOEXCEPT;
+
 /* Readable (POLLIN, level) when pump has something to do.  The same for the engine's life. */
 int whisperer_engine_fd(const WhispererEngine* engine) WHISPERER_NOEXCEPT;
 /* Until pump must be called even if the descriptor stays quiet; 0: now; -1: no deadline. */

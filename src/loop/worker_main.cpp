@@ -305,6 +305,25 @@ void publish_counts(WorkerEntry* entry, SteadyTime now) {
     entry->failed = worker->failed_deliveries;
 }
 
+// A fault of ours is news when it appears and when it is over; status shows it meanwhile.
+void publish_fault(WorkerEntry* entry) {
+    char fault[100];
+    char reason[sizeof entry->reason] = "";
+    whisperer_engine_own_fault(worker->engine, fault, sizeof fault);
+    if (fault[0] != '\0')
+        snprintf(reason, sizeof reason, "deliveries wait: %s", fault);
+    if (strcmp(reason, entry->reason) == 0)
+        return;
+    LWLockAcquire(shared_state()->lock, LW_EXCLUSIVE);
+    strlcpy(entry->reason, reason, sizeof entry->reason);
+    LWLockRelease(shared_state()->lock);
+    if (reason[0] != '\0')
+        ereport(LOG, errmsg("whisperer: %s", reason),
+                errhint("No attempt is used up by it; the deliveries go out when it is mended."));
+    else
+        ereport(LOG, errmsg("whisperer: deliveries go on"));
+}
+
 // What others may know: for status, wait_idle and the emptying of the request log.
 void publish(SteadyTime now) {
     WorkerEntry* entry = worker->entry;
@@ -314,6 +333,7 @@ void publish(SteadyTime now) {
     if (now - turn.status_at < status_interval_us)
         return;
     publish_counts(entry, now);
+    publish_fault(entry);
     turn.status_at = now;
     bool behind = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
     entry->lag_seconds =

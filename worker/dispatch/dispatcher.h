@@ -26,6 +26,8 @@ inline constexpr int lookups_max = 64;
 inline constexpr milliseconds overdue_grace{500};
 // ... and a parked delivery is promised to have ended after this long.
 inline constexpr milliseconds parked_grace{1000};
+// A fault of our own is told of for this long after it was met last.
+inline constexpr seconds own_fault_shown{10};
 
 // A delivery whose attempt runs: its request is with the wire, or it waits for a token that is
 // being fetched, or for its turn to be sent with one.
@@ -73,6 +75,9 @@ class Dispatcher {
     std::int64_t wait_ms() const;
     std::size_t outcomes_waiting() const { return outcomes_.size(); }
     bool take_outcome(Outcome& outcome);
+    // What keeps requests from going out that is no endpoint's fault, if it was met lately. Without
+    // anything of a hook in it.
+    std::string_view own_fault() const;
     // How long the host should not read retries of this hook.
     std::int64_t hook_wait_ms(std::int64_t hook_id) const;
     // The hook whose circuit changed first, and its circuit as it is now.
@@ -103,6 +108,7 @@ class Dispatcher {
     void collect();
     void take_result(InFlight& flight, WireResult&& result);
     void finish(InFlight& flight, WireResult&& result);
+    void note_own_fault(std::string text);
     void note_lookup(const Target& target, WireResult& result);
     void park_old(microseconds now);
     void cut_overdue(InFlightList& list, microseconds now);
@@ -138,6 +144,8 @@ class Dispatcher {
     std::set<std::pair<microseconds, Lane*>> wakeups_;  // of lanes that wait for their rate
     std::deque<Lane*> changed_circuits_;
     ResolverHealth resolver_;
+    std::string own_fault_;
+    microseconds own_fault_at_{0};
 
     InFlightList running_;
     InFlightList parked_;

@@ -30,17 +30,31 @@ void Dispatcher::collect() {
     } while (!results_.empty());
 }
 
+void Dispatcher::note_own_fault(std::string text) {
+    own_fault_ = std::move(text);
+    own_fault_at_ = clock_.steady();
+}
+
+std::string_view Dispatcher::own_fault() const {
+    const bool is_recent = !own_fault_.empty() && clock_.steady() < own_fault_at_ + own_fault_shown;
+    return is_recent ? std::string_view(own_fault_) : std::string_view();
+}
+
 void Dispatcher::note_lookup(const Target& target, WireResult& result) {
     if (!result.looked_up)
         return;
-    if (result.resolved)
+    if (result.resolved) {
         resolver_.found(target.host);
-    else if (resolver_.failed(target.host))
+    } else if (resolver_.failed(target.host)) {
         result.end = WireEnd::OurFault;
+        note_own_fault("no name can be resolved");
+    }
 }
 
 void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
     const bool is_fetch = flight.lane->fetcher == &flight;
+    if (result.end == WireEnd::OurFault)
+        note_own_fault(result.error);
     note_lookup(is_fetch ? *flight.hook->auth().token_target() : *flight.target, result);
     if (is_fetch)
         end_fetch(flight, std::move(result));

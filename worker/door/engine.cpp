@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 #include <stdexcept>
 #include <vector>
@@ -115,6 +116,12 @@ void whisperer_engine_credit(const WhispererEngine* engine, WhispererCredit* cre
 
 void whisperer_engine_counts(const WhispererEngine* engine, WhispererCounts* counts) noexcept {
     *counts = engine->dispatcher.counts();
+}
+
+void whisperer_engine_own_fault(const WhispererEngine* engine, char* text,
+                                size_t capacity) noexcept {
+    const std::string_view fault = engine->dispatcher.own_fault();
+    std::snprintf(text, capacity, "%.*s", static_cast<int>(fault.size()), fault.data());
 }
 
 int whisperer_engine_fd(const WhispererEngine* engine) noexcept {

@@ -6,6 +6,7 @@
 
 #include "worker/base/clean_text.h"
 #include "worker/wire/curl_request.h"
+#include "worker/wire/failure_words.h"
 
 namespace whisperer::engine {
 namespace {
@@ -20,10 +21,6 @@ std::string lower_first(std::string text) {
     return text;
 }
 
-std::string errno_text(long error) {
-    return lower_first(std::generic_category().message(static_cast<int>(error)));
-}
-
 // "OpenSSL/3.0.19: error:0A00042E:SSL routines::tlsv1 alert protocol version": the end of it is for
 // people.
 std::string without_codes(const std::string& text) {
@@ -34,12 +31,16 @@ std::string without_codes(const std::string& text) {
     return end == std::string::npos || text.find("error:") > end ? text : text.substr(end + 2);
 }
 
+}  // namespace
+
+std::string errno_text(long error) {
+    return lower_first(std::generic_category().message(static_cast<int>(error)));
+}
+
 std::string duration_text(microseconds duration) {
     const auto ms = std::chrono::ceil<milliseconds>(duration).count();
     return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
 }
-
-}  // namespace
 
 std::string CurlRequest::timeout_text(microseconds elapsed) const {
     const microseconds limit = applied_settings_->request_timeout;
@@ -83,8 +84,6 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
             return timeout_text(elapsed);
         case CURLE_COULDNT_RESOLVE_HOST:
             return "could not resolve host " + request_.target->host;
-        case CURLE_COULDNT_RESOLVE_PROXY:
-            return "could not resolve the proxy's host";
         case CURLE_COULDNT_CONNECT:
             return error != 0 ? "could not connect: " + errno_text(error) : "could not connect";
         case CURLE_GOT_NOTHING:

@@ -176,7 +176,9 @@ WireResult CurlRequest::end(CURLcode code) {
                        (opened_ || not_found);
     result.connected = requests_sent_ > 0;
     result.refused = refused_address_[0] != '\0' && code != CURLE_OK;
-    if (headers_complete_ && status >= 200) {
+    const bool answered = headers_complete_ && status >= 200;
+    const ProxyStage proxy = proxy_stage(code, answered ? status : 0);
+    if (answered && proxy == ProxyStage::None) {
         result.end = WireEnd::Answered;
         result.http_status = static_cast<int>(status);
         const bool success = status / 100 == 2;
@@ -192,9 +194,12 @@ WireResult CurlRequest::end(CURLcode code) {
     } else {
         const bool ours = (our_errno_ != 0 && !result.refused) ||
                           (code == CURLE_OUT_OF_MEMORY && !has_begun_to_answer()) ||
-                          code == CURLE_FAILED_INIT || code == CURLE_COULDNT_RESOLVE_PROXY;
+                          code == CURLE_FAILED_INIT || proxy == ProxyStage::Unresolved ||
+                          proxy == ProxyStage::Unreachable || proxy == ProxyStage::Unknown;
         result.end = ours ? WireEnd::OurFault : WireEnd::Failed;
-        result.error = failure_text(code, result.elapsed);
+        result.error = proxy == ProxyStage::None || our_errno_ != 0
+                           ? failure_text(code, result.elapsed)
+                           : proxy_text(proxy, code, result.elapsed);
     }
     set_resolved();
     // The body and the hook are shared: let go of them now, not when the handle is used again.

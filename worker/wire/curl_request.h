@@ -29,6 +29,16 @@ struct CurlShared {
     std::int64_t connections = 0;
 };
 
+// Where a request that went by the proxy ended, if the proxy is the reason.
+enum class ProxyStage {
+    None,         // there is no proxy, or it is not the reason
+    Unresolved,   // its name was not found
+    Unreachable,  // no connection to it
+    Unknown,      // it does not know us
+    Refused,      // it has answered CONNECT with a refusal
+    Silent        // it has not answered CONNECT
+};
+
 class CurlRequest {
   public:
     explicit CurlRequest(CurlShared& shared);
@@ -59,6 +69,9 @@ class CurlRequest {
     std::string failure_text(CURLcode code, microseconds elapsed) const;
     std::string timeout_text(microseconds elapsed) const;
     std::string tls_text(CURLcode code) const;
+    long tunnel_status() const;
+    ProxyStage proxy_stage(CURLcode code, long answered_status) const;
+    std::string proxy_text(ProxyStage stage, CURLcode code, microseconds elapsed) const;
 
     static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
     static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
