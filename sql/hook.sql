@@ -136,6 +136,14 @@ SELECT whisperer.delete_hook(:wild);
 SELECT failure('SELECT whisperer.pause_hook(0)');
 SELECT whisperer.create_hook('order-*', 'https://example.com/a') IS NOT NULL AS made_anew;
 
+-- What is not ASCII in a URL is stored as it is sent, encoded once.
+SELECT whisperer.create_hook('order-*', U&'https://example.com/gr\00FC\00DFe?name=\00E9&again=%C3%A9') AS accented \gset
+SELECT target_url FROM whisperer.hook WHERE id = :accented;
+SELECT failure(format($$SELECT whisperer.create_hook('order-*', %L)$$, target_url)) FROM whisperer.hook WHERE id = :accented;
+SELECT whisperer.update_hook(:accented, U&'{"target_url": "https://example.com/?\65E5\672C"}');
+SELECT target_url FROM whisperer.hook WHERE id = :accented;
+SELECT whisperer.delete_hook(:accented);
+
 -- Another role sees and changes nothing of it.
 SET ROLE regress_bob;
 SELECT count(*) AS hooks FROM whisperer.hook;

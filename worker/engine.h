@@ -216,6 +216,11 @@ int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine,
  * no engine, make no network call and may be called in any process. */
 WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
                                   WhispererError* error) WHISPERER_NOEXCEPT;
+/* What a URL is sent as, up to WHISPERER_URL_BYTES_MAX, no NUL: what is not ASCII percent-encoded.
+ */
+#define WHISPERER_URL_BYTES_MAX 2048
+WhispererCode whisperer_sent_url(WhispererSpan url, char* sent, size_t* sent_bytes,
+                                 WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_secret(WhispererSpan secret,
                                      WhispererError* error) WHISPERER_NOEXCEPT;
 /* The whsk_ secret of a seed of 32 random bytes: WHISPERER_SIGNING_KEY_BYTES, no NUL. */

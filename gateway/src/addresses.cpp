@@ -17,6 +17,11 @@ namespace {
 
 constexpr std::array<unsigned char, 12> ipv4_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
+bool is_port(std::string_view text) {
+    return text.size() >= 2 && text.size() <= 6 && text[0] == ':' &&
+           std::all_of(text.begin() + 1, text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
 }  // namespace
 
 std::optional<Address> Address::parse(std::string_view text) {
@@ -103,12 +108,31 @@ bool Networks::contains(const Address& address) const {
     });
 }
 
+namespace {
+
+// As proxies write it, some with the client's port: 192.0.2.1:4711, [2001:db8::1]:4711.
+std::optional<Address> forwarded_address(std::string_view text) {
+    if (text.starts_with('[')) {
+        const std::size_t end = std::min(text.find(']'), text.size());
+        const std::string_view rest = text.substr(std::min(end + 1, text.size()));
+        const std::string_view inner = text.substr(1, end - 1);
+        const bool is_v6 = end < text.size() && inner.find(':') != std::string_view::npos;
+        return is_v6 && (rest.empty() || is_port(rest)) ? Address::parse(inner) : std::nullopt;
+    }
+    const std::size_t colon = text.find(':');
+    if (colon != std::string_view::npos && is_port(text.substr(colon)))
+        return Address::parse(text.substr(0, colon));
+    return Address::parse(text);
+}
+
+}  // namespace
+
 Address client_of(const Address& peer, std::string_view forwarded_for, const Networks& trusted) {
     Address client = peer;
     while (trusted.contains(client) && !forwarded_for.empty()) {
         const std::size_t comma = forwarded_for.rfind(',');
         const std::size_t begin = comma == std::string_view::npos ? 0 : comma + 1;
-        const auto next = Address::parse(trimmed(forwarded_for.substr(begin)));
+        const auto next = forwarded_address(trimmed(forwarded_for.substr(begin)));
         // What a proxy wrote and cannot be read ends the chain at that proxy.
         if (!next)
             break;

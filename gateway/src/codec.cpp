@@ -86,6 +86,24 @@ std::string origin_form(std::string_view target) {
     return (target.substr(end).starts_with('/') ? "" : "/") + std::string(target.substr(end));
 }
 
+// RFC 3986, 3.4: a query may hold "?", and a value "=".  httplib splits at each of them.
+std::string plain_query(const std::string& target) {
+    const std::size_t question = std::min(target.find('?'), target.size());
+    std::string plain = target.substr(0, question);
+    bool in_value = false;
+    for (std::size_t i = question; i < target.size(); i++) {
+        const char c = target[i];
+        if (c == '?' && i > question)
+            plain += "%3F";
+        else if (c == '=' && in_value)
+            plain += "%3D";
+        else
+            plain += c;
+        in_value = c != '&' && (in_value || c == '=');
+    }
+    return plain;
+}
+
 // httplib refuses methods that it does not know before anybody can say which there are.  It gets to
 // see one that no route has instead.
 RequestLine request_line_of(const std::string& line) {
@@ -99,8 +117,8 @@ RequestLine request_line_of(const std::string& line) {
         std::string_view(" GET HEAD POST PUT PATCH DELETE ").find(" " + method + " ") !=
         std::string_view::npos;
     const std::string target = line.substr(method_end + 1, target_end - method_end - 1);
-    return {method,
-            (is_served ? method : "OPTIONS") + " " + origin_form(target) + line.substr(target_end)};
+    return {method, (is_served ? method : "OPTIONS") + " " + plain_query(origin_form(target)) +
+                        line.substr(target_end)};
 }
 
 // Newer versions close after every error, whatever they were told.

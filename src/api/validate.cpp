@@ -57,6 +57,7 @@ void fill_randomly(void* bytes, size_t count) {
 extern "C" {
 
 PG_FUNCTION_INFO_V1(whisperer_check_url_sql);
+PG_FUNCTION_INFO_V1(whisperer_sent_url_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_secret_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_headers_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_auth_sql);
@@ -72,6 +73,16 @@ PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
     require(whisperer_check_url(text_argument(fcinfo, 0), settings.require_https, &error), error,
             "target_url");
     PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_sent_url_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    char sent[WHISPERER_URL_BYTES_MAX];
+    size_t bytes = 0;
+    WhispererError error = {};
+    require(whisperer_sent_url(text_argument(fcinfo, 0), sent, &bytes, &error), error,
+            "target_url");
+    PG_RETURN_TEXT_P(cstring_to_text_with_len(sent, (int)bytes));
 }
 
 PGDLLEXPORT Datum whisperer_check_secret_sql(PG_FUNCTION_ARGS) {

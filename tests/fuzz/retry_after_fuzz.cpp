@@ -1,4 +1,4 @@
-// Retry-After: whatever a receiver writes is a wait within bounds or none; only digits are seconds.
+// Retry-After and its kin: whatever a receiver writes is a wait within bounds or none.
 #include "worker/wire/retry_after.h"
 
 #include "tests/fuzz/property.h"
@@ -14,13 +14,22 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
         !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
     if (digits) {
         const std::size_t first = value.find_first_not_of('0');
-        HOLDS(wait.has_value() == (first != std::string::npos));
-        HOLDS(!wait || value.size() - first > 18 ||
-              wait->count() == std::min(std::stoll(value), 1LL << 32));
-    } else if (wait && *wait < retry_after_read_max) {
+        const bool is_wait = first != std::string::npos && value.size() - first < 10;
+        HOLDS(!is_wait || (wait && wait->count() == std::stoll(value)));
+        HOLDS(first != std::string::npos || !wait);
+    } else if (wait && *wait < retry_after_read_max &&
+               value.find_first_of(".,") == std::string::npos) {
         // A date: seen from a second later it is a second nearer.
         const auto later = parse_retry_after(value, now + 1);
         HOLDS(later.value_or(seconds(0)) == *wait - seconds(1));
+    }
+    for (const char* name : {"RateLimit", "X-RateLimit-Reset"}) {
+        const auto asked = asked_wait(
+            [&](const char* field) {
+                return std::string(field) == name ? std::vector{value} : std::vector<std::string>();
+            },
+            now);
+        HOLDS(!asked || (asked->count() > 0 && *asked <= retry_after_read_max));
     }
     return 0;
 }

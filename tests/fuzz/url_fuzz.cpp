@@ -1,6 +1,7 @@
 // A target URL that is accepted means one thing only, to us and to libcurl.
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "tests/fuzz/property.h"
@@ -47,8 +48,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string url(text_of(data, size));
     try {
         const Target target = parse_url(url, false);
-        HOLDS(target.url == url && url.size() <= url_bytes_max && !has_control(url));
+        const bool is_ascii =
+            std::all_of(url.begin(), url.end(), [](unsigned char c) { return c < 0x80; });
+        HOLDS((target.url == url) == is_ascii && target.url.size() <= url_bytes_max);
+        HOLDS(!has_control(target.url));
         HOLDS(same(parse_url(target.url, false), target));
+        HOLDS(parse_url(target.url, false).url == target.url);
         HOLDS(part(url, CURLUPART_USER).empty() && part(url, CURLUPART_PASSWORD).empty() &&
               part(url, CURLUPART_FRAGMENT).empty());
         HOLDS((part(url, CURLUPART_SCHEME) == "https") == target.https);

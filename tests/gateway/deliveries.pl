@@ -60,6 +60,14 @@ my $things = hook(event_type => 'c', target_url => $receiver->url('/ok/c'));
 $node->safe_psql('postgres', "INSERT INTO thing VALUES ('x/1''\"')");
 wait_idle($node);
 is(join(' ', map { "$_->{object_id} $_->{event_type}" } @{ $gateway->all(q(/whisperer/hook_events/?object_id=x/1'"), $token) }), q(x/1'" c), 'by the object');
+$node->safe_psql('postgres', "INSERT INTO thing VALUES ('a=?b=='), ('b=='), ('a?limit')");
+wait_idle($node);
+is(join(' ', map { $_->{object_id} } @{ $gateway->all("/whisperer/hook_events/?object_id=$_", $token) }), 'a=?b==', "written as $_")
+    for 'a=?b==', 'a%3D%3Fb%3D%3D', 'a=%3fb%3d=';
+is(join(' ', map { $_->{object_id} } @{ $gateway->all('/whisperer/hook_events/?object_id=a?limit', $token) }), 'a?limit', 'what follows a "?" in a value is no parameter');
+is($gateway->status_of('GET', '/whisperer/hook_events/?limit=1?x', token => $token), 400, 'and a number with one is none');
+is($gateway->status_of('GET', '/whisperer/hook_events/?limit=1=2', token => $token), 400, 'nor with a "="');
+is($gateway->status_of('GET', '/whisperer/hook_events/??limit=1', token => $token), 400, 'a name with one is unknown');
 
 my %at = map { $_->{uuid} => $_->{created_date} } @{ $gateway->all('/whisperer/hook_events/', $token) };
 sub coded { return $_[0] =~ s/\+/%2B/gr }

@@ -104,6 +104,11 @@ is(join(' ', map { $direct->request('GET', '/whisperer/session/', headers => { A
     'X-Forwarded-For of a stranger is not believed');
 is(join(' ', map { session(guess(), { 'X-Forwarded-For' => "198.51.100.$_, 203.0.113.7, 10.1.2.3" })->{status} } 1 .. 6), '401 401 401 401 401 429',
     'nor what stands before the first stranger, from the right');
+is(join(' ', map { session(guess(), { 'X-Forwarded-For' => "203.0.113.17:4242$_" })->{status} } 1 .. 6), '401 401 401 401 401 429', 'a port behind an address is none of it');
+is(session(guess(), { 'X-Forwarded-For' => '203.0.113.17' })->{status}, 429, 'it is that address');
+is(join(' ', map { session(guess(), { 'X-Forwarded-For' => "[2001:db8:1::7]:4242$_" })->{status} } 1 .. 6), '401 401 401 401 401 429', 'so for IPv6');
+is(session(guess(), { 'X-Forwarded-For' => $_ })->{status}, 429, "$_ is that address, too") for '2001:db8:1::7', '[2001:db8:1::7]';
+is(session(guess(), { 'X-Forwarded-For' => '198.51.100.1:1, 203.0.113.18:2, 10.1.2.3:3' })->{status}, 401, 'a proxy is believed with its port, too');
 is(session(guess(), { 'X-Forwarded-For' => '198.51.100.1, 203.0.113.8, 10.1.2.3' })->{status}, 401, 'who alone is counted');
 
 # --- what is not said ---------------------------------------------------------------------------

@@ -50,6 +50,17 @@ TEST_F(HostileAnswerTest, ManySmallHeadersAreCut) {
     EXPECT_EQ(got.error, "response has more than 1000 header lines");
 }
 
+TEST_F(HostileAnswerTest, ANulByteInAHeaderIsSaidInOurWords) {
+    for (const char* start : {"X-Odd: a", "X", "Content-Type: "}) {
+        std::string bytes = "HTTP/1.1 200 OK\r\n" + std::string(start);
+        bytes += '\0';
+        bytes += start[1] == '\0' ? "Y: b" : "b";
+        const Got got = answered_with(bytes + "\r\nContent-Length: 0\r\n\r\n");
+        EXPECT_EQ(got.kind, WhispererRetry) << start;
+        EXPECT_EQ(got.error, "response header contains a NUL byte") << start;
+    }
+}
+
 TEST_F(HostileAnswerTest, HeadersThatBreakOffSaySo) {
     for (const char* bytes : {"HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\n"}) {
         const Got got = answered_with(bytes);

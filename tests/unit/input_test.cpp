@@ -65,6 +65,22 @@ TEST(Url, TellsAddressesFromNames) {
     EXPECT_EQ(parse_url("https://Example.COM/", false).port, 443);
 }
 
+TEST(Url, WhatIsNotAsciiIsEncodedOnce) {
+    const auto sent = [](const std::string& url) { return parse_url(url, false).url; };
+    EXPECT_EQ(sent("http://a.example/gr\xC3\xB6\xC3\x9F"
+                   "e?n=\xC3\xA9&m=%C3%A9"),
+              "http://a.example/gr%C3%B6%C3%9F"
+              "e?n=%C3%A9&m=%C3%A9");
+    EXPECT_EQ(sent("http://a.example?\xE6\x97\xA5"), "http://a.example?%E6%97%A5");
+    for (const char* url : {"HTTP://A.example/%zz%2f?a=b%20c+d&{x}|y", "http://a.example/%C3%BC"})
+        EXPECT_EQ(sent(url), url);
+    std::string umlauts;
+    for (int i = 0; i < 1000; ++i)
+        umlauts += "\xC3\xBC";
+    EXPECT_THAT(url_error("http://a.example/" + umlauts), HasSubstr("2048"));
+    EXPECT_THAT(url_error("http://a.example\xC3\xBC/"), HasSubstr("no host name has"));
+}
+
 // The guard, and what is said behind a proxy, must see the address and not its disguise.
 TEST(Url, OtherWaysToWriteAnAddressBecomeThatAddress) {
     for (const char* loopback :

@@ -141,9 +141,76 @@ TEST(RetryAfter, SecondsOrADate) {
     EXPECT_EQ(parse_retry_after("120", now), seconds(120));
     EXPECT_EQ(parse_retry_after("Wed, 14 Oct 2026 17:47:40 GMT", now), seconds(60));
     EXPECT_EQ(parse_retry_after("99999999999999999999", now), retry_after_read_max);
-    for (const char* nothing : {"", "0", "-5", "-99999999999999999999", "99999999999999999999x",
-                                "1.5", "soon", "Wed, 14 Oct 2026 17:45:40 GMT"})
+    for (const char* nothing :
+         {"", "0", "0.0", "-5", "-99999999999999999999", "60.", ".5", "1e2",
+          "99999999999999999999x", "60s", "1.5.0", "soon", "Wed, 14 Oct 2026 17:45:40 GMT"})
         EXPECT_EQ(parse_retry_after(nothing, now), std::nullopt) << nothing;
+}
+
+TEST(RetryAfter, FractionsAndLists) {
+    constexpr std::time_t now = 1'792'000'000;
+    EXPECT_EQ(parse_retry_after("60.0", now), seconds(60));
+    EXPECT_EQ(parse_retry_after("2.5", now), seconds(3));
+    EXPECT_EQ(parse_retry_after("0.493", now), seconds(1));
+    EXPECT_EQ(parse_retry_after(" 60\t", now), seconds(60));
+    EXPECT_EQ(parse_retry_after("60, 90", now), seconds(90));
+}
+
+// Some receivers mean a moment; a wait of decades is none.
+TEST(RetryAfter, WhatIsTooMuchForAWaitIsAMoment) {
+    constexpr std::time_t now = 1'792'000'000;
+    EXPECT_EQ(parse_retry_after("1792000060", now), seconds(60));
+    EXPECT_EQ(parse_retry_after("1792000060.5", now), seconds(60));
+    EXPECT_EQ(parse_retry_after("1792000060000", now), seconds(60));
+    EXPECT_EQ(parse_retry_after("999999999", now), seconds(999999999));
+    for (const char* nothing : {"1000000000", "1791999999", "1792000000", "4102444800",
+                                "4102444800000", "1792000060000000"})
+        EXPECT_EQ(parse_retry_after(nothing, now), std::nullopt) << nothing;
+}
+
+std::optional<seconds> asked(std::vector<std::pair<std::string, std::string>> headers) {
+    return asked_wait(
+        [&](const char* name) {
+            std::vector<std::string> lines;
+            for (const auto& [key, value] : headers)
+                if (key == name)
+                    lines.push_back(value);
+            return lines;
+        },
+        1'792'000'000);
+}
+
+TEST(RetryAfter, TheLongestOfSeveralLines) {
+    EXPECT_EQ(asked({{"Retry-After", "60"}, {"Retry-After", "90"}, {"Retry-After", "x"}}),
+              seconds(90));
+    EXPECT_EQ(asked({{"Retry-After", "60"}, {"RateLimit-Reset", "90"}}), seconds(60));
+    EXPECT_EQ(asked({{"Retry-After", "0"}, {"RateLimit-Reset", "90"}}), std::nullopt);
+    EXPECT_EQ(asked({}), std::nullopt);
+}
+
+TEST(RetryAfter, FieldsAboutRateLimitsSayItToo) {
+    EXPECT_EQ(asked({{"RateLimit", R"("default";r=0;t=30)"}}), seconds(30));
+    EXPECT_EQ(
+        asked({{"RateLimit", R"("burst";r=0;t=10, "da,i;ly";r=0;t=3600, "user";r=4;t=9000)"}}),
+        seconds(3600));
+    EXPECT_EQ(asked({{"RateLimit", R"("a";r=0;t=10)"}, {"RateLimit", R"("b";t=20;r=0)"}}),
+              seconds(20));
+    EXPECT_EQ(asked({{"RateLimit", "limit=100, remaining=0, reset=50"}}), seconds(50));
+    EXPECT_EQ(asked({{"RateLimit-Remaining", "0"}, {"RateLimit-Reset", "7"}}), seconds(7));
+    EXPECT_EQ(asked({{"X-RateLimit-Reset", "1792000045"}}), seconds(45));
+    EXPECT_EQ(asked({{"X-RateLimit-Reset", "45"}, {"X-RateLimit-Remaining", "0"}}), seconds(45));
+    EXPECT_EQ(asked({{"X-RateLimit-Reset-After", "1.25"}}), seconds(2));
+    EXPECT_EQ(asked({{"X-Rate-Limit-Reset", "1792000045"}}), seconds(45));
+}
+
+TEST(RetryAfter, WhereSomethingIsLeftALimitIsNotTheReason) {
+    EXPECT_EQ(asked({{"RateLimit", R"("default";r=5;t=30)"}}), std::nullopt);
+    EXPECT_EQ(asked({{"RateLimit", "limit=100, remaining=3, reset=50"}}), std::nullopt);
+    EXPECT_EQ(asked({{"X-RateLimit-Remaining", "4999"}, {"X-RateLimit-Reset", "1792003000"}}),
+              std::nullopt);
+    EXPECT_EQ(asked({{"RateLimit-Remaining", "9"}, {"RateLimit-Reset", "7"}}), std::nullopt);
+    for (const char* nonsense : {"", ";;;", ",,,", "\"", "r=0;t=", "\"a\";r=0;t=-5", "t", "reset"})
+        EXPECT_EQ(asked({{"RateLimit", nonsense}}), std::nullopt) << nonsense;
 }
 
 Outcome judged(int status, std::optional<seconds> retry_after = std::nullopt, int retry_count = 0) {

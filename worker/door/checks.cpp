@@ -21,6 +21,16 @@ WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
     return guarded(error, [&] { parse_url(view_of(url), require_https != 0); });
 }
 
+static_assert(url_bytes_max == WHISPERER_URL_BYTES_MAX);
+
+WhispererCode whisperer_sent_url(WhispererSpan url, char* sent, size_t* sent_bytes,
+                                 WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const std::string text = parse_url(view_of(url), false).url;
+        *sent_bytes = text.copy(sent, text.size());
+    });
+}
+
 WhispererCode whisperer_check_secret(WhispererSpan secret, WhispererError* error) noexcept {
     return guarded(error, [&] { check_secret(view_of(secret)); });
 }

@@ -46,6 +46,21 @@ void check_characters(std::string_view url) {
         throw Invalid("URL has a fragment", "Leave out # and what follows; it is never sent.");
 }
 
+// What is not ASCII, as libcurl would send the path, and servers differ about the query.
+std::string encoded(std::string_view url) {
+    constexpr char digits[] = "0123456789ABCDEF";
+    const std::size_t path = std::min(url.find_first_of("/?", url.find("//") + 2), url.size());
+    std::string result(url.substr(0, path));
+    for (char c : url.substr(path)) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x80)
+            result += c;
+        else
+            result.append({'%', digits[byte >> 4], digits[byte & 15]});
+    }
+    return result;
+}
+
 // Lower case by now; a colon is an IPv6 address's.
 bool is_host_character(char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
@@ -89,7 +104,9 @@ Target parse_url(std::string_view url, bool require_https) {
     if (authority.empty() || authority.front() == ':')
         throw Invalid("URL has no host");
 
-    target.url = url;
+    target.url = encoded(url);
+    if (target.url.size() > url_bytes_max)
+        throw Invalid("URL is longer than 2048 bytes when what is not ASCII is percent-encoded");
     const ParsedUrl parsed(curl_url());
     if (parsed == nullptr)
         throw std::bad_alloc();

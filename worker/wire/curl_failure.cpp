@@ -21,6 +21,16 @@ std::string lower_first(std::string text) {
     return text;
 }
 
+// In libcurl's words, which change.
+bool mentions_nul(std::string text) {
+    for (char& c : text)
+        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    for (const char* word : {"nul byte", "null byte", "zero byte", "binary zero"})
+        if (text.find(word) != std::string::npos)
+            return true;
+    return false;
+}
+
 // "OpenSSL/3.0.19: error:0A00042E:SSL routines::tlsv1 alert protocol version": the end of it is for
 // people.
 std::string without_codes(const std::string& text) {
@@ -71,6 +81,8 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
     if ((cut_ && capture_.headers_too_long()) || code == too_large ||
         (code == CURLE_OUT_OF_MEMORY && has_begun_to_answer()))
         return "response headers are longer than 65536 bytes";
+    if (code == CURLE_WEIRD_SERVER_REPLY && mentions_nul(error_.data()))
+        return "response header contains a NUL byte";
     // How a server says that it does not accept our certificate: TLS 1.3 does so after the
     // handshake.
     if (std::strstr(error_.data(), "SSL routines") != nullptr)

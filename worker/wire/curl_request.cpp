@@ -186,7 +186,8 @@ WireResult CurlRequest::end(CURLcode code) {
                                               : shared_.settings->failure_response_bytes_max;
         result.response = capture_.text(
             request_.response_bytes_max != 0 ? request_.response_bytes_max : bytes_max);
-        result.retry_after = retry_after();
+        if (status == 429 || status == 503)
+            result.retry_after = retry_after();
         char* location = nullptr;
         curl_easy_getinfo(easy_, CURLINFO_REDIRECT_URL, &location);
         if (location != nullptr)
@@ -211,10 +212,16 @@ WireResult CurlRequest::end(CURLcode code) {
 
 // CURLINFO_RETRY_AFTER says the same, but newer libcurls cut it at six hours.
 std::optional<seconds> CurlRequest::retry_after() const {
-    curl_header* header = nullptr;
-    if (curl_easy_header(easy_, "Retry-After", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-        return std::nullopt;
-    return parse_retry_after(header->value, std::time(nullptr));
+    return asked_wait(
+        [this](const char* name) {
+            std::vector<std::string> lines;
+            curl_header* header = nullptr;
+            while (curl_easy_header(easy_, name, lines.size(), CURLH_HEADER, -1, &header) ==
+                   CURLHE_OK)
+                lines.emplace_back(header->value);
+            return lines;
+        },
+        std::time(nullptr));
 }
 
 bool CurlRequest::has_begun_to_answer() const {

@@ -189,6 +189,7 @@ BEGIN
         PERFORM whisperer_internal.check_hook_count(NEW.owner);
     END IF;
     PERFORM whisperer_internal.check_url(NEW.target_url);
+    NEW.target_url := whisperer_internal.sent_url(NEW.target_url);
     PERFORM whisperer_internal.check_retry_config(NEW.retry_countdown_config);
     -- As with the functions below: what an older version let in must not keep its owner from pausing it.
     IF (TG_OP = 'INSERT' OR NEW.rate_limit IS DISTINCT FROM OLD.rate_limit)
