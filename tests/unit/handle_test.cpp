@@ -2,12 +2,11 @@
 // signals its threads run.
 //
 // Calls into libraries that nothing else shows are watched here, on their way: those that make and
-// free a handle, and the one by which libcurl's threads look names up.
+// free a handle; names.cpp watches the one by which libcurl's threads look names up.
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netdb.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -16,13 +15,12 @@
 
 #include "tests/unit/dispatcher_fixture.h"
 #include "tests/unit/engine_driver.h"
+#include "tests/unit/names.h"
 #include "worker/wire/curl_transport.h"
 
 namespace {
 
 std::atomic<int> handles_alive{0};
-std::atomic<int> look_ups{0};
-std::atomic<bool> signals_open{false};  // some look-up ran where a signal could be taken
 
 template <typename Function>
 Function next_of(const char* name) {
@@ -41,19 +39,6 @@ extern "C" WATCHED CURL* curl_easy_init() {
 extern "C" WATCHED void curl_easy_cleanup(CURL* easy) {
     --handles_alive;
     next_of<void (*)(CURL*)>("curl_easy_cleanup")(easy);
-}
-
-extern "C" WATCHED int getaddrinfo(const char* name, const char* service, const addrinfo* hints,
-                                   addrinfo** found) {
-    sigset_t blocked;
-    pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
-    for (const int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGCHLD, SIGALRM})
-        if (sigismember(&blocked, signal) == 0)
-            signals_open = true;
-    // From libcurl 8.20 on one name is looked up twice, for each family by itself.
-    if (hints == nullptr || hints->ai_family != AF_INET6)
-        ++look_ups;
-    return next_of<decltype(&getaddrinfo)>("getaddrinfo")(name, service, hints, found);
 }
 
 namespace whisperer::engine {
@@ -135,19 +120,19 @@ TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
     sigemptyset(&mine);
     sigaddset(&mine, SIGUSR2);
     pthread_sigmask(SIG_SETMASK, &mine, &before_all);
-    const int before = look_ups;
-    signals_open = false;
+    const int before = Names::look_ups;
+    Names::signals_open = false;
     EXPECT_FALSE(fail("http://nothing.invalid/", [&] { transport->step(); }).resolved);
-    EXPECT_FALSE(signals_open) << "begun by step()";
+    EXPECT_FALSE(Names::signals_open) << "begun by step()";
     // The first push begins the look-up; what follows is for step() to see.
-    signals_open = false;
+    Names::signals_open = false;
     // Another name: new versions of libcurl remember that the first was not found.
     fail("http://nothing-either.invalid/", [&] {
         transport->push_started();
         transport->step();
     });
-    EXPECT_FALSE(signals_open) << "begun by push_started()";
-    EXPECT_EQ(look_ups - before, 2);
+    EXPECT_FALSE(Names::signals_open) << "begun by push_started()";
+    EXPECT_EQ(Names::look_ups - before, 2);
     sigset_t now;
     pthread_sigmask(SIG_SETMASK, &before_all, &now);
     for (int signal = 1; signal < SIGRTMIN; ++signal)
@@ -158,14 +143,14 @@ TEST_F(HandleTest, ThreadsThatLookUpNamesTakeNoSignals) {
 TEST_F(HandleTest, WhatWasStartedGoesOutAsItIsPushed) {
     const auto lane = transport->open_lane();
     char cookie = 0;
-    const int before = look_ups;
+    const int before = Names::look_ups;
     start(*lane, &cookie, "http://nothing.invalid/");
     EXPECT_EQ(transport->lookups(), 1);
     transport->push_started();
     const auto end = std::chrono::steady_clock::now() + seconds(20);
-    while (look_ups == before && std::chrono::steady_clock::now() < end)
+    while (Names::look_ups == before && std::chrono::steady_clock::now() < end)
         poll(nullptr, 0, 1);
-    EXPECT_EQ(look_ups - before, 1);
+    EXPECT_EQ(Names::look_ups - before, 1);
 }
 
 // What the guard against outages of name servers is told.

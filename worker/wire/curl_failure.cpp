@@ -70,8 +70,7 @@ std::string CurlRequest::tls_text(CURLcode code) const {
 }
 
 std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const {
-    if (refused_address_[0] != '\0' &&
-        (code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_COULDNT_CONNECT))
+    if (was_refused(code))
         return std::string("address ") + refused_address_.data() + " is not allowed";
     if (our_errno_ != 0)
         return "could not make a socket: " + errno_text(our_errno_);

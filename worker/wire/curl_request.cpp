@@ -75,7 +75,9 @@ void CurlRequest::begin(WireRequest request) {
     requests_sent_ = 0;
     our_errno_ = 0;
     refused_address_[0] = '\0';
+    number_ = shared_.connecting.new_number();
     opened_ = false;
+    tried_ = false;
     resolved_ = request_.target->host_is_address && shared_.settings->proxy.empty();
     shared_.lookups += resolved_ ? 0 : 1;
 }
@@ -175,7 +177,7 @@ WireResult CurlRequest::end(CURLcode code) {
     result.looked_up = !request_.target->host_is_address && shared_.settings->proxy.empty() &&
                        (opened_ || not_found);
     result.connected = requests_sent_ > 0;
-    result.refused = refused_address_[0] != '\0' && code != CURLE_OK;
+    result.refused = was_refused(code);
     const bool answered = headers_complete_ && status >= 200;
     const ProxyStage proxy = proxy_stage(code, answered ? status : 0);
     if (answered && proxy == ProxyStage::None) {
@@ -203,6 +205,7 @@ WireResult CurlRequest::end(CURLcode code) {
                            : proxy_text(proxy, code, result.elapsed);
     }
     set_resolved();
+    shared_.connecting.forget(number_);
     // The body and the hook are shared: let go of them now, not when the handle is used again.
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, "");
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, static_cast<curl_slist*>(nullptr));
@@ -228,6 +231,12 @@ bool CurlRequest::has_begun_to_answer() const {
     curl_off_t first_byte_us = 0;
     curl_easy_getinfo(easy_, CURLINFO_STARTTRANSFER_TIME_T, &first_byte_us);
     return first_byte_us > 0;
+}
+
+// Beside an address that is allowed and does not answer, one that is not is no reason.
+bool CurlRequest::was_refused(CURLcode code) const {
+    return refused_address_[0] != '\0' &&
+           (code == CURLE_ABORTED_BY_CALLBACK || (code == CURLE_COULDNT_CONNECT && !tried_));
 }
 
 void CurlRequest::set_resolved() noexcept {
@@ -269,6 +278,7 @@ int CurlRequest::on_request(void* self, char* remote_ip, char*, int remote_port,
     auto& request = *static_cast<CurlRequest*>(self);
     ++request.requests_sent_;
     request.set_resolved();
+    request.shared_.connecting.forget(request.number_);
     try {
         const auto address = Address::parse(remote_ip);
         if (address && request.allows(*address, static_cast<std::uint16_t>(remote_port)))
@@ -293,6 +303,7 @@ curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* targ
             address->print(request.refused_address_.data(), request.refused_address_.size());
         return CURL_SOCKET_BAD;
     }
+    request.tried_ = true;
     const int fd = socket(target->family, target->socktype | SOCK_CLOEXEC, target->protocol);
     if (fd < 0) {
         // No IPv6 on this machine is a fact about the address, not a lack of something.
@@ -302,6 +313,7 @@ curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* targ
     }
     try {
         request.shared_.sockets->opened(fd);
+        request.shared_.connecting.opened(fd, request.number_, &request);
     } catch (...) {
         request.our_errno_ = ENOMEM;
         close(fd);
@@ -311,7 +323,9 @@ curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* targ
 }
 
 int CurlRequest::on_close(void* shared, curl_socket_t socket) {
-    static_cast<CurlShared*>(shared)->sockets->closed(socket);
+    auto& all = *static_cast<CurlShared*>(shared);
+    all.sockets->closed(socket);
+    all.connecting.closed(socket);
     return close(socket);
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "worker/rules/address_guard.h"
+#include "worker/wire/connecting.h"
 #include "worker/wire/response_capture.h"
 #include "worker/wire/wire.h"
 
@@ -26,6 +27,7 @@ struct CurlShared {
     std::shared_ptr<const Settings> settings;
     EpollSet* sockets = nullptr;
     int lookups = 0;  // requests whose name is not known to be resolved
+    Connecting connecting;
     std::int64_t connections = 0;
 };
 
@@ -65,6 +67,7 @@ class CurlRequest {
     std::optional<seconds> retry_after() const;
     bool has_begun_to_answer() const;
     void set_resolved() noexcept;
+    bool was_refused(CURLcode code) const;
     bool allows(const Address& address, std::uint16_t port) noexcept;
     std::string failure_text(CURLcode code, microseconds elapsed) const;
     std::string timeout_text(microseconds elapsed) const;
@@ -94,7 +97,9 @@ class CurlRequest {
 
     // Facts of the running request.
     bool resolved_ = false;
-    bool opened_ = false;  // a connection of its own, or tried to
+    std::uint64_t number_ = 0;  // among those that connect
+    bool opened_ = false;       // a connection of its own, or tried to
+    bool tried_ = false;        // to connect to an address that is allowed
     bool headers_complete_ = false;
     bool cut_ = false;       // we stopped reading the headers
     int requests_sent_ = 0;  // more than one: libcurl sent it again on a fresh connection

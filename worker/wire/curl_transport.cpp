@@ -157,6 +157,7 @@ void CurlTransport::step() {
     if (timer_ <= clock_.steady())
         run_timer();
     read_messages();
+    push_connecting();
 }
 
 void CurlTransport::push_started() {
@@ -165,6 +166,7 @@ void CurlTransport::push_started() {
     const SignalsBlocked blocked;
     run_timer();
     read_messages();
+    push_connecting();
 }
 
 void CurlTransport::run_timer() {
@@ -172,6 +174,24 @@ void CurlTransport::run_timer() {
     int running = 0;
     if (curl_multi_socket_action(multi_, CURL_SOCKET_TIMEOUT, 0, &running) != CURLM_OK)
         out_of_memory_ = true;
+}
+
+// See connecting.h.  To pause a transfer and let it go on is the way to have libcurl look at it;
+// one that is not connected has nothing to pause.
+void CurlTransport::push_connecting() {
+    // As often as an address fails at once.
+    for (bool pushed = true; pushed;) {
+        pushed = false;
+        shared_.connecting.push_left([&](CurlRequest& request) {
+            curl_easy_pause(request.easy(), CURLPAUSE_RECV);
+            curl_easy_pause(request.easy(), CURLPAUSE_CONT);
+            pushed = true;
+        });
+        if (pushed) {
+            run_timer();
+            read_messages();
+        }
+    }
 }
 
 void CurlTransport::read_messages() {

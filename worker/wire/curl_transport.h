@@ -33,6 +33,7 @@ class CurlTransport final : public Wire {
   private:
     friend class CurlLane;
     void run_timer();
+    void push_connecting();
     void read_messages();
     static int on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* unused);
     static int on_timer(CURLM* multi, long timeout_ms, void* self);
