@@ -33,6 +33,10 @@ bool check_optional_url(char** value, void**, GucSource) {
     return accept(whisperer_check_url({*value, strlen(*value)}, 0, &error), error);
 }
 
+constexpr config_enum_entry key_exchanges[] = {{"elliptic", KeyExchangeElliptic, false},
+                                               {"unrestricted", KeyExchangeAny, false},
+                                               {nullptr, 0, false}};
+
 void define_bool(const char* name, const char* description, bool* value, bool initial) {
     DefineCustomBoolVariable(name, description, nullptr, value, initial, PGC_SIGHUP, 0, nullptr,
                              nullptr, nullptr);
@@ -113,6 +117,10 @@ void define_settings() {
                 true);
     define_bool("whisperer.require_https", "Accepts only https in target_url.", &s.require_https,
                 false);
+    DefineCustomEnumVariable("whisperer.tls_key_exchange",
+                             "Key exchanges that TLS with receivers may use.", nullptr,
+                             &s.tls_key_exchange, KeyExchangeElliptic, key_exchanges, PGC_SIGHUP, 0,
+                             nullptr, nullptr, nullptr);
     define_string("whisperer.allowed_networks",
                   "Networks that may be reached although they are private: cidr[:port], ...",
                   &s.allowed_networks, check_networks);

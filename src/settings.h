@@ -26,6 +26,7 @@ struct Settings {
     bool log_deliveries;
     bool track_hooks;
     bool require_https;
+    int tls_key_exchange;  // KeyExchange
     char* allowed_networks;
     char* denied_networks;
     char* divert_to;
@@ -36,6 +37,8 @@ struct Settings {
 };
 
 extern Settings settings;
+
+enum KeyExchange { KeyExchangeElliptic, KeyExchangeAny };
 
 // Bytes kept of a 2xx answer: a success is read by nobody, and a large row costs the ledger dearly.
 constexpr int success_response_bytes_max = 1024;

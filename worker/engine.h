@@ -60,6 +60,7 @@ typedef struct WhispererSettings {
     int32_t success_response_bytes_max; /* kept of a 2xx */
     int32_t require_https;              /* boolean */
     int32_t circuit_breaker;            /* boolean; off: circuits stay closed */
+    int32_t any_key_exchange;           /* boolean; off: TLS with elliptic curves alone */
     WhispererSpan allowed_networks;     /* "cidr[:port], ..."; wins over the denied ones */
     WhispererSpan denied_networks;      /* "cidr[:port], ..."; added to the built-in list */
     WhispererSpan divert_to;            /* send everything here; empty: off */

@@ -17,6 +17,7 @@
 #include "src/ledger/bookmark.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/submit.h"
+#include "src/loop/publish.h"
 #include "src/loop/role_names.h"
 #include "src/loop/worker_setup.h"
 #include "src/processes/shared_state.h"
@@ -293,37 +294,6 @@ void look_back(SteadyTime now) {
     write_whole_batch();
 }
 
-void publish_counts(WorkerEntry* entry, SteadyTime now) {
-    WhispererCounts counts;
-    whisperer_engine_counts(worker->engine, &counts);
-    double seconds = (double)(now - turn.status_at) / USECS_PER_SEC;
-    double rate = (double)(counts.delivered_total - entry->delivered) / seconds;
-    entry->rate = turn.status_at == 0 ? 0.0 : 0.8 * entry->rate + 0.2 * rate;
-    entry->in_flight = counts.in_flight;
-    entry->queued = counts.queued;
-    entry->delivered = counts.delivered_total;
-    entry->failed = worker->failed_deliveries;
-}
-
-// A fault of ours is news when it appears and when it is over; status shows it meanwhile.
-void publish_fault(WorkerEntry* entry) {
-    char fault[100];
-    char reason[sizeof entry->reason] = "";
-    whisperer_engine_own_fault(worker->engine, fault, sizeof fault);
-    if (fault[0] != '\0')
-        snprintf(reason, sizeof reason, "deliveries wait: %s", fault);
-    if (strcmp(reason, entry->reason) == 0)
-        return;
-    LWLockAcquire(shared_state()->lock, LW_EXCLUSIVE);
-    strlcpy(entry->reason, reason, sizeof entry->reason);
-    LWLockRelease(shared_state()->lock);
-    if (reason[0] != '\0')
-        ereport(LOG, errmsg("whisperer: %s", reason),
-                errhint("No attempt is used up by it; the deliveries go out when it is mended."));
-    else
-        ereport(LOG, errmsg("whisperer: deliveries go on"));
-}
-
 // What others may know: for status, wait_idle and the emptying of the request log.
 void publish(SteadyTime now) {
     WorkerEntry* entry = worker->entry;
@@ -332,8 +302,8 @@ void publish(SteadyTime now) {
         pg_atomic_write_u64(&entry->requests_read, worker->hooks->requests_seen->xmin);
     if (now - turn.status_at < status_interval_us)
         return;
-    publish_counts(entry, now);
-    publish_fault(entry);
+    publish_counts(worker, turn.status_at, now);
+    publish_fault(worker);
     turn.status_at = now;
     bool behind = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
     entry->lag_seconds =
@@ -403,7 +373,8 @@ void loop() {
         if (ConfigReloadPending)
             reload_settings();
         follow_clock(GetCurrentTimestamp());
-        SteadyTime now = steady_now();
+        SteadyTime began_at = steady_now();
+        SteadyTime now = began_at;
         notice_commits(now);
         read(now);
         end_window();
@@ -415,6 +386,7 @@ void loop() {
         look_back(now);
         publish(now);
         MemoryContextReset(worker->step);
+        note_turn(worker, began_at, steady_now());
         wait_for_work(events);
     }
 }

@@ -62,6 +62,7 @@ void enter(int entry_number) {
     own_entry->since = GetCurrentTimestamp();
     own_entry->delivered = own_entry->failed = own_entry->in_flight = own_entry->queued = 0;
     own_entry->rate = own_entry->lag_seconds = 0;
+    own_entry->longest_turn_us = own_entry->longest_turn_before_us = 0;
     pg_atomic_write_u64(&own_entry->requests_read, 0);
     pg_atomic_write_u32(&own_entry->proc, my_proc_plus_one());
     LWLockRelease(shared->lock);
@@ -142,6 +143,7 @@ WhispererSettings engine_settings() {
     engine.success_response_bytes_max = Min(success_response_bytes_max, s.max_response_bytes);
     engine.require_https = s.require_https;
     engine.circuit_breaker = s.circuit_breaker;
+    engine.any_key_exchange = s.tls_key_exchange == KeyExchangeAny;
     engine.allowed_networks = span(s.allowed_networks);
     engine.denied_networks = span(s.denied_networks);
     engine.divert_to = span(s.divert_to);

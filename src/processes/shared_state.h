@@ -46,6 +46,9 @@ struct WorkerEntry {
     int64 failed;
     double lag_seconds;
     double rate;
+    // Of the loop, in this span of five minutes and the one before.
+    int64 longest_turn_us;
+    int64 longest_turn_before_us;
 };
 
 constexpr int announcements_max = 64;

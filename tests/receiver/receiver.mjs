@@ -1,6 +1,6 @@
 // The receiver of tests and demo: a real HTTP server that records every request and answers as told.
 //
-//   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]
+//   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
 // the log: {n, at_us, version, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
@@ -29,11 +29,12 @@ const { values: options } = parseArgs({
         'tls-max': { type: 'string' },
         slam: { type: 'boolean' },
         'client-ca': { type: 'string' },
+        'tls-options': { type: 'string', default: '{}' },
         help: { type: 'boolean' },
     },
 });
 if (options.help || !options.ready || !options.log) {
-    console.log('usage: node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION]] [--slam]');
+    console.log('usage: node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON]] [--slam]');
     process.exit(options.help ? 0 : 2);
 }
 
@@ -97,7 +98,7 @@ function tls() {
     const files = { key: readFileSync(options.key), cert: readFileSync(options.cert) };
     const old = { minVersion: 'TLSv1', maxVersion: options['tls-max'], ciphers: 'DEFAULT@SECLEVEL=0' };
     const clients = options['client-ca'] && { ca: readFileSync(options['client-ca']), requestCert: true, rejectUnauthorized: true };
-    return { allowHTTP1: true, ...files, ...(options['tls-max'] ? old : {}), ...clients };
+    return { allowHTTP1: true, ...files, ...(options['tls-max'] ? old : {}), ...clients, ...JSON.parse(options['tls-options']) };
 }
 
 const server = options.key

@@ -83,4 +83,25 @@ sub refusal {
 like(refusal('ann.crt', 'bob.key'), qr/22023: config\.auth key "client_key" does not belong to client_certificate.*HINT:/s, 'a key of another certificate');
 like(refusal('ann.crt', 'locked.key'), qr/22023: config\.auth key "client_key" has a passphrase.*HINT:/s, 'a key with a passphrase');
 
+
+# The worker's only thread signs with it.
+sub self_signed {
+    my ($name, @kind) = @_;
+    openssl('req', '-x509', '-newkey', @kind, '-nodes', '-days', '2', '-subj', "/CN=$name", '-keyout', "$folder/$name.key", '-out', "$folder/$name.crt");
+    return refusal("$name.crt", "$name.key");
+}
+my $unusual = qr/22023: config\.auth key "client_key" is of a kind or size that is not taken.*HINT:.*4096/s;
+is(self_signed('rsa4096', 'rsa:4096'), '', 'RSA of 4096 bits is taken');
+like(self_signed('rsa4104', 'rsa:4104'), $unusual, 'of a byte more it is not');
+is(self_signed($_, 'ec', '-pkeyopt', "ec_paramgen_curve:$_"), '', "$_ is taken") for qw(P-256 P-384 P-521);
+like(self_signed($_, 'ec', '-pkeyopt', "ec_paramgen_curve:$_"), $unusual, "$_ is not") for qw(secp256k1 brainpoolP512r1);
+is(self_signed($_, $_), '', "$_ is taken") for qw(ed25519 ed448);
+
+# What an older version let in waits, and says why.
+my $config = JSON::PP::encode_json({ client_certificate => slurp_file("$folder/rsa4104.crt"), client_key => slurp_file("$folder/rsa4104.key") });
+$node->safe_psql('postgres', "SET session_replication_role = replica; UPDATE whisperer.secret SET auth = '$config' WHERE hook_id = $bob");
+$node->safe_psql('postgres', "SELECT whisperer.update_hook($bob, '{\"description\": \"look again\"}')");
+wait_for('the log to say so', sub { slurp_file($node->logfile) =~ /hook $bob cannot be served, its deliveries wait: config\.auth key "client_key" is of a kind or size/ });
+pass('a hook that has one already is not served');
+
 done_testing();

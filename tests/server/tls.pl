@@ -97,6 +97,36 @@ for my $name (sort keys %reason) {
     is(scalar(() = $receiver{$name}->requests), 0, "$name: nothing is sent");
 }
 
+# --- key exchange -----------------------------------------------------------------------------------------
+# Finite fields of an ordinary size: their suites and groups are what is refused.
+openssl(qw(genpkey -genparam -algorithm DH -pkeyopt group:ffdhe2048), '-out', "$folder/dh.pem");
+my %exchange = (
+    fields12 => { maxVersion => 'TLSv1.2', ciphers => 'DHE-RSA-AES128-GCM-SHA256', dhparam => slurp_file("$folder/dh.pem") },
+    rsa12 => { maxVersion => 'TLSv1.2', ciphers => 'AES128-GCM-SHA256' },
+    curves12 => { maxVersion => 'TLSv1.2', ciphers => 'ECDHE-RSA-AES128-GCM-SHA256', ecdhCurve => 'secp521r1' },
+    fields13 => { minVersion => 'TLSv1.3', ecdhCurve => 'ffdhe2048' },
+    curves13 => { minVersion => 'TLSv1.3', ecdhCurve => 'P-384' },
+);
+sql("SELECT whisperer.register_event('x')");
+for my $name (sort keys %exchange) {
+    $receiver{$name} = new_receiver($name, tls => $good, options => [ '--tls-options', JSON::PP::encode_json($exchange{$name}) ]);
+    sql("SELECT whisperer.create_hook('x', '" . $receiver{$name}->url("/ok/$name") . "', retry_countdown_config => $once)");
+}
+sql(q(SELECT whisperer.deliver_event('x', '{}')));
+wait_idle($node);
+is(error_at($_), 'delivered', "$_: a curve is spoken") for qw(curves12 curves13);
+like(error_at($_), qr/^TLS failure: .*(handshake failure|internal error|illegal parameter)$/, "$_: nothing else is") for qw(fields12 fields13 rsa12);
+sql('ALTER SYSTEM SET whisperer.tls_key_exchange = unrestricted');
+$node->reload;
+wait_for('the setting', sub {
+    sql(q(SELECT whisperer.deliver_event('x', '{}')));
+    wait_idle($node);
+    return error_at('fields12') eq 'delivered';
+});
+is(error_at($_), 'delivered', "$_: unless the setting says so") for sort keys %exchange;
+sql('ALTER SYSTEM RESET whisperer.tls_key_exchange');
+$node->reload;
+
 # --- ca_file -------------------------------------------------------------------------------------------
 sub deliver_with {
     my ($file, $expected) = @_;

@@ -1,7 +1,10 @@
 // Asks OpenSSL what libcurl would find out only when it connects.
 #include "worker/rules/client_identity.h"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
@@ -55,6 +58,53 @@ void check_characters(std::string_view pem, const char* name) {
                       "Give it in PEM, with its BEGIN and END lines.");
 }
 
+// A handshake takes the worker's only thread for as long as the key takes to sign: 4096 bits some
+// milliseconds, and eight times as long for each doubling.
+constexpr int rsa_bits_max = 4096;
+constexpr int rsa_exponent_bits_max = 64;
+
+// The parts of a key may be far larger than the modulus that says how large it is.
+bool is_usual_rsa(const EVP_PKEY* key) {
+    struct Part {
+        const char* name;
+        int bits_max;
+    };
+    const int bits = EVP_PKEY_get_bits(key);
+    for (const Part& part :
+         {Part{OSSL_PKEY_PARAM_RSA_N, rsa_bits_max},
+          Part{OSSL_PKEY_PARAM_RSA_E, rsa_exponent_bits_max}, Part{OSSL_PKEY_PARAM_RSA_D, bits},
+          Part{OSSL_PKEY_PARAM_RSA_FACTOR1, bits}, Part{OSSL_PKEY_PARAM_RSA_FACTOR2, bits},
+          Part{OSSL_PKEY_PARAM_RSA_EXPONENT1, bits}, Part{OSSL_PKEY_PARAM_RSA_EXPONENT2, bits},
+          Part{OSSL_PKEY_PARAM_RSA_COEFFICIENT1, bits}}) {
+        BIGNUM* number = nullptr;
+        // A key without its factors has none of the last five.
+        const bool is_there = EVP_PKEY_get_bn_param(key, part.name, &number) == 1;
+        const bool fits = !is_there || BN_num_bits(number) <= part.bits_max;
+        BN_clear_free(number);
+        if (!fits)
+            return false;
+    }
+    return bits <= rsa_bits_max;
+}
+
+bool is_usual_curve(const EVP_PKEY* key) {
+    char name[64] = "";
+    std::size_t size = 0;
+    EVP_PKEY_get_group_name(key, name, sizeof name, &size);
+    const std::string_view curve(name);
+    return curve == "prime256v1" || curve == "secp384r1" || curve == "secp521r1";
+}
+
+void check_key_size(const EVP_PKEY* key) {
+    const bool is_usual =
+        EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS") ? is_usual_rsa(key)
+        : EVP_PKEY_is_a(key, "EC")                                 ? is_usual_curve(key)
+                                   : EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448");
+    if (!is_usual)
+        throw Invalid("config.auth key \"client_key\" is of a kind or size that is not taken",
+                      "Take RSA of up to 4096 bits, P-256, P-384, P-521, Ed25519 or Ed448.");
+}
+
 }  // namespace
 
 ClientIdentity check_client_identity(std::string_view certificate, std::string_view key) {
@@ -77,6 +127,7 @@ ClientIdentity check_client_identity(std::string_view certificate, std::string_v
     if (private_key == nullptr)
         throw Invalid("config.auth key \"client_key\" is not a private key in PEM",
                       "It begins with -----BEGIN PRIVATE KEY-----.");
+    check_key_size(private_key.get());
     if (X509_check_private_key(leaf.get(), private_key.get()) != 1)
         throw Invalid("config.auth key \"client_key\" does not belong to client_certificate",
                       "Put the certificate itself first, those of its authorities behind it.");

@@ -12,7 +12,8 @@ struct ClientIdentity {
     std::string key;          // PEM
 };
 
-// Throws Invalid unless they are PEM, the key needs no passphrase, and the two belong together.
+// Throws Invalid unless they are PEM, the key needs no passphrase and is of a usual kind and size,
+// and the two belong together.
 ClientIdentity check_client_identity(std::string_view certificate, std::string_view key);
 
 }  // namespace whisperer::engine

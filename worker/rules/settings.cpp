@@ -52,6 +52,7 @@ Settings::Settings(const WhispererSettings& door)
           kept_bytes(door.success_response_bytes_max, "success_response_bytes_max")),
       require_https(door.require_https != 0),
       circuit_breaker(door.circuit_breaker != 0),
+      any_key_exchange(door.any_key_exchange != 0),
       guard(view_of(door.allowed_networks), view_of(door.denied_networks)),
       divert_to(divert_target(view_of(door.divert_to))),
       proxy(plain_text(view_of(door.proxy), "proxy")),

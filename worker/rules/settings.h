@@ -34,6 +34,7 @@ struct Settings {
     std::size_t success_response_bytes_max;
     bool require_https;
     bool circuit_breaker;
+    bool any_key_exchange;
     AddressGuard guard;
     std::shared_ptr<const Target> divert_to;  // null: off
     std::string proxy;
