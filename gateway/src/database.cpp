@@ -14,8 +14,14 @@ namespace whisperer::gateway {
 
 namespace {
 
-// Beyond statement_timeout: then it is the network, or the server does not answer any more.
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+// Beyond statement_timeout, which does not count while a transaction is committed: one may wait for
+// a synchronous standby.
 constexpr std::chrono::seconds answer_time{20};
+// A pooler in front of the server takes everybody in, and lets them wait here.
+constexpr std::chrono::seconds settings_time{3};
 
 const char* const session_settings =
     "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '15s'; SET lock_timeout = "
@@ -38,6 +44,11 @@ bool wants_plan_for_values(const Work& work) {
 std::string field(const PGresult* result, int code) {
     const char* const text = PQresultErrorField(result, code);
     return text == nullptr ? "" : text;
+}
+
+DatabaseError error_of(const PGresult* result, bool is_of_role) {
+    return {field(result, PG_DIAG_SQLSTATE), field(result, PG_DIAG_MESSAGE_PRIMARY),
+            field(result, PG_DIAG_MESSAGE_HINT), field(result, PG_DIAG_COLUMN_NAME), is_of_role};
 }
 
 std::string message_of(const PGconn* connection) {
@@ -67,6 +78,14 @@ bool Rows::is_end() const {
     return PQresultStatus(result_.get()) == PGRES_PIPELINE_SYNC;
 }
 
+bool Rows::is_done() const {
+    return PQresultStatus(result_.get()) == PGRES_COMMAND_OK;
+}
+
+bool Rows::is_error() const {
+    return PQresultStatus(result_.get()) == PGRES_FATAL_ERROR;
+}
+
 bool Rows::is_null(std::size_t row, int column) const {
     return PQgetisnull(result_.get(), static_cast<int>(row), column) == 1;
 }
@@ -77,42 +96,78 @@ std::string_view Rows::text(std::size_t row, int column) const {
             static_cast<std::size_t>(PQgetlength(result_.get(), at, column))};
 }
 
-Database::Database(const std::string& conninfo) : connection_(nullptr, PQfinish) {
+namespace {
+
+using Opened = std::unique_ptr<PGconn, void (*)(PGconn*)>;
+
+// sessions: of target_session_attrs.
+Opened open_to(const std::string& conninfo, const char* sessions) {
     // Those before dbname may be said otherwise in conninfo, those after it not.
-    const char* const keywords[] = {
-        "connect_timeout",  "keepalives_idle", "keepalives_interval", "tcp_user_timeout",
-        "application_name", "dbname",          "client_encoding",     nullptr};
+    const char* const keywords[] = {"connect_timeout",  "keepalives_idle",  "keepalives_interval",
+                                    "tcp_user_timeout", "application_name", "target_session_attrs",
+                                    "dbname",           "client_encoding",  nullptr};
     const char* const values[] = {
-        "3", "10", "5", "20000", "whisperer-gateway", conninfo.c_str(), "UTF8", nullptr};
-    connection_.reset(PQconnectdbParams(keywords, values, 1));
+        "3", "10", "5", "20000", "whisperer-gateway", sessions, conninfo.c_str(), "UTF8", nullptr};
+    return {PQconnectdbParams(keywords, values, 1), PQfinish};
+}
+
+bool is_on(PGconn* connection, const char* parameter) {
+    const char* const value = PQparameterStatus(connection, parameter);
+    return value != nullptr && std::strcmp(value, "on") == 0;
+}
+
+}  // namespace
+
+Database::Database(const std::string& conninfo) : connection_(open_to(conninfo, "any")) {
     if (PQstatus(connection_.get()) != CONNECTION_OK)
         throw DatabaseLost(message_of(connection_.get()));
-    const Rows done(PQexec(connection_.get(), session_settings));
-    if (PQstatus(connection_.get()) != CONNECTION_OK ||
-        PQtransactionStatus(connection_.get()) != PQTRANS_IDLE ||
-        *PQerrorMessage(connection_.get()) != '\0')
+    // Of several hosts, or addresses of a host, the first that answered may be a standby.
+    if (is_read_only()) {
+        Opened other = open_to(conninfo, "read-write");
+        if (PQstatus(other.get()) == CONNECTION_OK)
+            connection_ = std::move(other);
+    }
+    cancel_.reset(PQgetCancel(connection_.get()), PQfreeCancel);
+    const Time deadline = Clock::now() + settings_time;
+    if (PQsetnonblocking(connection_.get(), 1) != 0 ||
+        PQsendQuery(connection_.get(), session_settings) != 1)
         throw DatabaseLost("settings: " + message_of(connection_.get()));
+    wait_until_sent(deadline);
+    while (pg_result* const result = next_result(deadline))
+        if (!Rows(result).is_done())
+            throw DatabaseLost("settings: " + message_of(connection_.get()));
     if (PQenterPipelineMode(connection_.get()) != 1)
         throw DatabaseLost("pipeline mode: " + message_of(connection_.get()));
 }
 
+bool Database::is_read_only() const {
+    return is_on(connection_.get(), "in_hot_standby") ||
+           is_on(connection_.get(), "default_transaction_read_only");
+}
+
 Rows Database::run(const Work& work) {
     is_over_ = true;  // until all of the answer is there
-    std::vector<Sent> sent;
+    is_sent_ = false;
+    sent_.clear();
+    received_ = 0;
+    error_.reset();
     if (!work.role.empty()) {
         const Value with[] = {
             work.role, wants_plan_for_values(work) ? "force_custom_plan" : "force_generic_plan"};
-        send(work.is_read_only ? take_role_to_read : take_role, with, true, sent);
+        send(work.is_read_only ? take_role_to_read : take_role, with, true);
     }
     for (const Statement& statement : work.statements)
-        send(statement, work.values, false, sent);
+        send(statement, work.values, false);
     if (PQpipelineSync(connection_.get()) != 1)
         throw DatabaseLost(message_of(connection_.get()));
-    return receive(sent);
+    is_sent_ = true;
+    Rows rows = receive(Clock::now() + answer_time);
+    if (error_)
+        throw *error_;
+    return rows;
 }
 
-void Database::send(const Statement& statement, std::span<const Value> values, bool is_of_role,
-                    std::vector<Sent>& sent) {
+void Database::send(const Statement& statement, std::span<const Value> values, bool is_of_role) {
     const int count = statement.parameters();
     if (values.size() < static_cast<std::size_t>(count))
         throw std::logic_error("too few values for " + statement.name());
@@ -125,57 +180,95 @@ void Database::send(const Statement& statement, std::span<const Value> values, b
         if (PQsendPrepare(connection_.get(), statement.name().c_str(), statement.text().c_str(), 0,
                           nullptr) != 1)
             throw DatabaseLost(message_of(connection_.get()));
-        sent.push_back({&statement, is_of_role});
+        sent_.push_back({&statement, is_of_role});
     }
     if (PQsendQueryPrepared(connection_.get(), statement.name().c_str(), count, texts.data(),
                             nullptr, nullptr, 0) != 1)
         throw DatabaseLost(message_of(connection_.get()));
-    sent.push_back({nullptr, is_of_role});
+    sent_.push_back({nullptr, is_of_role});
 }
 
-// For each thing that was sent a result and a NULL, and then what the Sync answers.
-Rows Database::receive(const std::vector<Sent>& sent) {
-    const auto deadline = std::chrono::steady_clock::now() + answer_time;
-    std::optional<DatabaseError> error;
+// For each thing that was sent a result and a NULL, and then what the Sync answers.  After a
+// deadline that was missed it may be called again, and goes on where it was.
+Rows Database::receive(Time deadline) {
+    wait_until_sent(deadline);
     Rows last(nullptr);
-    for (const Sent& one : sent) {
-        Rows rows(nullptr);
-        while (pg_result* const result = next_result(deadline)) {
-            rows = Rows(result);
-            const ExecStatusType status = PQresultStatus(result);
-            if (status == PGRES_PIPELINE_SYNC || status == PGRES_BAD_RESPONSE)
+    for (; received_ < sent_.size(); received_++) {
+        const Sent& one = sent_[received_];
+        for (Rows rows(next_result(deadline)); !rows.is_nothing();
+             rows = Rows(next_result(deadline))) {
+            last = rows;
+            if (rows.is_end())
                 throw DatabaseLost("the server answered out of turn");
-            if (status == PGRES_FATAL_ERROR && !error)
-                error = DatabaseError{field(result, PG_DIAG_SQLSTATE),
-                                      field(result, PG_DIAG_MESSAGE_PRIMARY),
-                                      field(result, PG_DIAG_MESSAGE_HINT),
-                                      field(result, PG_DIAG_COLUMN_NAME), one.is_of_role};
+            if (rows.is_error() && !error_)
+                error_ = error_of(rows.get(), one.is_of_role);
         }
         // A statement stays prepared, whatever becomes of the transaction.
-        if (one.prepared != nullptr && !error)
+        if (one.prepared != nullptr && !error_)
             prepared_.insert(one.prepared);
-        last = rows;
     }
-    const Rows sync(next_result(deadline));
-    if (PQstatus(connection_.get()) != CONNECTION_OK || !sync.is_end())
-        throw DatabaseLost(error ? error->message : message_of(connection_.get()));
+    receive_end(deadline);
     is_over_ = false;
-    if (error)
-        throw *error;
     return last;
 }
 
-pg_result* Database::next_result(std::chrono::steady_clock::time_point deadline) {
-    while (PQisBusy(connection_.get()) == 1) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-            deadline - std::chrono::steady_clock::now());
-        pollfd ready{PQsocket(connection_.get()), POLLIN, 0};
-        if (left.count() <= 0 || poll(&ready, 1, static_cast<int>(left.count())) == 0)
-            throw DatabaseLost("the server did not answer within 20 s");
-        if (PQconsumeInput(connection_.get()) != 1)
-            throw DatabaseLost(message_of(connection_.get()));
+// The Sync commits.  What is checked only then, or fails then, is an error like any other.
+void Database::receive_end(Time deadline) {
+    // An error, the NULL that follows it, and the end.
+    for (int i = 0; i < 3; i++) {
+        const Rows end(next_result(deadline));
+        if (PQstatus(connection_.get()) != CONNECTION_OK) {
+            has_ended_ = error_ && error_->sqlstate.starts_with("57P");
+            throw DatabaseLost(error_ ? error_->message : message_of(connection_.get()));
+        }
+        if (end.is_end())
+            return;
+        if (end.is_error() && !error_)
+            error_ = error_of(end.get(), false);
     }
+    throw DatabaseLost("the server answered out of turn");
+}
+
+void Database::wait_for_server(Time deadline, short more) {
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
+    pollfd ready{PQsocket(connection_.get()), static_cast<short>(POLLIN | more), 0};
+    if (left.count() <= 0 || poll(&ready, 1, static_cast<int>(left.count())) == 0)
+        throw DatabaseLost("the server did not answer in time", true);
+    if (PQconsumeInput(connection_.get()) != 1)
+        throw DatabaseLost(message_of(connection_.get()));
+}
+
+// It may send before it has read everything: so both directions are waited for.
+void Database::wait_until_sent(Time deadline) {
+    for (int left = PQflush(connection_.get()); left != 0; left = PQflush(connection_.get())) {
+        if (left < 0)
+            throw DatabaseLost(message_of(connection_.get()));
+        wait_for_server(deadline, POLLOUT);
+    }
+}
+
+pg_result* Database::next_result(Time deadline) {
+    while (PQisBusy(connection_.get()) == 1)
+        wait_for_server(deadline, 0);
     return PQgetResult(connection_.get());
+}
+
+Database::Cancel Database::cancel() const {
+    return [cancel = cancel_] {
+        char ignored[256];
+        PQcancel(cancel.get(), ignored, sizeof ignored);
+    };
+}
+
+Database::Parting Database::part(milliseconds time) {
+    if (!is_sent_)  // then the server is at nothing
+        return Parting::Gone;
+    try {
+        receive(Clock::now() + time);
+    } catch (const DatabaseLost& lost) {
+        return lost.is_late ? Parting::Working : Parting::Gone;
+    }
+    return is_usable() ? Parting::Usable : Parting::Gone;
 }
 
 bool Database::is_usable() {

@@ -6,6 +6,7 @@
 // values are parameters, always as text.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+struct pg_cancel;
 struct pg_conn;
 struct pg_result;
 
@@ -47,6 +49,7 @@ struct Work {
     std::string role = {};  // empty: as who logged in
     bool is_read_only = false;
     bool is_repeatable = false;  // doing it twice is as doing it once
+    bool wants_primary = false;  // a server that takes no writes is not what it is for
     // Each takes the first of the values, as many as it has parameters.
     std::span<const Statement> statements;
     std::span<const Value> values = {};
@@ -57,7 +60,13 @@ class Rows {
   public:
     explicit Rows(pg_result* result);
     std::size_t count() const;
-    bool is_end() const;  // no rows at all, but the end of a piece of work
+    // What else a result may be: of a piece of work the end, a command that was carried out, an
+    // error, nothing more of this statement.
+    bool is_end() const;
+    bool is_done() const;
+    bool is_error() const;
+    bool is_nothing() const { return result_ == nullptr; }
+    const pg_result* get() const { return result_.get(); }
     bool is_null(std::size_t row, int column) const;
     std::string_view text(std::size_t row, int column) const;  // valid as long as this; NULL: empty
 
@@ -76,35 +85,62 @@ struct DatabaseError {
 
 // There is no PostgreSQL, or it is no longer there; what() is for the log.
 struct DatabaseLost : std::runtime_error {
-    using std::runtime_error::runtime_error;
+    explicit DatabaseLost(const std::string& why, bool late = false)
+        : std::runtime_error(why), is_late(late) {}
+    bool is_late;  // it is there, but did not answer in time
 };
 
 class Database {
   public:
-    // Connects; throws DatabaseLost.
+    // Connects, to a server that takes writes if the connection string leads to one; throws
+    // DatabaseLost.
     explicit Database(const std::string& conninfo);
 
-    // Throws DatabaseError, or DatabaseLost: then it is not known what of it was done, and this
-    // connection is over.
+    // Throws DatabaseError, or DatabaseLost: then it is not known what of it was done, and the
+    // server may be at it still.
     Rows run(const Work& work);
 
     // False if the server has hung up, or work left anything behind: then it must not be used.
     bool is_usable();
+    // The server takes no writes: a standby, or default_transaction_read_only.
+    bool is_read_only() const;
+
+    // After DatabaseLost: what the server is at.  Gone: nothing, and it has hung up.
+    enum class Parting { Working, Usable, Gone };
+    bool has_ended() const { return has_ended_; }
+    // It will not be used again.
+    void retire() { is_over_ = true; }
+    // Waits for so long at most.
+    Parting part(std::chrono::milliseconds time);
+    // What asks the server to end what it is at.  It may wait for the network for long, and may be
+    // called while another thread is in run, or when this is gone.
+    using Cancel = std::function<void()>;
+    Cancel cancel() const;
 
   private:
+    using Time = std::chrono::steady_clock::time_point;
     struct Sent {
         const Statement* prepared;  // nothing: executed
         bool is_of_role;
     };
 
-    void send(const Statement& statement, std::span<const Value> values, bool is_of_role,
-              std::vector<Sent>& sent);
-    Rows receive(const std::vector<Sent>& sent);
-    pg_result* next_result(std::chrono::steady_clock::time_point deadline);
+    void send(const Statement& statement, std::span<const Value> values, bool is_of_role);
+    Rows receive(Time deadline);
+    void receive_end(Time deadline);
+    void wait_until_sent(Time deadline);
+    void wait_for_server(Time deadline, short more);  // more: of poll's events
+    pg_result* next_result(Time deadline);
 
     std::unique_ptr<pg_conn, void (*)(pg_conn*)> connection_;
+    std::shared_ptr<pg_cancel> cancel_;
     std::set<const Statement*> prepared_;
+    // Of the work that is under way, or was last:
+    std::vector<Sent> sent_;
+    std::size_t received_ = 0;
+    std::optional<DatabaseError> error_;
+    bool is_sent_ = false;  // to its end
     bool is_over_ = false;
+    bool has_ended_ = false;  // the server said that this session ends
 };
 
 }  // namespace whisperer::gateway

@@ -129,8 +129,8 @@ void serve(const Options& options) {
     connections.stop();
     loop.join();
     log_event("stopped", all_ended ? "every request was answered" : "some requests took too long");
-    // Workers may still wait for the database.
-    if (!all_ended)
+    // Workers may still wait for the database, and the database may be at what they gave up.
+    if (!pool.give_up(std::chrono::seconds(2)) || !all_ended)
         std::_Exit(0);
 }
 

@@ -47,15 +47,15 @@ sub new_token {
     return $node->safe_psql('postgres', "SELECT whisperer.create_api_token('$name', 'test'$more)");
 }
 
-# options: arguments; user: of the database; shell: commands before; environment: in place of what says where
-# the database is.
+# options: arguments; user: of the database; database: another connection string; shell: commands before;
+# environment: in place of what says where the database is.
 sub new_gateway {
     my ($node, %options) = @_;
     my $program = $ENV{WHISPERER_GATEWAY} or die 'WHISPERER_GATEWAY does not say where the gateway is';
     my $folder = PostgreSQL::Test::Utils::tempdir('gateway_' . ++$count);
     my $user = $options{user} // 'gateway';
     my $self = bless { out => "$folder/out", log => "$folder/log", address => '127.0.0.1' }, __PACKAGE__;
-    my @command = ($program, $options{environment} ? () : ('--database', $node->connstr('postgres') . " user=$user"),
+    my @command = ($program, $options{environment} ? () : ('--database', $options{database} // $node->connstr('postgres') . " user=$user"),
         '--listen', '127.0.0.1:0', @{ $options{options} // [] });
     local %ENV = (%ENV, %{ $options{environment} // {} });
     @command = ('sh', '-c', "$options{shell}; exec \"\$\@\"", 'sh', @command) if $options{shell};
@@ -92,6 +92,29 @@ sub request {
         if ($answer->{headers}{'content-type'} // '') =~ m{^application/json};
     my $fault = $self->{spec} && $self->{spec}->fault_of($method, $path, $answer);
     fail("$method $path is as described: $fault") if $fault;
+    return $answer;
+}
+
+# Asks in a process of its own; answer_of waits for what request answers.
+sub start_request {
+    my ($self, @request) = @_;
+    pipe(my $reader, my $writer) or die "cannot make a pipe: $!";
+    my $child = fork // die "cannot fork: $!";
+    if (!$child) {
+        my $answer = eval { $self->request(@request) } // { status => 'none', content => $@ };
+        print {$writer} JSON::PP::encode_json({ map { $_ => $answer->{$_} } qw(status headers content json) });
+        close $writer;
+        POSIX::_exit(0);
+    }
+    close $writer;
+    return { child => $child, reader => $reader };
+}
+
+sub answer_of {
+    my ($self, $asked) = @_;
+    local $/;
+    my $answer = JSON::PP::decode_json(readline $asked->{reader});
+    waitpid $asked->{child}, 0;
     return $answer;
 }
 
