@@ -44,7 +44,10 @@ Problem problem_of(const DatabaseError& error, const Route& route, const std::st
     const std::string_view state = error.sqlstate;
     const std::string_view kind = state.substr(0, 2);
     Problem problem{500, "internal_error", "something went wrong on the server"};
-    if (kind == "22" || state == "23514" || state == "42883")
+    if (state == "23505")
+        problem = {406, "duplicate", error.message};
+    // P0001: RAISE EXCEPTION of an operator's own trigger.
+    else if (kind == "22" || kind == "23" || state == "42883" || state == "P0001")
         problem = invalid(error, route);
     else if (state == "42704" && error.column == "event_type")
         problem = invalid(error, route);
@@ -52,14 +55,14 @@ Problem problem_of(const DatabaseError& error, const Route& route, const std::st
         problem = not_found("there is no such " + route.what);
     else if (state == "54001")
         problem = {400, "invalid", "the body is nested too deeply"};
-    else if (state == "23505")
-        problem = {406, "duplicate", error.message};
     else if (state == "55000")
         problem = {406, "not_acceptable", error.message};
     else if (state == "42501")
         return forbidden(error, route);
     else if (state == "57014" || state == "55P03")
         return unavailable("the request took too long", 5);
+    else if (state == "25006")
+        return unavailable("the database takes no changes now", 2);
     else if (kind == "53" || kind == "57" || kind == "40")
         return unavailable("the database cannot do that now", 2);
     else
