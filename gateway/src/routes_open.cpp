@@ -84,11 +84,15 @@ Answer healthy(Call&) {
     return {200, R"({"status": "ok"})", "application/json", {}};
 }
 
-// Ready is who can look for a token in the database.
+// Ready is who can look for a token in the database, and whose changes it takes.
 Answer ready(Call& call) {
-    static const Statement look[] = {Statement("SELECT whisperer.api_token_role('')")};
+    static const Statement look[] = {
+        Statement("SELECT whisperer.api_token_role(''), current_setting('transaction_read_only')")};
     try {
-        call.run(look);
+        const Rows rows =
+            call.pool.run({.is_repeatable = true, .wants_primary = true, .statements = look});
+        if (rows.text(0, 1) == "on")
+            throw unavailable("the database takes no changes now", 2);
     } catch (const DatabaseError&) {
         throw unavailable("the database is not set up for the gateway", 10);
     }
