@@ -9,7 +9,8 @@ namespace whisperer::gateway {
 struct Asset {
     std::string_view name;  // relative to gateway/, as in "console/index.html"
     std::string_view content;
-    std::string_view tag;  // an ETag, with its quotes
+    std::string_view gzipped;  // empty: it would not be shorter
+    std::string_view tag;      // an ETag, with its quotes
 };
 
 std::span<const Asset> assets();

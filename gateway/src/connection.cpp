@@ -67,6 +67,11 @@ void Connection::announce_continue() {
         ::send(socket_, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void Connection::start_work(std::shared_ptr<Errand> errand) {
+    errand_ = std::move(errand);
+    state_ = State::Working;
+}
+
 void Connection::start_reply(Reply reply) {
     reply_ = std::move(reply);
     sent_ = 0;
@@ -75,9 +80,14 @@ void Connection::start_reply(Reply reply) {
 }
 
 Connection::Progress Connection::send() {
-    while (sent_ < reply_.bytes.size()) {
+    const std::size_t size = reply_.bytes.size() + reply_.fixed.size();
+    while (sent_ < size) {
+        const bool is_fixed = sent_ >= reply_.bytes.size();
+        const std::string_view left = is_fixed ? reply_.fixed.substr(sent_ - reply_.bytes.size())
+                                               : std::string_view(reply_.bytes).substr(sent_);
+        const bool is_last = is_fixed || reply_.fixed.empty();
         const ssize_t sent =
-            ::send(socket_, reply_.bytes.data() + sent_, reply_.bytes.size() - sent_, MSG_NOSIGNAL);
+            ::send(socket_, left.data(), left.size(), MSG_NOSIGNAL | (is_last ? 0 : MSG_MORE));
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
@@ -85,11 +95,13 @@ Connection::Progress Connection::send() {
         sent_ += static_cast<std::size_t>(sent);
     }
     reply_.bytes = {};
+    reply_.fixed = {};
     body_bytes_ = 0;
     return Progress::Done;
 }
 
 void Connection::start_reading() {
+    errand_.reset();
     state_ = State::Reading;
     set_deadline(in_.empty() ? idle_time : request_time);
 }
@@ -97,6 +109,7 @@ void Connection::start_reading() {
 void Connection::start_draining() {
     // Closed with bytes unread, the socket would be reset, and the answer lost with it.
     shutdown(socket_, SHUT_WR);
+    errand_.reset();
     state_ = State::Draining;
     set_deadline(drain_time);
 }

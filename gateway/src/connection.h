@@ -4,23 +4,22 @@
 #pragma once
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "addresses.h"
-#include "codec.h"
+#include "errand.h"
 #include "head.h"
 
 namespace whisperer::gateway {
-
-using Clock = std::chrono::steady_clock;
 
 class Connection {
   public:
     enum class State {
         Reading,   // idle, or a request is coming in; may become Working, Writing, or end
-        Working,   // a worker has the request; becomes Writing
-        Writing,   // an answer goes out; becomes Reading, Draining, or ends
+        Working,   // a worker has the request, or it waits; becomes Writing
+        Writing,   // an answer goes out; becomes Reading, Working for more of it, Draining, or ends
         Draining,  // all is said; what the client still sends is thrown away; ends
     };
     enum class Progress { Blocked, Done, Ended };
@@ -46,11 +45,17 @@ class Connection {
     template <typename Announce>
     std::optional<Head> take_request(Announce announce);
 
-    void start_work() { state_ = State::Working; }
+    // The request is the errand's business now.
+    void start_work(std::shared_ptr<Errand> errand);
+    void resume_work() { state_ = State::Working; }
+    const std::shared_ptr<Errand>& errand() const { return errand_; }
+    // held_bytes: what the reply is counted as, until there is another one or the end.
     void start_reply(Reply reply);
+    std::size_t held_bytes = 0;
     // Done: all of the reply has gone.
     Progress send();
     bool closes() const { return reply_.closes; }
+    bool has_more() const { return reply_.has_more; }
     void start_reading();
     void start_draining();
     Progress drain();
@@ -68,6 +73,7 @@ class Connection {
     std::optional<Head> head_;  // read already, its body not
     std::size_t body_bytes_ = 0;
     std::size_t requests_ = 0;
+    std::shared_ptr<Errand> errand_;
     Reply reply_;
     std::size_t sent_ = 0;
     std::size_t drained_ = 0;

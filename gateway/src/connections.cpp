@@ -27,6 +27,10 @@ int checked(int result, const char* what) {
     return result;
 }
 
+Problem too_many_at_once() {
+    return unavailable("too many requests at once", 2);
+}
+
 void watch(int epoll, int operation, int socket, std::uint64_t number, std::uint32_t events) {
     epoll_event event{};
     event.events = events;
@@ -36,15 +40,21 @@ void watch(int epoll, int operation, int socket, std::uint64_t number, std::uint
 
 }  // namespace
 
-Connections::Connections(Descriptor listener, Workers& workers, Limits limits, Callbacks callbacks)
+Connections::Connections(Descriptor listener, Limits limits, Callbacks callbacks)
     : listener_(std::move(listener)),
-      workers_(workers),
       limits_(limits),
       callbacks_(std::move(callbacks)),
       epoll_(checked(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wake_(checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       looked_at_(Clock::now()),
-      last_number_(wake_number) {
+      last_number_(wake_number),
+      workers_(limits.threads, [this](const Workers::Task& task) {
+          Errand::Step step = task.errand->go_on(is_stopping_);
+          // Nobody sees the step before the lock is gone; after that this may be destroyed.
+          const std::lock_guard lock(mutex_);
+          steps_.emplace_back(task.number, std::move(step));
+          eventfd_write(wake_.get(), 1);
+      }) {
     watch(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), listener_number, EPOLLIN);
     watch(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), wake_number, EPOLLIN);
 }
@@ -60,10 +70,19 @@ bool Connections::is_finished() const {
     return has_stopped_accepting_ && (connections_.empty() || Clock::now() >= stop_deadline_);
 }
 
+// Until there is something to do even if nothing comes.
+int Connections::pause_ms() const {
+    if (timers_.empty())
+        return static_cast<int>(look_every.count());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - Clock::now());
+    return static_cast<int>(std::clamp(left, std::chrono::milliseconds(0), look_every).count());
+}
+
 bool Connections::run() {
     while (!is_finished()) {
         epoll_event events[64];
-        const int count = epoll_wait(epoll_.get(), events, 64, look_every.count());
+        const int count = epoll_wait(epoll_.get(), events, 64, pause_ms());
         if (count < 0 && errno != EINTR)
             checked(count, "epoll_wait");
         for (int i = 0; i < count; i++) {
@@ -71,14 +90,17 @@ bool Connections::run() {
             if (number == listener_number)
                 accept_some();
             else if (number == wake_number)
-                take_replies();
+                take_steps();
             else
                 serve(number);
         }
         if (is_stopping_ && !has_stopped_accepting_)
             start_stopping();
-        if (Clock::now() - looked_at_ >= look_every)
+        submit_due();
+        if (Clock::now() - looked_at_ >= look_every) {
+            refuse_late();
             end_late();
+        }
     }
     return connections_.empty();
 }
@@ -161,7 +183,8 @@ void Connections::serve(Number number) {
             break;
         }
         case Connection::State::Writing:
-            serve_writing(number, connection);
+            if (write_out(number, connection))
+                serve_reading(number, connection);
             break;
         case Connection::State::Draining:
             if (connection.drain() == Connection::Progress::Ended)
@@ -172,7 +195,15 @@ void Connections::serve(Number number) {
     }
 }
 
+// One request after the other, as long as they are there and answered at once.
 void Connections::serve_reading(Number number, Connection& connection) {
+    while (take_request(number, connection))
+        if (!write_out(number, connection))
+            return;
+}
+
+// True: there is a reply to write.
+bool Connections::take_request(Number number, Connection& connection) {
     try {
         auto request = connection.take_request([this](std::size_t body_bytes) {
             if (body_bytes_ + body_bytes > limits_.body_bytes)
@@ -180,61 +211,124 @@ void Connections::serve_reading(Number number, Connection& connection) {
             body_bytes_ += body_bytes;
         });
         if (!request)
-            return;
-        connection.start_work();
+            return false;
+        const bool is_full = connection.requests() >= requests_max;
+        Begun begun = callbacks_.begin(std::move(*request), connection.peer(),
+                                       is_full || has_stopped_accepting_);
+        if (begun.reply) {
+            connection.start_reply(std::move(*begun.reply));
+            return true;
+        }
+        connection.start_work(std::move(begun.errand));
         // The socket is not watched meanwhile: a client that hangs up would be reported without
         // end.
         watch(epoll_.get(), EPOLL_CTL_DEL, connection.socket(), number, 0);
-        const bool is_full = connection.requests() >= requests_max;
-        workers_.submit([this, number, is_full, peer = connection.peer(),
-                         head = std::make_shared<Head>(std::move(*request))] {
-            Reply reply = callbacks_.answer(std::move(*head), peer, is_full || is_stopping_);
-            // Nobody sees the reply before the lock is gone; after that this may be destroyed.
-            const std::lock_guard lock(mutex_);
-            replies_.emplace_back(number, std::move(reply));
-            eventfd_write(wake_.get(), 1);
-        });
+        submit(number, connection, true);
+        return false;
     } catch (const Problem& problem) {
-        refuse(number, connection, problem);
+        connection.start_reply(callbacks_.refuse(problem, connection.peer()));
+        return true;
     }
+}
+
+// True: all of it has gone, and the next request may come, or has come already.
+bool Connections::write_out(Number number, Connection& connection) {
+    const std::size_t held = connection.body_bytes();
+    const Connection::Progress progress = connection.send();
+    if (progress == Connection::Progress::Ended) {
+        end(number);
+        return false;
+    }
+    if (progress == Connection::Progress::Blocked) {
+        wait_for(number, connection, true);
+        return false;
+    }
+    body_bytes_ -= held;
+    if (connection.has_more()) {
+        connection.resume_work();
+        watch(epoll_.get(), EPOLL_CTL_DEL, connection.socket(), number, 0);
+        submit(number, connection, false);
+        return false;
+    }
+    release(connection);
+    wait_for(number, connection, false);
+    if (connection.closes() || has_stopped_accepting_) {
+        connection.start_draining();
+        return false;
+    }
+    connection.start_reading();
+    return true;
 }
 
 void Connections::refuse(Number number, Connection& connection, const Problem& problem) {
     connection.start_reply(callbacks_.refuse(problem, connection.peer()));
-    serve_writing(number, connection);
+    if (write_out(number, connection))
+        serve_reading(number, connection);
 }
 
-void Connections::take_replies() {
+// --- errands ------------------------------------------------------------------------------------
+
+void Connections::submit(Number number, Connection& connection, bool is_first) {
+    if (!workers_.submit({number, connection.errand(), is_first}))
+        deliver(number, connection.errand()->refuse(too_many_at_once()));
+}
+
+void Connections::take_steps() {
     eventfd_t ignored;
     eventfd_read(wake_.get(), &ignored);
-    std::vector<std::pair<Number, Reply>> replies;
+    std::vector<std::pair<Number, Errand::Step>> steps;
     {
         const std::lock_guard lock(mutex_);
-        replies.swap(replies_);
+        steps.swap(steps_);
     }
-    for (auto& [number, reply] : replies) {
-        Connection& connection = *connections_.at(number);
-        connection.start_reply(std::move(reply));
-        watch(epoll_.get(), EPOLL_CTL_ADD, connection.socket(), number, 0);
-        serve_writing(number, connection);
+    for (auto& [number, step] : steps)
+        if (step.reply)
+            deliver(number, std::move(*step.reply));
+        else
+            timers_.emplace(step.again_at, number);
+}
+
+// Who waits for something while the gateway stops hears what there is to say now.
+void Connections::submit_due() {
+    const auto now = Clock::now();
+    while (!timers_.empty() && (timers_.begin()->first <= now || has_stopped_accepting_)) {
+        const Number number = timers_.begin()->second;
+        timers_.erase(timers_.begin());
+        submit(number, *connections_.at(number), false);
     }
 }
 
-void Connections::serve_writing(Number number, Connection& connection) {
-    const std::size_t held = connection.body_bytes();
-    const Connection::Progress progress = connection.send();
-    if (progress == Connection::Progress::Ended)
-        return end(number);
-    if (progress == Connection::Progress::Blocked)
-        return wait_for(number, connection, true);
-    body_bytes_ -= held;
-    wait_for(number, connection, false);
-    if (connection.closes() || has_stopped_accepting_)
-        return connection.start_draining();
-    connection.start_reading();
-    // The next request may have come already.
-    serve_reading(number, connection);
+void Connections::refuse_late() {
+    for (const Workers::Task& task : workers_.take_late())
+        deliver(task.number, task.errand->refuse(too_many_at_once()));
 }
+
+void Connections::deliver(Number number, Reply reply) {
+    Connection& connection = *connections_.at(number);
+    if (reply.is_broken)
+        return end(number);
+    // Of a large answer, each piece takes the place of the last one.
+    release(connection);
+    const std::string& client = connection.errand()->client();
+    if (!sending_.add(client, reply.size(), reply.is_rest)) {
+        reply = connection.errand()->refuse(
+            unavailable("too much waits for you to be read, or for all", 5));
+        sending_.add(client, reply.size(), true);
+    }
+    connection.held_bytes = reply.size();
+    connection.start_reply(std::move(reply));
+    watch(epoll_.get(), EPOLL_CTL_ADD, connection.socket(), number, 0);
+    if (write_out(number, connection))
+        serve_reading(number, connection);
+}
+
+void Connections::release(Connection& connection) {
+    if (connection.held_bytes > 0)
+        sending_.remove(connection.errand()->client(), connection.held_bytes);
+    connection.held_bytes = 0;
+}
+
+// --- ends ---------------------------------------------------------------------------------------
 
 void Connections::wait_for(Number number, Connection& connection, bool to_write) {
     watch(epoll_.get(), EPOLL_CTL_MOD, connection.socket(), number, to_write ? EPOLLOUT : EPOLLIN);
@@ -275,6 +369,7 @@ void Connections::end_late() {
 void Connections::end(Number number) {
     const auto found = connections_.find(number);
     body_bytes_ -= found->second->body_bytes();
+    release(*found->second);
     const auto client = by_client_.find(found->second->peer().client());
     if (client != by_client_.end() && --client->second == 0)
         by_client_.erase(client);

@@ -22,6 +22,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds answer_time{20};
 // A pooler in front of the server takes everybody in, and lets them wait here.
 constexpr std::chrono::seconds settings_time{3};
+// The rows of a page, as they are held.
+constexpr std::size_t list_bytes_max = 1024 * 1024;
 
 const char* const session_settings =
     "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '15s'; SET lock_timeout = "
@@ -71,7 +73,19 @@ Statement::Statement(std::string text, Plan plan) : text_(std::move(text)), plan
 Rows::Rows(pg_result* result) : result_(result, PQclear) {}
 
 std::size_t Rows::count() const {
-    return static_cast<std::size_t>(PQntuples(result_.get()));
+    return single_.empty() ? static_cast<std::size_t>(PQntuples(result_.get())) : single_.size();
+}
+
+std::pair<const pg_result*, int> Rows::at(std::size_t row) const {
+    return single_.empty() ? std::pair(result_.get(), static_cast<int>(row))
+                           : std::pair(single_[row].get(), 0);
+}
+
+void Rows::append(Rows row) {
+    single_bytes_ += PQresultMemorySize(row.get());
+    is_cut_ = is_cut_ || (!single_.empty() && single_bytes_ > list_bytes_max);
+    if (!is_cut_)
+        single_.push_back(std::move(row.result_));
 }
 
 bool Rows::is_end() const {
@@ -86,14 +100,19 @@ bool Rows::is_error() const {
     return PQresultStatus(result_.get()) == PGRES_FATAL_ERROR;
 }
 
+bool Rows::is_single() const {
+    return PQresultStatus(result_.get()) == PGRES_SINGLE_TUPLE;
+}
+
 bool Rows::is_null(std::size_t row, int column) const {
-    return PQgetisnull(result_.get(), static_cast<int>(row), column) == 1;
+    const auto [result, number] = at(row);
+    return PQgetisnull(result, number, column) == 1;
 }
 
 std::string_view Rows::text(std::size_t row, int column) const {
-    const int at = static_cast<int>(row);
-    return {PQgetvalue(result_.get(), at, column),
-            static_cast<std::size_t>(PQgetlength(result_.get(), at, column))};
+    const auto [result, number] = at(row);
+    return {PQgetvalue(result, number, column),
+            static_cast<std::size_t>(PQgetlength(result, number, column))};
 }
 
 namespace {
@@ -148,6 +167,7 @@ bool Database::is_read_only() const {
 Rows Database::run(const Work& work) {
     is_over_ = true;  // until all of the answer is there
     is_sent_ = false;
+    is_list_ = work.is_list;
     sent_.clear();
     received_ = 0;
     error_.reset();
@@ -195,14 +215,23 @@ Rows Database::receive(Time deadline) {
     Rows last(nullptr);
     for (; received_ < sent_.size(); received_++) {
         const Sent& one = sent_[received_];
+        const bool is_list = is_list_ && received_ + 1 == sent_.size();
+        Rows page(nullptr);
+        if (is_list)
+            PQsetSingleRowMode(connection_.get());
         for (Rows rows(next_result(deadline)); !rows.is_nothing();
              rows = Rows(next_result(deadline))) {
-            last = rows;
+            if (!rows.is_single())
+                last = rows;
             if (rows.is_end())
                 throw DatabaseLost("the server answered out of turn");
             if (rows.is_error() && !error_)
                 error_ = error_of(rows.get(), one.is_of_role);
+            if (rows.is_single())
+                page.append(std::move(rows));
         }
+        if (page.count() > 0)
+            last = std::move(page);
         // A statement stays prepared, whatever becomes of the transaction.
         if (one.prepared != nullptr && !error_)
             prepared_.insert(one.prepared);

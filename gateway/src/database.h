@@ -49,6 +49,8 @@ struct Work {
     std::string role = {};  // empty: as who logged in
     bool is_read_only = false;
     bool is_repeatable = false;  // doing it twice is as doing it once
+    bool is_patient = true;      // waits for a connection, if there is none
+    bool is_list = false;        // what is more than a page may hold is left out
     bool wants_primary = false;  // a server that takes no writes is not what it is for
     // Each takes the first of the values, as many as it has parameters.
     std::span<const Statement> statements;
@@ -60,18 +62,29 @@ class Rows {
   public:
     explicit Rows(pg_result* result);
     std::size_t count() const;
+    // Of a list: there were more, and these are as many as a page may hold.
+    bool is_cut() const { return is_cut_; }
     // What else a result may be: of a piece of work the end, a command that was carried out, an
     // error, nothing more of this statement.
     bool is_end() const;
     bool is_done() const;
     bool is_error() const;
+    bool is_single() const;  // one row that others follow
     bool is_nothing() const { return result_ == nullptr; }
     const pg_result* get() const { return result_.get(); }
     bool is_null(std::size_t row, int column) const;
     std::string_view text(std::size_t row, int column) const;  // valid as long as this; NULL: empty
 
+    // A row that came by itself; the first is always taken, others while they fit.
+    void append(Rows row);
+
   private:
+    std::pair<const pg_result*, int> at(std::size_t row) const;
+
     std::shared_ptr<pg_result> result_;
+    std::vector<std::shared_ptr<pg_result>> single_;  // in place of result_
+    std::size_t single_bytes_ = 0;
+    bool is_cut_ = false;
 };
 
 // PostgreSQL refused.  The connection is good for the next work.
@@ -138,6 +151,7 @@ class Database {
     std::vector<Sent> sent_;
     std::size_t received_ = 0;
     std::optional<DatabaseError> error_;
+    bool is_list_ = false;
     bool is_sent_ = false;  // to its end
     bool is_over_ = false;
     bool has_ended_ = false;  // the server said that this session ends

@@ -35,7 +35,7 @@ std::optional<int> weight_of(std::string_view text) {
 }
 
 struct Weights {
-    std::optional<int> brotli, gzip, identity, others;
+    std::optional<int> gzip, identity, others;
 };
 
 void read_coding(std::string_view text, Weights& weights) {
@@ -48,9 +48,7 @@ void read_coding(std::string_view text, Weights& weights) {
     }
     if (!weight)
         return;
-    if (name == "br")
-        weights.brotli = weight;
-    else if (name == "gzip" || name == "x-gzip")
+    if (name == "gzip" || name == "x-gzip")
         weights.gzip = weight;
     else if (name == "identity")
         weights.identity = weight;
@@ -60,17 +58,12 @@ void read_coding(std::string_view text, Weights& weights) {
 
 }  // namespace
 
-std::string_view encoding_for(std::string_view accept_encoding, bool has_brotli, bool has_gzip) {
+bool takes_gzip(std::string_view accept_encoding) {
     Weights weights;
     while (!accept_encoding.empty())
         read_coding(next_part(accept_encoding, ','), weights);
-    const int others = weights.others.value_or(0);
-    const int brotli = has_brotli ? weights.brotli.value_or(others) : 0;
-    const int gzip = has_gzip ? weights.gzip.value_or(others) : 0;
-    const int identity = weights.identity.value_or(0);
-    if (brotli > 0 && brotli >= gzip && brotli >= identity)
-        return "br";
-    return gzip > 0 && gzip >= identity ? "gzip" : "identity";
+    const int gzip = weights.gzip.value_or(weights.others.value_or(0));
+    return gzip > 0 && gzip >= weights.identity.value_or(0);
 }
 
 }  // namespace whisperer::gateway

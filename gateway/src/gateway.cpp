@@ -1,10 +1,8 @@
-// The life of a request; see gateway.h.
+// Routes and what requests share; see gateway.h.
 #include "gateway.h"
 
 #include <algorithm>
-#include <exception>
 
-#include "database_problem.h"
 #include "log.h"
 #include "metrics.h"
 #include "random_id.h"
@@ -20,24 +18,6 @@ std::vector<std::string> labels_of(const std::vector<Route>& routes) {
     return labels;
 }
 
-// Who was refused may lack what every role of a token needs.  A client learns nothing of it.
-void note_missing_right(Pool& pool, const std::string& role, const std::string& request_id) {
-    static const Statement look[] = {Statement(R"(
-SELECT has_schema_privilege(r.oid, n.oid, 'USAGE') FROM pg_roles r, pg_namespace n
-WHERE r.rolname = $1 AND n.nspname = 'whisperer')")};
-    const Value values[] = {role};
-    try {
-        const Rows rows = pool.run({.is_repeatable = true, .statements = look, .values = values});
-        if (rows.count() == 1 && rows.text(0, 0) == "f")
-            log_event("a right is missing", "role " + role + " lacks USAGE on schema whisperer",
-                      request_id);
-    } catch (const DatabaseError& error) {
-        log_event("rights cannot be looked up", error.sqlstate + ": " + error.message, request_id);
-    } catch (const Problem&) {
-        // The pool has said why.
-    }
-}
-
 }  // namespace
 
 Rows Call::run(std::span<const Statement> statements, std::span<const Value> with) const {
@@ -45,6 +25,7 @@ Rows Call::run(std::span<const Statement> statements, std::span<const Value> wit
     return pool.run({.role = role,
                      .is_read_only = reads,
                      .is_repeatable = reads,
+                     .is_list = route.shape == Route::Shape::List,
                      .statements = statements,
                      .values = with});
 }
@@ -58,7 +39,7 @@ Answer list_answer(const Call& call, const Rows& rows) {
     for (std::size_t row = 0; row < shown; row++)
         answer.body.append(row == 0 ? "" : ",\n").append(rows.text(row, 0));
     answer.body += "], \"next\": ";
-    answer.body += rows.count() > most
+    answer.body += rows.count() > most || rows.is_cut()
                        ? "\"" + next_page(call.request, rows.text(shown - 1, 1)) + "\"}"
                        : "null}";
     return answer;
@@ -79,79 +60,22 @@ Gateway::Gateway(Pool& pool, Networks trusted_proxies)
       authentication_(pool),
       statistics_(labels_of(routes_)) {}
 
-Reply Gateway::reply(Head head, const Address& peer, bool last) {
-    Codec codec({[&](Request& request) { return answer(request, peer); },
-                 [&](Request& request, const Problem& problem) {
-                     request.address = peer.text();
-                     return refusal(request, problem);
-                 }});
-    return codec.reply(std::move(head), last);
-}
-
 Reply Gateway::refuse(const Problem& problem, const Address& peer) {
-    Request request;
-    request.id = random_id();
-    request.address = peer.text();
-    return closing_reply(refusal(request, problem));
+    Head head;
+    head.request.id = random_id();
+    head.request.address = peer.text();
+    Answer answer = answer_of(problem, head.request.id);
+    answer.headers.emplace_back("X-Request-Id", head.request.id);
+    note(head.request, answer, nullptr, {}, {});
+    return written(std::move(answer), head, true);
 }
 
-Answer Gateway::refusal(Request& request, const Problem& problem) {
-    return finish(request, {answer_of(problem, request.id), {}, statistics_.no_route()}, {});
-}
-
-Answer Gateway::answer(Request& request, const Address& peer) {
-    const auto begun = std::chrono::steady_clock::now();
-    const Address client = client_of(peer, request.forwarded_for, trusted_proxies_);
-    request.address = client.text();
-    Outcome outcome = outcome_of(request, client.client());
-    return finish(request, std::move(outcome), std::chrono::steady_clock::now() - begun);
-}
-
-Answer Gateway::finish(const Request& request, Outcome outcome,
-                       std::chrono::steady_clock::duration took) {
-    Answer& answer = outcome.answer;
-    answer.headers.emplace_back("X-Request-Id", request.id);
-    answer.headers.emplace_back("X-Content-Type-Options", "nosniff");
-    if (std::none_of(answer.headers.begin(), answer.headers.end(),
-                     [](const auto& header) { return header.first == "Cache-Control"; }))
-        answer.headers.emplace_back("Cache-Control", "no-store");
-    statistics_.count(outcome.route, answer.status, took);
-    log_request(request, answer, outcome.role, took);
-    return std::move(answer);
-}
-
-// Nothing is thrown from here on outwards.
-Gateway::Outcome Gateway::outcome_of(Request& request, const std::string& client) {
-    Outcome outcome{{}, {}, statistics_.no_route()};
-    const Route* route = nullptr;
-    try {
-        Match found = match(request);
-        route = found.route;
-        outcome.route = static_cast<std::size_t>(route - routes_.data());
-        if (route->access == Route::Access::Token)
-            outcome.role = authentication_.role_of(request, client);
-        Call call{request, *route, outcome.role, {}, std::move(found.path_parts), pool_};
-        outcome.answer = run(call);
-    } catch (const Problem& problem) {
-        outcome.answer = answer_of(problem, request.id);
-    } catch (const DatabaseError& error) {
-        if (error.is_of_role && (error.sqlstate == "42501" || error.sqlstate == "22023")) {
-            authentication_.forget(request);
-            log_event("a right is missing", "role " + outcome.role + ": " + error.message,
-                      request.id);
-            outcome.answer =
-                answer_of({401, "unauthorized", "a valid token is needed"}, request.id);
-        } else {
-            if (error.sqlstate == "42501")
-                note_missing_right(pool_, outcome.role, request.id);
-            outcome.answer = answer_of(problem_of(error, *route, request.id), request.id);
-        }
-    } catch (const std::exception& error) {
-        log_event("error", error.what(), request.id);
-        outcome.answer =
-            answer_of({500, "internal_error", "something went wrong on the server"}, request.id);
-    }
-    return outcome;
+void Gateway::note(const Request& request, const Answer& answer, const Route* route,
+                   const std::string& role, std::chrono::steady_clock::duration took) {
+    const std::size_t number = route == nullptr ? statistics_.no_route()
+                                                : static_cast<std::size_t>(route - routes_.data());
+    statistics_.count(number, answer.status, took);
+    log_request(request, answer, role, took);
 }
 
 Gateway::Match Gateway::match(const Request& request) const {
@@ -178,33 +102,11 @@ Gateway::Match Gateway::match(const Request& request) const {
     throw problem;
 }
 
-Answer Gateway::run(Call& call) {
-    const Route& route = call.route;
-    // What is open to everybody takes no parameters, and passes over those that monitors and
-    // browsers put on; of a path that takes all that follows, the handler makes what it wants.
-    if (route.access == Route::Access::Token)
-        call.values = read_parameters(call.request, route.parameters, call.path_parts);
-    if (route.body)
-        call.values.emplace_back(read_body(call.request, *route.body));
-    if (route.handler)
-        return route.handler(call);
-    const Rows rows = call.run(route.statements);
-    if (route.shape == Route::Shape::List)
-        return list_answer(call, rows);
-    if (rows.count() == 0)
-        throw not_found("there is no such " + route.what);
-    Answer answer;
-    answer.status = route.status;
-    if (route.shape == Route::Shape::Object)
-        answer.body = rows.text(0, 0);
-    return answer;
-}
-
 Answer Gateway::metrics(Call& call) {
-    return {200,
-            metrics_text(call, statistics_, connections_()),
-            "text/plain; version=0.0.4; charset=utf-8",
-            {}};
+    Answer answer;
+    answer.body = metrics_text(call, statistics_, connections_());
+    answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return answer;
 }
 
 bool matches(std::string_view pattern, std::string_view path, std::vector<std::string>& parts) {

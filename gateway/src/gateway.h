@@ -1,6 +1,6 @@
-// What happens between a request and its answer: find the route, know who asks, read what is asked,
-// run it, say what came of it; log and count it.  Called by all workers at once; the parts that
-// change (Pool, Authentication, Statistics) guard themselves.
+// What all requests share: the routes, who is known, who waits, what is counted.  Used by all
+// threads at once; the parts that change guard themselves.  What happens to a request is in
+// exchange.h.
 #pragma once
 #include <functional>
 #include <string>
@@ -12,6 +12,7 @@
 #include "pool.h"
 #include "route.h"
 #include "statistics.h"
+#include "waiting.h"
 
 namespace whisperer::gateway {
 
@@ -21,11 +22,22 @@ class Gateway {
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;
 
-    // In a worker: the whole life of a request.
-    Reply reply(Head head, const Address& peer, bool last);
-    // What never became a request.
+    // What never became a request; the connection ends after it.
     Reply refuse(const Problem& problem, const Address& peer);
 
+    struct Match {
+        const Route* route;
+        std::vector<std::string> path_parts;
+    };
+    // Throws Problem: 404, 405.
+    Match match(const Request& request) const;
+    // An answer: logged and counted.  route: nothing if none was found.
+    void note(const Request& request, const Answer& answer, const Route* route,
+              const std::string& role, std::chrono::steady_clock::duration took);
+
+    Pool& pool() { return pool_; }
+    Authentication& authentication() { return authentication_; }
+    Waiting& waiting() { return waiting_; }
     const Networks& trusted_proxies() const { return trusted_proxies_; }
     // How many connections there are, for the metrics; set before the first request.
     void set_connection_count(std::function<std::size_t()> count) {
@@ -33,29 +45,13 @@ class Gateway {
     }
 
   private:
-    struct Match {
-        const Route* route;
-        std::vector<std::string> path_parts;
-    };
-    struct Outcome {
-        Answer answer;
-        std::string role;
-        std::size_t route;  // for Statistics
-    };
-
-    Answer answer(Request& request, const Address& peer);
-    Answer refusal(Request& request, const Problem& problem);
-    Answer finish(const Request& request, Outcome outcome,
-                  std::chrono::steady_clock::duration took);
-    Outcome outcome_of(Request& request, const std::string& client);
-    Match match(const Request& request) const;
-    Answer run(Call& call);
     Answer metrics(Call& call);
 
     Pool& pool_;
     const Networks trusted_proxies_;
     const std::vector<Route> routes_;
     Authentication authentication_;
+    Waiting waiting_;
     Statistics statistics_;
     std::function<std::size_t()> connections_;
 };

@@ -2,7 +2,7 @@
 //
 // Strict, because what two parsers read differently smuggles requests past a proxy: lines end with
 // CRLF, names are tokens, values hold no control character, one Content-Length, no other framing.
-// httplib gets to see only the request line and the coding that was chosen by Accept-Encoding.
+// The request line is read later, by codec.h.
 #pragma once
 #include <cstddef>
 #include <optional>

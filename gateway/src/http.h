@@ -2,7 +2,9 @@
 // written on the wire (head.h, codec.h).
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,9 +26,14 @@ struct Request {
 
 struct Answer {
     int status = 200;
-    std::string body;
+    std::string body = {};
+    // In place of the body: a file of the executable, as it is and, if that is shorter, compressed.
+    std::string_view file = {};
+    std::string_view file_gzipped = {};
+    // Of the body, if more of it follows.
+    std::optional<std::size_t> length = {};
     std::string content_type = "application/json";
-    std::vector<std::pair<std::string, std::string>> headers;
+    std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
 }  // namespace whisperer::gateway

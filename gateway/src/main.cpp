@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "connections.h"
+#include "exchange.h"
 #include "gateway.h"
 #include "log.h"
 #include "options.h"
@@ -98,19 +99,21 @@ void serve(const Options& options) {
     const sigset_t signals = block_signals();
     Pool pool(options.database, options.pool);
     Gateway gateway(pool, options.trusted_proxies);
-    Workers workers(options.threads);
     Descriptor listener = listen_at(options);
     const std::string url = url_of(listener);
-    Connections connections(
-        std::move(listener), workers,
-        {connections_for(options), std::max<std::size_t>(options.threads * 3 / 4, 1),
-         bodies_bytes_max, gateway.trusted_proxies()},
-        {[&gateway](Head head, const Address& peer, bool last) {
-             return gateway.reply(std::move(head), peer, last);
-         },
-         [&gateway](const Problem& problem, const Address& peer) {
-             return gateway.refuse(problem, peer);
-         }});
+    Connections connections(std::move(listener),
+                            {options.threads, connections_for(options),
+                             std::max<std::size_t>(options.threads * 3 / 4, 1), bodies_bytes_max,
+                             gateway.trusted_proxies()},
+                            {[&gateway](Head head, const Address& peer, bool is_last) {
+                                 auto exchange = std::make_shared<Exchange>(
+                                     gateway, std::move(head), peer, is_last);
+                                 std::optional<Reply> reply = exchange->begin();
+                                 return Connections::Begun{std::move(exchange), std::move(reply)};
+                             },
+                             [&gateway](const Problem& problem, const Address& peer) {
+                                 return gateway.refuse(problem, peer);
+                             }});
     gateway.set_connection_count([&connections] { return connections.count(); });
     bool all_ended = false;
     std::thread loop([&] {

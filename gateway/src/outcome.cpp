@@ -1,10 +1,7 @@
 // Waiting for what the worker does; see outcome.h.
 #include "outcome.h"
 
-#include <algorithm>
 #include <chrono>
-#include <functional>
-#include <thread>
 
 #include "problem.h"
 #include "text.h"
@@ -14,32 +11,8 @@ namespace whisperer::gateway {
 
 namespace {
 
-using std::chrono::milliseconds;
-
 constexpr std::chrono::seconds ping_time{15};
 constexpr std::chrono::seconds retry_time{10};
-constexpr milliseconds first_pause{10};
-constexpr milliseconds longest_pause{250};
-
-// Looks until the first column is true or the time is up, and gives the second column, as JSON, of
-// the last look.
-std::string wait_for(const Call& call, std::span<const Statement> look, std::span<const Value> with,
-                     std::chrono::seconds time) {
-    const auto deadline = std::chrono::steady_clock::now() + time;
-    for (milliseconds pause = first_pause;; pause = std::min(pause * 2, longest_pause)) {
-        std::this_thread::sleep_for(pause);
-        const Rows rows = call.pool.run({.role = call.role,
-                                         .is_read_only = true,
-                                         .is_repeatable = true,
-                                         .statements = look,
-                                         .values = with});
-        const bool is_late = std::chrono::steady_clock::now() >= deadline;
-        if (rows.count() == 1 && (rows.text(0, 0) == "t" || is_late))
-            return std::string(rows.text(0, 1));
-        if (is_late)
-            throw not_found("there is no such delivery");
-    }
-}
 
 const Statement record_ping[] = {Statement("SELECT whisperer.record_ping($1::bigint)")};
 
@@ -108,17 +81,19 @@ WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
 
 Answer ping(Call& call) {
     const Rows recorded = call.run(record_ping);
-    const Value with[] = {call.values[0], std::string(recorded.text(0, 0))};
-    return {200, wait_for(call, look_at_ping, with, ping_time), "application/json", {}};
+    call.wait = Wait{look_at_ping, {call.values[0], std::string(recorded.text(0, 0))}, ping_time};
+    return {};
 }
 
 Answer retry(Call& call) {
     const Rows queued = call.run(queue_retry);
     if (queued.count() == 0)
         throw not_found("there is no such delivery");
-    const Value with[] = {call.values[0], call.values[1], std::string(queued.text(0, 0)),
-                          std::string(queued.text(0, 1))};
-    return {200, wait_for(call, look_at_retry, with, retry_time), "application/json", {}};
+    call.wait = Wait{look_at_retry,
+                     {call.values[0], call.values[1], std::string(queued.text(0, 0)),
+                      std::string(queued.text(0, 1))},
+                     retry_time};
+    return {};
 }
 
 }  // namespace whisperer::gateway

@@ -1,5 +1,5 @@
-// The two requests that wait for the worker: a ping, and a retry.  Neither holds a connection to
-// the database while it waits: it looks, gives the connection back, and looks again a moment later.
+// The two requests that wait for the worker of the extension: a ping, and a retry.  While it waits,
+// neither holds a thread or a connection to the database: a moment later it is looked again.
 #pragma once
 #include "route.h"
 

@@ -40,7 +40,7 @@ std::size_t Pool::open() const {
 
 // --- turns --------------------------------------------------------------------------------------
 
-void Pool::wait_turn(std::unique_lock<std::mutex>& lock) {
+void Pool::wait_turn(std::unique_lock<std::mutex>& lock, bool is_patient) {
     if (allowed_ < size_ && Clock::now() >= more_at_) {
         allowed_++;
         more_at_ = Clock::now() + share_time;
@@ -49,6 +49,8 @@ void Pool::wait_turn(std::unique_lock<std::mutex>& lock) {
         lent_++;
         return;
     }
+    if (!is_patient)
+        throw unavailable("too many requests at once", 1);
     Waiter me;
     waiting_.push_back(&me);
     if (me.called.wait_for(lock, wait_time, [&me] { return me.has_turn; }))
@@ -82,7 +84,7 @@ Pool::Lent Pool::take(const Work& work) {
     const bool wants_primary = work.wants_primary || !(work.is_read_only || work.is_repeatable);
     for (int tries = 0; tries < 2; tries++) {
         std::unique_lock lock(mutex_);
-        wait_turn(lock);
+        wait_turn(lock, work.is_patient);
         Lent database = idle_one(wants_primary);
         if (!database && Clock::now() < lost_until_) {
             end_turn();

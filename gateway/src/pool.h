@@ -46,7 +46,7 @@ class Pool {
     };
 
     // With mutex_ held:
-    void wait_turn(std::unique_lock<std::mutex>& lock);
+    void wait_turn(std::unique_lock<std::mutex>& lock, bool is_patient);
     void end_turn();
     Lent idle_one(bool wants_primary);
     bool may_share(const char* why);

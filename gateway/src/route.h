@@ -2,7 +2,10 @@
 // statements are run with them, and what of the rows becomes the answer.  Nearly all of the API is
 // rows of this table (routes_*.cpp); what is not has a handler.
 #pragma once
+#include <chrono>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +17,22 @@
 namespace whisperer::gateway {
 
 struct Route;
+struct Call;
+
+// What a request waits for: a look is repeated until its first column is true or the time is up.
+// Its second column, as JSON, is the answer.
+struct Wait {
+    std::span<const Statement> look;
+    std::vector<Value> with;
+    std::chrono::seconds time;
+};
+
+// The rest of an answer whose length is known and which is too large to be held.
+struct Pieces {
+    std::size_t bytes_left;
+    std::function<std::string(const Call&)> next;
+    bool is_begun = false;
+};
 
 // A request that has been matched, authenticated and read.
 struct Call {
@@ -24,6 +43,10 @@ struct Call {
     std::vector<std::string> path_parts;
 
     Pool& pool;
+
+    // What a handler leaves to be done: then its answer does not count, or is only a beginning.
+    std::optional<Wait> wait;
+    std::optional<Pieces> pieces;
 
     // Runs as the role of the token.
     Rows run(std::span<const Statement> statements, std::span<const Value> with) const;
@@ -46,6 +69,8 @@ struct Route {
     std::vector<Statement> statements = {};
     std::string what = "hook";  // that there is not, when there is no row
     std::function<Answer(Call&)> handler = {};
+    bool is_at_once = false;  // the handler needs no database, and waits for nothing
+    bool waits = false;       // the handler leaves something to wait for
 };
 
 // The page of a list that these rows are; see Shape::List.

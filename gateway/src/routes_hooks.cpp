@@ -210,6 +210,7 @@ std::vector<Route> hook_routes() {
     routes.push_back(action("replay", replayed, {Statement(replay)}));
     routes.push_back(action("ping", nothing, {}));
     routes.back().handler = ping;
+    routes.back().waits = true;
     return routes;
 }
 

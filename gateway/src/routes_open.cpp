@@ -52,7 +52,8 @@ Answer file_answer(const Request& request, const Asset& file) {
         return answer;
     }
     answer.content_type = type_of(file.name);
-    answer.body = file.content;
+    answer.file = file.content;
+    answer.file_gzipped = file.gzipped;
     return answer;
 }
 
@@ -73,7 +74,10 @@ Answer console(Call& call) {
 
 Answer console_without_slash(Call&) {
     // Relative, for whatever path a proxy serves all of this below.
-    return {301, {}, {}, {{"Location", "console/"}, {"Cache-Control", "no-cache"}}};
+    Answer answer;
+    answer.status = 301;
+    answer.headers = {{"Location", "console/"}, {"Cache-Control", "no-cache"}};
+    return answer;
 }
 
 Answer openapi(Call& call) {
@@ -81,7 +85,7 @@ Answer openapi(Call& call) {
 }
 
 Answer healthy(Call&) {
-    return {200, R"({"status": "ok"})", "application/json", {}};
+    return {200, R"({"status": "ok"})"};
 }
 
 // Ready is who can look for a token in the database, and whose changes it takes.
@@ -96,19 +100,22 @@ Answer ready(Call& call) {
     } catch (const DatabaseError&) {
         throw unavailable("the database is not set up for the gateway", 10);
     }
-    return {200, R"({"status": "ok"})", "application/json", {}};
+    return {200, R"({"status": "ok"})"};
 }
 
 }  // namespace
 
 std::vector<Route> open_routes() {
-    const auto open = [](const char* path, Answer (*handler)(Call&)) {
-        return Route{
-            .method = "GET", .path = path, .access = Route::Access::Everybody, .handler = handler};
+    const auto open = [](const char* path, Answer (*handler)(Call&), bool is_at_once = true) {
+        return Route{.method = "GET",
+                     .path = path,
+                     .access = Route::Access::Everybody,
+                     .handler = handler,
+                     .is_at_once = is_at_once};
     };
     return {
         open("/healthz", healthy),
-        open("/readyz", ready),
+        open("/readyz", ready, false),
         open("/whisperer/openapi.json", openapi),
         open("/console", console_without_slash),
         open("/console/{path*}", console),

@@ -1,9 +1,17 @@
-// Threads that answer requests; see workers.h.
+// Threads for errands; see workers.h.
 #include "workers.h"
 
 namespace whisperer::gateway {
 
-Workers::Workers(std::size_t threads) {
+namespace {
+
+constexpr std::size_t queued_max_per_thread = 8;
+constexpr std::chrono::seconds queued_time{2};
+
+}  // namespace
+
+Workers::Workers(std::size_t threads, std::function<void(const Task&)> run)
+    : run_(std::move(run)), queued_max_(threads * queued_max_per_thread) {
     for (std::size_t i = 0; i < threads; i++)
         threads_.emplace_back([this] { work(); });
 }
@@ -18,24 +26,44 @@ Workers::~Workers() {
         thread.join();
 }
 
-void Workers::submit(std::function<void()> task) {
+bool Workers::submit(Task task) {
     {
         const std::lock_guard lock(mutex_);
-        tasks_.push_back(std::move(task));
+        if (task.is_first && first_.size() >= queued_max_)
+            return false;
+        (task.is_first ? first_ : others_).push_back(std::move(task));
     }
     changed_.notify_one();
+    return true;
+}
+
+std::vector<Workers::Task> Workers::take_late() {
+    const auto before = Clock::now() - queued_time;
+    std::vector<Task> late;
+    const std::lock_guard lock(mutex_);
+    for (; !first_.empty() && first_.front().queued_at < before; first_.pop_front())
+        late.push_back(std::move(first_.front()));
+    return late;
+}
+
+Workers::Task Workers::take() {
+    constexpr unsigned of_those = 4;
+    const bool is_first = others_.empty() || (!first_.empty() && ++taken_ % of_those != 0);
+    std::deque<Task>& from = is_first ? first_ : others_;
+    Task task = std::move(from.front());
+    from.pop_front();
+    return task;
 }
 
 void Workers::work() {
     for (;;) {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return is_ending_ || !tasks_.empty(); });
-        if (tasks_.empty())
+        changed_.wait(lock, [this] { return is_ending_ || !is_empty(); });
+        if (is_empty())
             return;
-        const std::function<void()> task = std::move(tasks_.front());
-        tasks_.pop_front();
+        const Task task = take();
         lock.unlock();
-        task();
+        run_(task);
     }
 }
 

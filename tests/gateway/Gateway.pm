@@ -166,6 +166,12 @@ sub raw {
     return read_to_end($socket);
 }
 
+# The bytes of a body in a coding.
+sub read_body {
+    my ($self, $path, $coding) = @_;
+    return $self->raw("GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: $coding\r\n\r\n") =~ s/^.*?\r\n\r\n//sr;
+}
+
 sub signal { my ($self, $name) = @_; kill $name => $self->{pid} unless defined $self->end_status }
 
 # The status with which it ended, if it has.

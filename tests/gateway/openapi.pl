@@ -8,6 +8,11 @@ use Gateway;
 use JSON::PP ();
 use Test::More;
 use Whisperer;
+use IO::Compress::Gzip ();
+use IO::Uncompress::Gunzip ();
+
+sub gzipped { my ($text) = @_; IO::Compress::Gzip::gzip(\$text, \my $out, -Level => 9, -Minimal => 1); return $out }
+sub gunzipped { my ($text) = @_; IO::Uncompress::Gunzip::gunzip(\$text, \my $out); return $out }
 
 my $node = new_node('openapi');
 my $receiver = new_receiver('openapi');
@@ -81,8 +86,8 @@ is($gateway->request('GET', '/console/', headers => { 'If-None-Match' => $page->
 like($page->{headers}{etag}, qr{^W/"}, 'whose tag is weak, for the bytes depend on it');
 
 # --- codings ------------------------------------------------------------------------------------
-for ([ undef, '' ], [ '', '' ], [ 'identity', '' ], [ 'gzip', 'gzip' ], [ 'br', 'br' ], [ 'gzip, br', 'br' ], [ 'gzip, br;q=0', 'gzip' ], [ 'gzip;q=0, br;q=0', '' ], [ 'gzip;q=0.9, br;q=0.8', 'gzip' ],
-    [ 'br;q=0.001', 'br' ], [ 'gzip ; Q=0.000', '' ], [ '*', 'br' ], [ '*;q=0', '' ], [ 'br;q=0, *', 'gzip' ], [ 'identity, gzip;q=0.5', '' ], [ 'X-GZIP', 'gzip' ], [ 'brotli, gzipped, zstd, compress', '' ],
+for ([ undef, '' ], [ '', '' ], [ 'identity', '' ], [ 'gzip', 'gzip' ], [ 'br', '' ], [ 'gzip, br', 'gzip' ], [ 'gzip, br;q=0', 'gzip' ], [ 'gzip;q=0, br;q=0', '' ], [ 'gzip;q=0.8, br;q=0.9', 'gzip' ],
+    [ 'gzip;q=0.001', 'gzip' ], [ 'gzip ; Q=0.000', '' ], [ '*', 'gzip' ], [ '*;q=0', '' ], [ 'br;q=0, *', 'gzip' ], [ 'identity, gzip;q=0.5', '' ], [ 'X-GZIP', 'gzip' ], [ 'brotli, gzipped, zstd, compress', '' ],
     [ 'gzip;q=2, br;q=x', '' ], [ 'br;level=1', '' ], [ ',,;q=1,', '' ])
 {
     my ($accepted, $expected) = @$_;
@@ -91,6 +96,15 @@ for ([ undef, '' ], [ '', '' ], [ 'identity', '' ], [ 'gzip', 'gzip' ], [ 'br', 
     is(join('|', $got{'Content-Encoding'} // '', $got{Vary} // ''), "$expected|Accept-Encoding", 'coding for ' . ($accepted // 'nothing'));
 }
 like($gateway->raw("GET /whisperer/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: br;q=0\r\nAccept-Encoding: gzip\r\n\r\n"), qr/^Content-Encoding: gzip\r$/m, 'also in two headers');
+# Files were compressed when the gateway was built, as well as gzip can; nothing is done for them again.
+for my $path ('/whisperer/openapi.json', '/console/', '/console/app.js', '/console/base.css', '/console/icon.svg') {
+    my %got = map { $_ => Gateway::read_body($gateway, $path, $_) } 'identity', 'gzip', 'br', 'br, gzip';
+    my $best = gzipped($got{identity});
+    is($got{br}, $got{identity}, "$path as it is, for who takes br alone");
+    is($got{'br, gzip'}, $got{gzip}, 'in gzip, for who takes both');
+    cmp_ok(length $got{gzip}, '<=', length $best, 'and as short as it gets');
+    is(gunzipped($got{gzip}), $got{identity}, 'and the same');
+}
 is($gateway->get('/whisperer/session/', $token)->{headers}{vary}, 'Accept-Encoding', 'what is not a file may be encoded, too');
 is($gateway->get('/console')->{headers}{location}, 'console/', 'and finds without the slash');
 my $mine = $gateway->request('GET', '/healthz', headers => { 'X-Request-Id' => 'mine-1.2_3' });
