@@ -1,6 +1,7 @@
 // /whisperer/hook_events/ and /whisperer/event_queue/: deliveries, and what is yet to become one.
 #include "route.h"
 #include "outcome.h"
+#include "problem.h"
 #include "text.h"
 #include "words.h"
 
@@ -69,8 +70,13 @@ Answer list_deliveries(Call& call) {
     return list_answer(call, call.run(by_event ? list_by_event : list_by_delivery));
 }
 
+// What is larger is not shown beside the rest, but has a place of its own.
+const char* const payload_shown_max = "262144";
+
 const char* const detail = R"(
-SELECT json_build_object(<members>, 'payload', o.data, 'attempts', (
+SELECT json_build_object(<members>,
+       'payload', CASE WHEN p.bytes <= <shown_max> THEN o.data END, 'payload_bytes', p.bytes,
+       'payload_link', CASE WHEN p.bytes > <shown_max> THEN 'payload/' END, 'attempts', (
            SELECT coalesce(json_agg(json_build_object(
                       'number', a.number, 'requested_at', a.requested_at,
                       'response_http_status', a.response_http_status,
@@ -79,8 +85,51 @@ SELECT json_build_object(<members>, 'payload', o.data, 'attempts', (
                   ORDER BY a.number), '[]')
            FROM whisperer.attempt a WHERE a.event_id = d.event_id AND a.hook_id = d.hook_id),
        'why', <why>)
-FROM whisperer.delivery d LEFT JOIN whisperer.outbox o ON <of_event>
+FROM whisperer.delivery d LEFT JOIN whisperer.outbox o ON <of_event>,
+     LATERAL (SELECT octet_length(o.data::text) AS bytes OFFSET 0) AS p
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";
+
+// As UTF-8, which it is sent in.
+const std::string payload_bytes = filled(R"(
+SELECT octet_length(convert_to(o.data::text, 'UTF8'))
+FROM whisperer.delivery d JOIN whisperer.outbox o ON <of_event>
+WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
+                                         {{"<of_event>", of_event}});
+
+constexpr int piece_characters = 1024 * 1024;
+
+const std::string payload_piece = filled(R"(
+SELECT substr(o.data::text, $3::integer, 1048576)
+FROM whisperer.delivery d JOIN whisperer.outbox o ON <of_event>
+WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
+                                         {{"<of_event>", of_event}});
+
+// Empty: it is no longer there.
+std::string piece_of_payload(const Call& call, int first_character) {
+    static const Statement look[] = {Statement(payload_piece)};
+    const Value with[] = {call.values[0], call.values[1], std::to_string(first_character)};
+    const Rows rows = call.run(look, with);
+    return rows.count() == 0 ? std::string() : std::string(rows.text(0, 0));
+}
+
+// Piece by piece, as the client takes it, so that nobody holds all of it.
+Answer payload(Call& call) {
+    static const Statement look[] = {Statement(payload_bytes)};
+    const Rows rows = call.run(look);
+    if (rows.count() == 0)
+        throw not_found("there is no such event any more");
+    const std::size_t bytes = std::stoul(std::string(rows.text(0, 0)));
+    Answer answer;
+    answer.body = piece_of_payload(call, 1);
+    if (answer.body.size() >= bytes)
+        return answer;
+    answer.length = bytes;
+    call.pieces = Pieces{bytes - answer.body.size(), [next = 1](const Call& later) mutable {
+                             next += piece_characters;
+                             return piece_of_payload(later, next);
+                         }};
+    return answer;
+}
 
 const char* const queue = R"(
 SELECT json_build_object('uuid', replace(q.event_id::text, '-', ''), 'event_type', q.event_type,
@@ -119,8 +168,13 @@ std::vector<Route> event_routes() {
          .statements = {Statement(
              filled(detail, {{"<members>", delivery_members},
                              {"<of_event>", of_event},
+                             {"<shown_max>", payload_shown_max},
                              {"<why>", in_words("whisperer.why(d.event_id, d.hook_id)")}}))},
          .what = "delivery"},
+        {.method = "GET",
+         .path = "/whisperer/hook_events/{id}/payload/",
+         .parameters = {id},
+         .handler = payload},
         {.method = "POST",
          .path = "/whisperer/hook_events/{id}/retry/",
          .parameters = {id},

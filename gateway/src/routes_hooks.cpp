@@ -94,13 +94,15 @@ SELECT json_build_object('secret_key', whisperer.rotate_secret($1::bigint, b->>'
 FROM (SELECT $2::jsonb AS b) AS given)";
 
 // Data of a recent event that the caller may see.  Looked for among the last transactions only:
-// there is no index by type, and a type may have had no event for a long time.
+// there is no index by type, and a type may have had no event for a long time.  A large one is none
+// to learn from.
 const char* const registry = R"(
 SELECT json_build_object('name', t.name, 'description', t.description,
                          'owner', pg_get_userbyid(whisperer.event_type_owner(t.whole)),
                          'may_subscribe', whisperer.may(quote_ident(current_user)::regrole::oid,
                                                         t.name, 'subscribe'), 'sample', (
-           SELECT o.data FROM whisperer.outbox o
+           SELECT CASE WHEN octet_length(o.data::text) <= 65536 THEN o.data END
+           FROM whisperer.outbox o
            WHERE o.event_type = t.name AND o.xid >= (greatest(
                pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
            ORDER BY o.xid DESC, o.id DESC LIMIT 1)), t.name

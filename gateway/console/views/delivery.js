@@ -11,7 +11,15 @@ import { badge, button, card, copyButton, empty, errorBox, facts, head, link, lo
 
 const shown_bytes_max = 200000;
 
-function payloadCard(text) {
+function payloadCard(text, item) {
+    if (item.payload_link)
+        return card(
+            'Payload',
+            empty(
+                `The payload has ${count(item.payload_bytes)} bytes, too many to show here.`,
+                `GET /whisperer/hook_events/${item.id}/payload/ has all of it.`,
+            ),
+        );
     if (missing(text) || text === 'null')
         return card('Payload', empty('The payload is not there any more.', 'Events are kept for the time of whisperer.retention.'));
     const body = pretty(text);
@@ -115,7 +123,7 @@ function contents(item, texts, result, actions) {
         head(item.event_type, actions),
         h('p', {}, badge(deliveryKind(item.state), item.state), ' ', h('span', { class: 'why breakable' }, item.why)),
         result,
-        h('div', { class: 'columns' }, h('div', {}, payloadCard(texts.get('payload')), attemptsCard(item)), factsCard(item)),
+        h('div', { class: 'columns' }, h('div', {}, payloadCard(texts.get('payload'), item), attemptsCard(item)), factsCard(item)),
     ];
 }
 
