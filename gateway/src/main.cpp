@@ -25,6 +25,7 @@ namespace whisperer::gateway {
 namespace {
 
 constexpr std::size_t connections_max = 1000;
+constexpr std::chrono::seconds log_time{1};  // to be read, when the gateway ends
 constexpr std::size_t bodies_bytes_max = 64 * body_bytes_max;
 
 [[noreturn]] void fail(const char* what) {
@@ -101,6 +102,7 @@ void serve(const Options& options) {
     Gateway gateway(pool, options.trusted_proxies);
     Descriptor listener = listen_at(options);
     const std::string url = url_of(listener);
+    start_log();
     Connections connections(std::move(listener),
                             {options.threads, connections_for(options),
                              std::max<std::size_t>(options.threads * 3 / 4, 1), bodies_bytes_max,
@@ -121,6 +123,7 @@ void serve(const Options& options) {
             all_ended = connections.run();
         } catch (const std::exception& error) {
             log_event("error", error.what());
+            end_log(log_time);
             std::_Exit(1);
         }
     });
@@ -133,7 +136,8 @@ void serve(const Options& options) {
     loop.join();
     log_event("stopped", all_ended ? "every request was answered" : "some requests took too long");
     // Workers may still wait for the database, and the database may be at what they gave up.
-    if (!pool.give_up(std::chrono::seconds(2)) || !all_ended)
+    const bool is_quiet = pool.give_up(std::chrono::seconds(2)) && all_ended;
+    if (!end_log(log_time) || !is_quiet)
         std::_Exit(0);
 }
 
@@ -149,6 +153,7 @@ int main(int count, char** arguments) {
         std::fputs(instead.text.c_str(), instead.status == 0 ? stdout : stderr);
         return instead.status;
     } catch (const std::exception& error) {
+        gateway::end_log(gateway::log_time);
         std::fprintf(stderr, "whisperer-gateway: %s\n", error.what());
         return 1;
     }

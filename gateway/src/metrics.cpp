@@ -2,6 +2,8 @@
 // shows.
 #include "metrics.h"
 
+#include "log.h"
+
 namespace whisperer::gateway {
 
 namespace {
@@ -120,6 +122,10 @@ std::string metrics_text(const Call& call, const Statistics& statistics, std::si
     append_gauge("whisperer_gateway_pool_in_use", "Of those, how many work.", call.pool.in_use(),
                  text);
     append_gauge("whisperer_gateway_pool_size", "How many there may be.", call.pool.size(), text);
+    text += described("whisperer_gateway_log_lines_dropped_total", "counter",
+                      "Lines of the log that nobody took.") +
+            "whisperer_gateway_log_lines_dropped_total " + std::to_string(log_lines_dropped()) +
+            "\n";
     return text + statistics.text();
 }
 

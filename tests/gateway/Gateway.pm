@@ -67,7 +67,7 @@ sub new_gateway {
     }
     push @gateways, $self;
     $self->{port} = wait_for('the gateway', sub {
-        die 'the gateway ended: ' . $self->log_text if defined $self->end_status;
+        die 'the gateway ended: ' . $self->raw_log if defined $self->end_status;
         return PostgreSQL::Test::Utils::slurp_file($self->{out}) =~ m{listening on http://127\.0\.0\.1:(\d+)\n} ? $1 : 0;
     });
     $self->{spec} = OpenApi->new(JSON::PP::decode_json($self->request('GET', '/whisperer/openapi.json')->{content}));
@@ -75,7 +75,19 @@ sub new_gateway {
 }
 
 sub url { return "http://127.0.0.1:$_[0]{port}$_[1]" }
-sub log_text { return PostgreSQL::Test::Utils::slurp_file($_[0]{log}) }
+sub raw_log { return PostgreSQL::Test::Utils::slurp_file($_[0]{log}) }
+
+# Lines are written a moment after the answers; with that of one more request all before it are there.
+sub log_text {
+    my ($self) = @_;
+    if ($self->{port} && !defined $self->end_status) {
+        my $id = 'the-log-is-here-' . ++$self->{log_marks};
+        $self->raw("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: $id\r\nConnection: close\r\n\r\n");
+        wait_for('the log', sub { defined $self->end_status || $self->raw_log =~ /"\Q$id\E"/ });
+    }
+    return $self->raw_log;
+}
+
 sub log_lines { return map { JSON::PP::decode_json($_) } split /\n/, $_[0]->log_text }
 
 # more: token, scheme, json (a value) or content, headers.  Answers {status, headers, content, json}.
@@ -192,7 +204,7 @@ END {
     for my $gateway (@gateways) {
         $gateway->signal('KILL');
         waitpid $gateway->{pid}, 0;
-        my @lines = split /\n/, eval { $gateway->log_text } // '';
+        my @lines = split /\n/, eval { $gateway->raw_log } // '';
         # A sanitizer's build of the gateway speaks on standard error, too.
         if (grep { /Sanitizer|runtime error:/ } @lines) {
             diag('a sanitizer complains');
