@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "worker/base/clock.h"
+#include "worker/wire/lookup_room.h"
 #include "worker/wire/wire.h"
 
 namespace whisperer::engine {
@@ -71,6 +72,7 @@ class FakeWire final : public Wire {
         results.clear();
     }
     int lookups() const override { return lookups_now; }
+    bool may_look_up(const std::string&) const override { return lookups_now < lookups_max; }
     microseconds next_step() const override { return microseconds::max(); }
     int fd() const override { return -1; }
     std::int64_t connections_total() const override { return 0; }

@@ -118,11 +118,11 @@ bool Dispatcher::has_room_for(const Lane& lane, microseconds now) const {
     const std::int64_t reserve = lane.in_flight() == 0 ? 0 : std::min(idle_lanes, max / 4);
     if (total >= max - reserve)
         return false;
-    if (wire_.lookups() < lookups_max)
-        return true;
-    if (must_fetch(lane, now))
-        return lane.hook()->auth().token_target()->host_is_address;
-    return lane.hook()->target()->host_is_address || lane.is_resolved(now);
+    const bool fetches = must_fetch(lane, now);
+    const Target& target =
+        fetches ? *lane.hook()->auth().token_target() : *destination(*lane.hook());
+    return target.host_is_address || (!fetches && lane.is_resolved(now)) ||
+           wire_.may_look_up(target.host);
 }
 
 void Dispatcher::wake(Lane& lane) {
@@ -267,7 +267,8 @@ void Dispatcher::start_and_push() {
 }
 
 std::int64_t Dispatcher::wait_ms() const {
-    if (!outcomes_.empty() || (!ready_.empty() && !blocked_) || may_send_authorized())
+    if (!outcomes_.empty() || (!ready_.empty() && !blocked_) ||
+        next_authorized() != authorized_.end())
         return 0;
     microseconds next = wire_.next_step();
     if (!running_.empty()) {

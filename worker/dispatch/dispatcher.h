@@ -21,7 +21,6 @@ namespace whisperer::engine {
 
 // Queued, running and not yet collected deliveries, in multiples of max_in_flight.
 inline constexpr int credit_factor = 4;
-inline constexpr int lookups_max = 64;
 // After its deadline an attempt has this long to end by itself before it is cut off ...
 inline constexpr milliseconds overdue_grace{500};
 // ... and a parked delivery is promised to have ended after this long.
@@ -126,7 +125,7 @@ class Dispatcher {
     void fetch_token(InFlight& flight);
     void end_fetch(InFlight& flight, WireResult&& result);
     bool renew_token(InFlight& flight, const WireResult& result);
-    bool may_send_authorized() const;
+    std::deque<InFlight*>::const_iterator next_authorized() const;
     void send_authorized();
     void withdraw(InFlight& flight);
     void give_up_fetch(Lane& lane);

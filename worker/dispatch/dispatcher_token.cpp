@@ -107,19 +107,21 @@ bool Dispatcher::renew_token(InFlight& flight, const WireResult& result) {
     return true;
 }
 
-// A target's name may have to be looked up now, and look-ups are scarce.
-bool Dispatcher::may_send_authorized() const {
-    if (authorized_.empty())
-        return false;
-    const InFlight& flight = *authorized_.front();
-    return wire_.lookups() < lookups_max || flight.hook->target()->host_is_address ||
-           flight.lane->is_resolved(clock_.steady());
+// A target's name may have to be looked up now, and look-ups are scarce: whose must wait holds up
+// nobody behind.
+std::deque<InFlight*>::const_iterator Dispatcher::next_authorized() const {
+    const microseconds now = clock_.steady();
+    return std::find_if(authorized_.begin(), authorized_.end(), [&](const InFlight* flight) {
+        const Target& target = *destination(*flight->hook);
+        return target.host_is_address || flight->lane->is_resolved(now) ||
+               wire_.may_look_up(target.host);
+    });
 }
 
 void Dispatcher::send_authorized() {
-    while (may_send_authorized()) {
-        InFlight& flight = *authorized_.front();
-        authorized_.pop_front();
+    for (auto next = next_authorized(); next != authorized_.end(); next = next_authorized()) {
+        InFlight& flight = **next;
+        authorized_.erase(next);
         if (flight.was_renewed)
             flight.lane->sent_again(clock_.steady());
         send(flight);

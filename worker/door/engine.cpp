@@ -2,6 +2,7 @@
 #include "worker/engine.h"
 
 #include <curl/curl.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -27,9 +28,23 @@ int affordable_descriptors() {
     return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 2, 16, 65536));
 }
 
+// What a thread that looks a name up may use of the stack.  The usual 8 MB, reserved for each, are
+// more than the memory that the host may have left.
+constexpr std::size_t thread_stack_bytes = 512 * 1024;
+
+void limit_thread_stacks() {
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return;
+    if (pthread_attr_setstacksize(&attributes, thread_stack_bytes) == 0)
+        pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+}
+
 // libcurl and OpenSSL stay initialised until the process ends: other engines may follow.
 struct LibcurlReady {
     LibcurlReady() {
+        limit_thread_stacks();
         static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
         if (code != CURLE_OK)
             throw std::runtime_error("libcurl could not be initialised");

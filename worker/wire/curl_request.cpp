@@ -92,7 +92,8 @@ void CurlRequest::begin(WireRequest request) {
     opened_ = false;
     tried_ = false;
     resolved_ = request_.target->host_is_address && shared_.settings->proxy.empty();
-    shared_.lookups += resolved_ ? 0 : 1;
+    if (!resolved_)
+        shared_.lookups.started(looked_up_name());
 }
 
 void CurlRequest::apply_options() {
@@ -219,7 +220,7 @@ WireResult CurlRequest::end(CURLcode code) {
                            ? failure_text(code, result.elapsed)
                            : proxy_text(proxy, code, result.elapsed);
     }
-    set_resolved();
+    end_lookup(code);
     shared_.connecting.forget(number_);
     // The body and the hook are shared: let go of them now, not when the handle is used again.
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, "");
@@ -255,9 +256,30 @@ bool CurlRequest::was_refused(CURLcode code) const {
 }
 
 void CurlRequest::set_resolved() noexcept {
-    if (!resolved_)
-        --shared_.lookups;
+    if (resolved_)
+        return;
     resolved_ = true;
+    try {
+        shared_.lookups.found(looked_up_name());
+    } catch (...) {
+        // It has places of its own another time.
+    }
+}
+
+// At the end of the request.
+void CurlRequest::end_lookup(CURLcode code) {
+    if (resolved_)
+        return;
+    resolved_ = true;
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
+        shared_.lookups.not_found(looked_up_name());
+    else
+        shared_.lookups.given_up(looked_up_name(), shared_.clock->steady());
+}
+
+// Behind a proxy the target's name is the proxy's to look up.
+const std::string& CurlRequest::looked_up_name() const {
+    return applied_settings_->proxy.empty() ? request_.target->host : applied_settings_->proxy;
 }
 
 bool CurlRequest::allows(const Address& address, std::uint16_t port) noexcept {

@@ -14,6 +14,7 @@
 
 #include "worker/rules/address_guard.h"
 #include "worker/wire/connecting.h"
+#include "worker/wire/lookup_room.h"
 #include "worker/wire/response_capture.h"
 #include "worker/wire/wire.h"
 
@@ -26,7 +27,8 @@ class CurlLane;
 struct CurlShared {
     std::shared_ptr<const Settings> settings;
     EpollSet* sockets = nullptr;
-    int lookups = 0;  // requests whose name is not known to be resolved
+    const Clock* clock = nullptr;
+    LookupRoom lookups;  // of requests whose name is not known to be resolved
     Connecting connecting;
     std::int64_t connections = 0;
 };
@@ -67,6 +69,8 @@ class CurlRequest {
     std::optional<seconds> retry_after() const;
     bool has_begun_to_answer() const;
     void set_resolved() noexcept;
+    void end_lookup(CURLcode code);
+    const std::string& looked_up_name() const;
     bool was_refused(CURLcode code) const;
     bool allows(const Address& address, std::uint16_t port) noexcept;
     std::string failure_text(CURLcode code, microseconds elapsed) const;

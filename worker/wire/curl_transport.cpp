@@ -93,6 +93,7 @@ CurlTransport::CurlTransport(const Clock& clock, int descriptors_max)
     if (multi_ == nullptr)
         throw std::bad_alloc();
     shared_.sockets = &sockets_;
+    shared_.clock = &clock_;
     curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlTransport::on_socket);
     curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlTransport::on_timer);
@@ -100,6 +101,25 @@ CurlTransport::CurlTransport(const Clock& clock, int descriptors_max)
     curl_multi_setopt(multi_, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
     curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(descriptors_max));
     curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(descriptors_max));
+    set_resolver_options();
+}
+
+// From libcurl 8.20 on names are looked up by a pool of threads, which is emptied before the handle
+// is gone: a stop of the server took as long as the slowest name server.  Headers may be older than
+// the library, so the options go by their numbers; an older library does not know them, and has a
+// thread for each look-up that it leaves alone.
+void CurlTransport::set_resolver_options() {
+    constexpr auto resolve_threads_max = static_cast<CURLMoption>(20);
+    constexpr auto quick_exit = static_cast<CURLMoption>(21);
+    if (curl_version_info(CURLVERSION_NOW)->version_num < 0x081400)
+        return;
+    curl_multi_setopt(multi_, resolve_threads_max, resolver_threads_max);
+    curl_multi_setopt(multi_, quick_exit, 1L);
+}
+
+bool CurlTransport::may_look_up(const std::string& host) const {
+    const std::string& proxy = shared_.settings->proxy;
+    return shared_.lookups.may_start(proxy.empty() ? host : proxy, clock_.steady());
 }
 
 CurlTransport::~CurlTransport() {

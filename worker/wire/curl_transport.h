@@ -25,13 +25,15 @@ class CurlTransport final : public Wire {
     void step() override;
     void push_started() override;
     void take_results(std::vector<WireResult>& results) override;
-    int lookups() const override { return shared_.lookups; }
+    int lookups() const override { return shared_.lookups.waiting(); }
+    bool may_look_up(const std::string& host) const override;
     microseconds next_step() const override { return timer_; }
     int fd() const override { return sockets_.fd(); }
     std::int64_t connections_total() const override { return shared_.connections; }
 
   private:
     friend class CurlLane;
+    void set_resolver_options();
     void run_timer();
     void push_connecting();
     void read_messages();

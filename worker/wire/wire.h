@@ -71,6 +71,8 @@ class Wire {
     virtual void take_results(std::vector<WireResult>& results) = 0;
     // Requests whose host name is not known to be resolved.
     virtual int lookups() const = 0;
+    // Whether one more may be started that has to look up this name.
+    virtual bool may_look_up(const std::string& host) const = 0;
     // The steady moment of the next step that is due without any socket; microseconds::max(): none.
     virtual microseconds next_step() const = 0;
     virtual int fd() const = 0;
