@@ -98,6 +98,7 @@ for my $case ([ '407', "http://407:swordfish\@127.0.0.1:$port", $refusal ],
     my $said = sql("SELECT string_agg(DISTINCT error, ';') FROM whisperer.delivery WHERE hook_id IN ($list) AND error <> 'endpoint is busy'");
     ref $words ? like($said, $words, "$what: the ledger says why") : is($said, $words, "$what: the ledger says why");
     wait_for("status to say so ($what)", sub { sql('SELECT reason FROM whisperer.status') eq "deliveries wait: $said" });
+    wait_idle($node);
     is(sql("SELECT sum(retry_count) FROM whisperer.delivery WHERE hook_id IN ($list)"), 0, "$what: no attempt is used up");
     is(sql("SELECT string_agg(DISTINCT circuit, ';') FROM whisperer.hook_stats"), 'closed', "$what: no circuit opens");
     use_proxy("http://ok:swordfish\@127.0.0.1:$port");

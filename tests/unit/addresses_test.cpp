@@ -62,6 +62,20 @@ TEST_F(AddressesTest, TheReasonIsThatOfTheAllowedOne) {
     }
 }
 
+TEST_F(AddressesTest, SoWhereItIsTheOneOfIPv6) {
+    const int port = closed_port();
+    driver.settings.allowed_networks = {"::1/128", 7};
+    driver.settings.park_after_ms = 60 * 1000;
+    ASSERT_EQ(driver.configure(), WhispererOk);
+    for (const std::vector<std::string>& addresses :
+         std::vector<std::vector<std::string>>{{"::1", "127.0.0.1"}, {"127.0.0.1", "::1"}}) {
+        names.put("mixed.example", addresses);
+        EXPECT_THAT(deliver("mixed.example", port).error,
+                    testing::StartsWith("could not connect: "))
+            << addresses[0];
+    }
+}
+
 TEST_F(AddressesTest, AnAllowedOneIsReachedBesideOthers) {
     for (const std::vector<std::string>& addresses : std::vector<std::vector<std::string>>{
              {"::1", "127.0.0.1"}, {"127.0.0.1", "::1"}, {"10.9.9.9", "::1", "127.0.0.1"}}) {

@@ -59,7 +59,9 @@ BEGIN
         IF ticket OPERATOR(pg_catalog.=) 0 THEN
             ticket := whisperer_internal.idle_ticket();
         ELSIF whisperer_internal.idle_ticket_done(ticket)
-              AND whisperer_internal.unattempted() OPERATOR(pg_catalog.=) 0 THEN
+              -- A proxy that is down or refuses us waits for a person, as a paused hook does.
+              AND (whisperer_internal.unattempted() OPERATOR(pg_catalog.=) 0
+                   OR EXISTS (SELECT FROM whisperer.status s WHERE s.reason OPERATOR(pg_catalog.~~) 'deliveries wait: %proxy%')) THEN
             RETURN;
         END IF;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
