@@ -32,6 +32,15 @@ const char* const session_settings =
     "SET IntervalStyle = 'postgres'; SET default_transaction_isolation = 'read committed'; "
     "SET client_min_messages = 'error'; SET jit = off";
 
+// Behind a pooler that lends a session for a transaction, what is set would be others' to find: so
+// it is set in each transaction, for that one.
+const Statement transaction_settings(
+    "SELECT set_config('search_path', 'pg_catalog, pg_temp', true), "
+    "set_config('statement_timeout', '15s', true), set_config('lock_timeout', '10s', true), "
+    "set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true), "
+    "set_config('IntervalStyle', 'postgres', true), "
+    "set_config('client_min_messages', 'error', true), set_config('jit', 'off', true)");
+
 const Statement take_role(
     "SELECT set_config('role', $1, true), set_config('plan_cache_mode', $2, true)");
 const Statement take_role_to_read(take_role.text() +
@@ -92,10 +101,6 @@ bool Rows::is_end() const {
     return PQresultStatus(result_.get()) == PGRES_PIPELINE_SYNC;
 }
 
-bool Rows::is_done() const {
-    return PQresultStatus(result_.get()) == PGRES_COMMAND_OK;
-}
-
 bool Rows::is_error() const {
     return PQresultStatus(result_.get()) == PGRES_FATAL_ERROR;
 }
@@ -147,16 +152,30 @@ Database::Database(const std::string& conninfo) : connection_(open_to(conninfo, 
             connection_ = std::move(other);
     }
     cancel_.reset(PQgetCancel(connection_.get()), PQfreeCancel);
-    const Time deadline = Clock::now() + settings_time;
-    if (PQsetnonblocking(connection_.get(), 1) != 0 ||
-        PQsendQuery(connection_.get(), session_settings) != 1)
+    if (PQsetnonblocking(connection_.get(), 1) != 0)
         throw DatabaseLost("settings: " + message_of(connection_.get()));
-    wait_until_sent(deadline);
-    while (pg_result* const result = next_result(deadline))
-        if (!Rows(result).is_done())
-            throw DatabaseLost("settings: " + message_of(connection_.get()));
+    // A pooler makes up a number for itself.
+    const Rows pid = ask("SELECT pg_backend_pid()");
+    is_pooled_ = pid.text(0, 0) != std::to_string(PQbackendPID(connection_.get()));
+    if (!is_pooled_)
+        ask(session_settings);
     if (PQenterPipelineMode(connection_.get()) != 1)
         throw DatabaseLost("pipeline mode: " + message_of(connection_.get()));
+}
+
+// At the start; the last result, which is no error.
+Rows Database::ask(const char* text) {
+    const Time deadline = Clock::now() + settings_time;
+    if (PQsendQuery(connection_.get(), text) != 1)
+        throw DatabaseLost("settings: " + message_of(connection_.get()));
+    wait_until_sent(deadline);
+    Rows last(nullptr);
+    for (Rows rows(next_result(deadline)); !rows.is_nothing(); rows = Rows(next_result(deadline))) {
+        if (rows.is_error())
+            throw DatabaseLost("settings: " + message_of(connection_.get()));
+        last = rows;
+    }
+    return last;
 }
 
 bool Database::is_read_only() const {
@@ -171,6 +190,8 @@ Rows Database::run(const Work& work) {
     sent_.clear();
     received_ = 0;
     error_.reset();
+    if (is_pooled_)
+        send(transaction_settings, {}, false);
     if (!work.role.empty()) {
         const Value with[] = {
             work.role, wants_plan_for_values(work) ? "force_custom_plan" : "force_generic_plan"};
@@ -195,6 +216,13 @@ void Database::send(const Statement& statement, std::span<const Value> values, b
     for (int i = 0; i < count; i++) {
         const Value& value = values[static_cast<std::size_t>(i)];
         texts.push_back(value ? value->c_str() : nullptr);
+    }
+    if (is_pooled_) {
+        if (PQsendQueryParams(connection_.get(), statement.text().c_str(), count, nullptr,
+                              texts.data(), nullptr, nullptr, 0) != 1)
+            throw DatabaseLost(message_of(connection_.get()));
+        sent_.push_back({nullptr, is_of_role});
+        return;
     }
     if (!prepared_.contains(&statement)) {
         if (PQsendPrepare(connection_.get(), statement.name().c_str(), statement.text().c_str(), 0,

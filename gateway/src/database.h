@@ -3,7 +3,7 @@
 // A piece of work is sent and answered in one round trip (pipeline mode), in one transaction: first
 // the role, by set_config(..., is_local => true), then its statements.  So the role ends with the
 // transaction, whatever happens, and no other request can find it.  Statements are fixed texts;
-// values are parameters, always as text.
+// values are parameters, always as text.  Behind a pooler nothing is kept in a session.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -64,10 +64,9 @@ class Rows {
     std::size_t count() const;
     // Of a list: there were more, and these are as many as a page may hold.
     bool is_cut() const { return is_cut_; }
-    // What else a result may be: of a piece of work the end, a command that was carried out, an
-    // error, nothing more of this statement.
+    // What else a result may be: of a piece of work the end, an error, nothing more of this
+    // statement.
     bool is_end() const;
-    bool is_done() const;
     bool is_error() const;
     bool is_single() const;  // one row that others follow
     bool is_nothing() const { return result_ == nullptr; }
@@ -137,6 +136,7 @@ class Database {
         bool is_of_role;
     };
 
+    Rows ask(const char* text);
     void send(const Statement& statement, std::span<const Value> values, bool is_of_role);
     Rows receive(Time deadline);
     void receive_end(Time deadline);
@@ -152,7 +152,8 @@ class Database {
     std::size_t received_ = 0;
     std::optional<DatabaseError> error_;
     bool is_list_ = false;
-    bool is_sent_ = false;  // to its end
+    bool is_pooled_ = false;  // statements are not kept, for the session is not ours
+    bool is_sent_ = false;    // to its end
     bool is_over_ = false;
     bool has_ended_ = false;  // the server said that this session ends
 };
