@@ -9,8 +9,11 @@ INSERT INTO parcel VALUES (1, 1), (2, 2);
 UPDATE parcel SET v = 3 WHERE id = 1;
 DELETE FROM parcel WHERE id = 2;
 SELECT * FROM seen;
--- Whatever a backslash means in the session.
+-- Whatever a backslash means in the session; since PostgreSQL 19 it means one thing.
+SELECT current_setting('server_version_num')::int < 190000 AS backslash_escapes \gset
+\if :backslash_escapes
 SET standard_conforming_strings = off;
+\endif
 SELECT count(*) FROM whisperer.watch('parcel');
 SELECT reason FROM whisperer.status WHERE reason ~ 'preload';
 SELECT whisperer.unwatch('parcel');

@@ -1,5 +1,5 @@
 // The only file of the project that includes PostgreSQL headers (tests/tidy checks), so that what
-// differs between PostgreSQL 15, 17 and 18 is settled here.  Beside it only the table of
+// differs between PostgreSQL 15 and 19 is settled here.  Beside it only the table of
 // settings in session.cpp asks for the version.
 //
 // postgres.h redefines snprintf and friends and has macros named ERROR, LOG, INFO: include std and
@@ -107,7 +107,40 @@ extern "C" {
 // clang-format on
 }
 
+// What SIGNAL_ARGS declares, to be passed on: since 19 also who sent the signal.
+#if PG_VERSION_NUM >= 190000
+#define SIGNAL_VALUES postgres_signal_arg, pg_siginfo
+#else
+#define SIGNAL_VALUES postgres_signal_arg
+#endif
+
+// The arguments of a planner_hook, and the same to be passed on: since 19 also EXPLAIN's.
+#if PG_VERSION_NUM >= 190000
+#define PLANNER_ARGS \
+    Query *query, const char *text, int options, ParamListInfo parameters, ExplainState *explain
+#define PLANNER_VALUES query, text, options, parameters, explain
+#else
+#define PLANNER_ARGS Query *query, const char *text, int options, ParamListInfo parameters
+#define PLANNER_VALUES query, text, options, parameters
+#endif
+
 namespace whisperer::pg {
+
+// What a callback of CacheRegisterSyscacheCallback is told of the cache.
+#if PG_VERSION_NUM >= 190000
+using CacheId = SysCacheIdentifier;
+#else
+using CacheId = int;
+#endif
+
+// Due before use when the last entry of a row type has been made by hand.
+inline void pg_finalize(TupleDesc desc) {
+#if PG_VERSION_NUM >= 190000
+    TupleDescFinalize(desc);
+#else
+    (void)desc;
+#endif
+}
 
 // The source is bytes since 18, was char before.
 inline int pg_base64(const char* source, int bytes, char* destination, int capacity) {
@@ -138,8 +171,18 @@ inline List* pg_qualified_names(const char* name) {
 #endif
 }
 
+inline TableScanDesc pg_begin_scan(Relation table, Snapshot snapshot) {
+#if PG_VERSION_NUM >= 190000
+    return table_beginscan(table, snapshot, 0, nullptr, SO_NONE);
+#else
+    return table_beginscan(table, snapshot, 0, nullptr);
+#endif
+}
+
 inline void pg_insert_index_tuples(ResultRelInfo* relation, TupleTableSlot* row, EState* estate) {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+    list_free(ExecInsertIndexTuples(relation, estate, 0, row, NIL, nullptr));
+#elif PG_VERSION_NUM >= 160000
     list_free(ExecInsertIndexTuples(relation, row, estate, false, false, nullptr, NIL, false));
 #else
     list_free(ExecInsertIndexTuples(relation, row, estate, false, false, nullptr, NIL));
@@ -213,7 +256,12 @@ inline uint64 pg_transactions_completed() {
 
 // Functions of exactly this many arguments; of other schemas than the named one none.
 inline FuncCandidateList pg_function_candidates(List* names, int arguments) {
+#if PG_VERSION_NUM >= 190000
+    int why_none;
+    return FuncnameGetCandidates(names, arguments, NIL, false, false, false, true, &why_none);
+#else
     return FuncnameGetCandidates(names, arguments, NIL, false, false, false, true);
+#endif
 }
 
 // Of the server's encoding.  The lexer's own memory is the current context's.

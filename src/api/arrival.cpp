@@ -44,7 +44,7 @@ bool is_own(TupleTableSlot* row, AttrNumber incarnation) {
 void put_aside(Relation table, Tuplestorestate* rows) {
     AttrNumber incarnation = get_attnum(RelationGetRelid(table), "incarnation");
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-    TableScanDesc scan = table_beginscan(table, snapshot, 0, nullptr);
+    TableScanDesc scan = pg_begin_scan(table, snapshot);
     TupleTableSlot* row = table_slot_create(table, nullptr);
     while (table_scan_getnextslot(scan, ForwardScanDirection, row)) {
         CHECK_FOR_INTERRUPTS();
@@ -140,11 +140,11 @@ PGDLLEXPORT Datum whisperer_on_arriving_truncate(PG_FUNCTION_ARGS) {
                 errmsg("whisperer_internal.on_arriving_truncate can only be called as a trigger"));
     TriggerData* trigger = (TriggerData*)fcinfo->context;
     if (!whisperer::pg::is_arriving())
-        return PointerGetDatum(nullptr);
+        return (Datum)0;
     if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
         whisperer::pg::before_truncate(trigger->tg_relation);
     else
         whisperer::pg::after_truncate(trigger->tg_relation);
-    return PointerGetDatum(nullptr);
+    return (Datum)0;
 }
 }

@@ -69,7 +69,7 @@ PGDLLEXPORT Datum whisperer_note_change(PG_FUNCTION_ARGS) {
     whisperer::pg::add_requests(*trigger);
     CacheInvalidateRelcache(trigger->tg_relation);
     whisperer::pg::wake_workers_at_commit();
-    return PointerGetDatum(nullptr);
+    return (Datum)0;
 }
 
 PGDLLEXPORT Datum whisperer_wake_workers(PG_FUNCTION_ARGS) {

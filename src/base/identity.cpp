@@ -18,7 +18,7 @@ void on_relation_change(Datum, Oid relation) {
         changes++;
 }
 
-void on_catalog_change(Datum, int, uint32) {
+void on_catalog_change(Datum, CacheId, uint32) {
     changes++;
 }
 
@@ -41,7 +41,7 @@ int64 mix_with_database(int64 number) {
 int rows_of_number_table(Oid table, int64* numbers, int numbers_max) {
     Relation relation = table_open(table, AccessShareLock);
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-    TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
+    TableScanDesc scan = pg_begin_scan(relation, snapshot);
     TupleTableSlot* row = table_slot_create(relation, nullptr);
     int count = 0;
     while (count < numbers_max && table_scan_getnextslot(scan, ForwardScanDirection, row)) {

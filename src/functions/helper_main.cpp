@@ -35,10 +35,9 @@ Channel open_channel(dsm_segment* segment) {
 planner_hook_type next_planner = nullptr;
 
 // Parallel workers are processes of their own, which nobody has given a limit of memory.
-PlannedStmt* plan_alone(Query* query, const char* text, int options, ParamListInfo parameters) {
+PlannedStmt* plan_alone(PLANNER_ARGS) {
     options &= ~CURSOR_OPT_PARALLEL_OK;
-    return next_planner ? next_planner(query, text, options, parameters)
-                        : standard_planner(query, text, options, parameters);
+    return next_planner ? next_planner(PLANNER_VALUES) : standard_planner(PLANNER_VALUES);
 }
 
 // The worker that is gone has no use for it.

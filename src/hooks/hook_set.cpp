@@ -14,11 +14,11 @@ constexpr int load_rows_max = 1000;
 
 HookSet* watched_set = nullptr;
 
-void on_membership_change(Datum, int, uint32) {
+void on_membership_change(Datum, CacheId, uint32) {
     watched_set->stale = true;
 }
 
-void on_role_change(Datum, int, uint32) {
+void on_role_change(Datum, CacheId, uint32) {
     watched_set->stale = watched_set->names_stale = true;
 }
 

@@ -57,7 +57,7 @@ bool stopping = false;
 void on_sigterm(SIGNAL_ARGS) {
     stop_pending = true;
     if (worker == nullptr || (MyProc != nullptr && MyProc->waitLock != nullptr))
-        die(postgres_signal_arg);
+        die(SIGNAL_VALUES);
     LockTimeout = stop_lock_timeout_ms;
     SetLatch(MyLatch);
 }

@@ -215,13 +215,13 @@ PGDLLEXPORT Datum whisperer_capture(PG_FUNCTION_ARGS) {
         whisperer::pg::capture_options(trigger->tg_relation, trigger->tg_trigger);
     // An event about an event would be followed by the next without end.
     if (options->is_in_ring)
-        return PointerGetDatum(nullptr);
+        return (Datum)0;
     whisperer::pg::PayloadMaker maker =
         whisperer::pg::payload_maker(options, trigger->tg_relation, fcinfo->flinfo);
     if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
         whisperer::pg::capture_row(trigger, maker);
     else
         whisperer::pg::capture_statement(trigger, maker);
-    return PointerGetDatum(nullptr);
+    return (Datum)0;
 }
 }

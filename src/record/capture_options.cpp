@@ -33,7 +33,7 @@ void on_relation_change(Datum, Oid relation) {
 }
 
 // Functions, casts, and names of schemas.
-void on_function_change(Datum, int, uint32) {
+void on_function_change(Datum, CacheId, uint32) {
     on_relation_change(0, InvalidOid);
 }
 
@@ -223,6 +223,7 @@ TupleDesc make_columns_desc(const Resolution& of) {
     TupleDesc chosen = CreateTemplateTupleDesc(of.options->column_count);
     for (int i = 0; i < of.options->column_count; i++)
         TupleDescCopyEntry(chosen, (AttrNumber)(i + 1), of.desc, of.options->columns[i]);
+    pg_finalize(chosen);
     return BlessTupleDesc(chosen);
 }
 
