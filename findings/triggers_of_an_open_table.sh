@@ -5,8 +5,9 @@
 # lock keeps the table as it is, and the entry counts its users.  When a message of another session says that
 # something about the table has changed, though (ANALYZE and VACUUM write how large it is), the entry is built anew
 # the next time that anything is looked up.  What is equal stays where it was: row type, rules, policies, partition key.
-# The triggers are made anew all the same, and the old ones are freed; a second message may put them where they were.  So whoever walks through trigdesc and
-# looks up a name on the way may go on in memory that is another's.  PostgreSQL's own executor works on a copy.
+# The triggers are made anew all the same, and the old ones are freed; a second message may put them where they were.
+# So whoever walks through trigdesc and looks up a name on the way may go on in memory that is another's.  PostgreSQL's
+# own executor works on a copy.
 #
 #   findings/triggers_of_an_open_table.sh
 #
