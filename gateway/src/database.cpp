@@ -25,7 +25,10 @@ constexpr std::chrono::seconds settings_time{3};
 // The rows of a page, as they are held.
 constexpr std::size_t list_bytes_max = 1024 * 1024;
 
+// The server, too, finds out that the network between us is gone, and then ends the session.
 const char* const session_settings =
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = '20s'; SET client_connection_check_interval = '5s'; "
     "SET search_path = pg_catalog, pg_temp; SET statement_timeout = '15s'; SET lock_timeout = "
     "'10s'; "
     "SET idle_in_transaction_session_timeout = '30s'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; "

@@ -15,6 +15,7 @@ use Whisperer;
 my $node = new_node('slow_database', init => { allows_streaming => 1 });
 $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
 my $token = new_role($node, 'subscriber', 'e');
+my $unused = new_token($node, 'subscriber');
 my $gateway = new_gateway($node, options => [ '--pool', 2 ]);
 my $count = 0;
 my $of_gateway = "FROM pg_stat_activity WHERE application_name = 'whisperer-gateway'";
@@ -61,6 +62,7 @@ wait_for('a commit that waits', sub {
     $gateway->answer_of($asked);
     return $waits eq 'yes';
 });
+is($gateway->status_of('GET', '/whisperer/hooks/', token => $unused), 200, 'who only reads does not wait for a standby, though the use of the token is noted');
 two_rounds('a synchronous standby that is away');
 set('ALTER SYSTEM RESET synchronous_standby_names');
 
