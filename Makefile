@@ -23,7 +23,7 @@ REGRESS_OPTS = --encoding=UTF8 --no-locale
 override with_llvm = no
 override COMPILER = $(CXX) $(CXXFLAGS)
 PG_CXXFLAGS = -MMD -MP -std=c++20 -Wno-register -Wextra -Wno-unused-parameter \
-	-fvisibility=hidden -fvisibility-inlines-hidden
+	-fvisibility=hidden -fvisibility-inlines-hidden $(EXTRA_CXXFLAGS)
 PG_CPPFLAGS = -I$(srcdir) '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
 	-DWHISPERER_VERSION='"$(EXTVERSION)"'
 SHLIB_LINK = -lcurl -lcrypto -lstdc++ -Wl,--version-script=src/exports.map
@@ -58,7 +58,7 @@ $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/i
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run; gateway only says it.
 # Each calls make again, because PGXS may have come with the set-up.
-.PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind checked gateway install-gateway console
+.PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind checked gateway install-gateway console deb dist sbom packaging
 
 help:
 	@echo "make            build the extension"
@@ -66,6 +66,10 @@ help:
 	@echo "make gateway    build the HTTP gateway, build/gateway/whisperer-gateway"
 	@echo "make install-gateway    install it into PREFIX/bin (/usr/local)"
 	@echo "make console    the gateway's console in your browser, on demo data that keeps coming"
+	@echo "make deb        Debian packages of HEAD in build/deb, for each PostgreSQL whose headers are installed"
+	@echo "make dist       a zip of HEAD for PGXN in build/dist"
+	@echo "make sbom       what the two programs are linked with, as CycloneDX JSON, in build/whisperer.cdx.json"
+	@echo "make packaging  tries packages, zip and containers in bare systems (root)"
 	@echo "make demo       see it work, on a throw-away server"
 	@echo "make test       unit, regression, isolation and server tests, style"
 	@echo "make installcheck    the SQL tests against a running server that preloads the library (PGHOST, PGPORT)"
@@ -129,6 +133,33 @@ checked: build-all
 
 tidy:
 	@perl tests/tidy/tidy.pl
+
+# Packages and zip are made of the last commit and of nothing else, so that two machines make the same bytes.
+RELEASE = whisperer-$(EXTVERSION)
+export_head = rm -rf build/$(1) && mkdir -p build/$(1) && git archive --prefix=$(RELEASE)/ HEAD | tar -x -C build/$(1)
+
+deb:
+	@tests/setup deb
+	@$(call export_head,deb)
+	@cd build/deb/$(RELEASE) && export PG_SUPPORTED_VERSIONS=installed DEB_BUILD_OPTIONS="parallel=2 $$DEB_BUILD_OPTIONS" && \
+	  pg_buildext updatecontrol && \
+	  { dpkg-buildpackage -b -d -us -uc >../log 2>&1 || { tail -40 ../log; exit 1; }; }
+	@rm -rf build/deb/$(RELEASE) && ls build/deb/*.deb
+
+# The install script is in it, because META.json names it.  A zip has local times in it.
+dist:
+	@command -v zip >/dev/null || { echo "zip is missing: apt-get install zip" >&2; exit 1; }
+	@$(call export_head,dist)
+	@$(MAKE) -s --no-print-directory -C build/dist/$(RELEASE) PGXS= $(DATA_built)
+	@cd build/dist && mv $(RELEASE) $(RELEASE).0 && find . -exec touch -h -d @$$(git log -1 --format=%ct) {} + && \
+	  find $(RELEASE).0 -type f | LC_ALL=C sort | TZ=UTC zip -X -q $(RELEASE).0.zip -@ && rm -rf $(RELEASE).0
+	@echo build/dist/$(RELEASE).0.zip
+
+sbom: build-all gateway
+	@tests/packaging/sbom >build/whisperer.cdx.json && echo build/whisperer.cdx.json
+
+packaging:
+	@tests/packaging/run $(PACKAGING)
 
 ifeq ($(PGXS),)
 all install:

@@ -47,9 +47,10 @@ class Receiver(BaseHTTPRequestHandler):
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--secret", required=True, help="what whisperer.hook_secret() says of the hook")
 arguments.add_argument("--port", type=int, default=8000)
+arguments.add_argument("--address", default="127.0.0.1", help="0.0.0.0: for others than this machine, too")
 options = arguments.parse_args()
 Receiver.secret = options.secret
 HTTPServer.allow_reuse_address = True
-server = HTTPServer(("127.0.0.1", options.port), Receiver)
-print(f"listening at http://127.0.0.1:{options.port}/", flush=True)
+server = HTTPServer((options.address, options.port), Receiver)
+print(f"listening at http://{options.address}:{options.port}/", flush=True)
 server.serve_forever()
