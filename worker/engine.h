@@ -71,6 +71,7 @@ typedef struct WhispererSettings {
 /* A subscription as the engine needs it. */
 typedef struct WhispererHook {
     int64_t id;
+    int64_t owner; /* hooks of different owners share no connection */
     WhispererSpan target_url;
     WhispererSpan secret_key;          /* empty: unsigned */
     WhispererSpan previous_secret_key; /* empty: none; else both sign (rotation) */
@@ -151,6 +152,7 @@ typedef struct WhispererCounts {
     int64_t delivered_total;
     int64_t failed_attempts_total;
     int64_t connections_total;
+    int64_t reposts_total; /* requests that went out a second time within their attempt */
 } WhispererCounts;
 
 /* Also initialises libcurl (once a process) and seeds randomness, so call it after the fork.

@@ -45,6 +45,11 @@ void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
                 : settings_->divert_to ? *settings_->divert_to
                                        : *flight.hook->target(),
                 result);
+    if (result.sent_again)
+        ++reposts_total_;
+    // What a receiver is sent twice counts twice against its rate.
+    if (result.sent_again && !is_fetch)
+        flight.lane->sent_again(clock_.steady());
     if (is_fetch)
         end_fetch(flight, std::move(result));
     else if (!renew_token(flight, result))
