@@ -193,6 +193,30 @@ TEST_F(ConnectionTest, EveryEventMayFindItsConnectionLeft) {
     EXPECT_EQ(reposts(), 19);
 }
 
+// The second goes out on a connection that no other request has left behind.
+TEST_F(ConnectionTest, ManyAtOnceAreSentTwiceAtMost) {
+    constexpr int hooks = 8;
+    constexpr int events = 25;
+    std::map<int, int> served;
+    server.set_handler([&](const HttpRequest& request) {
+        HttpReply reply;
+        reply.delay = std::chrono::milliseconds(1);
+        reply.reset = ++served[request.connection] > 1;
+        return reply;
+    });
+    for (int hook = 1; hook <= hooks; ++hook)
+        ASSERT_EQ(driver.put_hook(hook, server.url()), WhispererOk);
+    for (int n = 0; n < hooks * events; ++n)
+        ASSERT_EQ(driver.submit(7, 1 + n % hooks, "{\"n\":" + std::to_string(n) + "}"),
+                  WhispererOk);
+    ASSERT_TRUE(driver.run_for(&server, hooks * events));
+    for (const Got& got : driver.got)
+        EXPECT_EQ(got.kind, WhispererDelivered) << got.error;
+    std::map<std::string, int> times;
+    for (const HttpRequest& request : server.requests)
+        EXPECT_LE(++times[request.body], 2);
+}
+
 // So large that it is still being sent when the connection breaks.
 TEST_F(ConnectionTest, ALargeRequestIsSentOnceMore) {
     std::map<int, int> served;

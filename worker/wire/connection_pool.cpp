@@ -42,8 +42,11 @@ ConnectionPool::ConnectionPool(Origin& origin, microseconds now)
     curl_share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT);
 }
 
+// Newer versions of libcurl take their time to close: what is left is then nobody's.
 ConnectionPool::~ConnectionPool() {
     curl_share_cleanup(share_);
+    for (const Connection& connection : connections_)
+        origin_.pools().abandon(connection.socket);
 }
 
 // A socket has no port before it is connected, so it is asked for when a request is about to go.
@@ -142,6 +145,8 @@ void Pools::closed(int socket) noexcept {
     ConnectionPool* pool = by_socket_[static_cast<std::size_t>(socket)];
     by_socket_[static_cast<std::size_t>(socket)] = nullptr;
     --open_;
+    if (pool == nullptr)
+        return;
     const auto found =
         std::find_if(pool->connections_.begin(), pool->connections_.end(),
                      [=](const Connection& connection) { return connection.socket == socket; });

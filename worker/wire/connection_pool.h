@@ -87,6 +87,7 @@ class Origin {
     Origin(const Origin&) = delete;
     Origin& operator=(const Origin&) = delete;
 
+    Pools& pools() const { return pools_; }
     // A request begins, and is to use this pool.
     std::shared_ptr<ConnectionPool> enter(microseconds now);
     // It has ended, and has let go of the share.
@@ -122,6 +123,8 @@ class Pools {
     bool is_crowded() const { return open_ >= descriptors_max_; }
     // Throws std::bad_alloc, and has then not taken it.
     void opened(int socket, ConnectionPool& pool);
+    // Its pool is gone, and libcurl has not closed it yet.
+    void abandon(int socket) noexcept { by_socket_[static_cast<std::size_t>(socket)] = nullptr; }
     // libcurl closes it.
     void closed(int socket) noexcept;
     // Something has happened on a socket that libcurl does not watch.

@@ -81,6 +81,7 @@ void CurlRequest::prepare() {
     requests_sent_ = 0;
     is_reused_ = false;
     is_unfit_ = false;
+    is_multiplexed_ = false;
     connection_ = 0;
     our_errno_ = 0;
     refused_address_[0] = '\0';
@@ -134,7 +135,11 @@ void CurlRequest::apply_pool() {
         curl_easy_setopt(easy_, CURLOPT_FORBID_REUSE, untidy ? 1L : 0L);
     applied_untidy_ = untidy;
     pool_ = origin_->enter(now);
-    opened_before_ = pool_->opened_total();
+    // Begun anew it has a new pool, in which others may have opened a connection that can carry
+    // many by now.
+    opened_before_ = began_again_ ? 0 : pool_->opened_total();
+    if (began_again_ && !is_multiplexed_)
+        curl_easy_setopt(easy_, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy_, CURLOPT_SHARE, pool_->share());
 }
 
@@ -373,7 +378,8 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
     Connection* connection = pool_->find_port(local_port);
     const bool is_new = connection == nullptr || connection->number > opened_before_;
     const bool has_answered = connection != nullptr && connection->http_major != 0;
-    is_unfit_ = requests_sent_ > 1 || (requests_sent_ == 1 && !is_new);
+    const int sent = requests_sent_ + (was_sent_ ? 1 : 0);
+    is_unfit_ = sent > 1 || (sent == 1 && !is_new);
     // A multiplexed one may have something to say at any time.
     if (!is_unfit_ && has_answered && connection->http_major == 1) {
         const bool plain = !request_.target->https;
@@ -386,6 +392,7 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
         return false;
     ++requests_sent_;
     is_reused_ = !is_new || has_answered;
+    is_multiplexed_ = is_reused_ && connection->http_major != 1;
     opened_before_ = pool_->opened_total();
     if (connection != nullptr) {
         connection->is_idle = false;

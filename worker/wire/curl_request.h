@@ -115,6 +115,7 @@ class CurlRequest {
     microseconds spent_{0};            // before it began again
     bool is_reused_ = false;           // the connection had a request before
     bool is_unfit_ = false;            // the connection must not be used: nothing was sent
+    bool is_multiplexed_ = false;      // the connection has other requests beside it
     std::uint64_t connection_ = 0;     // its number; 0: unknown
     std::uint64_t opened_before_ = 0;  // connections of the pool when it was sent last
     int our_errno_ = 0;                // a socket could not be made
