@@ -207,6 +207,10 @@ int whisperer_engine_next_attempt(WhispererEngine* engine, int64_t hook_id, int3
 int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine,
                                       int64_t hook_id) WHISPERER_NOEXCEPT;
 
+/* The versions of HTTP that an engine of this process speaks, with the reason, for people.  Needs
+ * no engine. */
+void whisperer_http_versions(char* text, size_t capacity) WHISPERER_NOEXCEPT;
+
 /* Pure functions of the same rules, for the backends that validate what people write.  They need
  * no engine, make no network call and may be called in any process. */
 WhispererCode whisperer_check_url(WhispererSpan url, int require_https,

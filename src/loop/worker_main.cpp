@@ -304,6 +304,7 @@ void publish_counts(WorkerEntry* entry, SteadyTime now) {
     entry->queued = counts.queued;
     entry->delivered = counts.delivered_total;
     entry->failed = worker->failed_deliveries;
+    entry->sent_again = counts.reposts_total;
 }
 
 // What others may know: for status, wait_idle and the emptying of the request log.

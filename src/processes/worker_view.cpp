@@ -3,6 +3,7 @@
 #include "src/base/identity.h"
 #include "src/pg.h"
 #include "src/processes/shared_state.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
 
@@ -44,9 +45,35 @@ void put_worker(ReturnSetInfo* result, const WorkerEntry* entry) {
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+void put_wire(ReturnSetInfo* result, const WorkerEntry* entry) {
+    char http[100];
+    whisperer_http_versions(http, sizeof http);
+    Datum values[] = {Int32GetDatum(entry->worker), Int64GetDatum(entry->sent_again),
+                      CStringGetTextDatum(http)};
+    bool nulls[lengthof(values)] = {};
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 bool is_worker_of_database(const WorkerEntry* entry) {
     return entry->state != WorkerState::Free && entry->state != WorkerState::Absent &&
            entry->database == MyDatabaseId;
+}
+
+Datum put_workers(FunctionCallInfo fcinfo, void (*put)(ReturnSetInfo*, const WorkerEntry*)) {
+    InitMaterializedSRF(fcinfo, 0);
+    SharedState* shared = shared_state();
+    if (shared == nullptr)
+        PG_RETURN_NULL();
+    int count = 0;
+    WorkerEntry* entries = (WorkerEntry*)palloc(sizeof(WorkerEntry) * shared->entry_count);
+    LWLockAcquire(shared->lock, LW_SHARED);
+    for (int i = 0; i < shared->entry_count; i++)
+        if (is_worker_of_database(&shared->entries[i]))
+            entries[count++] = shared->entries[i];
+    LWLockRelease(shared->lock);
+    for (int i = 0; i < count; i++)
+        put((ReturnSetInfo*)fcinfo->resultinfo, &entries[i]);
+    PG_RETURN_NULL();
 }
 
 SharedState* require_shared_state() {
@@ -92,26 +119,17 @@ bool ticket_is_done(SharedState* shared, uint64 ticket) {
 extern "C" {
 
 PG_FUNCTION_INFO_V1(whisperer_worker_state);
+PG_FUNCTION_INFO_V1(whisperer_worker_wire);
 PG_FUNCTION_INFO_V1(whisperer_idle_ticket);
 PG_FUNCTION_INFO_V1(whisperer_idle_ticket_done);
 PG_FUNCTION_INFO_V1(whisperer_in_transaction_block);
 
 PGDLLEXPORT Datum whisperer_worker_state(PG_FUNCTION_ARGS) {
-    using namespace whisperer::pg;
-    InitMaterializedSRF(fcinfo, 0);
-    SharedState* shared = shared_state();
-    if (shared == nullptr)
-        PG_RETURN_NULL();
-    int count = 0;
-    WorkerEntry* entries = (WorkerEntry*)palloc(sizeof(WorkerEntry) * shared->entry_count);
-    LWLockAcquire(shared->lock, LW_SHARED);
-    for (int i = 0; i < shared->entry_count; i++)
-        if (is_worker_of_database(&shared->entries[i]))
-            entries[count++] = shared->entries[i];
-    LWLockRelease(shared->lock);
-    for (int i = 0; i < count; i++)
-        put_worker((ReturnSetInfo*)fcinfo->resultinfo, &entries[i]);
-    PG_RETURN_NULL();
+    return whisperer::pg::put_workers(fcinfo, whisperer::pg::put_worker);
+}
+
+PGDLLEXPORT Datum whisperer_worker_wire(PG_FUNCTION_ARGS) {
+    return whisperer::pg::put_workers(fcinfo, whisperer::pg::put_wire);
 }
 
 // 0: no worker is there that could do it; ask again.

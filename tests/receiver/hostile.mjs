@@ -1,7 +1,8 @@
 // What a receiver may send that crashes, is broken, is no HTTP server, or means harm.
 //
 // half-body half-head bad-head giant-header headers/<n> endless-headers drip-head endless-body gzip-bomb
-// transfer-gzip-bomb bad-chunk big-chunk interim/<n> http09 binary no-length; before the request is read: early, drop.
+// transfer-gzip-bomb bad-chunk big-chunk interim/<n> http09 binary no-length; before the request is read: early, drop,
+// early-status/<status>, which reads on behind it and says when to come again.
 import { gzipSync } from 'node:zlib';
 
 // The peer may be gone by now, and its socket with it.
@@ -57,4 +58,8 @@ export const hostile = {
 export const hostileAtOnce = {
     early: (response) => raw(response, 'HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 9\r\n\r\ntoo large'),
     drop: (response) => response.socket?.destroy(),
+    'early-status': (response, [status]) => {
+        response.writeHead(Number(status), { 'Retry-After': '3600' });
+        response.end('early ' + status);
+    },
 };

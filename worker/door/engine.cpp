@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 #include <stdexcept>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "worker/dispatch/dispatcher.h"
 #include "worker/door/boundary.h"
 #include "worker/wire/curl_transport.h"
+#include "worker/wire/http_versions.h"
 
 using namespace whisperer::engine;
 
@@ -114,6 +116,11 @@ void whisperer_engine_credit(const WhispererEngine* engine, WhispererCredit* cre
 
 void whisperer_engine_counts(const WhispererEngine* engine, WhispererCounts* counts) noexcept {
     *counts = engine->dispatcher.counts();
+}
+
+void whisperer_http_versions(char* text, size_t capacity) noexcept {
+    *text = '\0';
+    guarded(nullptr, [&] { std::snprintf(text, capacity, "%s", http_versions_text().c_str()); });
 }
 
 int whisperer_engine_fd(const WhispererEngine* engine) noexcept {

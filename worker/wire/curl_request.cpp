@@ -13,6 +13,7 @@
 #include <new>
 
 #include "worker/base/clean_text.h"
+#include "worker/wire/http_versions.h"
 #include "worker/wire/retry_after.h"
 
 namespace whisperer::engine {
@@ -157,7 +158,8 @@ void CurlRequest::apply_network_options() {
     curl_easy_setopt(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     const bool https = request_.target->https;
     curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION,
-                     static_cast<long>(https ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+                     static_cast<long>(https && speaks_http2() ? CURL_HTTP_VERSION_2TLS
+                                                               : CURL_HTTP_VERSION_1_1));
     if (!https)
         return;
     // Wait for a connection that can carry many rather than open many.

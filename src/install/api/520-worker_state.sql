@@ -5,5 +5,10 @@ CREATE FUNCTION whisperer_internal.worker_state(
     OUT since timestamptz, OUT in_flight bigint, OUT queued bigint, OUT delivered bigint,
     OUT failed bigint, OUT lag_seconds double precision, OUT rate double precision)
     RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_worker_state';
+CREATE FUNCTION whisperer_internal.worker_wire(OUT worker integer, OUT sent_again bigint, OUT http text)
+    RETURNS SETOF record LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_worker_wire';
+COMMENT ON FUNCTION whisperer_internal.worker_wire() IS
+    'requests that each worker sent twice within an attempt, and the versions of HTTP that it speaks';
+GRANT EXECUTE ON FUNCTION whisperer_internal.worker_wire() TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.worker_state() IS
     'what the workers of this database say of themselves in shared memory';

@@ -73,6 +73,8 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.status_rows() IS 'the rows of the view status';
 GRANT EXECUTE ON FUNCTION whisperer_internal.status_rows() TO PUBLIC;
 
-CREATE VIEW whisperer.status AS SELECT * FROM whisperer_internal.status_rows();
+CREATE VIEW whisperer.status AS
+SELECT s.*, w.sent_again, w.http
+FROM whisperer_internal.status_rows() s LEFT JOIN whisperer_internal.worker_wire() w ON w.worker = s.worker;
 COMMENT ON VIEW whisperer.status IS
     'one row per worker: running, paused, idle or down, with the reason';
