@@ -3,10 +3,14 @@
 use strict;
 use warnings;
 use JSON::PP qw(encode_json);
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('connections');
+my $folder = PostgreSQL::Test::Utils::tempdir('connections');
+run_log([ qw(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=tls -addext subjectAltName=IP:127.0.0.1),
+        '-keyout', "$folder/key", '-out', "$folder/crt" ]) or die 'openssl failed';
+my $node = new_node('connections', extra => "whisperer.ca_file = '$folder/crt'\n");
 my $receiver = new_receiver('connections');
 sub sql { return $node->safe_psql('postgres', shift) }
 
@@ -55,5 +59,19 @@ is(scalar(() = $receiver->requests('/reset')), 2, 'a request whose kept connecti
 is(sql("SELECT cardinality(request_datetimes) FROM whisperer.delivery WHERE hook_id = $hook{bob} AND error IS NOT NULL"), 1, 'in one attempt');
 wait_for('status to say so', sub { sql('SELECT sent_again FROM whisperer.status') == 1 });
 pass('and status counts it');
+
+# A second answer in the same packet, and the same TLS record, as the first.
+my $tls = new_receiver('tls', tls => [ "$folder/key", "$folder/crt" ]);
+my $once = q('{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}');
+for my $twice ($receiver, $tls) {
+    my $id = sql("SELECT whisperer.create_hook('twice', '" . $twice->url("/twice/$twice->{scheme}") . "', retry_countdown_config => $once) FROM whisperer.register_event('twice')");
+    for (1 .. 3) {
+        sql(q(SELECT whisperer.deliver_event('twice', '{}')));
+        wait_idle($node);
+    }
+    is(sql("SELECT string_agg(concat_ws(' ', state, response_content), ', ' ORDER BY event_id) FROM whisperer.delivery WHERE hook_id = $id"),
+        'delivered ok, failed not stored, failed not stored', "$twice->{scheme}: the second answer is nobody's");
+    sql("SELECT whisperer.delete_hook($id); SELECT whisperer.unregister_event('twice')");
+}
 
 done_testing();

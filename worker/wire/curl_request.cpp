@@ -2,6 +2,7 @@
 #include "worker/wire/curl_request.h"
 
 #include <fcntl.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,14 @@
 
 namespace whisperer::engine {
 namespace {
+
+// libcurl reads no more than the answer's length, so what came in the same TLS record stays there.
+bool has_decrypted_more(CURL* easy) {
+    const curl_tlssessioninfo* info = nullptr;
+    return curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info != nullptr &&
+           info->backend == CURLSSLBACKEND_OPENSSL && info->internals != nullptr &&
+           SSL_has_pending(static_cast<const SSL*>(info->internals)) == 1;
+}
 
 // The text must live as long as the option is set.
 void set_blob(CURL* easy, CURLoption option, const std::string& text) {
@@ -385,7 +394,9 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
     // A multiplexed one may have something to say at any time.
     if (!is_unfit_ && has_answered && connection->http_major == 1) {
         const bool plain = !request_.target->https;
-        const Leftover leftover = look_for_leftover(connection->socket, plain);
+        Leftover leftover = look_for_leftover(connection->socket, plain);
+        if (!plain && has_decrypted_more(easy_))
+            leftover = Leftover::Bytes;
         is_unfit_ = leftover != Leftover::None;
         if (leftover == Leftover::Bytes)
             origin_->note_untidy(shared_.clock.steady());
