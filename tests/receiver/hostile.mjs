@@ -56,7 +56,9 @@ export const hostile = {
     twice: (response, [name]) => {
         if (askedFor.has(name)) return raw(response, 'HTTP/1.1 500 Not stored\r\nConnection: close\r\nContent-Length: 10\r\n\r\nnot stored');
         askedFor.add(name);
-        response.socket?.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' + stale);
+        // Two packets, so that the second answer is behind a body, not behind a head.
+        response.socket?.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n');
+        response.socket?.write('ok' + stale);
     },
     http09: (response) => raw(response, 'hello, I am no HTTP server\r\n'),
     binary: (response) => raw(response, 'HTTP/1.1 500 \x00\xff\x1b[31m\r\nContent-Length: 9\r\n\r\na\x00b\xff\xfe\xc3(\xe2\x82'),

@@ -224,7 +224,7 @@ bool CurlRequest::was_left(CURLcode code) const {
 bool CurlRequest::begins_again(CURLcode code) {
     const microseconds spent = elapsed();
     const auto left = std::chrono::floor<milliseconds>(applied_settings_->request_timeout - spent);
-    if (began_again_ || status_line_came_ || left <= milliseconds(0) ||
+    if (began_again_ || requests_sent_ > 1 || status_line_came_ || left <= milliseconds(0) ||
         !(is_unfit_ ? code == CURLE_ABORTED_BY_CALLBACK : was_left(code)))
         return false;
     long connections = 0;
@@ -390,9 +390,10 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
     const bool is_new = connection == nullptr || connection->number > opened_before_;
     const bool has_answered = connection != nullptr && connection->http_major != 0;
     const int sent = requests_sent_ + (was_sent_ ? 1 : 0);
-    is_unfit_ = sent > 1 || (sent == 1 && !is_new);
+    const bool is_used = has_answered && connection->http_major == 1;
+    is_unfit_ = sent > 1 || (sent == 1 && (!is_new || is_used));
     // A multiplexed one may have something to say at any time.
-    if (!is_unfit_ && has_answered && connection->http_major == 1) {
+    if (!is_unfit_ && is_used) {
         const bool plain = !request_.target->https;
         Leftover leftover = look_for_leftover(connection->socket, plain);
         if (!plain && has_decrypted_more(easy_))
