@@ -85,6 +85,12 @@ function take(socket, state) {
     const entry = { allowed: what.allowed, spoiled: what.spoiled, raced };
     if (!seen.has(id)) seen.set(id, []);
     seen.get(id).push(entry);
+    if (raced) {
+        // Its answer would be taken for the next one's, and that one's for the one behind it.
+        state.over = true;
+        socket.destroy();
+        return;
+    }
     state.busy = true;
     carry_out(socket, state, what, entry);
 }
