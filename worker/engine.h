@@ -72,6 +72,7 @@ typedef struct WhispererSettings {
 /* A subscription as the engine needs it. */
 typedef struct WhispererHook {
     int64_t id;
+    int64_t owner; /* hooks of different owners share no connection */
     WhispererSpan target_url;
     WhispererSpan secret_key;          /* empty: unsigned */
     WhispererSpan previous_secret_key; /* empty: none; else both sign (rotation) */
@@ -153,6 +154,7 @@ typedef struct WhispererCounts {
     int64_t delivered_total;
     int64_t failed_attempts_total;
     int64_t connections_total;
+    int64_t reposts_total; /* requests that went out a second time within their attempt */
 } WhispererCounts;
 
 /* Also initialises libcurl (once a process) and seeds randomness, so call it after the fork.
@@ -212,6 +214,10 @@ int whisperer_engine_next_attempt(WhispererEngine* engine, int64_t hook_id, int3
  * is used up and what is queued has the next tokens.  0: now, or an unknown hook. */
 int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine,
                                       int64_t hook_id) WHISPERER_NOEXCEPT;
+
+/* The versions of HTTP that an engine of this process speaks, with the reason, for people.  Needs
+ * no engine. */
+void whisperer_http_versions(char* text, size_t capacity) WHISPERER_NOEXCEPT;
 
 /* Pure functions of the same rules, for the backends that validate what people write.  They need
  * no engine, make no network call and may be called in any process. */

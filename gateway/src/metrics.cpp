@@ -22,7 +22,8 @@ struct Family {
 
 const Statement workers[] = {Statement(R"(
 SELECT s.worker, (s.state <> 'down')::integer, (s.state = 'paused')::integer, s.lag_events,
-       s.lag_seconds, s.in_flight, s.queued, s.delivered, s.failed
+       s.lag_seconds, s.in_flight, s.queued, s.delivered, s.failed,
+       coalesce(s.sent_again, 0)
 FROM whisperer.status s ORDER BY s.worker)")};
 
 const std::vector<Family> worker_families{
@@ -42,6 +43,10 @@ const std::vector<Family> worker_families{
      "counter",
      "Deliveries since the worker began, by outcome.",
      {{"", "outcome=\"delivered\"", 7}, {"", "outcome=\"failed\"", 8}}},
+    {"whisperer_worker_sent_again_total",
+     "counter",
+     "Requests that went out a second time because their connection had been left.",
+     {{"", "", 9}}},
 };
 
 const Statement hooks[] = {Statement(R"(

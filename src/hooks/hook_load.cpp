@@ -91,6 +91,7 @@ uint64 fingerprint(const WhispererHook& hook) {
         hash =
             hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
                                                                   (int)part.size, part.size + 1)));
+    hash = hash_combine64(hash, (uint64)hook.owner);
     return hash_combine64(hash,
                           DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
                                                            sizeof hook.rate_limit, 0)));
@@ -130,6 +131,7 @@ void refuse_hook(Hook* hook, const Hook* before, const WhispererError& error) {
 void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) {
     WhispererHook definition = {};
     definition.rate_limit = hook->rate_limit;
+    definition.owner = hook->owner;
     WhispererError error = {};
     if (!load_definition(&definition, row, &error)) {
         refuse_hook(hook, before, error);

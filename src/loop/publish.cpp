@@ -23,6 +23,7 @@ void publish_counts(Worker* worker, SteadyTime before, SteadyTime now) {
     entry->queued = counts.queued;
     entry->delivered = counts.delivered_total;
     entry->failed = worker->failed_deliveries;
+    entry->sent_again = counts.reposts_total;
 }
 
 void publish_fault(Worker* worker) {

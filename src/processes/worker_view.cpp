@@ -3,6 +3,7 @@
 #include "src/base/identity.h"
 #include "src/pg.h"
 #include "src/processes/shared_state.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
 
@@ -48,6 +49,15 @@ void put_turn(ReturnSetInfo* result, const WorkerEntry* entry) {
     int64 longest_us = Max(entry->longest_turn_us, entry->longest_turn_before_us);
     Datum values[] = {Int32GetDatum(entry->worker),
                       Float8GetDatum((double)longest_us / USECS_PER_SEC)};
+    bool nulls[lengthof(values)] = {};
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+void put_wire(ReturnSetInfo* result, const WorkerEntry* entry) {
+    char http[100];
+    whisperer_http_versions(http, sizeof http);
+    Datum values[] = {Int32GetDatum(entry->worker), Int64GetDatum(entry->sent_again),
+                      CStringGetTextDatum(http)};
     bool nulls[lengthof(values)] = {};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
@@ -118,6 +128,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(whisperer_worker_state);
 PG_FUNCTION_INFO_V1(whisperer_worker_turns);
+PG_FUNCTION_INFO_V1(whisperer_worker_wire);
 PG_FUNCTION_INFO_V1(whisperer_idle_ticket);
 PG_FUNCTION_INFO_V1(whisperer_idle_ticket_done);
 PG_FUNCTION_INFO_V1(whisperer_in_transaction_block);
@@ -128,6 +139,10 @@ PGDLLEXPORT Datum whisperer_worker_state(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum whisperer_worker_turns(PG_FUNCTION_ARGS) {
     return whisperer::pg::put_workers(fcinfo, whisperer::pg::put_turn);
+}
+
+PGDLLEXPORT Datum whisperer_worker_wire(PG_FUNCTION_ARGS) {
+    return whisperer::pg::put_workers(fcinfo, whisperer::pg::put_wire);
 }
 
 // 0: no worker is there that could do it; ask again.

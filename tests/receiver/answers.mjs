@@ -92,7 +92,7 @@ export function answer(request, response, number, body) {
 
 // Before the body of the request is read; true: that was the answer.
 export function answerAtOnce(request, response) {
-    const [kind] = request.url.slice(1).split('/');
-    hostileAtOnce[kind]?.(response);
+    const [kind, ...rest] = request.url.slice(1).split('/');
+    hostileAtOnce[kind]?.(response, rest);
     return kind in hostileAtOnce;
 }

@@ -3,8 +3,8 @@
 //   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
-// the log: {n, at_us, version, method, path, headers: [name, value, ...], body}.  at_us is taken when the last
-// byte of the body has arrived.  With --client-ca a client must show a certificate of that authority,
+// the log: {n, at_us, version, port, method, path, headers: [name, value, ...], body}.  at_us is taken when the
+// last byte of the body has arrived; port is the client's, which tells connections apart.  With --client-ca a client must show a certificate of that authority,
 // and the line has its subject: {..., client}.  The log is written before the answer is sent, so whoever saw an
 // answer finds the line.
 //
@@ -67,7 +67,7 @@ function record(request, body, respond) {
     const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
     const headers = request.rawHeaders ?? Object.entries(request.headers).flat();
     const n = ++count;
-    const line = JSON.stringify({ n, at_us, version: request.httpVersion, method: request.method, path: request.url, headers, ...client(request), ...text(body) });
+    const line = JSON.stringify({ n, at_us, version: request.httpVersion, port: request.socket.remotePort, method: request.method, path: request.url, headers, ...client(request), ...text(body) });
     pending.push({ line: line + '\n', respond: () => respond(n) });
     if (pending.length === 1) setImmediate(flush);
 }

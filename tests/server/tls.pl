@@ -1,9 +1,10 @@
-# TLS: a receiver whose certificate a known authority signed is spoken to, over HTTP/2 where it offers
-# that; any other is a failed attempt with the reason, and nothing is sent to it.
+# TLS: a receiver whose certificate a known authority signed is spoken to, over HTTP/2 where both can; any other is a
+# failed attempt with the reason, and nothing is sent to it.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use version;
 use Whisperer;
 
 my $folder = PostgreSQL::Test::Utils::tempdir('tls');
@@ -76,9 +77,15 @@ wait_idle($node);
 
 my @requests = $receiver{good}->requests;
 is(scalar @requests, 20, 'a certificate of a known authority is accepted');
-is(scalar(grep { $_->{version} eq '2.0' } @requests), 20, 'and HTTP/2 is spoken');
+# An older libcurl loses answers that come before it has sent the body.
+my ($libcurl) = sql('SELECT http FROM whisperer.status') =~ /\(libcurl ([\d.]+)/;
+my $is_fit = version->parse("v$libcurl") >= version->parse('v8.14.1');
+my $spoken = $is_fit ? '2.0' : '1.1';
+is(scalar(grep { $_->{version} eq $spoken } @requests), 20, "HTTP/$spoken is spoken with libcurl $libcurl");
+my $says = $is_fit ? qr/^HTTP\/1\.1 and HTTP\/2 \(libcurl \S+\)$/ : qr/^HTTP\/1\.1 \(libcurl \S+ loses early answers over HTTP\/2\)$/;
+like(sql('SELECT http FROM whisperer.status'), $says, 'and status says so');
 my $verify = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/verify.mjs}r;
-command_ok([ 'node', $verify, $receiver{good}{log}, 'secret' ], 'signatures verify over HTTP/2');
+command_ok([ 'node', $verify, $receiver{good}{log}, 'secret' ], 'signatures verify');
 
 # Newer versions of libcurl say a little more.
 my %reason = (

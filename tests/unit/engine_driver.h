@@ -56,9 +56,11 @@ class EngineDriver {
 
     WhispererCode put_hook(std::int64_t id, const std::string& url,
                            const std::string& secret = "secret", const std::string& headers = "",
-                           const std::string& retry = "", const std::string& previous = "") {
+                           const std::string& retry = "", const std::string& previous = "",
+                           std::int64_t owner = 10) {
         WhispererHook hook{};
         hook.id = id;
+        hook.owner = owner;
         hook.target_url = span_of(url);
         hook.secret_key = span_of(secret);
         hook.previous_secret_key = span_of(previous);

@@ -27,6 +27,7 @@ TEST(Hook, IsTheSameWhenEveryPartIs) {
     EXPECT_TRUE(hook.is_made_from(some_hook(), "whisperer/1.0"));
     EXPECT_FALSE(hook.is_made_from(door, "whisperer/1.1"));
     const std::pair<const char*, void (*)(WhispererHook&)> changes[] = {
+        {"owner", [](WhispererHook& h) { h.owner = 7; }},
         {"id", [](WhispererHook& h) { h.id = 2; }},
         {"URL", [](WhispererHook& h) { h.target_url = span("http://192.0.2.2/"); }},
         {"secret", [](WhispererHook& h) { h.secret_key = span("a;"); }},

@@ -1,7 +1,9 @@
 // The tests' own HTTP server.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -78,6 +80,16 @@ void HttpServer::close_connections() {
     open_.clear();
 }
 
+void HttpServer::send_unasked(const std::string& bytes) {
+    for (auto& connection : open_) {
+        if (send(connection->fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0)
+            throw std::runtime_error("test server cannot send");
+        for (int unacknowledged = 1; unacknowledged > 0;)
+            if (ioctl(connection->fd, SIOCOUTQ, &unacknowledged) != 0)
+                throw std::runtime_error("test server cannot see what has arrived");
+    }
+}
+
 std::vector<int> HttpServer::fds() const {
     std::vector<int> fds{listener_};
     for (const auto& connection : open_)
@@ -93,6 +105,10 @@ void HttpServer::read_from(Connection& connection) {
 
 bool HttpServer::serve(Connection& connection) {
     read_from(connection);
+    if (close_after_bytes > 0 && connection.in.size() >= close_after_bytes) {
+        close_after_bytes = 0;
+        return false;
+    }
     if (!connection.reply) {
         auto request = take_request(connection.in);
         if (request) {

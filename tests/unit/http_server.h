@@ -48,9 +48,13 @@ class HttpServer {
     std::vector<int> fds() const;
     void set_handler(Handler handler) { handler_ = std::move(handler); }
     void close_connections();
+    // What nobody asked for, on every connection that is open; it has arrived.
+    void send_unasked(const std::string& bytes);
 
     std::vector<HttpRequest> requests;
     int connections = 0;
+    // The next request that is this long breaks its connection; 0: none.
+    std::size_t close_after_bytes = 0;
 
   private:
     struct Connection {

@@ -192,8 +192,11 @@ class JsonFilterReader {
         // The last of equal keys wins: it is the first of them from behind.
         std::ranges::reverse(members);
         std::ranges::stable_sort(members, {}, text);
-        const auto repeated = std::ranges::unique(members, {}, text);
-        members.erase(repeated.begin(), repeated.end());
+        // Not that of std::ranges, which clang 14 cannot compile.
+        const auto repeated =
+            std::unique(members.begin(), members.end(),
+                        [&](const auto& a, const auto& b) { return text(a) == text(b); });
+        members.erase(repeated, members.end());
         std::vector<Node> nodes;
         nodes.reserve(2 * members.size());
         for (const auto& member : members)

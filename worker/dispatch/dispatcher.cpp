@@ -101,6 +101,7 @@ WhispererCounts Dispatcher::counts() const {
     counts.delivered_total = delivered_total_;
     counts.failed_attempts_total = failed_attempts_total_;
     counts.connections_total = wire_.connections_total();
+    counts.reposts_total = reposts_total_;
     return counts;
 }
 
@@ -210,6 +211,7 @@ void Dispatcher::send(InFlight& flight) {
     const Hook& hook = *flight.hook;
     WireRequest request;
     request.cookie = &flight;
+    request.owner = hook.owner();
     request.attempt_headers = attempt_headers(flight);
     request.body = {flight.delivery.event, &flight.delivery.event->body()};
     request.target = flight.target = destination(hook);

@@ -156,6 +156,7 @@ class Dispatcher {
     std::int64_t busy_lanes_ = 0;  // with something in flight
     std::int64_t delivered_total_ = 0;
     std::int64_t failed_attempts_total_ = 0;
+    std::int64_t reposts_total_ = 0;
 };
 
 }  // namespace whisperer::engine

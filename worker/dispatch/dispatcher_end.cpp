@@ -56,6 +56,11 @@ void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
     if (result.end == WireEnd::OurFault)
         note_own_fault(result.error);
     note_lookup(is_fetch ? *flight.hook->auth().token_target() : *flight.target, result);
+    if (result.sent_again)
+        ++reposts_total_;
+    // What a receiver is sent twice counts twice against its rate.
+    if (result.sent_again && !is_fetch)
+        flight.lane->sent_again(clock_.steady());
     if (is_fetch)
         end_fetch(flight, std::move(result));
     else if (!renew_token(flight, result))

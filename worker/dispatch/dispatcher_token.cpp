@@ -31,6 +31,7 @@ void Dispatcher::fetch_token(InFlight& flight) {
     flight.lane->fetcher = &flight;
     WireRequest request;
     request.cookie = &flight;
+    request.owner = flight.hook->owner();
     request.target = auth.token_target();
     request.hook_headers = {flight.hook, &auth.token_headers()};
     request.body = {flight.hook, &auth.token_body()};

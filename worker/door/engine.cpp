@@ -15,6 +15,7 @@
 #include "worker/dispatch/dispatcher.h"
 #include "worker/door/boundary.h"
 #include "worker/wire/curl_transport.h"
+#include "worker/wire/http_versions.h"
 
 using namespace whisperer::engine;
 
@@ -137,6 +138,11 @@ void whisperer_engine_own_fault(const WhispererEngine* engine, char* text,
                                 size_t capacity) noexcept {
     const std::string_view fault = engine->dispatcher.own_fault();
     std::snprintf(text, capacity, "%.*s", static_cast<int>(fault.size()), fault.data());
+}
+
+void whisperer_http_versions(char* text, size_t capacity) noexcept {
+    *text = '\0';
+    guarded(nullptr, [&] { std::snprintf(text, capacity, "%s", http_versions_text().c_str()); });
 }
 
 int whisperer_engine_fd(const WhispererEngine* engine) noexcept {

@@ -15,10 +15,11 @@ std::string source_of(const WhispererHook& door, std::string_view user_agent) {
     std::string source;
     const std::string_view rate_limit(reinterpret_cast<const char*>(&door.rate_limit),
                                       sizeof door.rate_limit);
+    const std::string owner = std::to_string(door.owner);
     for (std::string_view part :
          {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
           view_of(door.additional_headers), view_of(door.retry_config), view_of(door.auth),
-          rate_limit, user_agent}) {
+          rate_limit, std::string_view(owner), user_agent}) {
         source += std::to_string(part.size());
         source += ':';
         source += part;
@@ -47,6 +48,7 @@ double checked_rate_limit(double rate_limit) {
 
 Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_https)
     : id_(door.id),
+      owner_(door.owner),
       source_(source_of(door, user_agent)),
       target_(std::make_shared<const Target>(parse_url(view_of(door.target_url), require_https))),
       auth_(Auth::parse(view_of(door.auth), user_agent, require_https)),

@@ -21,6 +21,7 @@ class Hook {
     Hook(const WhispererHook& door, std::string_view user_agent, bool require_https);
 
     std::int64_t id() const { return id_; }
+    std::int64_t owner() const { return owner_; }
     const std::shared_ptr<const Target>& target() const { return target_; }
     const Auth& auth() const { return auth_; }
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
@@ -36,6 +37,7 @@ class Hook {
 
   private:
     std::int64_t id_;
+    std::int64_t owner_;
     std::string source_;
     std::shared_ptr<const Target> target_;
     Auth auth_;

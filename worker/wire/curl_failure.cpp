@@ -86,6 +86,9 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
     // handshake.
     if (std::strstr(error_.data(), "SSL routines") != nullptr)
         return tls_text(code);
+    // It was to go out a third time.
+    if (is_unfit_ && code == CURLE_ABORTED_BY_CALLBACK)
+        return "connection lost";
     long error = 0;
     curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &error);
     switch (code) {

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,13 +15,19 @@
 #include <new>
 
 #include "worker/base/clean_text.h"
-#include "worker/wire/epoll_set.h"
+#include "worker/wire/http_versions.h"
 #include "worker/wire/retry_after.h"
 
 namespace whisperer::engine {
 namespace {
 
-constexpr long connection_lifetime_s = 300;  // or a receiver's fail-over in DNS is never seen
+// libcurl reads no more than the answer's length, so what came in the same TLS record stays there.
+bool has_decrypted_more(CURL* easy) {
+    const curl_tlssessioninfo* info = nullptr;
+    return curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info != nullptr &&
+           info->backend == CURLSSLBACKEND_OPENSSL && info->internals != nullptr &&
+           SSL_has_pending(static_cast<const SSL*>(info->internals)) == 1;
+}
 
 // The text must live as long as the option is set.
 void set_blob(CURL* easy, CURLoption option, const std::string& text) {
@@ -72,9 +79,17 @@ std::string CurlRequest::refusal(const WireRequest& request) const {
 
 void CurlRequest::begin(WireRequest request) {
     request_ = std::move(request);
+    began_again_ = false;
+    was_sent_ = false;
+    spent_ = microseconds(0);
+    prepare();
+}
+
+void CurlRequest::prepare() {
     if (applied_target_ != request_.target || applied_settings_ != shared_.settings ||
-        applied_identity_ != request_.identity)
+        applied_identity_ != request_.identity || applied_owner_ != request_.owner)
         apply_options();
+    apply_pool();
     apply_headers();
     const std::string& body = *request_.body;
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
@@ -83,9 +98,14 @@ void CurlRequest::begin(WireRequest request) {
         std::max({shared_.settings->failure_response_bytes_max,
                   shared_.settings->success_response_bytes_max, request_.response_bytes_max}));
     error_[0] = '\0';
+    status_line_came_ = false;
     headers_complete_ = false;
     cut_ = false;
     requests_sent_ = 0;
+    is_reused_ = false;
+    is_unfit_ = false;
+    is_multiplexed_ = false;
+    connection_ = 0;
     our_errno_ = 0;
     refused_address_[0] = '\0';
     number_ = shared_.connecting.new_number();
@@ -129,19 +149,42 @@ void CurlRequest::apply_options() {
     applied_target_ = request_.target;
     applied_settings_ = shared_.settings;
     applied_identity_ = request_.identity;
+    applied_owner_ = request_.owner;
+    applied_untidy_ = false;
+    origin_ = shared_.pools.origin(request_.owner, request_.target->url, request_.target->https);
+}
+
+void CurlRequest::apply_pool() {
+    const microseconds now = shared_.clock.steady();
+    const bool untidy = origin_->is_untidy(now) || shared_.pools.is_crowded();
+    if (untidy != applied_untidy_)
+        curl_easy_setopt(easy_, CURLOPT_FORBID_REUSE, untidy ? 1L : 0L);
+    applied_untidy_ = untidy;
+    pool_ = origin_->enter(now);
+    // Begun anew it has a new pool, in which others may have opened a connection that can carry
+    // many by now.
+    opened_before_ = began_again_ ? 0 : pool_->opened_total();
+    if (began_again_ && !is_multiplexed_)
+        curl_easy_setopt(easy_, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(easy_, CURLOPT_SHARE, pool_->share());
+}
+
+void CurlRequest::leave_pool(Heard heard) {
+    curl_easy_setopt(easy_, CURLOPT_SHARE, static_cast<CURLSH*>(nullptr));
+    origin_->leave(std::move(pool_), heard, shared_.clock.steady());
 }
 
 void CurlRequest::apply_network_options() {
     const Settings& settings = *shared_.settings;
     curl_easy_setopt(easy_, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy_, CURLOPT_MAXLIFETIME_CONN, connection_lifetime_s);
     // An empty string, unlike NULL, also turns the environment's proxies off.
     curl_easy_setopt(easy_, CURLOPT_PROXY, settings.proxy.c_str());
     curl_easy_setopt(easy_, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     const bool https = request_.target->https;
     curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION,
-                     static_cast<long>(https ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+                     static_cast<long>(https && speaks_http2() ? CURL_HTTP_VERSION_2TLS
+                                                               : CURL_HTTP_VERSION_1_1));
     if (!https)
         return;
     // Wait for a connection that can carry many rather than open many.
@@ -175,12 +218,76 @@ void CurlRequest::apply_headers() {
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, header_list_.data());
 }
 
+microseconds CurlRequest::elapsed() const {
+    curl_off_t elapsed_us = 0;
+    curl_easy_getinfo(easy_, CURLINFO_TOTAL_TIME_T, &elapsed_us);
+    return microseconds(elapsed_us);
+}
+
+// Whether a connection that was used before ended like one that its receiver has left.
+bool CurlRequest::was_left(CURLcode code) const {
+    switch (code) {
+        case CURLE_SEND_ERROR:
+        case CURLE_RECV_ERROR:
+        case CURLE_GOT_NOTHING:
+        case CURLE_HTTP2:
+        case CURLE_UNSUPPORTED_PROTOCOL:  // what comes is no answer, so it is none to this request
+        case CURLE_WEIRD_SERVER_REPLY:
+            return is_reused_ && requests_sent_ == 1;
+        default:
+            return false;
+    }
+}
+
+bool CurlRequest::begins_again(CURLcode code) {
+    const microseconds spent = elapsed();
+    const auto left = std::chrono::floor<milliseconds>(applied_settings_->request_timeout - spent);
+    if (began_again_ || requests_sent_ > 1 || status_line_came_ || left <= milliseconds(0) ||
+        !(is_unfit_ ? code == CURLE_ABORTED_BY_CALLBACK : was_left(code)))
+        return false;
+    long connections = 0;
+    curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &connections);
+    shared_.connections += connections;
+    set_resolved();
+    shared_.connecting.forget(number_);
+    began_again_ = true;
+    was_sent_ = requests_sent_ > 0;
+    spent_ = spent;
+    // Whatever else its pool has is as old.
+    origin_->retire(pool_);
+    if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY)
+        origin_->note_untidy(shared_.clock.steady());
+    leave_pool(Heard::NotSent);
+    applied_target_.reset();
+    prepare();
+    curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, static_cast<long>(left.count()));
+    return true;
+}
+
+void CurlRequest::note_answer(CURLcode code) {
+    Connection* connection = pool_->find_number(connection_);
+    if (connection == nullptr || !headers_complete_)
+        return;
+    long version = 0;
+    curl_easy_getinfo(easy_, CURLINFO_HTTP_VERSION, &version);
+    connection->http_major = version >= CURL_HTTP_VERSION_2_0 ? 2 : 1;
+    connection->is_idle = code == CURLE_OK && connection->http_major == 1;
+}
+
+Heard CurlRequest::heard(CURLcode code) const {
+    if (headers_complete_)
+        return Heard::Answer;
+    if (requests_sent_ == 0)
+        return Heard::NotSent;
+    const bool silence = code == CURLE_OPERATION_TIMEDOUT && capture_.is_empty();
+    return silence ? Heard::Silence : Heard::Nothing;
+}
+
 WireResult CurlRequest::end(CURLcode code) {
     WireResult result;
     result.cookie = request_.cookie;
-    curl_off_t elapsed_us = 0;
-    curl_easy_getinfo(easy_, CURLINFO_TOTAL_TIME_T, &elapsed_us);
-    result.elapsed = microseconds(elapsed_us);
+    result.elapsed = spent_ + elapsed();
+    result.sent_again = (was_sent_ ? 1 : 0) + requests_sent_ > 1;
     long status = 0;
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     long connections = 0;
@@ -192,7 +299,7 @@ WireResult CurlRequest::end(CURLcode code) {
         !resolved_ && (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_OPERATION_TIMEDOUT);
     result.looked_up = !request_.target->host_is_address && shared_.settings->proxy.empty() &&
                        (opened_ || not_found);
-    result.connected = requests_sent_ > 0;
+    result.connected = requests_sent_ > 0 || was_sent_;
     result.refused = was_refused(code);
     const bool answered = headers_complete_ && status >= 200;
     const ProxyStage proxy = proxy_stage(code, answered ? status : 0);
@@ -222,6 +329,11 @@ WireResult CurlRequest::end(CURLcode code) {
     }
     end_lookup(code);
     shared_.connecting.forget(number_);
+    note_answer(code);
+    leave_pool(heard(code));
+    // libcurl counts what it sends again over a handle's life, and stops doing so.
+    if (requests_sent_ > 1 || began_again_)
+        applied_target_.reset();
     // The body and the hook are shared: let go of them now, not when the handle is used again.
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, "");
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, static_cast<curl_slist*>(nullptr));
@@ -274,7 +386,7 @@ void CurlRequest::end_lookup(CURLcode code) {
     if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
         shared_.lookups.not_found(looked_up_name());
     else
-        shared_.lookups.given_up(looked_up_name(), shared_.clock->steady());
+        shared_.lookups.given_up(looked_up_name(), shared_.clock.steady());
 }
 
 // Behind a proxy the target's name is the proxy's to look up.
@@ -294,6 +406,9 @@ std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t cou
         return bytes + 1;
     }
     const std::string_view line(data, bytes);
+    // libcurl may show what it then refuses to take for one.
+    if (line.starts_with("HTTP/"))
+        request.status_line_came_ = true;
     if (line == "\r\n" || line == "\n") {
         long status = 0;
         curl_easy_getinfo(request.easy_, CURLINFO_RESPONSE_CODE, &status);
@@ -311,21 +426,53 @@ std::size_t CurlRequest::on_body(char* data, std::size_t size, std::size_t count
 
 // Runs before every request, on new, reused and multiplexed connections alike: the guard's
 // decision.
-int CurlRequest::on_request(void* self, char* remote_ip, char*, int remote_port, int) {
+int CurlRequest::on_request(void* self, char* remote_ip, char*, int remote_port, int local_port) {
     auto& request = *static_cast<CurlRequest*>(self);
-    ++request.requests_sent_;
     request.set_resolved();
     request.shared_.connecting.forget(request.number_);
     try {
         const auto address = Address::parse(remote_ip);
         if (address && request.allows(*address, static_cast<std::uint16_t>(remote_port)))
-            return CURL_PREREQFUNC_OK;
+            return request.may_use(static_cast<std::uint16_t>(local_port)) ? CURL_PREREQFUNC_OK
+                                                                           : CURL_PREREQFUNC_ABORT;
     } catch (...) {
         // No memory to look at the address: refuse.
     }
     std::snprintf(request.refused_address_.data(), request.refused_address_.size(), "%s",
                   remote_ip);
     return CURL_PREREQFUNC_ABORT;
+}
+
+// The last moment before the request goes: whether what comes next on this connection can only be
+// its answer.
+bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
+    Connection* connection = pool_->find_port(local_port);
+    const bool is_new = connection == nullptr || connection->number > opened_before_;
+    const bool has_answered = connection != nullptr && connection->http_major != 0;
+    const int sent = requests_sent_ + (was_sent_ ? 1 : 0);
+    const bool is_used = has_answered && connection->http_major == 1;
+    is_unfit_ = sent > 1 || (sent == 1 && (!is_new || is_used));
+    // A multiplexed one may have something to say at any time.
+    if (!is_unfit_ && is_used) {
+        const bool plain = !request_.target->https;
+        Leftover leftover = look_for_leftover(connection->socket, plain);
+        if (!plain && has_decrypted_more(easy_))
+            leftover = Leftover::Bytes;
+        is_unfit_ = leftover != Leftover::None;
+        if (leftover == Leftover::Bytes)
+            origin_->note_untidy(shared_.clock.steady());
+    }
+    if (is_unfit_)
+        return false;
+    ++requests_sent_;
+    is_reused_ = !is_new || has_answered;
+    is_multiplexed_ = is_reused_ && connection->http_major != 1;
+    opened_before_ = pool_->opened_total();
+    if (connection != nullptr) {
+        connection->is_idle = false;
+        connection_ = connection->number;
+    }
+    return true;
 }
 
 // Runs once per connection attempt: the early check, before a packet leaves.
@@ -349,7 +496,7 @@ curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* targ
         return CURL_SOCKET_BAD;
     }
     try {
-        request.shared_.sockets->opened(fd);
+        request.shared_.pools.opened(fd, *request.pool_);
         request.shared_.connecting.opened(fd, request.number_, &request);
     } catch (...) {
         request.our_errno_ = ENOMEM;
@@ -361,7 +508,7 @@ curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* targ
 
 int CurlRequest::on_close(void* shared, curl_socket_t socket) {
     auto& all = *static_cast<CurlShared*>(shared);
-    all.sockets->closed(socket);
+    all.pools.closed(socket);
     all.connecting.closed(socket);
     return close(socket);
 }

@@ -4,6 +4,9 @@
 // transport, ended, idle, begun again.  A handle belongs to one lane for ever: libcurl carries
 // credentials and TLS settings along on reuse.  libcurl's callbacks get a pointer to it; they
 // record facts in bounded memory, throw nothing and return.
+//
+// Invariant: an attempt is sent at most twice, the second time on a connection that was opened
+// after the first.
 #pragma once
 #include <curl/curl.h>
 
@@ -14,22 +17,25 @@
 
 #include "worker/rules/address_guard.h"
 #include "worker/wire/connecting.h"
+#include "worker/wire/connection_pool.h"
 #include "worker/wire/lookup_room.h"
 #include "worker/wire/response_capture.h"
 #include "worker/wire/wire.h"
 
 namespace whisperer::engine {
 
-class EpollSet;
 class CurlLane;
 
 // What requests and transport share; owned by the transport, outlives every request.
 struct CurlShared {
+    CurlShared(const Clock& its_clock, EpollSet& sockets, int descriptors_max)
+        : clock(its_clock), pools(its_clock, sockets, descriptors_max) {}
+
+    const Clock& clock;
+    Connecting connecting;  // before the pools, whose sockets are closed with them
+    Pools pools;
     std::shared_ptr<const Settings> settings;
-    EpollSet* sockets = nullptr;
-    const Clock* clock = nullptr;
     LookupRoom lookups;  // of requests whose name is not known to be resolved
-    Connecting connecting;
     std::int64_t connections = 0;
 };
 
@@ -55,6 +61,9 @@ class CurlRequest {
     // Why this must not be sent at all; empty: it may.
     std::string refusal(const WireRequest& request) const;
     void begin(WireRequest request);
+    // Once the handle is out of the multi handle.  True: its connection broke, or was not fit to be
+    // used again, before a byte of an answer came; the request has begun anew.
+    bool begins_again(CURLcode code);
     // The result, once the handle is out of the multi handle.  The request is idle afterwards.
     WireResult end(CURLcode code);
 
@@ -63,9 +72,17 @@ class CurlRequest {
     std::size_t place = 0;  // among the running ones
 
   private:
+    void prepare();
     void apply_options();
     void apply_network_options();
+    void apply_pool();
     void apply_headers();
+    void leave_pool(Heard heard);
+    Heard heard(CURLcode code) const;
+    bool was_left(CURLcode code) const;
+    void note_answer(CURLcode code);
+    bool may_use(std::uint16_t local_port) noexcept;
+    microseconds elapsed() const;
     std::optional<seconds> retry_after() const;
     bool has_begun_to_answer() const;
     void set_resolved() noexcept;
@@ -85,7 +102,7 @@ class CurlRequest {
     static int on_request(void* self, char* remote_ip, char* local_ip, int remote_port,
                           int local_port);
     static curl_socket_t on_open(void* self, curlsocktype purpose, curl_sockaddr* address);
-    static int on_close(void* shared, curl_socket_t socket);
+    static int on_close(void* pools, curl_socket_t socket);
 
     CurlShared& shared_;
     CURL* easy_;
@@ -98,16 +115,31 @@ class CurlRequest {
     std::shared_ptr<const Target> applied_target_;
     std::shared_ptr<const Settings> applied_settings_;
     std::shared_ptr<const ClientIdentity> applied_identity_;
+    std::int64_t applied_owner_ = 0;
+    bool applied_untidy_ = false;
+
+    // Of the running request; its origin stays for the next.
+    std::shared_ptr<Origin> origin_;
+    std::shared_ptr<ConnectionPool> pool_;
 
     // Facts of the running request.
     bool resolved_ = false;
-    std::uint64_t number_ = 0;  // among those that connect
-    bool opened_ = false;       // a connection of its own, or tried to
-    bool tried_ = false;        // to connect to an address that is allowed
+    std::uint64_t number_ = 0;       // among those that connect
+    bool opened_ = false;            // a connection of its own, or tried to
+    bool tried_ = false;             // to connect to an address that is allowed
+    bool status_line_came_ = false;  // an interim answer's counts
     bool headers_complete_ = false;
     bool cut_ = false;       // we stopped reading the headers
-    int requests_sent_ = 0;  // more than one: libcurl sent it again on a fresh connection
-    int our_errno_ = 0;      // a socket could not be made
+    int requests_sent_ = 0;  // of one begin: more than one if libcurl sent it again
+    bool began_again_ = false;
+    bool was_sent_ = false;            // before it began again
+    microseconds spent_{0};            // before it began again
+    bool is_reused_ = false;           // the connection had a request before
+    bool is_unfit_ = false;            // the connection must not be used: nothing was sent
+    bool is_multiplexed_ = false;      // the connection has other requests beside it
+    std::uint64_t connection_ = 0;     // its number; 0: unknown
+    std::uint64_t opened_before_ = 0;  // connections of the pool when it was sent last
+    int our_errno_ = 0;                // a socket could not be made
     std::array<char, 64> refused_address_{};
 };
 

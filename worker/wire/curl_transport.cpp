@@ -89,18 +89,15 @@ class CurlLane final : public WireLane {
 };
 
 CurlTransport::CurlTransport(const Clock& clock, int descriptors_max)
-    : clock_(clock), multi_(curl_multi_init()) {
+    : clock_(clock), shared_(clock, sockets_, descriptors_max), multi_(curl_multi_init()) {
     if (multi_ == nullptr)
         throw std::bad_alloc();
-    shared_.sockets = &sockets_;
-    shared_.clock = &clock_;
     curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &CurlTransport::on_socket);
     curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
     curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &CurlTransport::on_timer);
     curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
     curl_multi_setopt(multi_, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
     curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(descriptors_max));
-    curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(descriptors_max));
     set_resolver_options();
 }
 
@@ -166,18 +163,22 @@ void CurlTransport::cancel(WireLane& lane, const void* cookie) {
 
 void CurlTransport::step() {
     const SignalsBlocked blocked;
-    sockets_.poll([this](EpollSet::Event event) {
-        const int ready = ((event.events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
-                          ((event.events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
-                          ((event.events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
-        int running = 0;
-        if (curl_multi_socket_action(multi_, event.socket, ready, &running) != CURLM_OK)
-            out_of_memory_ = true;
-    });
-    if (timer_ <= clock_.steady())
+    sockets_.poll(
+        [this](EpollSet::Event event) {
+            const int ready = ((event.events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
+                              ((event.events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
+                              ((event.events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
+            int running = 0;
+            if (curl_multi_socket_action(multi_, event.socket, ready, &running) != CURLM_OK)
+                out_of_memory_ = true;
+        },
+        [this](int socket) { shared_.pools.stirred(socket); });
+    const microseconds now = clock_.steady();
+    if (timer_ <= now)
         run_timer();
     read_messages();
     push_connecting();
+    shared_.pools.close_unused(now);
 }
 
 void CurlTransport::push_started() {
@@ -225,6 +226,8 @@ void CurlTransport::read_messages() {
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &self);
         auto& request = *reinterpret_cast<CurlRequest*>(self);
         curl_multi_remove_handle(multi_, easy);
+        if (request.begins_again(code) && curl_multi_add_handle(multi_, easy) == CURLM_OK)
+            continue;
         results_.push_back(request.end(code));
         request.lane->give_back(request);
     }

@@ -30,16 +30,19 @@ class EpollSet {
         int socket;
         std::uint32_t events;
     };
-    // Calls on(event) for what is ready now, a bounded number; never waits.  Readiness is looked up
-    // before each call, because the call before may have closed the socket.
-    template <typename Callback>
-    void poll(Callback on) {
+    // Calls on(event) for what is ready now, a bounded number, and on_unwanted(socket) once for
+    // what nobody waits for; never waits.  Readiness is looked up before each call, because the
+    // call before may have closed the socket.
+    template <typename Callback, typename UnwantedCallback>
+    void poll(Callback on, UnwantedCallback on_unwanted) {
         const int count = poll_kernel();
         for (int i = 0; i < count; ++i) {
             const Event event{ready_[static_cast<std::size_t>(i)].data.fd,
                               ready_[static_cast<std::size_t>(i)].events};
             if (is_wanted(event.socket))
                 on(event);
+            else
+                on_unwanted(event.socket);
         }
     }
 

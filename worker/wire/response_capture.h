@@ -24,6 +24,8 @@ class ResponseCapture {
     bool add_header_line(std::size_t bytes) noexcept;
     bool add_body(std::string_view bytes) noexcept;
 
+    // Nothing has come, not even an interim answer.
+    bool is_empty() const { return header_bytes_ + body_bytes_ == 0; }
     bool headers_too_long() const { return header_bytes_ > response_header_bytes_max; }
     bool headers_too_many() const { return header_lines_ > response_header_lines_max; }
     std::string text(std::size_t bytes_max) const { return to_clean_text(kept_, bytes_max); }

@@ -24,6 +24,7 @@ class WireLane {
 
 struct WireRequest {
     void* cookie = nullptr;  // comes back in the result; distinct among running requests
+    std::int64_t owner = 0;  // requests of different owners share no connection
     std::shared_ptr<const Target> target;
     std::shared_ptr<const HeaderLines> hook_headers;  // the same for all requests of a hook
     HeaderLines attempt_headers;
@@ -42,11 +43,12 @@ struct WireResult {
     void* cookie = nullptr;
     WireEnd end = WireEnd::Failed;
     int http_status = 0;
-    bool resolved = false;   // the name was found, or there was none to look up
-    bool looked_up = false;  // the target's name was looked up for it, whether it was found or not
-    bool refused = false;    // by the address guard or by require_https: nothing was sent
-    bool connected = false;  // with TLS where there is any: a request could be sent
-    bool outdated = false;   // the dispatcher's note: its lane's requests go elsewhere by now
+    bool resolved = false;    // the name was found, or there was none to look up
+    bool looked_up = false;   // the target's name was looked up for it, whether it was found or not
+    bool refused = false;     // by the address guard or by require_https: nothing was sent
+    bool connected = false;   // with TLS where there is any: a request could be sent
+    bool sent_again = false;  // the first connection broke, so it went out twice
+    bool outdated = false;    // the dispatcher's note: its lane's requests go elsewhere by now
     microseconds elapsed{0};
     std::optional<seconds> retry_after;
     std::string location;  // of a redirect

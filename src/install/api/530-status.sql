@@ -74,7 +74,9 @@ COMMENT ON FUNCTION whisperer_internal.status_rows() IS 'the rows of the view st
 GRANT EXECUTE ON FUNCTION whisperer_internal.status_rows() TO PUBLIC;
 
 CREATE VIEW whisperer.status AS
-SELECT s.*, t.longest_turn_seconds
-FROM whisperer_internal.status_rows() s LEFT JOIN whisperer_internal.worker_turns() t ON t.worker = s.worker;
+SELECT s.*, t.longest_turn_seconds, w.sent_again, w.http
+FROM whisperer_internal.status_rows() s
+LEFT JOIN whisperer_internal.worker_turns() t ON t.worker = s.worker
+LEFT JOIN whisperer_internal.worker_wire() w ON w.worker = s.worker;
 COMMENT ON VIEW whisperer.status IS
     'one row per worker: running, paused, idle or down, with the reason';

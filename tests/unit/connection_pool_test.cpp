@@ -1,0 +1,190 @@
+// When connections end that would go on looking alive: by age, after a silence, after failures, and
+// when nobody needs them.
+#include <curl/curl.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/dispatcher_fixture.h"
+#include "tests/unit/engine_driver.h"
+#include "worker/wire/curl_transport.h"
+
+namespace whisperer::engine {
+namespace {
+
+// Goes on by itself, and can be put forward.
+class ShiftedClock final : public Clock {
+  public:
+    microseconds steady() const override { return clock_.steady() + shift; }
+    microseconds unix_time() const override { return clock_.unix_time(); }
+    double random() override { return clock_.random(); }
+
+    microseconds shift{0};
+
+  private:
+    SystemClock clock_;
+};
+
+class ConnectionPoolTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        WhispererSettings settings = small_settings();
+        settings.allowed_networks = span("127.0.0.0/8");
+        curl_global_init(CURL_GLOBAL_DEFAULT);
+        transport = std::make_unique<CurlTransport>(clock, descriptors);
+        transport->configure(std::make_shared<const Settings>(settings));
+    }
+    void TearDown() override {
+        lanes.clear();
+        transport.reset();
+        curl_global_cleanup();
+    }
+
+    void start(void* cookie, std::int64_t owner = 1) {
+        WireRequest request;
+        request.cookie = cookie;
+        request.owner = owner;
+        request.target = std::make_shared<const Target>(parse_url(server.url(), false));
+        request.hook_headers = std::make_shared<const HeaderLines>();
+        request.body = std::make_shared<const std::string>("{}");
+        std::unique_ptr<WireLane>& lane = lanes[owner];
+        if (lane == nullptr)
+            lane = transport->open_lane();
+        transport->start(*lane, std::move(request));
+    }
+
+    void step() {
+        transport->push_started();
+        transport->step();
+        server.step();
+        pollfd fd{transport->fd(), POLLIN, 0};
+        poll(&fd, 1, 1);
+    }
+
+    // The connection that the request went out on.
+    int send(std::int64_t owner = 1) {
+        char cookie = 0;
+        start(&cookie, owner);
+        std::vector<WireResult> results;
+        const auto end = std::chrono::steady_clock::now() + seconds(20);
+        while (results.empty() && std::chrono::steady_clock::now() < end) {
+            step();
+            transport->take_results(results);
+        }
+        EXPECT_EQ(results.size(), 1U);
+        EXPECT_EQ(results.empty() ? 0 : results[0].http_status, 200);
+        return server.requests.back().connection;
+    }
+
+    static constexpr int descriptors = 16;
+    ShiftedClock clock;
+    HttpServer server;
+    std::unique_ptr<CurlTransport> transport;
+    std::map<std::int64_t, std::unique_ptr<WireLane>> lanes;  // by owner
+};
+
+TEST_F(ConnectionPoolTest, ItsConnectionsEndByAgeAlthoughTheyAreUsed) {
+    EXPECT_EQ(send(), 1);
+    for (int n = 0; n < 4; ++n) {
+        clock.shift += pool_age_max / 5;
+        EXPECT_EQ(send(), 1);
+    }
+    clock.shift += pool_age_max / 5;
+    EXPECT_EQ(send(), 2);
+}
+
+TEST_F(ConnectionPoolTest, WhatRunsOnAnOldOneEndsByItself) {
+    server.set_handler([](const HttpRequest&) {
+        HttpReply reply;
+        reply.delay = milliseconds(50);
+        return reply;
+    });
+    char cookie = 0;
+    start(&cookie);
+    while (server.requests.empty())
+        step();
+    clock.shift += pool_age_max;
+    EXPECT_EQ(send(), 2);
+    EXPECT_EQ(server.requests.size(), 2U) << "nothing is sent again";
+}
+
+TEST_F(ConnectionPoolTest, WhatNobodyUsesIsClosed) {
+    EXPECT_EQ(send(), 1);
+    clock.shift += pool_unused_max;
+    step();
+    EXPECT_EQ(send(), 2);
+}
+
+TEST_F(ConnectionPoolTest, ManyOwnersLeaveNoMoreConnectionsThanThereIsRoomFor) {
+    for (int owner = 1; owner <= 4 * descriptors; ++owner)
+        send(owner);
+    for (int n = 0; n < 10; ++n)
+        step();
+    EXPECT_LE(server.fds().size(), std::size_t{descriptors});
+    EXPECT_EQ(send(4 * descriptors), 4 * descriptors) << "the one that was used last is kept";
+}
+
+class SuspiciousTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        driver.settings.request_timeout_ms = 400;
+        driver.settings.park_after_ms = 5000;
+        driver.create();
+        server.set_handler([](const HttpRequest&) {
+            HttpReply reply;
+            reply.delay = milliseconds(50);
+            return reply;
+        });
+        for (int hook = 1; hook <= kept; ++hook) {
+            EXPECT_EQ(driver.put_hook(hook, server.url()), WhispererOk);
+            EXPECT_EQ(driver.submit(7, hook), WhispererOk);
+        }
+        EXPECT_TRUE(driver.run_for(&server, kept));
+        EXPECT_EQ(server.connections, kept);
+    }
+
+    WhispererOutcomeKind deliver() {
+        const std::size_t before = driver.got.size();
+        EXPECT_EQ(driver.submit(7, 1), WhispererOk);
+        EXPECT_TRUE(driver.run_for(&server, before + 1));
+        return driver.got.back().kind;
+    }
+
+    static constexpr int kept = 4;
+    HttpServer server;
+    EngineDriver driver;
+};
+
+// A router that has forgotten one connection has forgotten the others, too.
+TEST_F(SuspiciousTest, AfterASilenceNoneOfThemIsUsed) {
+    server.set_handler([](const HttpRequest&) {
+        HttpReply reply;
+        reply.hang = true;
+        return reply;
+    });
+    EXPECT_EQ(deliver(), WhispererRetry);
+    server.set_handler([](const HttpRequest&) { return HttpReply(); });
+    EXPECT_EQ(deliver(), WhispererDelivered);
+    EXPECT_EQ(server.connections, kept + 1);
+}
+
+TEST_F(SuspiciousTest, AfterTwoFailuresInARowNoneOfThemIsUsed) {
+    const auto broken = [](const HttpRequest&) {
+        HttpReply reply;
+        reply.bytes = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2";
+        reply.close = true;
+        return reply;
+    };
+    server.set_handler(broken);
+    EXPECT_EQ(deliver(), WhispererRetry);
+    server.set_handler([](const HttpRequest&) { return HttpReply(); });
+    EXPECT_EQ(deliver(), WhispererDelivered);
+    EXPECT_EQ(server.connections, kept) << "one failure is none in a row";
+    server.set_handler(broken);
+    EXPECT_EQ(deliver(), WhispererRetry);
+    EXPECT_EQ(deliver(), WhispererRetry);
+    server.set_handler([](const HttpRequest&) { return HttpReply(); });
+    EXPECT_EQ(deliver(), WhispererDelivered);
+    EXPECT_EQ(server.connections, kept + 1);
+}
+
+}  // namespace
+}  // namespace whisperer::engine

@@ -1,0 +1,177 @@
+// Pools of connections: made, retired, and looked into.
+#include "worker/wire/connection_pool.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace whisperer::engine {
+namespace {
+
+std::uint16_t local_port_of(int socket) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+        return 0;
+    if (address.ss_family == AF_INET)
+        return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+    return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+}
+
+}  // namespace
+
+Leftover look_for_leftover(int socket, bool plain) noexcept {
+    // "HTTP/1.1 408": some servers say that they were tired of waiting, and close.
+    char bytes[12];
+    const ssize_t size = recv(socket, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return Leftover::None;
+    const bool says_goodbye = size == sizeof bytes && std::memcmp(bytes, "HTTP/1.", 7) == 0 &&
+                              std::memcmp(bytes + 8, " 408", 4) == 0;
+    return size <= 0 || !plain || says_goodbye ? Leftover::Ended : Leftover::Bytes;
+}
+
+ConnectionPool::ConnectionPool(Origin& origin, microseconds now)
+    : origin_(origin), share_(curl_share_init()), made_at_(now) {
+    if (share_ == nullptr)
+        throw std::bad_alloc();
+    curl_share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT);
+}
+
+// Newer versions of libcurl take their time to close: what is left is then nobody's.
+ConnectionPool::~ConnectionPool() {
+    curl_share_cleanup(share_);
+    for (const Connection& connection : connections_)
+        origin_.pools().abandon(connection.socket);
+}
+
+// A socket has no port before it is connected, so it is asked for when a request is about to go.
+Connection* ConnectionPool::find_port(std::uint16_t local_port) noexcept {
+    for (Connection& connection : connections_) {
+        if (connection.local_port == 0)
+            connection.local_port = local_port_of(connection.socket);
+        if (connection.local_port == local_port)
+            return &connection;
+    }
+    return nullptr;
+}
+
+Connection* ConnectionPool::find_number(std::uint64_t number) noexcept {
+    for (Connection& connection : connections_)
+        if (connection.number == number)
+            return &connection;
+    return nullptr;
+}
+
+Origin::Origin(Pools& pools, std::string key)
+    : pools_(pools), key_(std::move(key)), unused_(pools_.unused_.end()) {}
+
+Origin::~Origin() {
+    drop_pool();
+    pools_.origins_.erase(key_);
+}
+
+void Origin::drop_pool() noexcept {
+    if (unused_ != pools_.unused_.end())
+        pools_.unused_.erase(unused_);
+    unused_ = pools_.unused_.end();
+    pool_.reset();
+}
+
+std::shared_ptr<ConnectionPool> Origin::enter(microseconds now) {
+    if (pool_ != nullptr && pool_->made_at_ + pool_age_max <= now)
+        drop_pool();
+    if (pool_ == nullptr)
+        pool_ = std::make_shared<ConnectionPool>(*this, now);
+    if (unused_ != pools_.unused_.end())
+        pools_.unused_.erase(unused_);
+    unused_ = pools_.unused_.end();
+    ++running_;
+    return pool_;
+}
+
+void Origin::leave(std::shared_ptr<ConnectionPool> pool, Heard heard, microseconds now) {
+    left_at_ = now;
+    if (heard == Heard::Answer)
+        pool->failures_in_a_row_ = 0;
+    else if (heard == Heard::Silence ||
+             (heard == Heard::Nothing && ++pool->failures_in_a_row_ >= failures_in_a_row_max))
+        retire(pool);
+    if (--running_ == 0 && pool_ != nullptr)
+        unused_ = pools_.unused_.insert(pools_.unused_.end(), this);
+}
+
+void Origin::retire(const std::shared_ptr<ConnectionPool>& pool) noexcept {
+    if (pool_ == pool)
+        drop_pool();
+}
+
+void Origin::note_untidy(microseconds now) noexcept {
+    untidy_until_ = now + untidy_for;
+    drop_pool();
+}
+
+std::shared_ptr<Origin> Pools::origin(std::int64_t owner, const std::string& url, bool https) {
+    // "https://host:port/path?query" without what is behind the port.
+    const std::size_t host = https ? 8 : 7;
+    std::string key = std::to_string(owner) + ' ' + url.substr(0, url.find_first_of("/?#", host));
+    std::weak_ptr<Origin>& known = origins_[key];
+    std::shared_ptr<Origin> origin = known.lock();
+    if (origin == nullptr)
+        known = origin = std::make_shared<Origin>(*this, std::move(key));
+    return origin;
+}
+
+void Pools::opened(int socket, ConnectionPool& pool) {
+    const auto index = static_cast<std::size_t>(socket);
+    if (index >= by_socket_.size())
+        by_socket_.resize(index + 1);
+    pool.connections_.reserve(pool.connections_.size() + 1);
+    sockets_.opened(socket);
+    by_socket_[index] = &pool;
+    Connection connection;
+    connection.socket = socket;
+    connection.number = ++pool.opened_total_;
+    pool.connections_.push_back(connection);
+    ++open_;
+}
+
+void Pools::closed(int socket) noexcept {
+    sockets_.closed(socket);
+    ConnectionPool* pool = by_socket_[static_cast<std::size_t>(socket)];
+    by_socket_[static_cast<std::size_t>(socket)] = nullptr;
+    --open_;
+    if (pool == nullptr)
+        return;
+    const auto found =
+        std::find_if(pool->connections_.begin(), pool->connections_.end(),
+                     [=](const Connection& connection) { return connection.socket == socket; });
+    *found = pool->connections_.back();
+    pool->connections_.pop_back();
+}
+
+void Pools::stirred(int socket) noexcept {
+    const auto index = static_cast<std::size_t>(socket);
+    ConnectionPool* pool = index < by_socket_.size() ? by_socket_[index] : nullptr;
+    if (pool == nullptr)
+        return;
+    const auto found =
+        std::find_if(pool->connections_.begin(), pool->connections_.end(),
+                     [=](const Connection& connection) { return connection.socket == socket; });
+    const bool plain = pool->origin_.key_.find(" http:") != std::string::npos;
+    if (found->is_idle && plain && look_for_leftover(socket, true) == Leftover::Bytes)
+        pool->origin_.note_untidy(clock_.steady());
+}
+
+void Pools::close_unused(microseconds now) noexcept {
+    const int comfortable = descriptors_max_ - descriptors_max_ / 4;
+    while (!unused_.empty() &&
+           (unused_.front()->left_at_ + pool_unused_max <= now || open_ > comfortable))
+        unused_.front()->drop_pool();
+}
+
+}  // namespace whisperer::engine

@@ -1,0 +1,16 @@
+// Which versions of HTTP this process speaks.  The libcurl that it runs with decides, not the one
+// that it was built with.
+#pragma once
+#include <string>
+
+namespace whisperer::engine {
+
+// An answer that comes before the body was read is lost by older versions of libcurl over HTTP/2:
+// they take the end of the stream for an error.  8.14.1 is the oldest that was seen to do better.
+inline constexpr unsigned http2_libcurl_min = 0x080e01;
+
+bool speaks_http2();
+// For people, with the reason.
+std::string http_versions_text();
+
+}  // namespace whisperer::engine
