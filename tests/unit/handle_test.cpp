@@ -21,6 +21,7 @@
 namespace {
 
 std::atomic<int> handles_alive{0};
+std::atomic<int> handles_made{0};
 
 template <typename Function>
 Function next_of(const char* name) {
@@ -33,6 +34,7 @@ Function next_of(const char* name) {
 
 extern "C" WATCHED CURL* curl_easy_init() {
     ++handles_alive;
+    ++handles_made;
     return next_of<CURL* (*)()>("curl_easy_init")();
 }
 
@@ -233,6 +235,23 @@ TEST(Handle, WhatWasOurFaultOnceIsNotHeldAgainstTheNext) {
     EXPECT_EQ(driver.got[1].kind, WhispererRetry);
     EXPECT_TRUE(driver.got[1].attempted);
     EXPECT_EQ(driver.got[1].error, "could not connect: connection refused");
+}
+
+// An older libcurl may read what is left of a handle's last answer after it has freed it.
+TEST(Handle, IsUsedAgainByALibcurlThatForgetsTheLastAnswer) {
+    HttpServer server;
+    EngineDriver driver;
+    driver.create();
+    ASSERT_EQ(driver.put_hook(1, server.url()), WhispererOk);
+    ASSERT_EQ(driver.submit(1, 1), WhispererOk);
+    ASSERT_TRUE(driver.run_for(&server, 1));
+    const int made = handles_made;
+    for (std::size_t event = 2; event <= 4; ++event) {
+        ASSERT_EQ(driver.submit(static_cast<int>(event), 1), WhispererOk);
+        ASSERT_TRUE(driver.run_for(&server, event));
+    }
+    const bool forgets = curl_version_info(CURLVERSION_NOW)->version_num >= 0x080101;
+    EXPECT_EQ(handles_made - made, forgets ? 0 : 3);
 }
 
 // A limit of whole seconds is said in seconds.

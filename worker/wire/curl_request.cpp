@@ -47,6 +47,14 @@ void allow_curves_only(CURL* easy) {
                          : "X25519:P-256:X448:P-384:P-521");
 }
 
+// libcurl before 8.1.1 keeps a pointer to the last header line of a handle's last answer, which is
+// freed by then, and goes by it when the next answer begins in a way that only a broken or hostile
+// receiver writes (curl's issue 11101).  So a handle has one request there.
+bool handles_may_be_kept() {
+    static const bool may = curl_version_info(CURLVERSION_NOW)->version_num >= 0x080101;
+    return may;
+}
+
 }  // namespace
 
 CurlRequest::CurlRequest(CurlShared& shared) : shared_(shared), easy_(curl_easy_init()) {
@@ -85,7 +93,20 @@ void CurlRequest::begin(WireRequest request) {
     prepare();
 }
 
+void CurlRequest::renew_handle() {
+    CURL* fresh = curl_easy_init();
+    if (fresh == nullptr)
+        throw std::bad_alloc();
+    curl_easy_cleanup(easy_);
+    easy_ = fresh;
+    is_used_ = false;
+    applied_target_.reset();
+}
+
 void CurlRequest::prepare() {
+    if (is_used_ && !handles_may_be_kept())
+        renew_handle();
+    is_used_ = true;
     if (applied_target_ != request_.target || applied_settings_ != shared_.settings ||
         applied_identity_ != request_.identity || applied_owner_ != request_.owner)
         apply_options();

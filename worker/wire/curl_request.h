@@ -73,6 +73,7 @@ class CurlRequest {
 
   private:
     void prepare();
+    void renew_handle();
     void apply_options();
     void apply_network_options();
     void apply_pool();
@@ -127,6 +128,7 @@ class CurlRequest {
     std::uint64_t number_ = 0;       // among those that connect
     bool opened_ = false;            // a connection of its own, or tried to
     bool tried_ = false;             // to connect to an address that is allowed
+    bool is_used_ = false;           // the handle has had a request
     bool status_line_came_ = false;  // an interim answer's counts
     bool headers_complete_ = false;
     bool cut_ = false;       // we stopped reading the headers

@@ -226,7 +226,7 @@ void CurlTransport::read_messages() {
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &self);
         auto& request = *reinterpret_cast<CurlRequest*>(self);
         curl_multi_remove_handle(multi_, easy);
-        if (request.begins_again(code) && curl_multi_add_handle(multi_, easy) == CURLM_OK)
+        if (request.begins_again(code) && curl_multi_add_handle(multi_, request.easy()) == CURLM_OK)
             continue;
         results_.push_back(request.end(code));
         request.lane->give_back(request);
