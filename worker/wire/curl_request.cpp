@@ -1,51 +1,16 @@
-// Options, callbacks and the end of one request.
+// One request from its begin to its end; see curl_options.cpp and curl_callbacks.cpp.
 #include "worker/wire/curl_request.h"
-
-#include <fcntl.h>
-#include <openssl/crypto.h>
-#include <openssl/ssl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <new>
 
 #include "worker/base/clean_text.h"
-#include "worker/wire/http_versions.h"
 #include "worker/wire/retry_after.h"
 
 namespace whisperer::engine {
 namespace {
-
-// libcurl reads no more than the answer's length, so what came in the same TLS record stays there.
-bool has_decrypted_more(CURL* easy) {
-    const curl_tlssessioninfo* info = nullptr;
-    return curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info != nullptr &&
-           info->backend == CURLSSLBACKEND_OPENSSL && info->internals != nullptr &&
-           SSL_has_pending(static_cast<const SSL*>(info->internals)) == 1;
-}
-
-// The text must live as long as the option is set.
-void set_blob(CURL* easy, CURLoption option, const std::string& text) {
-    curl_blob blob{const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
-    curl_easy_setopt(easy, option, &blob);
-}
-
-// A receiver chooses the size of a key exchange with finite fields: the group of 8192 bits that
-// TLS 1.3 has a name for takes a tenth of a second of the only thread.  TLS 1.2 says it in the
-// cipher suite, 1.3 among the groups.
-void allow_curves_only(CURL* easy) {
-    constexpr unsigned long with_ml_kem = 0x30500000;  // OpenSSL 3.5
-    curl_easy_setopt(easy, CURLOPT_SSL_CIPHER_LIST, "ECDHE:!aNULL:!eNULL");
-    curl_easy_setopt(easy, CURLOPT_SSL_EC_CURVES,
-                     OpenSSL_version_num() >= with_ml_kem
-                         ? "X25519MLKEM768:X25519:P-256:X448:P-384:P-521"
-                         : "X25519:P-256:X448:P-384:P-521");
-}
 
 // libcurl before 8.1.1 keeps a pointer to the last header line of a handle's last answer, which is
 // freed by then, and goes by it when the next answer begins in a way that only a broken or hostile
@@ -137,44 +102,6 @@ void CurlRequest::prepare() {
         shared_.lookups.started(looked_up_name());
 }
 
-void CurlRequest::apply_options() {
-    const Settings& settings = *shared_.settings;
-    curl_easy_reset(easy_);
-    curl_easy_setopt(easy_, CURLOPT_PRIVATE, this);
-    curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_.data());
-    curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy_, CURLOPT_QUICK_EXIT, 1L);
-    curl_easy_setopt(easy_, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy_, CURLOPT_URL, request_.target->url.c_str());
-    curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy_, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy_, CURLOPT_REDIR_PROTOCOLS_STR, "https");
-    curl_easy_setopt(easy_, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-    curl_easy_setopt(easy_, CURLOPT_HTTP09_ALLOWED, 0L);
-    curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS,
-                     static_cast<long>(settings.request_timeout / milliseconds(1)));
-    curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS,
-                     static_cast<long>(settings.connect_timeout / milliseconds(1)));
-    curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &CurlRequest::on_header);
-    curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
-    curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &CurlRequest::on_body);
-    curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
-    curl_easy_setopt(easy_, CURLOPT_PREREQFUNCTION, &CurlRequest::on_request);
-    curl_easy_setopt(easy_, CURLOPT_PREREQDATA, this);
-    curl_easy_setopt(easy_, CURLOPT_OPENSOCKETFUNCTION, &CurlRequest::on_open);
-    curl_easy_setopt(easy_, CURLOPT_OPENSOCKETDATA, this);
-    // A connection outlives the request that opened it, so closing knows only the transport.
-    curl_easy_setopt(easy_, CURLOPT_CLOSESOCKETFUNCTION, &CurlRequest::on_close);
-    curl_easy_setopt(easy_, CURLOPT_CLOSESOCKETDATA, &shared_);
-    apply_network_options();
-    applied_target_ = request_.target;
-    applied_settings_ = shared_.settings;
-    applied_identity_ = request_.identity;
-    applied_owner_ = request_.owner;
-    applied_untidy_ = false;
-    origin_ = shared_.pools.origin(request_.owner, request_.target->url, request_.target->https);
-}
-
 void CurlRequest::apply_pool() {
     const microseconds now = shared_.clock.steady();
     const bool untidy = origin_->is_untidy(now) || shared_.pools.is_crowded();
@@ -195,38 +122,6 @@ void CurlRequest::leave_pool(Heard heard) {
     origin_->leave(std::move(pool_), heard, shared_.clock.steady());
 }
 
-void CurlRequest::apply_network_options() {
-    const Settings& settings = *shared_.settings;
-    curl_easy_setopt(easy_, CURLOPT_TCP_NODELAY, 1L);
-    // An empty string, unlike NULL, also turns the environment's proxies off.
-    curl_easy_setopt(easy_, CURLOPT_PROXY, settings.proxy.c_str());
-    curl_easy_setopt(easy_, CURLOPT_NOPROXY, "");
-    curl_easy_setopt(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    const bool https = request_.target->https;
-    curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION,
-                     static_cast<long>(https && speaks_http2() ? CURL_HTTP_VERSION_2TLS
-                                                               : CURL_HTTP_VERSION_1_1));
-    if (!https)
-        return;
-    // Wait for a connection that can carry many rather than open many.
-    curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, 1L);
-    curl_easy_setopt(easy_, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-    curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (!settings.any_key_exchange)
-        allow_curves_only(easy_);
-    if (!settings.ca_file.empty())
-        curl_easy_setopt(easy_, CURLOPT_CAINFO, settings.ca_file.c_str());
-    if (request_.identity != nullptr) {
-        // libcurl takes PEM by default, and compares certificates before it uses a connection
-        // again.
-        set_blob(easy_, CURLOPT_SSLCERT_BLOB, request_.identity->certificate);
-        set_blob(easy_, CURLOPT_SSLKEY_BLOB, request_.identity->key);
-    }
-}
-
-// libcurl reads the list while the request runs and never writes to it, so the nodes can be ours
-// and the text stays where it is.
 void CurlRequest::apply_headers() {
     header_list_.clear();
     const std::array<const HeaderLines*, 2> both{&request_.attempt_headers,
@@ -417,121 +312,6 @@ const std::string& CurlRequest::looked_up_name() const {
 
 bool CurlRequest::allows(const Address& address, std::uint16_t port) noexcept {
     return !shared_.settings->proxy.empty() || shared_.settings->guard.allows(address, port);
-}
-
-std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t count, void* self) {
-    auto& request = *static_cast<CurlRequest*>(self);
-    const std::size_t bytes = size * count;
-    if (!request.capture_.add_header_line(bytes)) {
-        request.cut_ = true;
-        return bytes + 1;
-    }
-    const std::string_view line(data, bytes);
-    // libcurl may show what it then refuses to take for one.
-    if (line.starts_with("HTTP/"))
-        request.status_line_came_ = true;
-    if (line == "\r\n" || line == "\n") {
-        long status = 0;
-        curl_easy_getinfo(request.easy_, CURLINFO_RESPONSE_CODE, &status);
-        request.headers_complete_ = status >= 200;
-    }
-    return bytes;
-}
-
-std::size_t CurlRequest::on_body(char* data, std::size_t size, std::size_t count, void* self) {
-    auto& request = *static_cast<CurlRequest*>(self);
-    const std::size_t bytes = size * count;
-    // What has been read of it will do.
-    return request.capture_.add_body({data, bytes}) ? bytes : bytes + 1;
-}
-
-// Runs before every request, on new, reused and multiplexed connections alike: the guard's
-// decision.
-int CurlRequest::on_request(void* self, char* remote_ip, char*, int remote_port, int local_port) {
-    auto& request = *static_cast<CurlRequest*>(self);
-    request.set_resolved();
-    request.shared_.connecting.forget(request.number_);
-    try {
-        const auto address = Address::parse(remote_ip);
-        if (address && request.allows(*address, static_cast<std::uint16_t>(remote_port)))
-            return request.may_use(static_cast<std::uint16_t>(local_port)) ? CURL_PREREQFUNC_OK
-                                                                           : CURL_PREREQFUNC_ABORT;
-    } catch (...) {
-        // No memory to look at the address: refuse.
-    }
-    std::snprintf(request.refused_address_.data(), request.refused_address_.size(), "%s",
-                  remote_ip);
-    return CURL_PREREQFUNC_ABORT;
-}
-
-// The last moment before the request goes: whether what comes next on this connection can only be
-// its answer.
-bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
-    Connection* connection = pool_->find_port(local_port);
-    const bool is_new = connection == nullptr || connection->number > opened_before_;
-    const bool has_answered = connection != nullptr && connection->http_major != 0;
-    const int sent = requests_sent_ + (was_sent_ ? 1 : 0);
-    const bool is_used = has_answered && connection->http_major == 1;
-    is_unfit_ = sent > 1 || (sent == 1 && (!is_new || is_used));
-    // A multiplexed one may have something to say at any time.
-    if (!is_unfit_ && is_used) {
-        const bool plain = !request_.target->https;
-        Leftover leftover = look_for_leftover(connection->socket, plain);
-        if (!plain && has_decrypted_more(easy_))
-            leftover = Leftover::Bytes;
-        is_unfit_ = leftover != Leftover::None;
-        if (leftover == Leftover::Bytes)
-            origin_->note_untidy(shared_.clock.steady());
-    }
-    if (is_unfit_)
-        return false;
-    ++requests_sent_;
-    is_reused_ = !is_new || has_answered;
-    is_multiplexed_ = is_reused_ && connection->http_major != 1;
-    opened_before_ = pool_->opened_total();
-    if (connection != nullptr) {
-        connection->is_idle = false;
-        connection_ = connection->number;
-    }
-    return true;
-}
-
-// Runs once per connection attempt: the early check, before a packet leaves.
-curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* target) {
-    auto& request = *static_cast<CurlRequest*>(self);
-    request.set_resolved();
-    request.opened_ = true;
-    std::uint16_t port = 0;
-    const auto address = Address::from(&target->addr, &port);
-    if (!address || !request.allows(*address, port)) {
-        if (address)
-            address->print(request.refused_address_.data(), request.refused_address_.size());
-        return CURL_SOCKET_BAD;
-    }
-    request.tried_ = true;
-    const int fd = socket(target->family, target->socktype | SOCK_CLOEXEC, target->protocol);
-    if (fd < 0) {
-        // No IPv6 on this machine is a fact about the address, not a lack of something.
-        if (errno != EAFNOSUPPORT)
-            request.our_errno_ = errno;
-        return CURL_SOCKET_BAD;
-    }
-    try {
-        request.shared_.pools.opened(fd, *request.pool_);
-        request.shared_.connecting.opened(fd, request.number_, &request);
-    } catch (...) {
-        request.our_errno_ = ENOMEM;
-        close(fd);
-        return CURL_SOCKET_BAD;
-    }
-    return fd;
-}
-
-int CurlRequest::on_close(void* shared, curl_socket_t socket) {
-    auto& all = *static_cast<CurlShared*>(shared);
-    all.pools.closed(socket);
-    all.connecting.closed(socket);
-    return close(socket);
 }
 
 }  // namespace whisperer::engine
