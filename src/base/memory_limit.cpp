@@ -32,10 +32,15 @@ void limit_memory(int megabytes) {
         ereport(LOG, errmsg("whisperer: the memory of a process could not be limited: %m"));
 }
 
-void limit_worker_memory() {
+long least_worker_memory_mb() {
     int64 held = ((int64)settings.max_queued_bytes + settings.max_payload_bytes) / megabyte;
-    int64 least = base_megabytes + body_copies * held;
-    limit_memory(settings.worker_memory_mb < 0 ? -1 : (int)Max(settings.worker_memory_mb, least));
+    return base_megabytes + body_copies * held;
+}
+
+void limit_worker_memory() {
+    limit_memory(settings.worker_memory_mb < 0
+                     ? -1
+                     : (int)Max((long)settings.worker_memory_mb, least_worker_memory_mb()));
 }
 
 }  // namespace whisperer::pg

@@ -11,6 +11,9 @@ namespace whisperer::pg {
 // megabytes < 0: no limit of ours.  May be called again after a change of the setting.
 void limit_memory(int megabytes);
 
+// What max_queued_bytes and max_payload let a worker hold, with the process itself.
+long least_worker_memory_mb();
+
 // Of the worker: whisperer.worker_memory, and no less than what its other settings let it hold.
 void limit_worker_memory();
 

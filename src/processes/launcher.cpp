@@ -10,6 +10,7 @@
 #include "src/base/session.h"
 #include "src/pg.h"
 #include "src/processes/database_list.h"
+#include "src/processes/resources.h"
 #include "src/processes/shared_state.h"
 #include "src/settings.h"
 
@@ -228,6 +229,13 @@ void attend() {
     LWLockRelease(shared->lock);
 }
 
+int databases_with_extension() {
+    int count = 0;
+    for (KnownDatabase* database = first_database(); database; database = database->next)
+        count += database->extension == ExtensionKnown::Present;
+    return count;
+}
+
 // Until the next restart that is planned, at most a tick.
 long wait_ms() {
     SharedState* shared = shared_state();
@@ -285,6 +293,7 @@ void whisperer_launcher_main(Datum) {
             ProcessConfigFile(PGC_SIGHUP);
         }
         attend();
+        warn_of_shortages(databases_with_extension());
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms(),
                         PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);

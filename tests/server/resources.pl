@@ -1,0 +1,44 @@
+# What the settings ask for and the server has not is said once, when it starts or the settings change.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+# Of this process, and so of the servers that it starts.
+system('prlimit', '--pid', $$, '--nofile=1024:') == 0 or die 'prlimit failed';
+
+my $node = new_node('resources');
+sub warnings { return grep { /the server has less than the settings ask for/ } split /\n/, slurp_file($node->logfile) }
+sub wait_for_warnings { my ($count, $why) = @_; wait_for($why, sub { warnings() >= $count }); is(scalar(warnings()), $count, $why) }
+sub set {
+    my (%to) = @_;
+    $node->safe_psql('postgres', "ALTER SYSTEM SET $_ = '$to{$_}'") for sort keys %to;
+    $node->reload;
+}
+
+# By then the launcher has looked.
+wait_for('a worker', sub { $node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.status WHERE state = 'running')) });
+is(scalar(warnings()), 0, 'the defaults fit a server with its defaults');
+
+set('whisperer.max_in_flight' => 2000, 'whisperer.workers' => 5, 'whisperer.worker_memory' => '16MB');
+wait_for_warnings(1, 'settings that are too large are told of');
+$node->restart;
+wait_for_warnings(2, 'and so they are at the next start');
+my $log = slurp_file($node->logfile);
+like($log, qr/DETAIL: .*max_in_flight is 2000, and of 1024 file descriptors of a process 512 are for requests/, 'descriptors');
+like($log, qr/HINT: .*Give the server 4000 file descriptors/, 'and how many it takes');
+like($log, qr/max_worker_processes is 8, and 1[23] are needed/, 'processes');
+like($log, qr/Raise max_worker_processes to 2 \+ 2 \* whisperer\.workers \* databases with the extension = 12,/, 'and the formula');
+like($log, qr/worker_memory is 16 MB, and a worker may take 388 MB all the same/, 'memory');
+
+# The same once more is not told, another answer is.
+set('whisperer.log_deliveries' => 'on');
+set('whisperer.worker_memory' => '1GB');
+wait_for_warnings(3, 'what is left is told when it has changed');
+set('whisperer.workers' => 1, 'whisperer.max_in_flight' => 512);
+wait_for('one worker', sub { $node->safe_psql('postgres', q(SELECT count(*) = 1 FROM whisperer.status WHERE state = 'running')) eq 't' });
+set('whisperer.max_queued_bytes' => '2000MB', 'whisperer.workers' => 64, 'whisperer.max_payload' => '256MB');
+wait_for_warnings(4, 'more than the machine has');
+like(slurp_file($node->logfile), qr/Workers may take \d{6} MB, of \d+ MB/, 'memory of all workers together');
+done_testing();
