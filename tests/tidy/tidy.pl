@@ -145,11 +145,16 @@ if (-e 'whisperer.so') {
 
 # --- agreement ----------------------------------------------------------------------------------
 my ($version) = slurp('Makefile') =~ /^EXTVERSION = (\S+)/m;
-check("control file, META.json and CHANGELOG.md say $version", 'One version everywhere.',
+check("control file, META.json, CHANGELOG.md and the Debian packages say $version", 'One version everywhere.',
     (slurp('whisperer.control') =~ /default_version = '\Q$version\E'/ ? () : 'whisperer.control'),
     (map { slurp('META.json') =~ /$_/ ? () : "META.json: $_" } qr/"version": "\Q$version\E\.0",\n    "maintainer"/,
         qr/"file": "whisperer--\Q$version\E\.sql"/, qr/"docfile": "README\.md",\n\s+"version": "\Q$version\E\.0"/),
-    (slurp('CHANGELOG.md') =~ /^## \Q$version\E\b/m ? () : 'CHANGELOG.md'));
+    (slurp('CHANGELOG.md') =~ /^## \Q$version\E\b/m ? () : 'CHANGELOG.md'),
+    (slurp('debian/changelog') =~ /\Awhisperer \(\Q$version\E-/ ? () : 'debian/changelog'),
+    (slurp('debian/whisperer-gateway.1') =~ /^\.TH .*"whisperer \Q$version\E"/m ? () : 'debian/whisperer-gateway.1'));
+check('the gateway\'s manual page has its options', 'Say in debian/whisperer-gateway.1 what --help says.',
+    do { (my $page = slurp('debian/whisperer-gateway.1')) =~ tr/\\//d;
+         grep { index($page, $_) < 0 } slurp('gateway/src/options.cpp') =~ /"  (--[a-z-]+)/g });
 
 my $api = join "\n", map { slurp($_) } @sql;
 my @silent;
