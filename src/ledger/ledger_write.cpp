@@ -63,7 +63,8 @@ constexpr Oid array_types[ColumnCount] = {UUIDARRAYOID,        INT8ARRAYOID, INT
 
 #define THIS_ROW " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
 
-// What only says why an attempt is put off does not hide what the last one met.
+// What only says why an attempt is put off does not hide what the last one met, and makes a row no
+// younger: retention goes by its age.
 constexpr const char* update_query =
     "UPDATE whisperer.delivery d SET state = u.state, retry_count = u.retry_count, "
     "next_attempt_at = u.next_attempt_at, request_datetimes = CASE WHEN u.requested_at IS NULL "
@@ -76,7 +77,8 @@ constexpr const char* update_query =
     "AND u.retry_count = d.retry_count AND u.error IN ('circuit is open', 'endpoint is busy', "
     "'token is being fetched') "
     "THEN d.error ELSE u.error END, "
-    "modified_at = now() FROM " LAST_ENTRIES THIS_ROW;
+    "modified_at = CASE WHEN u.state = 'pending' AND u.requested_at IS NULL THEN d.modified_at "
+    "ELSE now() END FROM " LAST_ENTRIES THIS_ROW;
 
 constexpr const char* attempt_query =
     "INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, "

@@ -80,6 +80,17 @@ $node->safe_psql('postgres', 'SELECT whisperer.resume()');
 wait_for('the last of them', sub { 60 <= (() = $receiver->requests('/ok/late')) });
 pass('what was read late is delivered, not given up for its age');
 
+# To be put off makes a delivery no younger, or one that is put off again and again would never be given up.
+$node->safe_psql('postgres', "SELECT whisperer.register_event('busy'); SELECT whisperer.create_hook('busy', '$base/hang')");
+$node->safe_psql('postgres', q(SELECT whisperer.deliver_event('busy', '{}') FROM generate_series(1, 100)));
+my $waiting = q(FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'busy' AND d.state = 'pending' AND d.retry_count = 0);
+wait_for('one to wait', sub { $node->safe_psql('postgres', "SELECT count(*) $waiting AND d.error = 'endpoint is busy'") });
+$node->safe_psql('postgres', "CREATE TABLE seen AS SELECT d.event_id, d.xmin::text AS version, d.modified_at $waiting");
+my $put_off = "FROM whisperer.delivery d JOIN seen s USING (event_id) WHERE d.state = 'pending' AND d.retry_count = 0 AND d.xmin::text <> s.version";
+wait_for('one to be put off once more', sub { $node->safe_psql('postgres', "SELECT count(*) $put_off") });
+is($node->safe_psql('postgres', "SELECT bool_and(d.modified_at = s.modified_at) $put_off"), 't', 'what is put off grows no younger');
+$node->safe_psql('postgres', q(SELECT whisperer.delete_hook(id) FROM whisperer.hook WHERE event_type = 'busy'));
+
 # A young event where the clock expects old ones only, as after a change of the setting; the one that
 # the worker looks at is an old one.
 $node->safe_psql('postgres', 'SELECT whisperer.delete_hook(2)');
