@@ -352,7 +352,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     if (!hook->runnable && before && before->runnable)
         whisperer_engine_drop_hook(engine, hook->id);
     TimestampTz expires = timestamp_column(row, LoadPreviousExpires);
-    hook->secret_expires_at = expires != 0 ? expires : DT_NOEND;
+    hook->reload_at = expires != 0 ? expires : DT_NOEND;
 }
 
 }  // namespace whisperer::pg

@@ -202,12 +202,11 @@ void load_all(HookSet* set, WhispererEngine* engine) {
             forget_hook(set, set->hooks[i], engine);
 }
 
-// Of a rotated secret the old one stays for a while.
-int add_expired(const HookSet* set, Datum* ids) {
+int add_due(const HookSet* set, Datum* ids) {
     TimestampTz now = GetCurrentTransactionStartTimestamp();
     int count = 0;
     for (int i = 0; i < set->count; i++)
-        if (set->hooks[i]->secret_expires_at <= now)
+        if (set->hooks[i]->reload_at <= now)
             ids[count++] = Int64GetDatum(set->hooks[i]->id);
     return count;
 }
@@ -216,7 +215,7 @@ void load_changed(HookSet* set, WhispererEngine* engine, const Changes& changes)
     int64 bytes = set->bytes;
     Datum* ids = (Datum*)palloc(sizeof(Datum) * (Size)(changes.count + set->count + 1));
     memcpy(ids, changes.ids, sizeof(Datum) * (Size)changes.count);
-    load_hooks(set, engine, ids, changes.count + add_expired(set, ids + changes.count));
+    load_hooks(set, engine, ids, changes.count + add_due(set, ids + changes.count));
     if (set->bytes < bytes)
         load_refused(set, engine);
 }
@@ -231,7 +230,7 @@ void sum_up(HookSet* set) {
         set->unadopted += hook->is_unadopted;
         set->carried_count += hook->carried != nullptr;
         set->stale_health += hook->circuit_is_stale || hook->failing_is_stale;
-        set->reload_at = Min(set->reload_at, hook->secret_expires_at);
+        set->reload_at = Min(set->reload_at, hook->reload_at);
     }
     update_next_due(set);
 }
@@ -262,12 +261,12 @@ void refresh_hooks(HookSet* set, WhispererEngine* engine) {
     if (set->requests_seen)
         changes = read_changes(set, now);
     bool all = set->requests_seen == nullptr || changes.all || set->stale;
-    bool expired = set->reload_at <= GetCurrentTransactionStartTimestamp();
+    bool due = set->reload_at <= GetCurrentTransactionStartTimestamp();
     if (all || changes.rights) {
         load_control(set);
         forget_types(set, nullptr);
     }
-    if (all || changes.count > 0 || expired) {
+    if (all || changes.count > 0 || due) {
         int64 unadopted = set->unadopted;
         if (all)
             load_all(set, engine);
@@ -281,6 +280,12 @@ void refresh_hooks(HookSet* set, WhispererEngine* engine) {
         free_snapshot(set->requests_seen);
     set->requests_seen = parse_snapshot(now->text, parent);
     free_snapshot(now);
+}
+
+void load_again(HookSet* set, int64 hook_id) {
+    Hook* hook = find_hook(set, hook_id);
+    if (hook)
+        hook->reload_at = set->reload_at = DT_NOBEGIN;
 }
 
 void forget_hook(HookSet* set, Hook* hook, WhispererEngine* engine) {

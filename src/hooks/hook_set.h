@@ -74,10 +74,10 @@ struct Hook {
     TimestampTz next_due_at;
     TimestampTz low_at;
     pg_uuid_t low_id;
-    TimestampTz secret_expires_at;  // the one before a rotation; DT_NOEND: there is none
-    double rate_limit;              // attempts per second; 0: none
-    bool respaces;                  // what the ledger has was spaced by another rate
-    DuePlace respaced;              // up to here
+    TimestampTz reload_at;  // the secret before a rotation runs out; DT_NOEND: not by itself
+    double rate_limit;      // attempts per second; 0: none
+    bool respaces;          // what the ledger has was spaced by another rate
+    DuePlace respaced;      // up to here
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
     TimestampTz failing_written;  // what hook_run says; 0: null
@@ -106,7 +106,7 @@ struct HookSet {
     bool has_operators;          // somebody, somewhere, subscribed to operator events
     int carried_count;           // hooks with something to take over
     bool delivery_paused;        // whisperer.pause()
-    TimestampTz reload_at;       // a rotated secret runs out
+    TimestampTz reload_at;       // the earliest of the hooks
     TimestampTz next_due_at;     // the earliest of the hooks that may be served
     int worker;
     int workers;
@@ -120,6 +120,9 @@ HookSet* create_hook_set(MemoryContext context, int worker, int workers);
 
 // In a read-only transaction: loads the hooks that changed and tells the engine.
 void refresh_hooks(HookSet* set, WhispererEngine* engine);
+
+// What hook_run says of the hook was changed by the worker itself.
+void load_again(HookSet* set, int64 hook_id);
 
 // Nothing may be under way for it.
 void forget_hook(HookSet* set, Hook* hook, WhispererEngine* engine);

@@ -230,8 +230,10 @@ void write(const Writes& what) {
     note_written(worker->ledger, worker->hooks);
     hold_at("after-ledger");
     for (int i = 0; i < worker->ledger->news->count; i++)
-        if (worker->ledger->news->list[i].news == News::Disabled)
-            worker->hooks->stale = turn.look = true;
+        if (worker->ledger->news->list[i].news == News::Disabled) {
+            load_again(worker->hooks, worker->ledger->news->list[i].hook_id);
+            turn.look = true;
+        }
     // What operators are told is in the log.
     turn.look |= worker->hooks->has_operators;
     forget_batch(worker->ledger, worker->tracker);
