@@ -2,6 +2,8 @@
 #include "pool.h"
 
 #include <algorithm>
+#include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -166,9 +168,13 @@ void Pool::see_off(Lent database) {
         working_.erase(database.get());
         parting_++;
     }
-    std::thread([this, leaving = std::move(database)]() mutable {
-        see_off_slowly(std::move(leaving));
-    }).detach();
+    const auto leaving = std::make_shared<Lent>(std::move(database));
+    try {
+        std::thread([this, leaving] { see_off_slowly(std::move(*leaving)); }).detach();
+    } catch (const std::system_error&) {
+        // No thread is to be had: the turn must end all the same.
+        see_off_slowly(std::move(*leaving));
+    }
 }
 
 void Pool::see_off_slowly(Lent database) {

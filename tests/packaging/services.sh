@@ -9,6 +9,9 @@ start database >"$work/database.log" 2>&1 &
 ready() { within database pg_isready -h 127.0.0.1; }
 check 'the database starts' soon ready
 check 'it is prepared' start prepare
+check 'and once more, as when everything is started again' start prepare
+utf8() { [ "$(within database psql -U postgres -At -c 'SHOW server_encoding')" = UTF8 ]; }
+check 'its encoding is UTF8' utf8
 start receiver >"$work/receiver.log" 2>&1 &
 start gateway >"$work/gateway.log" 2>&1 &
 check 'the gateway serves it' soon answers 8080 /readyz 200
