@@ -22,6 +22,7 @@ namespace {
 
 std::atomic<int> handles_alive{0};
 std::atomic<int> handles_made{0};
+std::atomic<bool> shares_fail{false};
 
 template <typename Function>
 Function next_of(const char* name) {
@@ -41,6 +42,10 @@ extern "C" WATCHED CURL* curl_easy_init() {
 extern "C" WATCHED void curl_easy_cleanup(CURL* easy) {
     --handles_alive;
     next_of<void (*)(CURL*)>("curl_easy_cleanup")(easy);
+}
+
+extern "C" WATCHED CURLSH* curl_share_init() {
+    return shares_fail ? nullptr : next_of<CURLSH* (*)()>("curl_share_init")();
 }
 
 namespace whisperer::engine {
@@ -99,6 +104,17 @@ class HandleTest : public testing::Test {
     SystemClock clock;
     std::unique_ptr<CurlTransport> transport;
 };
+
+// The process that had no memory ends in order, with the lane as it is.
+TEST_F(HandleTest, ThatCouldNotBeginHasNothingToEnd) {
+    auto lane = transport->open_lane();
+    char cookie = 0;
+    shares_fail = true;
+    EXPECT_THROW(start(*lane, &cookie, "http://127.0.0.1:9/"), std::bad_alloc);
+    shares_fail = false;
+    lane.reset();
+    EXPECT_EQ(transport->lookups(), 0);
+}
 
 TEST_F(HandleTest, KeepsAtMost1024AndOnePerLane) {
     auto one = transport->open_lane();

@@ -120,8 +120,8 @@ curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* targ
         return CURL_SOCKET_BAD;
     }
     try {
-        request.shared_.pools.opened(fd, *request.pool_);
         request.shared_.connecting.opened(fd, request.number_, &request);
+        request.shared_.pools.opened(fd, *request.pool_);
     } catch (...) {
         request.our_errno_ = ENOMEM;
         close(fd);

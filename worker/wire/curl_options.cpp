@@ -95,7 +95,4 @@ void CurlRequest::apply_network_options() {
     }
 }
 
-// libcurl reads the list while the request runs and never writes to it, so the nodes can be ours
-// and the text stays where it is.
-
 }  // namespace whisperer::engine

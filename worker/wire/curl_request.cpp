@@ -69,6 +69,7 @@ void CurlRequest::renew_handle() {
 }
 
 void CurlRequest::prepare() {
+    is_begun_ = false;
     if (is_used_ && !handles_may_be_kept())
         renew_handle();
     is_used_ = true;
@@ -100,6 +101,7 @@ void CurlRequest::prepare() {
     resolved_ = request_.target->host_is_address && shared_.settings->proxy.empty();
     if (!resolved_)
         shared_.lookups.started(looked_up_name());
+    is_begun_ = true;
 }
 
 void CurlRequest::apply_pool() {
@@ -122,6 +124,8 @@ void CurlRequest::leave_pool(Heard heard) {
     origin_->leave(std::move(pool_), heard, shared_.clock.steady());
 }
 
+// libcurl reads the list while the request runs and never writes to it, so the nodes can be ours
+// and the text stays where it is.
 void CurlRequest::apply_headers() {
     header_list_.clear();
     const std::array<const HeaderLines*, 2> both{&request_.attempt_headers,
@@ -156,6 +160,9 @@ bool CurlRequest::was_left(CURLcode code) const {
 }
 
 bool CurlRequest::begins_again(CURLcode code) {
+    // What was asked before the first go would have to be asked anew.
+    if (applied_settings_ != shared_.settings)
+        return false;
     const microseconds spent = elapsed();
     const auto left = std::chrono::floor<milliseconds>(applied_settings_->request_timeout - spent);
     if (began_again_ || requests_sent_ > 1 || status_line_came_ || left <= milliseconds(0) ||
@@ -213,7 +220,7 @@ WireResult CurlRequest::end(CURLcode code) {
     result.resolved = resolved_;
     const bool not_found =
         !resolved_ && (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_OPERATION_TIMEDOUT);
-    result.looked_up = !request_.target->host_is_address && shared_.settings->proxy.empty() &&
+    result.looked_up = !request_.target->host_is_address && applied_settings_->proxy.empty() &&
                        (opened_ || not_found);
     result.connected = requests_sent_ > 0 || was_sent_;
     result.refused = was_refused(code);
@@ -234,10 +241,12 @@ WireResult CurlRequest::end(CURLcode code) {
         if (location != nullptr)
             result.location = to_clean_line(location, 256);
     } else {
-        const bool ours = (our_errno_ != 0 && !result.refused) ||
-                          (code == CURLE_OUT_OF_MEMORY && !has_begun_to_answer()) ||
-                          code == CURLE_FAILED_INIT || proxy == ProxyStage::Unresolved ||
-                          proxy == ProxyStage::Unreachable || proxy == ProxyStage::Unknown;
+        // What went out once is an attempt, whatever kept it from going out again.
+        const bool ours =
+            !was_sent_ && ((our_errno_ != 0 && !result.refused) ||
+                           (code == CURLE_OUT_OF_MEMORY && !has_begun_to_answer()) ||
+                           code == CURLE_FAILED_INIT || proxy == ProxyStage::Unresolved ||
+                           proxy == ProxyStage::Unreachable || proxy == ProxyStage::Unknown);
         result.end = ours ? WireEnd::OurFault : WireEnd::Failed;
         result.error = proxy == ProxyStage::None || our_errno_ != 0
                            ? failure_text(code, result.elapsed)
@@ -254,6 +263,7 @@ WireResult CurlRequest::end(CURLcode code) {
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, "");
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, static_cast<curl_slist*>(nullptr));
     request_ = WireRequest{};
+    is_begun_ = false;
     return result;
 }
 
@@ -294,15 +304,20 @@ void CurlRequest::set_resolved() noexcept {
     }
 }
 
-// At the end of the request.
+// At the end of the request.  One that has waited for a connection that another opened meanwhile
+// has left no look-up behind: the name was found for that one.
 void CurlRequest::end_lookup(CURLcode code) {
     if (resolved_)
         return;
-    resolved_ = true;
-    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY) {
+        resolved_ = true;
         shared_.lookups.not_found(looked_up_name());
-    else
+    } else if (pool_->opened_total() > opened_before_) {
+        set_resolved();
+    } else {
+        resolved_ = true;
         shared_.lookups.given_up(looked_up_name(), shared_.clock.steady());
+    }
 }
 
 // Behind a proxy the target's name is the proxy's to look up.
@@ -311,7 +326,7 @@ const std::string& CurlRequest::looked_up_name() const {
 }
 
 bool CurlRequest::allows(const Address& address, std::uint16_t port) noexcept {
-    return !shared_.settings->proxy.empty() || shared_.settings->guard.allows(address, port);
+    return !applied_settings_->proxy.empty() || shared_.settings->guard.allows(address, port);
 }
 
 }  // namespace whisperer::engine

@@ -1,9 +1,10 @@
 // One easy handle and the facts of the request it is carrying.
 //
 // Lifecycle: made by a CurlLane when it has no idle one, begun, added to the multi handle by the
-// transport, ended, idle, begun again.  A handle belongs to one lane for ever: libcurl carries
-// credentials and TLS settings along on reuse.  libcurl's callbacks get a pointer to it; they
-// record facts in bounded memory, throw nothing and return.
+// transport, ended, idle, begun again, with another handle where libcurl is old.  All of this
+// belongs to one lane for ever: libcurl carries credentials and TLS settings along on reuse.
+// libcurl's callbacks get a pointer to it; they record facts in bounded memory, throw nothing and
+// return.
 //
 // Invariant: an attempt is sent at most twice, the second time on a connection that was opened
 // after the first.
@@ -32,7 +33,7 @@ struct CurlShared {
         : clock(its_clock), pools(its_clock, sockets, descriptors_max) {}
 
     const Clock& clock;
-    Connecting connecting;  // before the pools, whose sockets are closed with them
+    Connecting connecting;
     Pools pools;
     std::shared_ptr<const Settings> settings;
     LookupRoom lookups;  // of requests whose name is not known to be resolved
@@ -57,6 +58,7 @@ class CurlRequest {
     CurlRequest& operator=(const CurlRequest&) = delete;
 
     CURL* easy() const { return easy_; }
+    bool is_begun() const { return is_begun_; }
     const void* cookie() const { return request_.cookie; }
     // Why this must not be sent at all; empty: it may.
     std::string refusal(const WireRequest& request) const;
@@ -128,6 +130,7 @@ class CurlRequest {
     std::uint64_t number_ = 0;       // among those that connect
     bool opened_ = false;            // a connection of its own, or tried to
     bool tried_ = false;             // to connect to an address that is allowed
+    bool is_begun_ = false;          // and has not ended
     bool is_used_ = false;           // the handle has had a request
     bool status_line_came_ = false;  // an interim answer's counts
     bool headers_complete_ = false;

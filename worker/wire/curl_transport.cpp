@@ -37,7 +37,9 @@ class CurlLane final : public WireLane {
     ~CurlLane() override {
         for (auto& request : running_) {
             curl_multi_remove_handle(transport_.multi_, request->easy());
-            request->end(CURLE_ABORTED_BY_CALLBACK);
+            // One for which there was no memory has nothing to give back.
+            if (request->is_begun())
+                request->end(CURLE_ABORTED_BY_CALLBACK);
         }
         transport_.idle_handles_ -= static_cast<int>(idle_.size());
     }

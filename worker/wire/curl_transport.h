@@ -14,7 +14,8 @@ namespace whisperer::engine {
 
 class CurlTransport final : public Wire {
   public:
-    // curl_global_init was done.  descriptors_max bounds connections, idle ones included.
+    // curl_global_init was done.  descriptors_max bounds the connections that are kept; requests
+    // are the dispatcher's.
     CurlTransport(const Clock& clock, int descriptors_max);
     ~CurlTransport() override;
 
