@@ -162,6 +162,10 @@ SELECT failure('DELETE FROM whisperer.delivery');
 SELECT failure('SELECT * FROM whisperer.outbox_0');
 RESET ROLE;
 SELECT owner, description FROM whisperer.hook WHERE id = :ann;
+-- A number that is taken, as where data was restored alone, is not told as a URL that is.
+SELECT setval(pg_get_serial_sequence('whisperer.hook_definition', 'id'), :ann, false) = :ann AS behind;
+SELECT failure($$SELECT whisperer.create_hook('order-*', 'https://example.com/another')$$);
+SELECT setval(pg_get_serial_sequence('whisperer.hook_definition', 'id'), max(id)) > 0 AS mended FROM whisperer.hook_definition;
 UPDATE whisperer.hook_definition SET is_active = false;
 DELETE FROM whisperer.hook_definition;
 REVOKE USAGE ON SCHEMA whisperer FROM regress_ann, regress_bob;

@@ -27,6 +27,7 @@ CREATE FUNCTION whisperer_internal.create_hook_body(
 AS $$
 DECLARE
     hook_id bigint;
+    index text;
     -- See hidden(): no statement below has what these stand for.
     key_handle constant text := whisperer_internal.hidden(coalesce(create_hook_body.secret_key, whisperer_internal.make_secret()));
     headers_handle constant jsonb := whisperer_internal.hidden(coalesce(create_hook_body.additional_headers, '{}'));
@@ -47,6 +48,11 @@ BEGIN
                 coalesce(create_hook_body.ordering, 'none'), create_hook_body.description)
         RETURNING h.id INTO hook_id;
     EXCEPTION WHEN unique_violation THEN
+        -- Any other is a number that is taken: the sequence is behind, after a restore of the data alone.
+        GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
+        IF index <> 'hook_definition_once' THEN
+            RAISE;
+        END IF;
         RAISE EXCEPTION 'you have a hook for "%" at this URL already', create_hook_body.event_type
             USING ERRCODE = 'unique_violation',
                   HINT = 'Change it with whisperer.update_hook, or delete it first.';
