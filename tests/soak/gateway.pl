@@ -105,7 +105,7 @@ for my $what (qw(rss_kb threads descriptors sessions healthz_ms)) {
     $last{$what} = max(map { $_->{$what} } @samples[ -$third .. -1 ]);
     note(sprintf '%-12s at most %8d in the first third, %8d in the last', $what, $first{$what}, $last{$what});
 }
-my %most = map { my $what = $_; $what => max($first{$what}, $last{$what}, map { $_->{$what} } @samples) } qw(rss_kb threads descriptors sessions);
+my %most = map { my $what = $_; $what => max($first{$what}, $last{$what}, map { $_->{$what} } @samples) } qw(rss_kb threads descriptors sessions healthz_ms);
 is($unwell // 0, 0, "/healthz was well $healthy times");
 cmp_ok($most{sessions}, '<=', $pool, 'no more sessions than --pool');
 cmp_ok($most{rss_kb}, '<', 400_000, 'memory within its bounds');
@@ -113,7 +113,9 @@ cmp_ok($last{rss_kb}, '<', 1.25 * $first{rss_kb} + 20_000, 'and it does not grow
 cmp_ok($most{threads}, '<=', 64 + $pool + 8, 'threads, too');
 cmp_ok($last{descriptors}, '<=', $first{descriptors} + 20, 'no descriptor was left open');
 wait_for('all to be served again', sub { while (sysread $log, my $text, 1 << 20) { } $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => "http://127.0.0.1:9/" . time })->{status} == 201 });
-pass('and in the end all is as it was');
-Faults::report("gateway: $seconds s, at most $most{rss_kb} kB, $most{descriptors} descriptors, $most{threads} threads, $most{sessions} sessions");
+my $ended = sample();
+Faults::report("gateway: $seconds s, /healthz answered $healthy times, at most after $most{healthz_ms} ms");
+Faults::report(sprintf 'gateway: %-11s %6d at the start, at most %6d in the first third, %6d ever, %6d in the last, %6d at the end', $_, $samples[0]{$_}, $first{$_}, $most{$_}, $last{$_}, $ended->{$_})
+    for qw(rss_kb threads descriptors sessions);
 
 done_testing();
