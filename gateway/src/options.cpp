@@ -1,118 +1,128 @@
 // Options; see options.h.
 #include "options.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <cstdlib>
-#include <functional>
-#include <vector>
+#include <span>
 
 namespace whisperer::gateway {
 
 namespace {
 
-const char* const help =
-    "usage: whisperer-gateway [OPTION ...]\n"
-    "The HTTP API and console of whisperer.\n\n"
-    "  --database CONNINFO      what libpq connects with; default: its environment (PGHOST, ...)\n"
-    "  --listen ADDRESS:PORT    default 127.0.0.1:8080; port 0: any that is free\n"
-    "  --pool N                 connections to the database; default 8\n"
-    "  --threads N              requests at once; default 64\n"
-    "  --trusted-proxies CIDR,...   whose X-Forwarded-For is believed; default: nobody's\n"
-    "  --help, --version\n\n"
-    "Each is also read from the environment, as WHISPERER_GATEWAY_DATABASE and so on.\n";
-
-[[noreturn]] void refuse(const std::string& what) {
-    throw Instead{"whisperer-gateway: " + what + "\nTry whisperer-gateway --help.\n", 2};
-}
-
-std::size_t number(const std::string& name, const std::string& text, std::size_t least,
-                   std::size_t most) {
-    std::size_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc{} || end != text.data() + text.size() || number < least || number > most)
-        refuse(name + " must be from " + std::to_string(least) + " to " + std::to_string(most));
+template <typename Number>
+Number number(const std::string& option, std::string_view text, Number least, Number most) {
+    Number number{};
+    const auto [end, error] = std::from_chars(text.begin(), text.end(), number);
+    if (error != std::errc{} || end != text.end() || number < least || number > most)
+        throw CLI::ValidationError(
+            option, "it must be from " + std::to_string(least) + " to " + std::to_string(most));
     return number;
 }
 
 void set_listen(Options& options, const std::string& text) {
-    const std::size_t colon = text.rfind(':');
-    if (colon == std::string::npos)
-        refuse("--listen must be an address and a port, as in 127.0.0.1:8080 or [::1]:8080");
-    options.address = text.substr(0, colon);
-    if (options.address.starts_with('[') && options.address.ends_with(']'))
-        options.address = options.address.substr(1, options.address.size() - 2);
-    if (!Address::parse(options.address))
-        refuse("--listen needs an IP address, not a name");
-    options.port = static_cast<std::uint16_t>(
-        number("the port of --listen", text.substr(colon + 1), 0, 65535));
+    const std::size_t colon = std::min(text.rfind(':'), text.size());
+    std::string address = text.substr(0, colon);
+    if (address.starts_with('[') && address.ends_with(']'))
+        address = address.substr(1, address.size() - 2);
+    if (!Address::parse(address))
+        throw CLI::ValidationError("--listen",
+                                   "it must be an IP address and a port, as 127.0.0.1:8080 or "
+                                   "[::1]:8080; 0.0.0.0:8080 or [::]:8080 is every address");
+    const std::string_view port = std::string_view(text).substr(std::min(colon + 1, text.size()));
+    options.port = number<std::uint16_t>("--listen: the port", port, 0, 65535);
+    options.address = address;
 }
 
 void set_proxies(Options& options, const std::string& text) {
     try {
         options.trusted_proxies = Networks::parse(text);
     } catch (const std::invalid_argument& error) {
-        refuse(std::string("--trusted-proxies: ") + error.what());
+        throw CLI::ValidationError("--trusted-proxies", error.what());
     }
 }
 
-struct Known {
-    std::string name;
-    std::function<void(Options&, const std::string&)> set;
-};
-
-const std::vector<Known>& known() {
-    static const std::vector<Known> all{
-        {"database", [](Options& options, const std::string& text) { options.database = text; }},
-        {"listen", set_listen},
-        {"pool", [](Options& options,
-                    const std::string& text) { options.pool = number("--pool", text, 1, 1000); }},
-        {"threads",
-         [](Options& options, const std::string& text) {
-             options.threads = number("--threads", text, 1, 1000);
-         }},
-        {"trusted-proxies", set_proxies},
-    };
-    return all;
-}
-
-void read_environment(Options& options) {
-    for (const Known& one : known()) {
-        std::string name = "WHISPERER_GATEWAY_" + one.name;
-        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+// Values are looked at by what takes them over, not by validators (check): of a variable of the
+// environment that does not pass those, newer versions of the library (2.4) take no notice.
+void declare(CLI::App& app, Options& options) {
+    const auto add = [&app](const std::string& name, const std::string& type,
+                            const std::string& what, auto take) {
+        std::string variable = "WHISPERER_GATEWAY_" + name.substr(2);
+        std::transform(variable.begin(), variable.end(), variable.begin(), [](unsigned char c) {
             return c == '-' ? '_' : static_cast<char>(std::toupper(c));
         });
-        if (const char* const text = std::getenv(name.c_str()))
-            one.set(options, text);
+        return app.add_option_function<std::string>(name, take, what)
+            ->type_name(type)
+            ->envname(variable)
+            ->take_last();
+    };
+    app.set_help_flag("--help", "print this");
+    app.set_version_flag("--version", "whisperer-gateway " WHISPERER_VERSION, "print the version");
+    app.footer("An option of the command line wins over the environment (Env).");
+    add("--database", "CONNINFO",
+        "what libpq connects with; default: its environment (PGHOST, ...)",
+        [&options](const std::string& text) { options.database = text; });
+    add("--listen", "ADDRESS:PORT", "port 0: any that is free",
+        [&options](const std::string& text) { set_listen(options, text); })
+        ->default_str("127.0.0.1:8080");
+    add("--pool", "N", "connections to the database", [&options](const std::string& text) {
+        options.pool = number<std::size_t>("--pool", text, 1, 1000);
+    })->default_str(std::to_string(options.pool));
+    add("--threads", "N", "requests at once", [&options](const std::string& text) {
+        options.threads = number<std::size_t>("--threads", text, 1, 1000);
+    })->default_str(std::to_string(options.threads));
+    add("--trusted-proxies", "CIDR,...", "whose X-Forwarded-For is believed; default: nobody's",
+        [&options](const std::string& text) { set_proxies(options, text); });
+}
+
+// What is no option may be half of a connection string that lacks its quotes: a password is not
+// repeated.
+std::string unknown(const CLI::App& app) {
+    const std::string first = app.remaining().front();
+    std::string text = "there is no option " + first.substr(0, first.find('='));
+    if (!first.starts_with('-'))
+        return text + "; a value with spaces needs quotes";
+    text += "; there are";
+    for (const CLI::Option* const option : app.get_options())
+        text += " " + option->get_name();
+    return text;
+}
+
+// A service may have the value from a file that nobody thinks of.
+std::string origin(const CLI::App& app, std::span<char*> arguments, const std::string& complaint) {
+    for (const CLI::Option* const option : app.get_options()) {
+        const std::string& name = option->get_name();
+        const bool is_given =
+            std::any_of(arguments.begin(), arguments.end(),
+                        [&name](const char* one) { return std::string(one).starts_with(name); });
+        if (complaint.starts_with(name + ":") && !is_given)
+            return " (from " + option->get_envname() + ")";
     }
+    return "";
 }
 
 }  // namespace
 
 Options read_options(int count, char** arguments) {
     Options options;
-    read_environment(options);
-    for (int i = 1; i < count; i++) {
-        const std::string argument = arguments[i];
-        if (argument == "--help")
-            throw Instead{help, 0};
-        if (argument == "--version")
-            throw Instead{"whisperer-gateway " WHISPERER_VERSION "\n", 0};
-        const std::size_t equals = std::min(argument.find('='), argument.size());
-        const std::string name = argument.substr(0, equals);
-        const auto found = std::find_if(known().begin(), known().end(),
-                                        [&](const Known& one) { return "--" + one.name == name; });
-        if (found == known().end())
-            refuse("there is no option " + name);
-        if (equals < argument.size())
-            found->set(options, argument.substr(equals + 1));
-        else if (i + 1 < count)
-            found->set(options, arguments[++i]);
+    CLI::App app{"The HTTP API and console of whisperer.", "whisperer-gateway"};
+    declare(app, options);
+    try {
+        app.parse(count, arguments);
+        return options;
+    } catch (const CLI::CallForHelp&) {
+        throw Instead{app.help(), 0};
+    } catch (const CLI::CallForVersion& version) {
+        throw Instead{version.what() + std::string("\n"), 0};
+    } catch (const CLI::ParseError& error) {
+        std::string complaint = error.what();
+        if (!app.remaining().empty())
+            complaint = unknown(app);
         else
-            refuse(name + " needs a value");
+            complaint += origin(app, {arguments, static_cast<std::size_t>(count)}, complaint);
+        throw Instead{"whisperer-gateway: " + complaint + "\nTry whisperer-gateway --help.\n", 2};
     }
-    return options;
 }
 
 }  // namespace whisperer::gateway
