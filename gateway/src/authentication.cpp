@@ -70,6 +70,10 @@ std::string hash_of(std::string_view token) {
 
 }  // namespace
 
+std::string Authentication::key_of(const Request& request) {
+    return hash_of(token_of(request.authorization));
+}
+
 std::string Authentication::role_of(const Request& request, const std::string& client) {
     if (request.authorization.empty())
         throw no_token();
@@ -113,7 +117,7 @@ std::string Authentication::look_up(std::string_view token) {
 
 void Authentication::forget(const Request& request) {
     const std::lock_guard lock(mutex_);
-    known_.erase(hash_of(token_of(request.authorization)));
+    known_.erase(key_of(request));
 }
 
 Authentication::Remembered Authentication::remembered(const std::string& hash, Time now) {

@@ -24,6 +24,9 @@ class Authentication {
     // 429 for a client that has tried too many, 503.
     std::string role_of(const Request& request, const std::string& client);
 
+    // What the token is known by, however a client spells the header: its SHA-256.
+    static std::string key_of(const Request& request);
+
     // The role could not be taken after all.
     void forget(const Request& request);
 

@@ -114,7 +114,7 @@ Errand::Step Exchange::run() {
     if (route_->body)
         call.values.emplace_back(read_body(request, *route_->body));
     if (route_->waits)
-        place_ = gateway_.waiting().enter(client_, request.authorization);
+        place_ = gateway_.waiting().enter(client_, Authentication::key_of(request));
     if (!route_->handler)
         return {finish(answer_of_rows(call.run(route_->statements)))};
     Answer answer = route_->handler(call);

@@ -13,7 +13,8 @@ class Waiting {
   public:
     using Place = std::shared_ptr<void>;
 
-    // Throws Problem: 429 for one client or token, 503 in all.
+    // token: by what it is known, not as it was written.  Throws Problem: 429 for one client or
+    // token, 503 in all.
     Place enter(const std::string& client, const std::string& token);
 
   private:

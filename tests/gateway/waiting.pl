@@ -24,10 +24,11 @@ my %path_of = (ping => "/whisperer/hooks/$pinged/ping/", retry => "/whisperer/ho
 
 # Asks, and does not read.
 sub ask {
-    my ($what, $with, $client) = @_;
+    my ($what, $with, $client, $scheme) = @_;
+    $scheme //= 'Token';
     my $socket = $gateway->connect;
     my $body = $what eq 'retry' ? '{"force": true}' : '';
-    syswrite $socket, "POST $path_of{$what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: $client\r\nAuthorization: Token $with\r\n"
+    syswrite $socket, "POST $path_of{$what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: $client\r\nAuthorization: $scheme $with\r\n"
         . "Content-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
     return $socket;
 }
@@ -59,9 +60,11 @@ like(Gateway::read_to_end($_), qr/^HTTP\/1\.1 200 /, 'there is room again') for 
 my @of_client = map { ask('ping', $tokens[ $_ % 12 ], '192.0.2.8') } 1 .. 24;
 wait_for('those that are too many', sub { answered(@of_client) >= 8 });
 pass('so many of one client, whatever their tokens');
-my @of_token = map { ask('ping', $tokens[0], "192.0.2.$_") } 20 .. 43;
+my @schemes = ('Token', 'token', 'Bearer', 'bEARER', 'Token   ', 'Bearer  ');
+my @of_token = map { ask('ping', $tokens[0], "192.0.2.$_", $schemes[ $_ % @schemes ]) } 20 .. 43;
 wait_for('those that are too many', sub { answered(@of_token) >= 8 });
-pass('so many of one token, whatever their clients');
+my @refusals = map { status_of($_) } answered(@of_token);
+is(scalar(grep { $_ != 429 && $_ != 503 } @refusals), 0, 'so many of one token, whatever their clients, and however it is spelt') or diag("@refusals");
 my @of_all = map { ask('ping', $tokens[ 1 + $_ % 11 ], '198.51.100.' . int $_ / 2) } 0 .. 175;
 my ($refused) = wait_for('those that are too many', sub { grep { defined } (answered(@of_all))[0] });
 like(Gateway::read_to_end((answered(@of_all))[0]), qr/^HTTP\/1\.1 (?:503|429) .*^Retry-After: \d+\r$/ms, 'and so many in all; the others are told when to come again');
