@@ -18,6 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds wait_time{2};
 constexpr std::chrono::seconds lost_time{1};
+constexpr std::chrono::seconds look_time{1};    // before a primary is looked for again
 constexpr std::chrono::seconds share_time{10};  // before one more connection is tried
 constexpr std::chrono::seconds cancel_again_after{1};
 
@@ -72,12 +73,22 @@ void Pool::end_turn() {
     next.called.notify_one();
 }
 
+// A session on a server that takes no changes is good for reading.  Who wants more gives up one of
+// them, once a second at most, for a look whether there is another server by now.
 Pool::Lent Pool::idle_one(bool wants_primary) {
+    const auto is_read_only = [](const Lent& database) { return database->is_read_only(); };
+    // With a primary, nobody need read from a standby.
+    if (wants_primary && !std::all_of(idle_.begin(), idle_.end(), is_read_only))
+        std::erase_if(idle_, is_read_only);
     while (!idle_.empty()) {
         Lent database = std::move(idle_.back());
         idle_.pop_back();
-        if (database->is_usable() && !(wants_primary && database->is_read_only()))
+        if (!database->is_usable())
+            continue;
+        if (!wants_primary || !is_read_only(database) || Clock::now() < look_again_at_)
             return database;
+        look_again_at_ = Clock::now() + look_time;
+        break;
     }
     return nullptr;
 }
@@ -225,8 +236,9 @@ Rows Pool::run(const Work& work) {
             if (!work.is_repeatable || is_second_try || lost.is_late)
                 tell_lost(work, lost);
         } catch (const DatabaseError& error) {
-            // The next one finds the primary, if there is one.
-            if (error.sqlstate == "25006")
+            // The next one finds the primary, if there is one.  What is known to take no changes is
+            // kept for those who read.
+            if (error.sqlstate == "25006" && !database->is_read_only())
                 database->retire();
             give_back(std::move(database));
             throw;

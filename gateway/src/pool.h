@@ -71,7 +71,8 @@ class Pool {
     std::size_t parting_ = 0;  // being seen off, each by a thread of its own
     std::size_t lent_ = 0;     // turns; to whom one is passed on, it counts as before
     std::size_t allowed_;      // turns at most: size_, or what the server gives us
-    std::chrono::steady_clock::time_point more_at_{};  // when one more than that is tried
+    std::chrono::steady_clock::time_point more_at_{};        // when one more than that is tried
+    std::chrono::steady_clock::time_point look_again_at_{};  // for a primary
     bool is_lost_ = false;  // PostgreSQL could not be reached, and the log says so
     std::chrono::steady_clock::time_point lost_until_{};
 };

@@ -5,6 +5,7 @@ use warnings;
 use FindBin ();
 use lib $FindBin::Bin;
 use Gateway;
+use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use Test::More;
 use Whisperer;
@@ -55,6 +56,24 @@ $standby->init_from_backup($node, 'copy', has_streaming => 1);
 $standby->start;
 my $reading = new_gateway($standby);
 changes_are_refused($reading, 'a standby alone');
+
+# A lock on the primary makes who reads from the standby wait, so that each has a session.
+my $locker = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres') ], '<', \my $commands, '>', \my $said);
+$commands = "BEGIN; LOCK TABLE whisperer.hook_definition;\n\\echo locked\n";
+wait_for('the lock', sub { $locker->pump_nb; ($said // '') =~ /locked/ });
+sub of_standby { my ($more) = @_; return split /\n/, $standby->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE application_name = 'whisperer-gateway' $more") }
+wait_for('it there', sub { $standby->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE relation = 'whisperer.hook_definition'::regclass AND mode = 'AccessExclusiveLock'") == 1 });
+my @readers = map { $reading->start_request('GET', '/whisperer/hooks/', token => $token) } 1 .. 4;
+wait_for('four who read', sub { of_standby("AND wait_event_type = 'Lock'") == 4 });
+$commands = "ROLLBACK;\n\\q\n";
+$locker->finish;
+is($reading->answer_of($_)->{status}, 200, 'they read') for @readers;
+my %before = map { $_ => 1 } of_standby('');
+is($reading->status_of('GET', '/readyz'), 503, 'who asks whether it is ready');
+is(create($reading)->{status}, 503, 'or wants a change');
+my @after = of_standby('');
+is(scalar @after, scalar keys %before, 'takes nobody a session');
+cmp_ok(scalar(grep { !$before{$_} } @after), '<=', 2, 'but one, once a second, to look for another server');
 my @hosts = map { join ',', @$_ } [ $standby->host, $node->host ], [ $standby->port, $node->port ];
 my $both = new_gateway($node, database => "host=$hosts[0] port=$hosts[1] dbname=postgres user=gateway");
 changes_are_made($both, 'of two servers the one that takes changes is found, though it is named second');
