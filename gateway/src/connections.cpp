@@ -216,6 +216,7 @@ bool Connections::take_request(Number number, Connection& connection) {
         Begun begun = callbacks_.begin(std::move(*request), connection.peer(),
                                        is_full || has_stopped_accepting_);
         if (begun.reply) {
+            begun.errand->note();
             connection.start_reply(std::move(*begun.reply));
             return true;
         }
@@ -315,6 +316,8 @@ void Connections::deliver(Number number, Reply reply) {
             unavailable("too much waits for you to be read, or for all", 5));
         sending_.add(client, reply.size(), true);
     }
+    if (!reply.is_rest)
+        connection.errand()->note();
     connection.held_bytes = reply.size();
     connection.start_reply(std::move(reply));
     watch(epoll_.get(), EPOLL_CTL_ADD, connection.socket(), number, 0);

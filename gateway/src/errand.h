@@ -37,6 +37,8 @@ class Errand {
     virtual Step go_on(bool is_last) = 0;
     // In any thread, in place of the first step or of the reply that it led to.
     virtual Reply refuse(const Problem& problem) = 0;
+    // In the connections' thread, once: the answer that was made last is the one that is sent.
+    virtual void note() = 0;
     // Whom its answer is for, by address.
     virtual const std::string& client() const = 0;
 };

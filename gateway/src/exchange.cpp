@@ -73,6 +73,10 @@ Reply Exchange::refuse(const Problem& problem) {
     return finish(answer_of(problem, head_.request.id));
 }
 
+void Exchange::note() {
+    gateway_.note(head_.request, status_, route_, role_, took_);
+}
+
 // Nothing is thrown from here on outwards.
 Errand::Step Exchange::guarded(const std::function<Step()>& work) {
     const std::string& id = head_.request.id;
@@ -182,7 +186,8 @@ Reply Exchange::finish(Answer answer) {
     if (std::none_of(answer.headers.begin(), answer.headers.end(),
                      [](const auto& header) { return header.first == "Cache-Control"; }))
         answer.headers.emplace_back("Cache-Control", "no-store");
-    gateway_.note(head_.request, answer, route_, role_, Clock::now() - begun_);
+    status_ = answer.status;
+    took_ = Clock::now() - begun_;
     Reply reply = written(std::move(answer), head_, is_last_);
     if (reply.has_more)
         call_->pieces->is_begun = true;

@@ -23,6 +23,7 @@ class Exchange : public Errand {
 
     Step go_on(bool is_last) override;
     Reply refuse(const Problem& problem) override;
+    void note() override;
     const std::string& client() const override { return client_; }
 
   private:
@@ -43,6 +44,9 @@ class Exchange : public Errand {
     const Route* route_ = nullptr;
     std::optional<Call> call_;
     std::string role_;
+    // Of the answer that was made last:
+    int status_ = 0;
+    Clock::duration took_{};
     // While it waits:
     Waiting::Place place_;
     Clock::time_point wait_until_;

@@ -66,16 +66,16 @@ Reply Gateway::refuse(const Problem& problem, const Address& peer) {
     head.request.address = peer.text();
     Answer answer = answer_of(problem, head.request.id);
     answer.headers.emplace_back("X-Request-Id", head.request.id);
-    note(head.request, answer, nullptr, {}, {});
+    note(head.request, answer.status, nullptr, {}, {});
     return written(std::move(answer), head, true);
 }
 
-void Gateway::note(const Request& request, const Answer& answer, const Route* route,
-                   const std::string& role, std::chrono::steady_clock::duration took) {
+void Gateway::note(const Request& request, int status, const Route* route, const std::string& role,
+                   std::chrono::steady_clock::duration took) {
     const std::size_t number = route == nullptr ? statistics_.no_route()
                                                 : static_cast<std::size_t>(route - routes_.data());
-    statistics_.count(number, answer.status, took);
-    log_request(request, answer, role, took);
+    statistics_.count(number, status, took);
+    log_request(request, status, role, took);
 }
 
 Gateway::Match Gateway::match(const Request& request) const {

@@ -31,9 +31,9 @@ class Gateway {
     };
     // Throws Problem: 404, 405.
     Match match(const Request& request) const;
-    // An answer: logged and counted.  route: nothing if none was found.
-    void note(const Request& request, const Answer& answer, const Route* route,
-              const std::string& role, std::chrono::steady_clock::duration took);
+    // An answer that is sent: logged and counted.  route: nothing if none was found.
+    void note(const Request& request, int status, const Route* route, const std::string& role,
+              std::chrono::steady_clock::duration took);
 
     Pool& pool() { return pool_; }
     Authentication& authentication() { return authentication_; }

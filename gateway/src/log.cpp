@@ -36,7 +36,7 @@ LogWriter* writer = nullptr;
 
 }  // namespace
 
-void log_request(const Request& request, const Answer& answer, std::string_view role,
+void log_request(const Request& request, int status, std::string_view role,
                  std::chrono::steady_clock::duration took) {
     constexpr std::size_t shown_max = 300;
     char milliseconds[32];
@@ -45,8 +45,8 @@ void log_request(const Request& request, const Answer& answer, std::string_view 
     writer->add("{\"time\": \"" + now_text() + "\", \"request_id\": " + json_string(request.id) +
                 ", \"method\": " + json_string(request.method) +
                 ", \"path\": " + json_string(std::string_view(request.path).substr(0, shown_max)) +
-                ", \"status\": " + std::to_string(answer.status) + ", \"duration_ms\": " +
-                milliseconds + ", \"role\": " + (role.empty() ? "null" : json_string(role)) +
+                ", \"status\": " + std::to_string(status) + ", \"duration_ms\": " + milliseconds +
+                ", \"role\": " + (role.empty() ? "null" : json_string(role)) +
                 ", \"address\": " + json_string(request.address) + "}\n");
 }
 

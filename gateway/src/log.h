@@ -20,7 +20,7 @@ void start_log();
 bool end_log(std::chrono::milliseconds time);
 std::size_t log_lines_dropped();
 
-void log_request(const Request& request, const Answer& answer, std::string_view role,
+void log_request(const Request& request, int status, std::string_view role,
                  std::chrono::steady_clock::duration took);
 
 // What happened, and more of it; request_id: of the request that it happened to.

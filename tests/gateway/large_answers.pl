@@ -82,4 +82,10 @@ for my $path ("${path}payload/", $path, '/whisperer/hooks/?limit=200', '/whisper
     wait_for('them to be gone', sub { $gateway->get("${path}", $token)->{status} == 200 });
 }
 
+# --- what is told of it -------------------------------------------------------------------------
+my %lines;
+push @{ $lines{ $_->{request_id} } }, $_->{status} for grep { $_->{method} } $gateway->log_lines;
+is_deeply([ grep { @$_ > 1 } values %lines ], [], 'each answer is a line of the log, also one that took the place of another');
+is((grep { $_->[0] == 503 } values %lines) > 0, 1, 'of which there were some');
+
 done_testing();
