@@ -62,7 +62,7 @@ check 'nobody has enabled it' absent /etc/systemd/system/multi-user.target.wants
 (set -a; . <(sed 's/=\(.*\)/="\1"/' "$conf"); exec runuser -u "$(sed -n 's/^User=//p' "$unit")" -- $(sed -n 's/^ExecStart=//p' "$unit")) &
 check 'its command serves the database, as its user' soon answers 8080 /readyz 200
 kill %2; wait %2 2>/dev/null
-whisperer-gateway --help | grep -o '^  --[a-z-]*' | while read -r option; do
+whisperer-gateway --help | grep -o '^ *--[a-z-]*' | while read -r option; do
     zcat /usr/share/man/man1/whisperer-gateway.1.gz | tr -d '\\' | grep -q -- "$option" || echo "$option"
 done >/tmp/missing
 check 'its manual page has every option' bash -c 'cat /tmp/missing; ! grep -q . /tmp/missing'
