@@ -95,7 +95,7 @@ Pool::Lent Pool::idle_one(bool wants_primary) {
 
 Pool::Lent Pool::take(const Work& work) {
     const bool wants_primary = work.wants_primary || !(work.is_read_only || work.is_repeatable);
-    for (int tries = 0; tries < 2; tries++) {
+    for (auto end = Clock::time_point::max();;) {
         std::unique_lock lock(mutex_);
         wait_turn(lock, work.is_patient);
         Lent database = idle_one(wants_primary);
@@ -109,8 +109,11 @@ Pool::Lent Pool::take(const Work& work) {
             working_.insert(database.get());
             return database;
         }
+        // Refused, as others are there.  While those come and go it may be refused once more.
+        end = std::min(end, Clock::now() + wait_time);
+        if (Clock::now() >= end)
+            throw unavailable("too many requests at once", 1);
     }
-    throw database_is_lost();
 }
 
 // With mutex_ held.  The server has no more connections for us, or a pooler in front of it lets us
