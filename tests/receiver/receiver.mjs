@@ -1,12 +1,12 @@
 // The receiver of tests and demo: a real HTTP server that records every request and answers as told.
 //
-//   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON]] [--slam]
+//   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON] [--http1]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
 // the log: {n, at_us, version, port, method, path, headers: [name, value, ...], body}.  at_us is taken when the
 // last byte of the body has arrived; port is the client's, which tells connections apart.  With --client-ca a client must show a certificate of that authority,
 // and the line has its subject: {..., client}.  The log is written before the answer is sent, so whoever saw an
-// answer finds the line.
+// answer finds the line.  Over TLS it speaks HTTP/2 and HTTP/1.1, with --http1 the latter alone.
 //
 // What it answers is in the path; a script set by POST /control {"path": ..., "steps": [...]} wins.
 //   /ok /status/500 /delay/1500 /hang /reset /fail-first/2/500/<any> /redirect /huge /drip
@@ -14,6 +14,7 @@
 import { closeSync, openSync, renameSync, writeFileSync, writeSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
+import { createServer as createHttpsServer } from 'node:https';
 import { parseArgs } from 'node:util';
 
 import { answer, answerAtOnce, releaseHung, setScript } from './answers.mjs';
@@ -28,13 +29,14 @@ const { values: options } = parseArgs({
         cert: { type: 'string' },
         'tls-max': { type: 'string' },
         slam: { type: 'boolean' },
+        http1: { type: 'boolean' },
         'client-ca': { type: 'string' },
         'tls-options': { type: 'string', default: '{}' },
         help: { type: 'boolean' },
     },
 });
 if (options.help || !options.ready || !options.log) {
-    console.log('usage: node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON]] [--slam]');
+    console.log('usage: node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON] [--http1]] [--slam]');
     process.exit(options.help ? 0 : 2);
 }
 
@@ -102,7 +104,7 @@ function tls() {
 }
 
 const server = options.key
-    ? createSecureServer(tls(), handle)
+    ? (options.http1 ? createHttpsServer : createSecureServer)(tls(), handle)
     : createServer({ keepAliveTimeout: 60000 }, handle);
 if (options.slam) server.on('connection', (socket) => socket.destroy());
 server.on('clientError', (error, socket) => socket.destroy());
