@@ -147,6 +147,19 @@ TEST(RetryAfter, SecondsOrADate) {
         EXPECT_EQ(parse_retry_after(nothing, now), std::nullopt) << nothing;
 }
 
+// No form that RFC 9110 knows, and yet sent.
+TEST(RetryAfter, ADateOfRfc3339) {
+    constexpr std::time_t now = 1'792'000'000;  // 2026-10-14T17:46:40Z
+    for (const char* minute :
+         {"2026-10-14T17:47:40Z", "2026-10-14T17:47:40z", " 2026-10-14T17:47:40.999Z ",
+          "2026-10-14T17:47:40+00:00", "2026-10-14T19:47:40+02:00", "2026-10-14T13:17:40.5-04:30"})
+        EXPECT_EQ(parse_retry_after(minute, now), seconds(60)) << minute;
+    for (const char* nothing :
+         {"2026-10-14T17:45:40Z", "2026-10-14T17:47:40", "2026-10-14T17:47:40Zulu",
+          "2026-10-14T17:47:40+0200", "2026-10-14T17:47:40.Z+1", "2026-10-14T17:47:40+02:00Z"})
+        EXPECT_EQ(parse_retry_after(nothing, now), std::nullopt) << nothing;
+}
+
 TEST(RetryAfter, FractionsAndLists) {
     constexpr std::time_t now = 1'792'000'000;
     EXPECT_EQ(parse_retry_after("60.0", now), seconds(60));

@@ -54,6 +54,30 @@ std::optional<long long> number_of(std::string_view text) {
     return number < wait_max_s && rounds_up ? number + 1 : number;
 }
 
+// "2026-10-14T17:47:40.5+02:00", which curl_getdate does not read.
+std::optional<std::time_t> iso_moment(const std::string& text) {
+    std::tm fields{};
+    const char* at = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &fields);
+    if (at == nullptr)
+        return std::nullopt;
+    std::string_view rest(at);
+    if (rest.starts_with('.'))
+        rest.remove_prefix(std::min(rest.find_first_not_of("0123456789", 1), rest.size()));
+    const std::time_t moment = timegm(&fields);
+    if (rest == "Z" || rest == "z")
+        return moment;
+    const bool is_offset = rest.size() == 6 && (rest[0] == '+' || rest[0] == '-') &&
+                           is_digits(rest.substr(1, 2)) && rest[3] == ':' &&
+                           is_digits(rest.substr(4));
+    if (!is_offset)
+        return std::nullopt;
+    const auto number = [&](std::size_t place) {
+        return 10 * (rest[place] - '0') + (rest[place + 1] - '0');
+    };
+    const std::time_t offset = 3600 * number(1) + 60 * number(4);
+    return rest[0] == '+' ? moment - offset : moment + offset;
+}
+
 std::optional<seconds> wait_of(long long number, std::time_t now) {
     if (number == retry_after_read_max.count())
         return retry_after_read_max;
@@ -128,7 +152,8 @@ std::optional<seconds> parse_retry_after(const std::string& value, std::time_t n
     });
     if (are_numbers)
         return longest ? std::min(*longest, retry_after_read_max) : longest;
-    const std::time_t date = curl_getdate(value.c_str(), nullptr);
+    const std::time_t date =
+        iso_moment(std::string(trimmed(value))).value_or(curl_getdate(value.c_str(), nullptr));
     if (date < 0 || date <= now)
         return std::nullopt;
     return std::min(seconds(date - now), retry_after_read_max);

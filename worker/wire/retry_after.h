@@ -16,8 +16,8 @@ inline constexpr seconds retry_after_read_max{1LL << 32};
 
 // RFC 9110, 10.2.3: digits are seconds, anything else is a date, seen from now.  Beyond it: seconds
 // may have a fraction, be listed, and, when they are too many for a wait, be a moment since the
-// Unix epoch (in milliseconds, too).  nullopt: none of it, not in the future, or a moment that is
-// years away.
+// Unix epoch (in milliseconds, too); a date may have the form of RFC 3339.  nullopt: none of it,
+// not in the future, or a moment that is years away.
 std::optional<seconds> parse_retry_after(const std::string& value, std::time_t now);
 
 // All lines of a header field, in order; none: it is not there.
