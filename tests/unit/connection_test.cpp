@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/engine_driver.h"
+#include "tests/unit/names.h"
 
 namespace whisperer::engine {
 namespace {
@@ -215,6 +216,23 @@ TEST_F(ConnectionTest, ManyAtOnceAreSentTwiceAtMost) {
     std::map<std::string, int> times;
     for (const HttpRequest& request : server.requests)
         EXPECT_LE(++times[request.body], 2);
+}
+
+// Where rules have changed, a connection of before may be to an address that they forbid.
+TEST_F(ConnectionTest, IsLeftWhenTheRulesChange) {
+    Names names;
+    names.put("two.example", {"127.0.0.1", "127.0.1.1"});
+    ASSERT_EQ(driver.put_hook(1, "http://two.example:" + std::to_string(server.port()) + "/"),
+              WhispererOk);
+    EXPECT_EQ(deliver().kind, WhispererDelivered);
+    driver.settings.allowed_networks = {"127.0.1.0/24", 12};
+    driver.settings.park_after_ms = 60 * 1000;
+    ASSERT_EQ(driver.configure(), WhispererOk);
+    EXPECT_EQ(deliver().error, "could not connect: connection refused") << "by the other address";
+    driver.settings.allowed_networks = {"10.0.0.0/8", 10};
+    ASSERT_EQ(driver.configure(), WhispererOk);
+    EXPECT_THAT(deliver().error, testing::StartsWith("address 127.0."));
+    EXPECT_EQ(server.requests.size(), 1U);
 }
 
 // So large that it is still being sent when the connection breaks.

@@ -126,6 +126,12 @@ std::shared_ptr<Origin> Pools::origin(std::int64_t owner, const std::string& url
     return origin;
 }
 
+void Pools::retire_all() noexcept {
+    for (const auto& [key, origin] : origins_)
+        if (const std::shared_ptr<Origin> alive = origin.lock())
+            alive->drop_pool();
+}
+
 void Pools::opened(int socket, ConnectionPool& pool) {
     const auto index = static_cast<std::size_t>(socket);
     if (index >= by_socket_.size())

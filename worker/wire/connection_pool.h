@@ -119,6 +119,8 @@ class Pools {
         : clock_(clock), sockets_(sockets), descriptors_max_(descriptors_max) {}
 
     std::shared_ptr<Origin> origin(std::int64_t owner, const std::string& url, bool https);
+    // What was opened by other rules gets no more requests.
+    void retire_all() noexcept;
     // There are as many connections as this process can afford: none is to be kept.
     bool is_crowded() const { return open_ >= descriptors_max_; }
     // Throws std::bad_alloc, and has then not taken it.

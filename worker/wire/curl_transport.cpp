@@ -128,6 +128,9 @@ CurlTransport::~CurlTransport() {
 
 void CurlTransport::configure(std::shared_ptr<const Settings> settings) {
     shared_.settings = std::move(settings);
+    // A kept connection may go where it is no longer allowed to, while its name has other
+    // addresses.
+    shared_.pools.retire_all();
 }
 
 std::unique_ptr<WireLane> CurlTransport::open_lane() {
