@@ -99,6 +99,12 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
     return true;
 }
 
+// Runs before a look-up, unless libcurl remembers the name.
+int CurlRequest::on_look_up(void*, void*, void* self) {
+    static_cast<CurlRequest*>(self)->looks_up_ = true;
+    return 0;
+}
+
 // Runs once per connection attempt: the early check, before a packet leaves.
 curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* target) {
     auto& request = *static_cast<CurlRequest*>(self);

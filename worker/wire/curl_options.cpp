@@ -51,6 +51,8 @@ void CurlRequest::apply_options() {
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
     curl_easy_setopt(easy_, CURLOPT_PREREQFUNCTION, &CurlRequest::on_request);
     curl_easy_setopt(easy_, CURLOPT_PREREQDATA, this);
+    curl_easy_setopt(easy_, CURLOPT_RESOLVER_START_FUNCTION, &CurlRequest::on_look_up);
+    curl_easy_setopt(easy_, CURLOPT_RESOLVER_START_DATA, this);
     curl_easy_setopt(easy_, CURLOPT_OPENSOCKETFUNCTION, &CurlRequest::on_open);
     curl_easy_setopt(easy_, CURLOPT_OPENSOCKETDATA, this);
     // A connection outlives the request that opened it, so closing knows only the transport.
@@ -79,7 +81,7 @@ void CurlRequest::apply_network_options() {
     if (!https)
         return;
     // Wait for a connection that can carry many rather than open many.
-    curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, 1L);
+    curl_easy_setopt(easy_, CURLOPT_PIPEWAIT, speaks_http2() ? 1L : 0L);
     curl_easy_setopt(easy_, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, 2L);

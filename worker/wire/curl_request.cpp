@@ -98,6 +98,7 @@ void CurlRequest::prepare() {
     number_ = shared_.connecting.new_number();
     opened_ = false;
     tried_ = false;
+    looks_up_ = false;
     resolved_ = request_.target->host_is_address && shared_.settings->proxy.empty();
     if (!resolved_)
         shared_.lookups.started(looked_up_name());
@@ -218,8 +219,8 @@ WireResult CurlRequest::end(CURLcode code) {
     shared_.connections += connections;
 
     result.resolved = resolved_;
-    const bool not_found =
-        !resolved_ && (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_OPERATION_TIMEDOUT);
+    const bool not_found = !resolved_ && (code == CURLE_COULDNT_RESOLVE_HOST ||
+                                          (code == CURLE_OPERATION_TIMEDOUT && looks_up_));
     result.looked_up = !request_.target->host_is_address && applied_settings_->proxy.empty() &&
                        (opened_ || not_found);
     result.connected = requests_sent_ > 0 || was_sent_;
@@ -304,20 +305,18 @@ void CurlRequest::set_resolved() noexcept {
     }
 }
 
-// At the end of the request.  One that has waited for a connection that another opened meanwhile
-// has left no look-up behind: the name was found for that one.
+// At the end of the request.  One that has waited for a connection that another opened has left no
+// look-up behind.
 void CurlRequest::end_lookup(CURLcode code) {
     if (resolved_)
         return;
-    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY) {
-        resolved_ = true;
+    resolved_ = true;
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
         shared_.lookups.not_found(looked_up_name());
-    } else if (pool_->opened_total() > opened_before_) {
-        set_resolved();
-    } else {
-        resolved_ = true;
+    else if (looks_up_)
         shared_.lookups.given_up(looked_up_name(), shared_.clock.steady());
-    }
+    else
+        shared_.lookups.not_asked(looked_up_name());
 }
 
 // Behind a proxy the target's name is the proxy's to look up.

@@ -104,6 +104,7 @@ class CurlRequest {
     static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
     static int on_request(void* self, char* remote_ip, char* local_ip, int remote_port,
                           int local_port);
+    static int on_look_up(void* resolver, void* reserved, void* self);
     static curl_socket_t on_open(void* self, curlsocktype purpose, curl_sockaddr* address);
     static int on_close(void* pools, curl_socket_t socket);
 
@@ -127,6 +128,7 @@ class CurlRequest {
 
     // Facts of the running request.
     bool resolved_ = false;
+    bool looks_up_ = false;          // a resolver was asked
     std::uint64_t number_ = 0;       // among those that connect
     bool opened_ = false;            // a connection of its own, or tried to
     bool tried_ = false;             // to connect to an address that is allowed

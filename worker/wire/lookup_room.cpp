@@ -37,6 +37,13 @@ void LookupRoom::not_found(const std::string& name) {
     drop_if_idle(name);
 }
 
+void LookupRoom::not_asked(const std::string& name) {
+    const Kind kind = names_[name].kind;
+    end(name, kind);
+    if (kind == Kind::Unknown)
+        drop_if_idle(name);
+}
+
 void LookupRoom::given_up(const std::string& name, microseconds now) {
     end(name, Kind::Silent);
     ++names_[name].given_up;

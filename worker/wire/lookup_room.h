@@ -37,6 +37,8 @@ class LookupRoom {
     void found(const std::string& name);
     // It was answered that there is no such name.
     void not_found(const std::string& name);
+    // It needed no look-up.
+    void not_asked(const std::string& name);
     // Nobody waits for it any more.
     void given_up(const std::string& name, microseconds now);
     int waiting() const { return waiting_; }
