@@ -4,8 +4,9 @@
 //   client --count N [--bytes N] [--in-flight N] [--timeout-ms N] [--ca FILE] URL ...
 //
 // Each URL is a hook; five owners have every fifth.  The events go to the hooks in turn, none is
-// tried twice.  A line for each outcome: webhook-id, hook, kind, status, error, and
-// the first bytes of the answer, separated by tabs; the last line has the counts.
+// tried twice.  A line for each outcome: webhook-id, hook, kind, when the attempt
+// began in microseconds, status, error, and the first bytes of the answer, separated by tabs; the
+// last line has the counts.
 #include <getopt.h>
 #include <poll.h>
 
@@ -165,9 +166,10 @@ class Client {
         std::replace_if(
             response.begin(), response.end(),
             [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-        std::printf("%032" PRIx64 "\t%" PRId64 "\t%d\t%d\t%.*s\t%s\n", outcome.token,
-                    outcome.hook_id, static_cast<int>(outcome.kind), outcome.http_status,
-                    static_cast<int>(outcome.error.size), outcome.error.data, response.c_str());
+        std::printf("%032" PRIx64 "\t%" PRId64 "\t%d\t%" PRId64 "\t%d\t%.*s\t%s\n", outcome.token,
+                    outcome.hook_id, static_cast<int>(outcome.kind), outcome.started_at_us,
+                    outcome.http_status, static_cast<int>(outcome.error.size), outcome.error.data,
+                    response.c_str());
     }
 
     Options options_;
