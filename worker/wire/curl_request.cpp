@@ -72,7 +72,6 @@ void CurlRequest::prepare() {
     is_begun_ = false;
     if (is_used_ && !handles_may_be_kept())
         renew_handle();
-    is_used_ = true;
     if (applied_target_ != request_.target || applied_settings_ != shared_.settings ||
         applied_identity_ != request_.identity || applied_owner_ != request_.owner)
         apply_options();

@@ -133,7 +133,7 @@ class CurlRequest {
     bool opened_ = false;            // a connection of its own, or tried to
     bool tried_ = false;             // to connect to an address that is allowed
     bool is_begun_ = false;          // and has not ended
-    bool is_used_ = false;           // the handle has had a request
+    bool is_used_ = false;           // the handle has had options and perhaps a request
     bool status_line_came_ = false;  // an interim answer's counts
     bool headers_complete_ = false;
     bool cut_ = false;       // we stopped reading the headers
