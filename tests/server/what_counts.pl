@@ -31,7 +31,7 @@ my @cases = (
     [ "$base/hang", 'failed', qr/^no response within 700 ms$/ ],
     [ "$base/reset", 'failed', qr/^connection (closed without a response|lost: connection reset by peer)$/ ],
     [ "$base/half-head", 'failed', qr/^connection (lost|closed)/ ],
-    [ "$base/bad-head", 'failed', qr/^(connection closed within the response's headers|nul byte in header)$/ ],
+    [ "$base/bad-head", 'failed', qr/^(connection closed within the response's headers|nul byte in header|response header contains a NUL byte)$/ ],
     [ "http://127.0.0.1:$closed_port/", 'failed', qr/^could not connect: connection refused$/ ],
     [ 'http://no-such-name.invalid/', 'failed', qr/^could not resolve host no-such-name\.invalid/ ],
     [ 'http://10.0.0.1/', 'failed', qr/^address 10\.0\.0\.1 is not allowed$/ ],
