@@ -753,7 +753,7 @@ DECLARE
     parameters constant text := (SELECT string_agg(format('%s %s', lower(r), relation), ', ') FROM regexp_split_to_table(rows, ', ') AS r);
 BEGIN
     EXECUTE format('CREATE OR REPLACE FUNCTION %s(%s) RETURNS %s LANGUAGE sql RETURN %s', name, parameters, result, expression);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s(%s) TO PUBLIC', name, parameters);
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s(%s) FROM PUBLIC', name, parameters);
     RETURN format('%s(%s)', name, rows);
 END;
 $$;
@@ -813,7 +813,10 @@ END;
 $body$,
         'IF NOT ' || is_changed || E' THEN\n        RETURN NULL;\n    END IF;\n    ',
         CASE WHEN with_names THEN 'true' ELSE 'NOT whisperer_internal.is_pinned()' END, with_names, options.event_type, data, source, key));
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s() TO PUBLIC', name);
+    -- For triggers of this table alone: on a table of somebody else's it would call that one's casts, with the rights
+    -- of the recorder.  The owner needs it for partitions that are to come.
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s() FROM PUBLIC', name);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s() TO %s', name, (SELECT c.relowner::regrole FROM pg_class c WHERE c.oid = relation));
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.make_capture(regclass, text, text[]) IS 'makes the functions of a trigger of watch()';

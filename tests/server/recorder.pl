@@ -195,6 +195,8 @@ as('web', 'INSERT INTO orders VALUES (1, 7)');
 like(recorded($database), qr/orders-created public\.orders \[1\] \{"id":1,"total":7\}/, 'the writer needs no right');
 like(error_of('shop', q(CREATE TABLE spying (id int); CREATE TRIGGER t AFTER INSERT ON spying FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created'); INSERT INTO spying VALUES (1))), qr/^Call whisperer.register_event, or/, 'a write does not fail for a type that its table may not publish');
 unlike(recorded($database), qr/public\.spying/, 'and is not recorded under it');
+like(error_of('web', q(CREATE TABLE lent (id int); SELECT format('CREATE TRIGGER t AFTER INSERT ON lent FOR EACH ROW EXECUTE FUNCTION %s', p.oid::regprocedure) FROM pg_proc p WHERE p.proname ~ '^capture_orders_.*_insert' \gexec)),
+    qr/^permission denied for function capture_orders_/, 'the functions of a watched table serve no table of somebody else');
 # Operators of somebody else's in front of PostgreSQL's.
 sql(<<'SQL');
 GRANT CREATE ON DATABASE managed TO web; SET ROLE web;
