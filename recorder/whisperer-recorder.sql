@@ -736,11 +736,21 @@ COMMENT ON FUNCTION whisperer.capture() IS 'trigger that records one event per r
 -- and to drop it, or to give it another type, is refused until unwatch().  PostgreSQL puts their expressions into the
 -- trigger function's statement, so they cost no call.
 
+-- What the table's trigger calls, also after a renaming; else a name that no other table's trigger has, also one that
+-- was called so before.
 CREATE OR REPLACE FUNCTION whisperer_internal.capture_function(relation regclass, operation text, part text) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT format('whisperer_internal.%I', concat_ws('_', part, left(c.relname, 24), left(md5(concat(n.nspname, '.', c.relname)), 8), lower(operation)))
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
+    WITH used AS (SELECT t.tgrelid, p.proname::text AS name FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+                  WHERE t.tgparentid = 0 AND p.pronamespace = to_regnamespace('whisperer_internal')),
+    names AS (SELECT u.name, -1 AS place FROM used u WHERE u.tgrelid = relation AND u.name ~ ('^capture_.*_' || lower(operation) || '$')
+              UNION ALL
+              -- A name is cut at 63 bytes, which other letters would fill.
+              SELECT concat_ws('_', 'capture', regexp_replace(left(c.relname, 24), '[^A-Za-z0-9_]', '', 'g'),
+                               left(md5(concat(n.nspname, '.', c.relname, nullif(place, 0))), 8), lower(operation)), place
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN generate_series(0, 99) AS place WHERE c.oid = relation)
+    SELECT format('whisperer_internal.%I', part || substr(names.name, 8)) FROM names
+    WHERE NOT EXISTS (SELECT FROM used u WHERE u.name = names.name AND u.tgrelid <> relation) ORDER BY names.place LIMIT 1;
 END;
 COMMENT ON FUNCTION whisperer_internal.capture_function(regclass, text, text) IS 'the name of a function that watch() makes: capture, data, key or changed';
 

@@ -168,6 +168,16 @@ ROWS
 like(error_of('recorder', 'RESET ROLE; ALTER TABLE changed DROP COLUMN b'), qr/^cannot drop column b/, 'a column that a trigger names stays, and PostgreSQL says why');
 sql(q(SELECT whisperer.unwatch('changed'); ALTER TABLE changed DROP COLUMN b; DROP TABLE changed));
 is(sql(q(SELECT count(*) FROM pg_proc WHERE pronamespace = 'whisperer_internal'::regnamespace AND proname ~ '_chang(ing|ed)_')), 0, 'and unwatch() leaves nothing behind');
+# A new table in a renamed one's place.
+sql('TRUNCATE whisperer.outbox');
+sql(q(CREATE TABLE swapped (id int PRIMARY KEY); SELECT whisperer.watch('swapped', 'first'); ALTER TABLE swapped RENAME TO swapped_old;
+    CREATE TABLE swapped (id int PRIMARY KEY, v int); SELECT whisperer.watch('swapped', 'second', options => '{columns=v}');
+    SELECT whisperer.watch('swapped_old', 'first'); INSERT INTO swapped_old VALUES (1); INSERT INTO swapped VALUES (2, 3)));
+is(recorded($database), qq(first-created public.swapped_old [1] {"id":1}\nsecond-created public.swapped [2] {"v":3}), 'a renamed table keeps its functions, and can be watched again');
+sql(q(SELECT whisperer.unwatch('swapped'); INSERT INTO swapped_old VALUES (2); SELECT whisperer.unwatch('swapped_old')));
+my $long_name = chr(0x6587) x 20;
+utf8::encode($long_name);
+same(qq(CREATE TABLE "$long_name" (id int PRIMARY KEY); SELECT whisperer.watch('"$long_name"', 'long'); INSERT INTO "$long_name" VALUES (1); UPDATE "$long_name" SET id = 2; DELETE FROM "$long_name"), 3, 'a name of 60 bytes in other letters');
 sql(q(CREATE TABLE hand (id int PRIMARY KEY, a text); SELECT whisperer.register_event('hand');
     CREATE TRIGGER t AFTER INSERT ON hand FOR EACH ROW EXECUTE FUNCTION whisperer.capture('hand', 'columns=id,a'); ALTER TABLE hand DROP COLUMN a));
 my ($status, $out, $said) = $node->psql($database, 'TRUNCATE whisperer.outbox; INSERT INTO hand VALUES (1)');
