@@ -321,7 +321,7 @@ BEGIN ATOMIC
     SELECT CASE WHEN list ~ '^\s*("([^"]|"")+"|[^",\s]+)\s*(,\s*("([^"]|"")+"|[^",\s]+)\s*)*$' THEN
         (SELECT array_agg(CASE WHEN starts_with(m.part[1], '"')
                                THEN replace(substr(m.part[1], 2, length(m.part[1]) - 2), '""', '"')
-                               ELSE lower(m.part[1]) END ORDER BY m.place)
+                               ELSE lower(m.part[1] COLLATE "C") END ORDER BY m.place)
          FROM regexp_matches(list, '\s*("(?:[^"]|"")+"|[^",\s]+)\s*(?:,|$)', 'g') WITH ORDINALITY AS m (part, place)) END;
 END;
 COMMENT ON FUNCTION whisperer_internal.identifiers(text) IS 'a list of identifiers, taken apart; null: it is none';
@@ -384,6 +384,10 @@ BEGIN
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
     FOREACH option IN ARRAY arguments[2:] LOOP
         value := substr(option, position('=' IN option) + 1);
+        IF position('=' IN option) = 0 THEN
+            RAISE EXCEPTION 'an option must be written as name=value'
+                USING ERRCODE = 'invalid_parameter_value', DETAIL = format('The option is "%s".', option), HINT = known;
+        END IF;
         CASE split_part(option, '=', 1)
             WHEN 'columns' THEN options.columns := whisperer_internal.columns_of(relation, option, firing);
             WHEN 'changed' THEN options.changed := whisperer_internal.columns_of(relation, option, firing);
@@ -490,7 +494,7 @@ BEGIN ATOMIC
             format('whisperer_internal.serialized(%s(%s)%s)', (options).serializer, new_row,
                    CASE WHEN (options).is_jsonb THEN '::pg_catalog.text::pg_catalog.json' END)
         WHEN (options).columns IS NOT NULL THEN
-            format('(SELECT pg_catalog.row_to_json(chosen) FROM (SELECT %s) AS chosen)',
+            format('(SELECT pg_catalog.row_to_json(chosen.*) FROM (SELECT %s) AS chosen)',
                    (SELECT string_agg(format('(%s).%I', new_row, c.name), ', ' ORDER BY c.place) FROM unnest((options).columns) WITH ORDINALITY AS c (name, place)))
         ELSE format('pg_catalog.row_to_json(%s)', new_row) END;
 END;
@@ -511,6 +515,7 @@ COMMENT ON FUNCTION whisperer_internal.data_of(regclass, whisperer_internal.capt
     'the expression that makes an event''s data';
 
 -- Values as text, joined by commas.  Among several a comma within one is escaped, or two rows could have one key.
+-- E'' means the same under either setting of standard_conforming_strings.
 CREATE OR REPLACE FUNCTION whisperer_internal.key_of(options whisperer_internal.capture_options, new_row text) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -518,7 +523,7 @@ BEGIN ATOMIC
         WHEN 0 THEN 'NULL'
         WHEN 1 THEN format('pg_catalog.concat((%s).%I)', new_row, (options).keys[1])
         ELSE (SELECT format('pg_catalog.concat(%s)',
-                            string_agg(format('pg_catalog.replace(pg_catalog.replace(pg_catalog.concat((%s).%I), ''\'', ''\\''), '','', ''\,'')', new_row, k.name),
+                            string_agg(format('pg_catalog.replace(pg_catalog.replace(pg_catalog.concat((%s).%I), E''\\'', E''\\\\''), '','', E''\\,'')', new_row, k.name),
                                        ', '','', ' ORDER BY k.place))
               FROM unnest((options).keys) WITH ORDINALITY AS k (name, place)) END;
 END;
@@ -571,7 +576,7 @@ RETURN pg_catalog.current_setting('TimeZone') OPERATOR(pg_catalog.=) 'UTC'
    AND pg_catalog.starts_with(pg_catalog.current_setting('DateStyle'), 'ISO')
    AND pg_catalog.current_setting('IntervalStyle') OPERATOR(pg_catalog.=) 'postgres'
    AND pg_catalog.current_setting('bytea_output') OPERATOR(pg_catalog.=) 'hex'
-   AND pg_catalog.current_setting('extra_float_digits') OPERATOR(pg_catalog.>=) '1';
+   AND pg_catalog.current_setting('extra_float_digits') OPERATOR(pg_catalog.=) ANY ('{1,2,3}');
 COMMENT ON FUNCTION whisperer_internal.is_pinned() IS 'whether the session has what payloads depend on as pin() sets it';
 
 -- --- whisperer.capture: for a trigger that is made by hand -----------------------------------------------------
@@ -769,6 +774,15 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.make_part(regclass, text, text, text, text, text) IS 'makes a function of a watched table''s row';
 
+CREATE OR REPLACE FUNCTION whisperer_internal.name_of(schema_name name, table_name name) RETURNS text
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+AS $$
+BEGIN
+    RETURN format('%I.%I', schema_name, table_name);
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.name_of(name, name) IS 'the source of a table''s events';
+
 CREATE OR REPLACE FUNCTION whisperer_internal.make_capture(relation regclass, operation text, arguments text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
@@ -798,7 +812,7 @@ BEGIN
     END IF;
     IF NOT is_partitioned THEN
         SELECT format('CASE WHEN TG_TABLE_NAME OPERATOR(pg_catalog.=) %L AND TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) %L THEN %L'
-                      ' ELSE pg_catalog.format(''%%I.%%I'', TG_TABLE_SCHEMA, TG_TABLE_NAME) END', c.relname, n.nspname, options.source)
+                      ' ELSE whisperer_internal.name_of(TG_TABLE_SCHEMA, TG_TABLE_NAME) END', c.relname, n.nspname, options.source)
         INTO source FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
     END IF;
     EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L', name, format($body$

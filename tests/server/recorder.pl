@@ -83,7 +83,7 @@ my $list = join ', ', 'id', @written;
 my $insert = "INSERT INTO typed ($list) SELECT $list FROM staged;";
 same("SELECT whisperer.watch('typed'); SET quote_all_identifiers = off; $insert UPDATE typed SET small = 8; UPDATE typed SET nothing = 'x', words = NULL; DELETE FROM typed;", 4, 'every type of data');
 my @sessions = ("SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German'; SET IntervalStyle = sql_standard", "SET bytea_output = escape; SET extra_float_digits = -3",
-    "SET quote_all_identifiers = on; SET lc_monetary = 'C.UTF-8'", "SET search_path = pg_temp, public", "SET TimeZone = 'Etc/UTC'; SET DateStyle = 'ISO, DMY'");
+    "SET extra_float_digits = -3", "SET extra_float_digits = 0", "SET quote_all_identifiers = on; SET lc_monetary = 'C.UTF-8'", "SET search_path = pg_temp, public", "SET TimeZone = 'Etc/UTC'; SET DateStyle = 'ISO, DMY'");
 for my $session (@sessions) {
     same("$session; $insert UPDATE public.typed SET small = 9; DELETE FROM public.typed;", 3, $session);
 }
@@ -94,6 +94,14 @@ for my $key ('kind', 'instant,"Odd, ""name",flag', 'padded,host,price', join(','
         SET TimeZone = 'Asia/Tokyo'; @{[ $insert =~ s/typed/keyed/r ]} DROP TRIGGER t ON keyed; TRUNCATE keyed;), 1, "a key of $key");
 }
 
+# Columns called as the parts of what is made of them, and other settings of the session.
+$node->safe_psql($_, 'CREATE TABLE reserved (id int PRIMARY KEY, chosen text, "new" text, "old" int, n int, o int, t int, r int, place int, ticks int, saved int, "É" int)') for 'postgres', $database;
+my $reserved = "INSERT INTO reserved VALUES (1, 'c', E'\\\\,', 4, 5, 6, 7, 8, 9, 10, 11, 12); UPDATE reserved SET place = 10; UPDATE reserved SET id = 10; DELETE FROM reserved;";
+same(qq[SELECT whisperer.watch('reserved', options => '{"columns=chosen,new,OLD,n,o,t,r,place,ticks,saved,É",include=old,"key=new,old,chosen","changed=new,old,place"}');
+    $reserved SELECT whisperer.unwatch('reserved')], 3, 'columns with names that are used here');
+same(qq[SELECT whisperer.register_event('reserved'); CREATE TRIGGER t AFTER UPDATE ON reserved REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT
+    EXECUTE FUNCTION whisperer.capture('reserved', 'columns=chosen,n,o,t,r,place', 'include=old', 'key=new,old,n', 'changed=o,place'); SET standard_conforming_strings = off; $reserved], 1, 'also in a statement');
+like(error_of('recorder', "RESET ROLE; SELECT whisperer.watch('reserved', options => '{columns}')"), qr/^an option must be written as name=value/, 'an option without a value');
 # --- every option, level and command --------------------------------------------------------------------------
 $node->safe_psql($_, <<'SQL') for 'postgres', $database;
 CREATE TABLE item (gone int, id int PRIMARY KEY, note text, amount numeric, at timestamptz DEFAULT '2024-05-01 12:00+09', "Odd, name" text, data json);
@@ -159,11 +167,12 @@ sql('TRUNCATE whisperer.outbox');
 sql(q(CREATE TABLE changing (id int PRIMARY KEY, a text, b text); SELECT whisperer.watch('changing', options => '{"changed=a,b"}')));
 sql(q(ALTER TABLE changing RENAME id TO number; ALTER TABLE changing RENAME a TO first; ALTER TABLE changing ADD c int;
     INSERT INTO changing VALUES (1, 'x', 'y', 3); UPDATE changing SET c = 4; UPDATE changing SET first = 'z';
-    ALTER TABLE changing RENAME TO changed; INSERT INTO changed VALUES (2)));
+    ALTER TABLE changing RENAME TO changed; INSERT INTO changed VALUES (2); SET quote_all_identifiers = on; INSERT INTO changed VALUES (3)));
 is(recorded($database), <<'ROWS' =~ s/\n\z//r, 'columns and tables may be renamed, and columns added');
 changing-created public.changing [1] {"number":1,"first":"x","b":"y","c":3}
 changing-updated public.changing [1] {"number":1,"first":"z","b":"y","c":4}
 changing-created public.changed [2] {"number":2,"first":null,"b":null,"c":null}
+changing-created public.changed [3] {"number":3,"first":null,"b":null,"c":null}
 ROWS
 like(error_of('recorder', 'RESET ROLE; ALTER TABLE changed DROP COLUMN b'), qr/^cannot drop column b/, 'a column that a trigger names stays, and PostgreSQL says why');
 sql(q(SELECT whisperer.unwatch('changed'); ALTER TABLE changed DROP COLUMN b; DROP TABLE changed));
@@ -206,7 +215,7 @@ like(recorded($database), qr/orders-created public\.orders \[1\] \{"id":1,"total
 like(error_of('shop', q(CREATE TABLE spying (id int); CREATE TRIGGER t AFTER INSERT ON spying FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created'); INSERT INTO spying VALUES (1))), qr/^Call whisperer.register_event, or/, 'a write does not fail for a type that its table may not publish');
 unlike(recorded($database), qr/public\.spying/, 'and is not recorded under it');
 like(error_of('web', q(CREATE TABLE lent (id int); SELECT format('CREATE TRIGGER t AFTER INSERT ON lent FOR EACH ROW EXECUTE FUNCTION %s', p.oid::regprocedure) FROM pg_proc p WHERE p.proname ~ '^capture_orders_.*_insert' \gexec)),
-    qr/^permission denied for function capture_orders_/, 'the functions of a watched table serve no table of somebody else');
+    qr/^permission denied for function whisperer_internal\.capture_orders_/, 'the functions of a watched table serve no table of somebody else');
 # Operators of somebody else's in front of PostgreSQL's.
 sql(<<'SQL');
 GRANT CREATE ON DATABASE managed TO web; SET ROLE web;
