@@ -358,7 +358,7 @@ DO $do$
 BEGIN
     IF to_regtype('whisperer_internal.capture_options') IS NULL THEN
         CREATE TYPE whisperer_internal.capture_options AS (
-            event_type text, source text, columns text[], changed text[], keys text[], serializer text, is_jsonb boolean, include_old boolean);
+            event_type text, source text, columns text[], changed text[], keys text[], serializer text, is_jsonb boolean, include_old boolean, problem text);
     END IF;
 END
 $do$;
@@ -400,7 +400,11 @@ BEGIN
                 END IF;
                 SELECT p.prorettype INTO result FROM pg_proc p JOIN pg_class c ON c.oid = relation
                 WHERE p.oid = to_regprocedure(format('%s(%s)', value, options.source)) AND NOT p.proretset;
-                IF coalesce(result NOT IN ('json'::regtype, 'jsonb'::regtype), true) THEN
+                IF firing AND result IS NULL THEN
+                    RAISE WARNING 'serializer %(%) does not exist: what is recorded says so', value, relation;
+                    options.problem := 'the serializer of the trigger does not exist';
+                    CONTINUE;
+                ELSIF coalesce(result NOT IN ('json'::regtype, 'jsonb'::regtype), true) THEN
                     RAISE EXCEPTION 'serializer %(%) does not exist', value, relation
                         USING ERRCODE = 'undefined_function', HINT = 'A serializer takes the row type of the table and returns json or jsonb.';
                 END IF;
@@ -418,8 +422,11 @@ BEGIN
     IF options.columns IS NOT NULL AND options.serializer IS NOT NULL THEN
         RAISE EXCEPTION 'columns and serializer exclude each other' USING ERRCODE = 'invalid_parameter_value', HINT = known;
     END IF;
-    -- Without the option it is the primary key, in the order of the table's columns.
-    IF options.keys IS NULL THEN
+    IF 0 IN (cardinality(options.columns), cardinality(options.changed), cardinality(options.keys)) THEN
+        options.problem := 'the table has no column that the trigger names';
+    END IF;
+    -- Without the option, or a column of it, it is the primary key, in the order of the table's columns.
+    IF coalesce(cardinality(options.keys), 0) = 0 THEN
         SELECT array_agg(a.attname::text ORDER BY a.attnum) INTO options.keys
         FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
         WHERE i.indrelid = relation AND i.indisprimary AND i.indisvalid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]);
@@ -502,12 +509,13 @@ END;
 CREATE OR REPLACE FUNCTION whisperer_internal.data_of(relation regclass, options whisperer_internal.capture_options, is_update boolean, new_row text, old_row text)
     RETURNS text LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT format(CASE WHEN (options).serializer IS NULL AND whisperer_internal.casts_to_json(relation)
+    SELECT CASE WHEN (options).problem IS NOT NULL THEN format('%L::pg_catalog.json', format('{"whisperer-problem":"%s"}', (options).problem)) ELSE
+           format(CASE WHEN (options).serializer IS NULL AND whisperer_internal.casts_to_json(relation)
                        THEN 'whisperer_internal.checked(%s)' ELSE '%s' END,
                   CASE WHEN is_update AND (options).include_old THEN
                       format('pg_catalog.concat(''{"new":'', %s, '',"old":'', COALESCE(CASE WHEN %s IS DISTINCT FROM NULL THEN %s END::pg_catalog.text, ''null''), ''}'')::pg_catalog.json',
                              whisperer_internal.row_json(relation, options, new_row), old_row, whisperer_internal.row_json(relation, options, old_row))
-                  ELSE whisperer_internal.row_json(relation, options, new_row) END);
+                  ELSE whisperer_internal.row_json(relation, options, new_row) END) END;
 END;
 COMMENT ON FUNCTION whisperer_internal.row_json(regclass, whisperer_internal.capture_options, text) IS
     'the expression that makes JSON of a row';
@@ -613,15 +621,16 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.row_statement(regclass, whisperer_internal.capture_options, text) IS
     'the INSERT of the event of a row: $1 is the new one, $2 the old one';
 
--- The rows of a transition table as ones of the table's type, numbered.
-CREATE OR REPLACE FUNCTION whisperer_internal.rows_of(relation regclass, source text, transition_table name) RETURNS text
+-- The rows of a transition table as ones of the table's type.  Numbers are for a join, and a sort after it: without,
+-- they come in their order and need no file.
+CREATE OR REPLACE FUNCTION whisperer_internal.rows_of(relation regclass, source text, transition_table name, with_numbers boolean) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT format('(SELECT ROW(%s)::%s AS r, pg_catalog.row_number() OVER () AS place FROM %I t)',
-                  string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum), source, transition_table)
+    SELECT format('(SELECT ROW(%s)::%s AS r%s FROM %I t)', string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum), source,
+                  CASE WHEN with_numbers THEN ', pg_catalog.row_number() OVER () AS place' END, transition_table)
     FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
 END;
-COMMENT ON FUNCTION whisperer_internal.rows_of(regclass, text, name) IS 'a transition table as a subquery';
+COMMENT ON FUNCTION whisperer_internal.rows_of(regclass, text, name, boolean) IS 'a transition table as a subquery';
 
 -- The two transition tables of an UPDATE have their rows in the same order, but a row that moves to another partition and
 -- is suppressed there is in the old one alone: then they are paired by their keys.
@@ -631,20 +640,20 @@ CREATE OR REPLACE FUNCTION whisperer_internal.statement_statement(relation regcl
 AS $$
 DECLARE
     needs_old constant boolean := operation = 'UPDATE' AND (options.include_old OR cardinality(options.changed) > 0);
-    rows constant text := whisperer_internal.rows_of(relation, options.source, CASE operation WHEN 'DELETE' THEN old_table ELSE new_table END);
+    rows constant text := whisperer_internal.rows_of(relation, options.source, CASE operation WHEN 'DELETE' THEN old_table ELSE new_table END, needs_old);
 BEGIN
     RETURN format('INSERT INTO whisperer.outbox (id, event_type, data, source, object_id) SELECT whisperer_internal.new_id(), %L, %s, %L, %s FROM %s n',
                   options.event_type, whisperer_internal.data_of(relation, options, operation = 'UPDATE', 'n.r', 'o.r'),
                   options.source, whisperer_internal.key_of(options, 'n.r'), rows)
         || CASE WHEN needs_old THEN
-               format(' LEFT JOIN %s o ON (%s)', whisperer_internal.rows_of(relation, options.source, old_table),
+               format(' LEFT JOIN %s o ON (%s)', whisperer_internal.rows_of(relation, options.source, old_table, true),
                       CASE WHEN is_paired THEN 'o.place OPERATOR(pg_catalog.=) n.place'
                            WHEN coalesce(cardinality(options.keys), 0) = 0 THEN 'false'
                            ELSE format('NOT (%s)', whisperer_internal.differs(options.keys, 'n.r', 'o.r')) END)
                || CASE WHEN cardinality(options.changed) > 0
                        THEN format(' WHERE o.place IS NULL OR %s', whisperer_internal.differs(options.changed, 'n.r', 'o.r')) ELSE '' END
-           ELSE '' END
-        || ' ORDER BY n.place';
+                  || ' ORDER BY n.place'
+           ELSE '' END;
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.statement_statement(regclass, whisperer_internal.capture_options, text, name, name, boolean) IS

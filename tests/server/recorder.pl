@@ -193,6 +193,14 @@ my ($status, $out, $said) = $node->psql($database, 'TRUNCATE whisperer.outbox; I
 is(recorded($database), 'hand public.hand [1] {"id":1}', 'by hand too: a write goes on without a column that is gone');
 like($said, qr/WARNING:  column "a" of table public\.hand does not exist/, 'and is told');
 
+for my $each ('FOR EACH ROW', 'REFERENCING NEW TABLE AS n FOR EACH STATEMENT') {
+    same(qq[CREATE TABLE left_alone (id int PRIMARY KEY, a text); CREATE FUNCTION shaped(left_alone) RETURNS json LANGUAGE sql AS 'SELECT ''{}''::json'; SELECT whisperer.register_event('left');
+        CREATE TRIGGER t1 AFTER INSERT ON left_alone $each EXECUTE FUNCTION whisperer.capture('left', 'serializer=public.shaped');
+        CREATE TRIGGER t2 AFTER INSERT ON left_alone $each EXECUTE FUNCTION whisperer.capture('left', 'columns=a', 'key=a');
+        DROP FUNCTION shaped(left_alone); ALTER TABLE left_alone DROP a; SET client_min_messages = error; INSERT INTO left_alone VALUES (1), (2);
+        DROP TABLE left_alone; SELECT whisperer.unregister_event('left')], 4, "without its serializer, or any column, $each");
+}
+
 # --- who may do what --------------------------------------------------------------------------------------------
 as('shop', q(SELECT whisperer.register_event('order-paid', 'an order was paid')));
 as('shop', q(SELECT whisperer.deliver_event('order-paid', '{"id": 1}')));
