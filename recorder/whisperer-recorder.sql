@@ -138,7 +138,7 @@ GRANT INSERT (id, event_type, data, config_filter) ON whisperer.outbox TO PUBLIC
 ALTER TABLE whisperer.outbox ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS published ON whisperer.outbox;
 CREATE POLICY published ON whisperer.outbox FOR INSERT
-    WITH CHECK (whisperer_internal.may_publish(current_user::regrole, event_type));
+    WITH CHECK (whisperer_internal.may_publish(quote_ident(current_user)::regrole, event_type));
 
 -- Takes what a reader or writer holds at that moment next time.
 CREATE OR REPLACE FUNCTION whisperer.clean_outbox() RETURNS integer
@@ -174,7 +174,7 @@ CREATE OR REPLACE FUNCTION whisperer.register_event(event_type text, description
 AS $$
 BEGIN
     INSERT INTO whisperer.event_type (name, owner, description)
-    VALUES (register_event.event_type, current_user::regrole, register_event.description);
+    VALUES (register_event.event_type, quote_ident(current_user)::regrole, register_event.description);
 EXCEPTION
     WHEN unique_violation THEN
         RAISE EXCEPTION 'event type "%" is already registered', register_event.event_type
@@ -281,7 +281,7 @@ BEGIN
     IF pg_column_size(config_filter) > 8192 THEN
         RAISE EXCEPTION 'config_filter is larger than 8192 bytes' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT whisperer_internal.may_publish(current_user::regrole, event_type) THEN
+    IF NOT whisperer_internal.may_publish(quote_ident(current_user)::regrole, event_type) THEN
         IF NOT EXISTS (SELECT FROM whisperer.event_type t WHERE t.name = deliver_event.event_type) THEN
             RAISE EXCEPTION 'event type "%" is not registered', event_type
                 USING ERRCODE = 'undefined_object', HINT = format('Call whisperer.register_event(%L) first.', event_type);
