@@ -113,10 +113,24 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.new_id() IS 'the id of an event that is recorded now';
 
+-- Who inserts by hand may not choose the id: two rows with one in a transaction would stop every subscription, whose
+-- outbox has a key.  So deliver_event() learns from here which it is.
+CREATE OR REPLACE FUNCTION whisperer_internal.noted_id() RETURNS uuid
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made constant uuid := whisperer_internal.new_id();
+BEGIN
+    PERFORM set_config('whisperer_recorder.id', made::text, true);
+    RETURN made;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.noted_id() IS 'the id of an event that is recorded by hand';
+
 -- Without a key: nobody looks for a row here, and an index would cost every writer.  The ring of partitions is
 -- emptied by TRUNCATE; a subscriber gets its rows from the WAL, so they need not be here for it.
 CREATE TABLE IF NOT EXISTS whisperer.outbox (
-    id            uuid NOT NULL DEFAULT whisperer_internal.new_id(),
+    id            uuid NOT NULL DEFAULT whisperer_internal.noted_id(),
     event_type    text NOT NULL,
     data          json NOT NULL,
     source        text,
@@ -134,7 +148,7 @@ BEGIN
 END
 $do$;
 
-GRANT INSERT (id, event_type, data, config_filter) ON whisperer.outbox TO PUBLIC;
+GRANT INSERT (event_type, data, config_filter) ON whisperer.outbox TO PUBLIC;
 ALTER TABLE whisperer.outbox ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS published ON whisperer.outbox;
 CREATE POLICY published ON whisperer.outbox FOR INSERT
@@ -271,8 +285,6 @@ COMMENT ON FUNCTION whisperer.disallow(text, regrole, text) IS 'takes back what 
 CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data json, config_filter jsonb DEFAULT NULL) RETURNS uuid
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    made constant uuid := whisperer_internal.new_id();
 BEGIN
     IF event_type IS NULL OR data IS NULL THEN
         RAISE EXCEPTION '% of whisperer.deliver_event must not be null', CASE WHEN event_type IS NULL THEN 'event_type' ELSE 'data' END
@@ -290,9 +302,9 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('The event type''s owner can call whisperer.allow(%L, %L, ''publish'').', event_type, quote_ident(current_user));
     END IF;
-    INSERT INTO whisperer.outbox (id, event_type, data, config_filter)
-    VALUES (made, deliver_event.event_type, deliver_event.data, deliver_event.config_filter);
-    RETURN made;
+    INSERT INTO whisperer.outbox (event_type, data, config_filter)
+    VALUES (deliver_event.event_type, deliver_event.data, deliver_event.config_filter);
+    RETURN current_setting('whisperer_recorder.id');
 END;
 $$;
 CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data jsonb, config_filter jsonb DEFAULT NULL) RETURNS uuid
