@@ -154,21 +154,23 @@ DROP POLICY IF EXISTS published ON whisperer.outbox;
 CREATE POLICY published ON whisperer.outbox FOR INSERT
     WITH CHECK (whisperer_internal.may_publish(quote_ident(current_user)::regrole, event_type));
 
--- Takes what a reader or writer holds at that moment next time.
-CREATE OR REPLACE FUNCTION whisperer.clean_outbox() RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Those from two partitions back to so many, where there is something.  What a reader or writer holds is for next time.
+CREATE OR REPLACE FUNCTION whisperer_internal.empty_outbox(back_to integer) RETURNS integer
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     now_in constant int := whisperer_internal.slot_of(whisperer_internal.clock());
     emptied int := 0;
+    slot int;
     used boolean;
 BEGIN
-    FOR slot IN 0..7 LOOP
-        CONTINUE WHEN slot IN (now_in, (now_in + 7) % 8, (now_in + 1) % 8);
+    FOR back IN 2..back_to LOOP
+        slot := (now_in + 8 - back) % 8;
         BEGIN
-            EXECUTE format('LOCK TABLE whisperer.outbox_%s IN ACCESS EXCLUSIVE MODE NOWAIT', slot);
+            EXECUTE format('LOCK TABLE whisperer.outbox_%s IN ACCESS SHARE MODE NOWAIT', slot);
             EXECUTE format('SELECT EXISTS (SELECT FROM whisperer.outbox_%s)', slot) INTO used;
             IF used THEN
+                EXECUTE format('LOCK TABLE whisperer.outbox_%s IN ACCESS EXCLUSIVE MODE NOWAIT', slot);
                 EXECUTE format('TRUNCATE whisperer.outbox_%s', slot);
                 emptied := emptied + 1;
             END IF;
@@ -179,7 +181,27 @@ BEGIN
     RETURN emptied;
 END;
 $$;
+COMMENT ON FUNCTION whisperer_internal.empty_outbox(integer) IS 'empties old partitions of the outbox';
+
+CREATE OR REPLACE FUNCTION whisperer.clean_outbox() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN whisperer_internal.empty_outbox(6);
+END;
+$$;
 COMMENT ON FUNCTION whisperer.clean_outbox() IS 'empties the partitions of the outbox that are hours old';
+
+-- Within somebody's transaction, which may be long and holds them until it ends: so not those that are next to be
+-- written.  Writers call it now and then.
+CREATE OR REPLACE FUNCTION whisperer_internal.empty_old() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM whisperer_internal.empty_outbox(4);
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.empty_old() IS 'what writers clean of the outbox';
 
 -- --- types and events by hand ------------------------------------------------------------------------------
 
@@ -304,6 +326,9 @@ BEGIN
     END IF;
     INSERT INTO whisperer.outbox (event_type, data, config_filter)
     VALUES (deliver_event.event_type, deliver_event.data, deliver_event.config_filter);
+    IF whisperer_internal.clock() & 8191 = 0 THEN
+        PERFORM whisperer_internal.empty_old();
+    END IF;
     RETURN current_setting('whisperer_recorder.id');
 END;
 $$;
@@ -751,6 +776,10 @@ BEGIN
         END IF;
     END IF;
     PERFORM whisperer_internal.unpin(saved);
+    -- A call may record many, and is long.
+    IF whisperer_internal.clock() OPERATOR(pg_catalog.&) 255 OPERATOR(pg_catalog.=) 0 THEN
+        PERFORM whisperer_internal.empty_old();
+    END IF;
     RETURN NULL;
 END;
 $$;
@@ -851,7 +880,7 @@ BEGIN
     END IF;
     -- About once in 8,192 events.
     IF ticks OPERATOR(pg_catalog.&) 8191 OPERATOR(pg_catalog.=) 0 THEN
-        PERFORM whisperer.clean_outbox();
+        PERFORM whisperer_internal.empty_old();
     END IF;
     RETURN NULL;
 END;
@@ -971,7 +1000,7 @@ COMMENT ON FUNCTION whisperer.unwatch(regclass) IS 'drops the triggers that watc
 
 -- A capture trigger's serializer, and casts to json of its table's types, run with the recorder's rights.
 REVOKE EXECUTE ON FUNCTION whisperer.capture(), whisperer_internal.make_capture(regclass, text, text[]),
-    whisperer_internal.drop_unused_captures(), whisperer.clean_outbox(),
+    whisperer_internal.drop_unused_captures(), whisperer.clean_outbox(), whisperer_internal.empty_outbox(integer),
     whisperer.watch(regclass, text, text[], text[]), whisperer.unwatch(regclass) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION whisperer.allow_capture(role regrole) RETURNS void
