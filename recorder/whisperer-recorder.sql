@@ -24,6 +24,15 @@ BEGIN
         RAISE EXCEPTION 'the extension whisperer is installed in this database'
             USING HINT = 'It records by itself; the recorder is for databases without it.';
     END IF;
+    IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE EXCEPTION 'the recorder''s role must not be a superuser'
+            USING HINT = 'SET ROLE to a role of its own: what the owner of a watched table puts into a cast runs with its rights.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname IN ('whisperer', 'whisperer_internal')
+                 AND pg_get_userbyid(n.nspowner) <> current_user) THEN
+        RAISE EXCEPTION 'the schemas whisperer and whisperer_internal belong to somebody else'
+            USING HINT = 'SET ROLE to the role that installed the recorder; if none did, drop the schemas.';
+    END IF;
 END
 $do$;
 

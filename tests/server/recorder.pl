@@ -31,6 +31,10 @@ sub error_of {
     return join ' | ', $err =~ /(?:ERROR|HINT):\s+(.*)/g;
 }
 
+like(error_of('postgres', "BEGIN;\n$file"), qr/^the recorder's role must not be a superuser/, 'a superuser does not');
+sql('GRANT CREATE ON DATABASE managed TO web');
+like(error_of('web', "BEGIN;\n$file"), qr/^the schemas whisperer and whisperer_internal belong to somebody else/, 'nor another role than the first time');
+
 sub recorded { return $node->safe_psql($_[0], q(SELECT concat_ws(' ', event_type, source, '[' || object_id || ']', data::text) FROM whisperer.outbox ORDER BY id)) }
 
 # The same in both databases; what each recorded of it.
@@ -194,11 +198,13 @@ is(recorded($database), 'hand public.hand [1] {"id":1}', 'by hand too: a write g
 like($said, qr/WARNING:  column "a" of table public\.hand does not exist/, 'and is told');
 
 for my $each ('FOR EACH ROW', 'REFERENCING NEW TABLE AS n FOR EACH STATEMENT') {
-    same(qq[CREATE TABLE left_alone (id int PRIMARY KEY, a text); CREATE FUNCTION shaped(left_alone) RETURNS json LANGUAGE sql AS 'SELECT ''{}''::json'; SELECT whisperer.register_event('left');
-        CREATE TRIGGER t1 AFTER INSERT ON left_alone $each EXECUTE FUNCTION whisperer.capture('left', 'serializer=public.shaped');
-        CREATE TRIGGER t2 AFTER INSERT ON left_alone $each EXECUTE FUNCTION whisperer.capture('left', 'columns=a', 'key=a');
-        DROP FUNCTION shaped(left_alone); ALTER TABLE left_alone DROP a; SET client_min_messages = error; INSERT INTO left_alone VALUES (1), (2);
-        DROP TABLE left_alone; SELECT whisperer.unregister_event('left')], 4, "without its serializer, or any column, $each");
+    sql(qq(CREATE TABLE bare (id int PRIMARY KEY, a text); CREATE FUNCTION shaped(bare) RETURNS json LANGUAGE sql AS 'SELECT ''{}''::json'; SELECT whisperer.register_event('bare');
+        CREATE TRIGGER t1 AFTER INSERT ON bare $each EXECUTE FUNCTION whisperer.capture('bare', 'serializer=public.shaped');
+        CREATE TRIGGER t2 AFTER INSERT ON bare $each EXECUTE FUNCTION whisperer.capture('bare', 'columns=a', 'key=a');
+        DROP FUNCTION shaped(bare); ALTER TABLE bare DROP a; TRUNCATE whisperer.outbox; SET client_min_messages = error; INSERT INTO bare VALUES (1);
+        DROP TABLE bare; SELECT whisperer.unregister_event('bare')));
+    is(recorded($database), join("\n", map { qq(bare public.bare [1] {"whisperer-problem":"$_"}) } 'the serializer of the trigger does not exist', 'the table has no column that the trigger names'),
+        "without its serializer, or any column, $each");
 }
 
 # --- who may do what --------------------------------------------------------------------------------------------
@@ -232,7 +238,7 @@ like(error_of('web', q(CREATE TABLE lent (id int); SELECT format('CREATE TRIGGER
     qr/^permission denied for function whisperer_internal\.capture_orders_/, 'the functions of a watched table serve no table of somebody else');
 # Operators of somebody else's in front of PostgreSQL's.
 sql(<<'SQL');
-GRANT CREATE ON DATABASE managed TO web; SET ROLE web;
+SET ROLE web;
 CREATE SCHEMA web_own;
 CREATE TABLE web_own.seen (who name); GRANT ALL ON web_own.seen TO PUBLIC; GRANT USAGE ON SCHEMA web_own TO PUBLIC;
 CREATE FUNCTION web_own.note() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN INSERT INTO web_own.seen VALUES (current_user); RETURN true; END';
@@ -254,7 +260,7 @@ as('web', 'INSERT INTO orders VALUES (3, 9)');
 like(recorded($database), qr/orders-created public\.orders \[3\]/, 'and triggers');
 my $now = sql('SELECT whisperer_internal.slot_of(whisperer_internal.clock())');
 sql("INSERT INTO whisperer.outbox (event_type, data, slot) SELECT 'old', '{}', slot FROM generate_series(0, 7) slot");
-my $held = q(SELECT string_agg((%s - right(relation::regclass::text, 1)::int + 8) %% 8 || '', ' ' ORDER BY 1) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation::regclass::text ~ '^whisperer.outbox_');
+my $held = q(SELECT string_agg(back::text, ' ' ORDER BY back) FROM pg_locks CROSS JOIN LATERAL (SELECT (%s - right(relation::regclass::text, 1)::int + 8) %% 8 AS back) AS b WHERE mode = 'AccessExclusiveLock' AND relation::regclass::text ~ '^whisperer.outbox_');
 like(sql("BEGIN; SELECT whisperer_internal.empty_old(); @{[ sprintf $held, $now ]}; ROLLBACK"), qr/^2 3 4$/m, 'a writer that cleans locks no partition that is needed soon');
 sql(sprintf 'TRUNCATE whisperer.outbox_%s', ($now + 5) % 8);
 like(sql("BEGIN; SELECT whisperer_internal.empty_old(); @{[ sprintf $held, $now ]}; ROLLBACK"), qr/^2 4$/m, 'nor one that is empty');
