@@ -161,7 +161,8 @@ GRANT INSERT (event_type, data, config_filter) ON whisperer.outbox TO PUBLIC;
 ALTER TABLE whisperer.outbox ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS published ON whisperer.outbox;
 CREATE POLICY published ON whisperer.outbox FOR INSERT
-    WITH CHECK (whisperer_internal.may_publish(quote_ident(current_user)::regrole, event_type));
+    WITH CHECK (whisperer_internal.may_publish(quote_ident(current_user)::regrole, event_type)
+                AND (config_filter IS NULL OR pg_column_size(config_filter) <= 8192));
 
 -- Those from two partitions back to so many, where there is something.  What a reader or writer holds is for next time.
 CREATE OR REPLACE FUNCTION whisperer_internal.empty_outbox(back_to integer) RETURNS integer

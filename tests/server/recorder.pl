@@ -217,6 +217,9 @@ like(error_of('web', q(INSERT INTO whisperer.event_type VALUES ('mine', 'shop'))
 like(error_of('web', q(INSERT INTO whisperer.outbox (event_type, data) VALUES ('order-paid', '{}'))), qr/row-level security/, 'nor put rows into the outbox');
 like(error_of('shop', q(INSERT INTO whisperer.outbox (id, event_type, data) SELECT 'da81e851-3982-4c61-87dd-1e58a7d3f971', 'order-paid', '{}' FROM generate_series(1, 2))), qr/permission denied/, 'its owner cannot choose ids, of which two that are the same would stop a subscription');
 like(error_of('shop', q(INSERT INTO whisperer.outbox (id, event_type, data, source) VALUES (gen_random_uuid(), 'order-paid', '{}', 'public.item'))), qr/permission denied/, 'its owner cannot make up a source');
+for my $way (q(SELECT whisperer.deliver_event('order-paid', '{}', f)), q(INSERT INTO whisperer.outbox (event_type, data, config_filter) SELECT 'order-paid', '{}', f)) {
+    like(error_of('shop', "$way FROM (SELECT jsonb_object_agg(g::text, md5(g::text)) AS f FROM generate_series(1, 999) g) filter"), qr/larger than 8192 bytes|row-level security/, 'nor a filter that is too large');
+}
 like(error_of('shop', q(SELECT whisperer.deliver_event('order-piad', '{}'))), qr/^event type "order-piad" is not registered \| Call whisperer.register_event\('order-piad'\) first/, 'a type that nobody registered');
 as('shop', q(SELECT whisperer.allow('order-paid', 'web', 'publish')));
 as('web', q(SELECT whisperer.deliver_event('order-paid', '{"by": "web"}'::jsonb, '{"n": 1}')));
