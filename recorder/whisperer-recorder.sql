@@ -73,23 +73,46 @@ END;
 COMMENT ON FUNCTION whisperer_internal.may_publish(oid, text) IS 'whether a role may record events of a type';
 
 -- Rows are guarded, not functions: who registers or records by hand acts as himself.
-GRANT SELECT, INSERT, DELETE ON whisperer.event_type, whisperer.event_type_privilege TO PUBLIC;
+GRANT SELECT, INSERT ON whisperer.event_type, whisperer.event_type_privilege TO PUBLIC;
 ALTER TABLE whisperer.event_type ENABLE ROW LEVEL SECURITY;
 ALTER TABLE whisperer.event_type_privilege ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS seen ON whisperer.event_type;
 DROP POLICY IF EXISTS made ON whisperer.event_type;
-DROP POLICY IF EXISTS dropped ON whisperer.event_type;
 CREATE POLICY seen ON whisperer.event_type FOR SELECT USING (true);
 CREATE POLICY made ON whisperer.event_type FOR INSERT WITH CHECK (pg_has_role(owner, 'MEMBER'));
-CREATE POLICY dropped ON whisperer.event_type FOR DELETE USING (pg_has_role(owner, 'MEMBER'));
 DROP POLICY IF EXISTS seen ON whisperer.event_type_privilege;
 DROP POLICY IF EXISTS made ON whisperer.event_type_privilege;
-DROP POLICY IF EXISTS dropped ON whisperer.event_type_privilege;
 CREATE POLICY seen ON whisperer.event_type_privilege FOR SELECT USING (true);
 CREATE POLICY made ON whisperer.event_type_privilege FOR INSERT
     WITH CHECK (EXISTS (SELECT FROM whisperer.event_type t WHERE t.name = event_type AND pg_has_role(t.owner, 'MEMBER')));
-CREATE POLICY dropped ON whisperer.event_type_privilege FOR DELETE
-    USING (EXISTS (SELECT FROM whisperer.event_type t WHERE t.name = event_type AND pg_has_role(t.owner, 'MEMBER')));
+
+-- Who may DELETE may also lock the table, and everybody who records with it.  So what is to go is inserted here, where
+-- a policy sees who it is that asks, and done by the owner.
+CREATE TABLE IF NOT EXISTS whisperer_internal.removal (event_type text NOT NULL, role regrole, privilege text);
+COMMENT ON TABLE whisperer_internal.removal IS 'event types, or privileges, to be removed: always empty';
+GRANT INSERT ON whisperer_internal.removal TO PUBLIC;
+ALTER TABLE whisperer_internal.removal ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS asked ON whisperer_internal.removal;
+CREATE POLICY asked ON whisperer_internal.removal FOR INSERT
+    WITH CHECK (EXISTS (SELECT FROM whisperer.event_type t WHERE t.name = event_type AND pg_has_role(t.owner, 'MEMBER')));
+
+CREATE OR REPLACE FUNCTION whisperer_internal.remove() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.role IS NULL THEN
+        DELETE FROM whisperer.event_type t WHERE t.name = NEW.event_type;
+    ELSE
+        DELETE FROM whisperer.event_type_privilege p
+        WHERE p.event_type = NEW.event_type AND p.role = NEW.role AND p.privilege = NEW.privilege;
+    END IF;
+    DELETE FROM whisperer_internal.removal;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.remove() IS 'does what a row of removal says';
+REVOKE EXECUTE ON FUNCTION whisperer_internal.remove() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER remove AFTER INSERT ON whisperer_internal.removal FOR EACH ROW EXECUTE FUNCTION whisperer_internal.remove();
 
 -- --- the outbox ------------------------------------------------------------------------------------------
 
@@ -284,7 +307,7 @@ BEGIN
         RAISE EXCEPTION 'event type "%" is in use', unregister_event.event_type
             USING ERRCODE = 'object_in_use', DETAIL = format('Used by %s.', used_by), HINT = 'Drop the triggers first.';
     END IF;
-    DELETE FROM whisperer.event_type t WHERE t.name = unregister_event.event_type;
+    INSERT INTO whisperer_internal.removal (event_type) VALUES (unregister_event.event_type);
 END;
 $$;
 COMMENT ON FUNCTION whisperer.unregister_event(text) IS 'removes an event type that no trigger records';
@@ -307,8 +330,9 @@ CREATE OR REPLACE FUNCTION whisperer.disallow(event_type text, role_name regrole
 AS $$
 BEGIN
     PERFORM whisperer_internal.require_own(disallow.event_type);
-    DELETE FROM whisperer.event_type_privilege p
-    WHERE p.event_type = disallow.event_type AND p.role = disallow.role_name AND p.privilege = disallow.privilege;
+    IF role_name IS NOT NULL THEN
+        INSERT INTO whisperer_internal.removal VALUES (disallow.event_type, disallow.role_name, disallow.privilege);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION whisperer.disallow(text, regrole, text) IS 'takes back what allow() gave';

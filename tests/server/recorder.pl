@@ -213,6 +213,8 @@ as('shop', q(SELECT whisperer.deliver_event('order-paid', '{"id": 1}')));
 like(error_of('web', q(SELECT whisperer.deliver_event('order-paid', '{}'))), qr/^permission denied to publish event type "order-paid" \| The event type's owner can call whisperer.allow\('order-paid', 'web', 'publish'\)/, 'others may not record it');
 like(error_of('web', q(SELECT whisperer.allow('order-paid', 'web', 'publish'))), qr/^must be owner/, 'nor allow themselves to');
 like(error_of('web', q(INSERT INTO whisperer.event_type_privilege VALUES ('order-paid', 'web', 'publish'))), qr/row-level security/, 'not by hand either');
+like(error_of('web', q(BEGIN; LOCK TABLE whisperer.event_type IN SHARE MODE)), qr/^permission denied/, 'nor keep others from recording by a lock');
+like(error_of('web', q(INSERT INTO whisperer_internal.removal VALUES ('order-paid'))), qr/row-level security/, 'nor remove it');
 like(error_of('web', q(INSERT INTO whisperer.event_type VALUES ('mine', 'shop'))), qr/row-level security/, 'nor make a type in another\'s name');
 like(error_of('web', q(INSERT INTO whisperer.outbox (event_type, data) VALUES ('order-paid', '{}'))), qr/row-level security/, 'nor put rows into the outbox');
 like(error_of('shop', q(INSERT INTO whisperer.outbox (id, event_type, data) SELECT 'da81e851-3982-4c61-87dd-1e58a7d3f971', 'order-paid', '{}' FROM generate_series(1, 2))), qr/permission denied/, 'its owner cannot choose ids, of which two that are the same would stop a subscription');
