@@ -461,7 +461,12 @@ BEGIN
         END IF;
         CASE split_part(option, '=', 1)
             WHEN 'columns' THEN options.columns := whisperer_internal.columns_of(relation, option, firing);
-            WHEN 'changed' THEN options.changed := whisperer_internal.columns_of(relation, option, firing);
+            WHEN 'changed' THEN
+                options.changed := whisperer_internal.columns_of(relation, option, firing);
+                -- Whether one that is gone differs nobody knows: rather an event too many than one too few.
+                IF cardinality(options.changed) < cardinality(whisperer_internal.identifiers(value)) THEN
+                    options.changed := NULL;
+                END IF;
             WHEN 'key' THEN options.keys := whisperer_internal.columns_of(relation, option, firing);
             WHEN 'serializer' THEN
                 -- The writing user's search_path must not decide which it is.
@@ -821,13 +826,13 @@ COMMENT ON FUNCTION whisperer.capture() IS 'trigger that records one event per r
 
 -- --- watch: triggers with functions of their own -------------------------------------------------------------------
 --
--- What names a column is a function in standard SQL, which PostgreSQL keeps up with the table: a column may be renamed,
--- and to drop it, or to give it another type, is refused until unwatch().  PostgreSQL puts their expressions into the
--- trigger function's statement, so they cost no call.
+-- PostgreSQL keeps the plans of a function, so a row costs a small part of what it does with whisperer.capture.  Nothing in
+-- it makes the table depend on it: any ALTER goes through.  Where a name that it has is gone, or has another type
+-- than when the session began, that is found out before anything is written, and the event is made as whisperer.capture would.
 
 -- What the table's trigger calls, also after a renaming; else a name that no other table's trigger has, also one that
 -- was called so before.
-CREATE OR REPLACE FUNCTION whisperer_internal.capture_function(relation regclass, operation text, part text) RETURNS text
+CREATE OR REPLACE FUNCTION whisperer_internal.capture_function(relation regclass, operation text) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH used AS (SELECT t.tgrelid, p.proname::text AS name FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
@@ -838,25 +843,10 @@ BEGIN ATOMIC
               SELECT concat_ws('_', 'capture', regexp_replace(left(c.relname, 24), '[^A-Za-z0-9_]', '', 'g'),
                                left(md5(concat(n.nspname, '.', c.relname, nullif(place, 0))), 8), lower(operation)), place
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN generate_series(0, 99) AS place WHERE c.oid = relation)
-    SELECT format('whisperer_internal.%I', part || substr(names.name, 8)) FROM names
+    SELECT format('whisperer_internal.%I', names.name) FROM names
     WHERE NOT EXISTS (SELECT FROM used u WHERE u.name = names.name AND u.tgrelid <> relation) ORDER BY names.place LIMIT 1;
 END;
-COMMENT ON FUNCTION whisperer_internal.capture_function(regclass, text, text) IS 'the name of a function that watch() makes: capture, data, key or changed';
-
--- A call of a new function of the row, or rows, that gives what the expression says.
-CREATE OR REPLACE FUNCTION whisperer_internal.make_part(relation regclass, operation text, part text, rows text, result text, expression text) RETURNS text
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
-AS $$
-DECLARE
-    name constant text := whisperer_internal.capture_function(relation, operation, part);
-    parameters constant text := (SELECT string_agg(format('%s %s', lower(r), relation), ', ') FROM regexp_split_to_table(rows, ', ') AS r);
-BEGIN
-    EXECUTE format('CREATE OR REPLACE FUNCTION %s(%s) RETURNS %s LANGUAGE sql RETURN %s', name, parameters, result, expression);
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s(%s) FROM PUBLIC', name, parameters);
-    RETURN format('%s(%s)', name, rows);
-END;
-$$;
-COMMENT ON FUNCTION whisperer_internal.make_part(regclass, text, text, text, text, text) IS 'makes a function of a watched table''s row';
+COMMENT ON FUNCTION whisperer_internal.capture_function(regclass, text) IS 'the name of the function that watch() makes';
 
 CREATE OR REPLACE FUNCTION whisperer_internal.name_of(schema_name name, table_name name) RETURNS text
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
@@ -875,40 +865,44 @@ DECLARE
     is_partitioned constant boolean := (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = relation);
     is_update constant boolean := operation = 'UPDATE';
     with_names constant boolean := whisperer_internal.follows_names(relation);
-    row_name constant text := CASE operation WHEN 'DELETE' THEN 'OLD' ELSE 'NEW' END;
-    rows constant text := CASE WHEN is_update AND options.include_old THEN 'NEW, OLD' ELSE row_name END;
-    is_changed text;
-    data text := format('pg_catalog.row_to_json(%s)', row_name);
-    key text := 'NULL';
+    -- A partition's row becomes one of what it is a part of.
+    new_row constant text := CASE WHEN is_partitioned THEN format('(%s::%s)', CASE operation WHEN 'DELETE' THEN 'OLD' ELSE 'NEW' END, options.source)
+                                  WHEN operation = 'DELETE' THEN 'OLD' ELSE 'NEW' END;
+    old_row constant text := CASE WHEN is_partitioned THEN format('(OLD::%s)', options.source) ELSE 'OLD' END;
     source text := quote_literal(options.source);
-    name constant text := whisperer_internal.capture_function(relation, operation, 'capture');
+    name constant text := whisperer_internal.capture_function(relation, operation);
 BEGIN
-    IF is_update AND cardinality(options.changed) > 0 THEN
-        is_changed := whisperer_internal.make_part(relation, operation, 'changed', 'NEW, OLD', 'boolean', whisperer_internal.differs(options.changed, 'new', 'old'));
-    END IF;
-    -- A partition's row becomes one of what it is a part of as an argument.
-    IF is_partitioned OR options.columns IS NOT NULL OR options.serializer IS NOT NULL OR rows <> row_name OR whisperer_internal.casts_to_json(relation) THEN
-        data := whisperer_internal.make_part(relation, operation, 'data', rows, 'json',
-                                             whisperer_internal.data_of(relation, options, is_update, lower(row_name), 'old'));
-    END IF;
-    IF cardinality(options.keys) > 0 THEN
-        key := whisperer_internal.make_part(relation, operation, 'key', row_name, 'text', whisperer_internal.key_of(options, lower(row_name)));
-    END IF;
     IF NOT is_partitioned THEN
         SELECT format('CASE WHEN TG_TABLE_NAME OPERATOR(pg_catalog.=) %L AND TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) %L THEN %L'
                       ' ELSE whisperer_internal.name_of(TG_TABLE_SCHEMA, TG_TABLE_NAME) END', c.relname, n.nspname, options.source)
         INTO source FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
     END IF;
     EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L', name, format($body$
+#variable_conflict use_column
 DECLARE
     ticks constant pg_catalog.int8 := whisperer_internal.clock();
     saved pg_catalog.text[];
+    is_wanted pg_catalog.bool;
+    its_data pg_catalog.json;
+    its_key pg_catalog.text;
 BEGIN
-    %sIF %s THEN
+    IF %s THEN
         saved := whisperer_internal.pin(%L);
     END IF;
-    INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, slot)
-    VALUES (whisperer_internal.id_of(ticks), %L, %s, %s, %s, whisperer_internal.slot_of(ticks));
+    BEGIN
+        is_wanted := %s;
+        IF is_wanted THEN
+            its_data := %s;
+            its_key := %s;
+        END IF;
+    EXCEPTION WHEN undefined_column OR undefined_function OR undefined_object OR undefined_table OR invalid_schema_name OR datatype_mismatch OR cannot_coerce THEN
+        PERFORM whisperer_internal.capture_row(TG_RELID, TG_NAME, TG_ARGV[0:], TG_OP, NEW, OLD);
+        is_wanted := false;
+    END;
+    IF is_wanted THEN
+        INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, slot)
+        VALUES (whisperer_internal.id_of(ticks), %L, its_data, %s, its_key, whisperer_internal.slot_of(ticks));
+    END IF;
     IF saved IS NOT NULL THEN
         PERFORM whisperer_internal.unpin(saved);
     END IF;
@@ -919,8 +913,10 @@ BEGIN
     RETURN NULL;
 END;
 $body$,
-        'IF NOT ' || is_changed || E' THEN\n        RETURN NULL;\n    END IF;\n    ',
-        CASE WHEN with_names THEN 'true' ELSE 'NOT whisperer_internal.is_pinned()' END, with_names, options.event_type, data, source, key));
+        CASE WHEN with_names THEN 'true' ELSE 'NOT whisperer_internal.is_pinned()' END, with_names,
+        CASE WHEN is_update AND cardinality(options.changed) > 0 THEN whisperer_internal.differs(options.changed, new_row, old_row) ELSE 'true' END,
+        whisperer_internal.data_of(relation, options, is_update, new_row, old_row), whisperer_internal.key_of(options, new_row),
+        options.event_type, source));
     -- For triggers of this table alone: on a table of somebody else's it would call that one's casts, with the rights
     -- of the recorder.  The owner needs it for partitions that are to come.
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s() FROM PUBLIC', name);
@@ -935,19 +931,13 @@ CREATE OR REPLACE FUNCTION whisperer_internal.drop_unused_captures() RETURNS voi
 AS $$
 DECLARE
     unused regprocedure;
-    part regprocedure;
 BEGIN
     FOR unused IN
         SELECT p.oid FROM pg_proc p
         WHERE p.pronamespace = 'whisperer_internal'::regnamespace AND starts_with(p.proname, 'capture_') AND p.prorettype = 'trigger'::regtype
           AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)
     LOOP
-        FOR part IN
-            SELECT p.oid FROM pg_proc p JOIN pg_proc c ON c.oid = unused
-            WHERE p.pronamespace = c.pronamespace AND p.proname = ANY (ARRAY(SELECT kind || substr(c.proname, 8) FROM unnest('{capture,data,key,changed}'::text[]) AS kind))
-        LOOP
-            EXECUTE format('DROP FUNCTION %s', part);
-        END LOOP;
+        EXECUTE format('DROP FUNCTION %s', unused);
     END LOOP;
 END;
 $$;
@@ -986,7 +976,7 @@ BEGIN
             PERFORM whisperer.allow(event_type, owner_name, 'publish');
         END IF;
         SELECT t.oid, whisperer_internal.arguments_of(t.tgargs) = event_type || options AND t.tgenabled = 'O' AND t.tgqual IS NULL
-                      AND t.tgfoid = to_regprocedure(whisperer_internal.capture_function(relation, operation, 'capture') || '()') AS is_same
+                      AND t.tgfoid = to_regprocedure(whisperer_internal.capture_function(relation, operation) || '()') AS is_same
         INTO there FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
         IF FOUND AND NOT coalesce(there.is_same, false) THEN
             RAISE EXCEPTION 'table % is watched in another way, by trigger %', relation, trigger_name
@@ -996,7 +986,7 @@ BEGIN
         PERFORM whisperer_internal.make_capture(relation, upper(operation), event_type || options);
         IF there.oid IS NULL THEN
             EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW EXECUTE FUNCTION %s(%s)', trigger_name, operation, relation,
-                           whisperer_internal.capture_function(relation, operation, 'capture'),
+                           whisperer_internal.capture_function(relation, operation),
                            (SELECT string_agg(quote_literal(a), ', ') FROM unnest(event_type || options) AS a));
         END IF;
         RETURN NEXT event_type;
