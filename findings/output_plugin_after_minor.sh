@@ -12,42 +12,28 @@
 # one below.
 set -euo pipefail
 case ${1:-} in -*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
-. "$(dirname "$0")/../tests/lib/folder.sh"    # $work, as_user, and their end
+. "$(dirname "$0")/lib/debian.sh"
 
-# A server of the version, from its package, on one and the same data folder.
-unpack() { # version
-    mkdir -p "$work/$1/packages"
-    (cd "$work/$1/packages" && apt-get -qq -o APT::Sandbox::User=root download "postgresql-15=$1-0+deb12u1" postgresql-15-wal2json=2.5-1+b1)
-    for package in "$work/$1"/packages/*.deb; do dpkg-deb -x "$package" "$work/$1"; done
-    chmod -R a+rX "$work/$1"
-}
-data=$work/data socket=$work/socket
-server() { as_user "$work/$version/usr/lib/postgresql/15/bin/$1" "${@:2}"; }
-start() { version=$1; server pg_ctl -D "$data" -l "$data/log" -w -o "-c listen_addresses='' -c wal_level=logical -k $socket ${2:-}" start >/dev/null; }
-stop() { server pg_ctl -D "$data" -m fast -w stop >/dev/null; }
-query() { psql -X -q -At -h "$socket" -U postgres -d postgres -c "$1" 2>&1 || true; }
 read_changes="SELECT jsonb_path_query_array(data::jsonb, '\$.change[*].columnvalues[*]') FROM pg_logical_slot_get_changes('kept', NULL, NULL)"
 
-mkdir "$data" "$socket"; [ "$(id -u)" != 0 ] || chown postgres "$data" "$socket"
-for version in 15.18 15.20; do unpack "$version"; done
-version=15.18
-server initdb -D "$data" -U postgres -A trust -N --locale=C --encoding=UTF8 >/dev/null
+for version in 15.18 15.20; do unpack "$version" postgresql-15-wal2json=2.5-1+b1; done
+create 15.18
 {
-    start 15.18
+    start 15.18 '-c wal_level=logical'
     query 'SHOW server_version' | cut -d' ' -f1
     query 'CREATE TABLE stock (id int PRIMARY KEY)'
     query "SELECT slot_name FROM pg_create_logical_replication_slot('kept', 'wal2json')"
     query 'INSERT INTO stock VALUES (1)'
     query "$read_changes"
     stop
-    start 15.20
+    start 15.20 '-c wal_level=logical'
     query 'SHOW server_version' | cut -d' ' -f1
     query 'SHOW output_plugin_libraries'
     query 'INSERT INTO stock VALUES (2)'
     query "$read_changes"
     query "SELECT slot_name FROM pg_create_logical_replication_slot('another', 'wal2json')"
     stop
-    start 15.20 '-c output_plugin_libraries=wal2json'
+    start 15.20 '-c wal_level=logical -c output_plugin_libraries=wal2json'
     query "$read_changes"
     stop
 } >"$work/seen"
