@@ -878,7 +878,6 @@ BEGIN
         INTO source FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
     END IF;
     EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L', name, format($body$
-#variable_conflict use_column
 DECLARE
     ticks constant pg_catalog.int8 := whisperer_internal.clock();
     saved pg_catalog.text[];
@@ -1048,9 +1047,13 @@ BEGIN
         RAISE EXCEPTION 'wal_level is %', current_setting('wal_level')
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Logical replication needs wal_level = logical, and a restart.';
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = 'whisperer_events') THEN
+    IF NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = 'whisperer_events') THEN
         CREATE PUBLICATION whisperer_events FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at)
             WITH (publish = 'insert', publish_via_partition_root = true);
+    ELSIF NOT EXISTS (SELECT FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
+                      WHERE p.pubname = 'whisperer_events' AND p.pubinsert AND p.pubviaroot AND r.prrelid = 'whisperer.outbox'::regclass) THEN
+        RAISE EXCEPTION 'publication "whisperer_events" is another one, and does not publish the events'
+            USING ERRCODE = 'duplicate_object', HINT = 'Drop or rename it, and call this again.';
     END IF;
 END;
 $$;

@@ -303,6 +303,11 @@ is($deliverer->safe_psql('postgres', q(SELECT string_agg(object_id, ' ' ORDER BY
 $deliverer->safe_psql('postgres', 'DROP SUBSCRIPTION whisperer_events');
 
 # --- the same from a database with the extension ---------------------------------------------------------------------
+# Whoever may create publications could have taken the name, and the nodes would get nothing.
+for my $where ('postgres', $database) {
+    my ($status, $out, $said) = $node->psql($where, "BEGIN; DROP PUBLICATION IF EXISTS whisperer_events; CREATE PUBLICATION whisperer_events FOR TABLE typed; SELECT whisperer.publish_events(); ROLLBACK");
+    like($said, qr/ERROR:  publication "whisperer_events" is another one.*HINT:  Drop or rename it/s, "$where: a publication that is another one is not taken for it");
+}
 $node->safe_psql('postgres', 'SELECT whisperer.publish_events(); SELECT whisperer.publish_events()');
 $connection = $node->connstr('postgres') =~ s/'/''/gr;
 $deliverer->safe_psql('postgres', $node->safe_psql('postgres', "SELECT whisperer.subscription_command('b', '$connection')"));

@@ -14,9 +14,13 @@ BEGIN
     END IF;
     -- What a hook here asked for (ping, replay, backfill) is for that hook, and what was not allowed is for nobody.
     -- The rest of the columns has a meaning here alone: a node's defaults take their place.
-    IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = 'whisperer_events') THEN
+    IF NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = 'whisperer_events') THEN
         CREATE PUBLICATION whisperer_events FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at)
             WHERE (hook_id IS NULL) WITH (publish = 'insert', publish_via_partition_root = true);
+    ELSIF NOT EXISTS (SELECT FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
+                      WHERE p.pubname = 'whisperer_events' AND p.pubinsert AND p.pubviaroot AND r.prrelid = 'whisperer.outbox'::regclass) THEN
+        RAISE EXCEPTION 'publication "whisperer_events" is another one, and does not publish the events'
+            USING ERRCODE = 'duplicate_object', HINT = 'Drop or rename it, and call this again.';
     END IF;
 END;
 $$;
