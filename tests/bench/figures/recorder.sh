@@ -8,24 +8,16 @@ measure() {
     sql -c "DO 'BEGIN CREATE ROLE recorder; EXCEPTION WHEN duplicate_object THEN END'" \
         -c 'GRANT CREATE ON DATABASE recorder TO recorder' -c 'GRANT CREATE ON SCHEMA public TO recorder'
     { echo 'BEGIN; SET ROLE recorder;'; cat recorder/whisperer-recorder.sql; echo 'COMMIT;'; } | sql >/dev/null
+    sql -f tests/bench/by_hand.sql
     sql <<'SQL' >/dev/null
-CREATE TABLE plain (id bigserial PRIMARY KEY, customer int NOT NULL, amount numeric NOT NULL, note text);
-CREATE TABLE by_hand (LIKE plain INCLUDING ALL);
 CREATE TABLE watched (LIKE plain INCLUDING ALL);
 CREATE TABLE by_statement (LIKE plain INCLUDING ALL);
-CREATE TABLE outbox (id bigserial PRIMARY KEY, event_type text NOT NULL, payload jsonb NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(), delivered_at timestamptz);
-CREATE INDEX ON outbox (created_at) WHERE delivered_at IS NULL;
-CREATE FUNCTION capture_by_hand() RETURNS trigger LANGUAGE plpgsql AS
-$$BEGIN INSERT INTO outbox (event_type, payload) VALUES ('writer', to_jsonb(NEW)); RETURN NULL; END$$;
-CREATE TRIGGER t AFTER INSERT ON by_hand FOR EACH ROW EXECUTE FUNCTION capture_by_hand();
 SELECT whisperer.watch('watched', operations => '{insert}');
 SELECT whisperer.register_event('writer');
 CREATE TRIGGER t AFTER INSERT ON by_statement REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('writer');
 
--- Microseconds of this session's processor time for each row.
-CREATE FUNCTION cpu_us() RETURNS float8 LANGUAGE sql VOLATILE RETURN split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::float8 / 1000;
+-- For each row.
 CREATE FUNCTION one_by_one(target regclass, rows int) RETURNS float8 LANGUAGE plpgsql AS $f$
 DECLARE
     begun float8 := cpu_us();
