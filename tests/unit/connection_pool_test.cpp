@@ -5,23 +5,11 @@
 
 #include "tests/unit/dispatcher_fixture.h"
 #include "tests/unit/engine_driver.h"
+#include "tests/unit/shifted_clock.h"
 #include "worker/wire/curl_transport.h"
 
 namespace whisperer::engine {
 namespace {
-
-// Goes on by itself, and can be put forward.
-class ShiftedClock final : public Clock {
-  public:
-    microseconds steady() const override { return clock_.steady() + shift; }
-    microseconds unix_time() const override { return clock_.unix_time(); }
-    double random() override { return clock_.random(); }
-
-    microseconds shift{0};
-
-  private:
-    SystemClock clock_;
-};
 
 class ConnectionPoolTest : public testing::Test {
   protected:

@@ -8,6 +8,7 @@
 
 #include "tests/unit/dispatcher_fixture.h"
 #include "tests/unit/engine_driver.h"
+#include "tests/unit/shifted_clock.h"
 #include "worker/wire/curl_transport.h"
 #include "worker/wire/http_versions.h"
 
@@ -104,19 +105,6 @@ INSTANTIATE_TEST_SUITE_P(All, NotProcessedTest,
                              return info.param == Http2Reply::Refuse ? "Refused" : "GoneAway";
                          });
 
-// Goes on by itself, and can be put forward.
-class PutForward final : public Clock {
-  public:
-    microseconds steady() const override { return clock_.steady() + shift; }
-    microseconds unix_time() const override { return clock_.unix_time(); }
-    double random() override { return clock_.random(); }
-
-    microseconds shift{0};
-
-  private:
-    SystemClock clock_;
-};
-
 // There is always a request on it, so it never is the idle one that libcurl looks at.
 TEST(Http2Age, AConnectionThatIsNeverIdleEnds) {
     if (!speaks_http2())
@@ -128,7 +116,7 @@ TEST(Http2Age, AConnectionThatIsNeverIdleEnds) {
     settings.request_timeout_ms = 60 * 1000;
     settings.park_after_ms = 60 * 1000;
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    PutForward clock;
+    ShiftedClock clock;
     {
         CurlTransport transport(clock, 100);
         transport.configure(std::make_shared<const Settings>(settings));
