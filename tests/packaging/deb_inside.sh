@@ -53,6 +53,8 @@ check 'step 6' sql -f /tmp/steps
 check 'the receiver has verified the event' soon grep '^verified package-created .*"A-2"' /tmp/received
 sed 's/^/# /' /tmp/received
 
+check 'the recorder for servers without the extension is there' cmp "/usr/share/doc/$extension/examples/whisperer-recorder.sql" /debs/whisperer-recorder.sql
+
 # --- the gateway ---------------------------------------------------------------------------------
 sql -c 'CREATE ROLE "whisperer-gateway" LOGIN NOINHERIT' -c 'GRANT USAGE ON SCHEMA whisperer TO "whisperer-gateway"'
 systemd-analyze verify --man=no "$unit" >/tmp/verify 2>&1
