@@ -15,6 +15,11 @@ INSERT INTO decided VALUES
     ('event_type_claim', NULL, NULL, 'none'),
     ('event_type_privilege', NULL, NULL, 'none'),
     ('hook', 'INSERT SELECT UPDATE', NULL, 'view, invoker'),
+    ('hook_node', NULL, NULL, 'none'),
+    ('node', NULL, NULL, 'none'),
+    ('node_message', NULL, NULL, 'none'),
+    ('node_message_id_seq', NULL, NULL, 'sequence'),
+    ('nodes', 'SELECT', NULL, 'view, owner'),
     ('hook_definition', 'SELECT', 'INSERT UPDATE', 'ALL'),
     ('hook_definition_id_seq', NULL, NULL, 'sequence'),
     ('hook_minute', NULL, NULL, 'none'),
@@ -48,11 +53,11 @@ WHERE t.attrelid = 'whisperer.hook_definition'::regclass GROUP BY 1 ORDER BY 1;
 -- right; the others by nobody.
 CREATE TEMP TABLE decided_callable AS SELECT unnest('{
     capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_function,check_headers,check_hook,check_hook_count,
-    check_hook_functions,check_hook_json,check_retry_config,check_secret,check_url,claim_owner,current_slot,envelope,
+    check_hook_functions,check_hook_json,check_node_name,check_retry_config,check_secret,check_url,claim_owner,current_slot,envelope,
     extension_owner,hidden,hidden_auth,hold_event_type,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,
-    in_transaction_block,incarnation_number,is_arriving,is_carried,is_for,is_let_through,is_older,is_passed,json_contains,living_role,
-    make_secret,masked_auth,may_have,masked_headers,my_incarnation,names,new_event_id,queued_events,record_backfill,recorder,refuse_hook,remake_capture,role_exists,
-    rows_as_events,sent_url,set_secret,status_rows,unattempted,why_not,why_pending,worker_turns,worker_wire}'::text[]) AS name;
+    in_transaction_block,incarnation_number,is_arriving,is_carried,is_fed,is_for,is_hook_fed,is_let_through,is_older,is_passed,is_pinged_here,json_contains,living_role,
+    make_secret,masked_auth,may_have,masked_headers,my_incarnation,names,new_event_id,other_node,queued_events,record_backfill,recorder,refuse_hook,remake_capture,role_exists,
+    rows_as_events,sent_url,set_secret,status_rows,unattempted,waits_for,why_not,why_pending,worker_turns,worker_wire}'::text[]) AS name;
 SELECT DISTINCT CASE WHEN c.is_so THEN 'callable' ELSE 'not callable' END AS not_as_decided, p.proname
 FROM pg_proc p CROSS JOIN LATERAL (SELECT has_function_privilege('public', p.oid, 'EXECUTE') AS is_so) AS c
 WHERE p.pronamespace = 'whisperer_internal'::regnamespace AND c.is_so <> (p.proname IN (TABLE decided_callable));

@@ -139,6 +139,10 @@ void define_settings() {
     define_string("whisperer.secret_key_file",
                   "File of the keys that hooks' secrets are encrypted with; empty: they are not.",
                   &s.secret_key_file, nullptr);
+    // No secret: what decides whose turn it is reads it with its caller's rights.
+    DefineCustomStringVariable("whisperer.node",
+                               "Name of this delivery node among those of its primary.", nullptr,
+                               &s.node, "", PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable("whisperer.hold_at",
                                "Developer option: the worker waits at the injection point of this "
                                "name.",

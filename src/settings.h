@@ -33,6 +33,7 @@ struct Settings {
     char* proxy;
     char* ca_file;
     char* secret_key_file;
+    char* node;
     char* hold_at;
 };
 

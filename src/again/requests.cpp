@@ -239,10 +239,10 @@ uint64 settled_rows(const Worker* worker, const SPITupleTable* rows, uint64 coun
 }
 
 bool is_asked_for(const Request& request, const Hook* hook, const SPITupleTable* rows, uint64 row) {
+    uint64 xid = DatumGetUInt64(rows_column(rows, row, PageXid));
     if (request.kind == RequestKind::CatchUp)
         return DatumGetInt64(rows_column(rows, row, OutboxIncarnation)) == my_incarnation() &&
-               (hook->since == nullptr ||
-                !visible_in(DatumGetUInt64(rows_column(rows, row, PageXid)), hook->since));
+               (hook->since == nullptr || !visible_in(xid, hook->since)) && has_turn(*hook, xid);
     TimestampTz at = DatumGetTimestampTz(rows_column(rows, row, PageCreatedAt));
     return at >= request.since && at < request.until;
 }

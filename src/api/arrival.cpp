@@ -32,6 +32,17 @@ bool is_arriving() {
            MyBackendType == B_BG_WORKER;
 }
 
+// By a subscription of ours, to the hooks of a primary; see src/install/api/620-messages.sql.
+bool is_fed() {
+    if (!is_arriving() || MySubscription == nullptr)
+        return false;
+    ListCell* publication;
+    foreach (publication, MySubscription->publications)
+        if (strcmp(strVal(lfirst(publication)), "whisperer_hooks") == 0)
+            return true;
+    return false;
+}
+
 // Rows that do not say whose they are are kept: which are this database's own nobody knows.
 bool is_own(TupleTableSlot* row, AttrNumber incarnation) {
     if (incarnation == InvalidAttrNumber)
@@ -128,10 +139,15 @@ void after_truncate(Relation table) {
 extern "C" {
 
 PG_FUNCTION_INFO_V1(whisperer_is_arriving);
+PG_FUNCTION_INFO_V1(whisperer_is_fed);
 PG_FUNCTION_INFO_V1(whisperer_on_arriving_truncate);
 
 PGDLLEXPORT Datum whisperer_is_arriving(PG_FUNCTION_ARGS) {
     PG_RETURN_BOOL(whisperer::pg::is_arriving());
+}
+
+PGDLLEXPORT Datum whisperer_is_fed(PG_FUNCTION_ARGS) {
+    PG_RETURN_BOOL(whisperer::pg::is_fed());
 }
 
 PGDLLEXPORT Datum whisperer_on_arriving_truncate(PG_FUNCTION_ARGS) {

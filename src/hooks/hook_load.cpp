@@ -29,6 +29,7 @@ constexpr const char* load_query =
     "h.incarnation = $1 AS is_native, h.is_active, "
     "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
     "AND r.disabled_resumes IS DISTINCT FROM h.resumes "
+    "AND (n.waits_for IS NULL OR cardinality(n.turns) % 2 = 0) "
     "AND whisperer_internal.role_exists(h.owner) AS is_runnable, "
     "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
     "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
@@ -41,10 +42,12 @@ constexpr const char* load_query =
     // Lines that were begun are served to their end, ordered or not.
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines, "
-    "h.event_type FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
+    "h.event_type, array_to_string(n.turns, ';') FROM unnest($3) AS asked (id) JOIN "
+    "whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
-    "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id";
+    "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id "
+    "LEFT JOIN whisperer.hook_node n ON n.hook_id = h.id";
 
 enum LoadColumn {
     LoadId = 1,
@@ -80,6 +83,7 @@ enum LoadColumn {
     LoadOrdering,
     LoadHasLines,
     LoadEventType,
+    LoadTurns,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -198,6 +202,19 @@ void load_since(Hook* hook, int row, const Hook* before) {
     hook->carried->incarnation = incarnation;
     hook->carried->since = since;
     hook->carried->created_at = timestamp_column(row, LoadCreatedAt);
+}
+
+void load_turns(Hook* hook, int row) {
+    char* turns = text_column(row, LoadTurns);
+    hook->is_shared = turns != nullptr;
+    if (turns == nullptr || *turns == '\0')
+        return;
+    int turn_max = 1;
+    for (const char* c = turns; *c; c++)
+        turn_max += *c == ';';
+    hook->turns = (XidSnapshot**)palloc(sizeof(XidSnapshot*) * turn_max);
+    while (char* turn = strsep(&turns, ";"))
+        hook->turns[hook->turn_count++] = parse_snapshot(turn, hook->context);
 }
 
 // What hook_run says counts when the process knows nothing yet.  An engine that has just been told
@@ -332,6 +349,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     WhispererError no_room = {};
     bool has_room = hook->is_deleted || load_rules(set, hook, row, &no_room);
     load_since(hook, row, before);
+    load_turns(hook, row);
     // Unknown to this process: look for what is pending at once.
     hook->next_due_at = hook->low_at = DT_NOBEGIN;
     if (before) {

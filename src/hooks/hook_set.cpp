@@ -308,6 +308,13 @@ Hook* find_hook(HookSet* set, int64 id) {
     return place ? place->hook : nullptr;
 }
 
+bool has_turn(const Hook& hook, uint64 xid) {
+    int changes = 0;
+    while (changes < hook.turn_count && !visible_in(xid, hook.turns[changes]))
+        changes++;
+    return !hook.is_shared || changes % 2 == 1;
+}
+
 TimestampTz hook_due_at(const Hook* hook) {
     bool has_lines = hook->lines && hook->runnable && hook->carried == nullptr;
     return has_lines ? Min(hook->next_due_at, lines_due_at(hook->lines)) : hook->next_due_at;

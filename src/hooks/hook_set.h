@@ -48,6 +48,11 @@ struct Hook {
     uint64 refused;      // of the reason why it cannot be served; 0: it can
     XidSnapshot* since;  // what is visible in it is not for this hook; null: the hook came with a
                          // dump, so it gets every event recorded here
+    // Where delivery nodes share the hooks: the snapshots at which this database's turn to deliver
+    // it began, ended, began again...; see src/install/schema/098-node.sql.
+    bool is_shared;
+    XidSnapshot** turns;
+    int turn_count;
     Ordering ordering;
     HookLines* lines;      // null: it is not ordered and never was
     CarriedHook* carried;  // null: there is nothing to take over
@@ -129,6 +134,9 @@ void forget_hook(HookSet* set, Hook* hook, WhispererEngine* engine);
 
 // Null: deleted, with nothing left to cancel, or another worker's.
 Hook* find_hook(HookSet* set, int64 id);
+
+// Whether it is this database, of several, that delivers events of a transaction to the hook.
+bool has_turn(const Hook& hook, uint64 xid);
 
 // Whether this worker, of several, serves the hook.
 bool serves(const HookSet* set, int64 hook_id);

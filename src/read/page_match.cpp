@@ -126,6 +126,12 @@ bool is_too_old(const Row& row, const Hook& hook) {
     return row.only_hook == 0 && hook.since && visible_in(row.xid, hook.since);
 }
 
+// Operator events are the database's own in which they were recorded.
+bool is_of_another_node(const Row& row, const Hook& hook) {
+    return !has_turn(hook, row.xid) && (strncmp(row.event_type, "whisperer-", 10) != 0 ||
+                                        strcmp(row.event_type, ping_event_type) == 0);
+}
+
 // Why a delivery ends before its first attempt; null: it does not.
 const char* refusal(const Row& row, Match match) {
     if (row.refusal == nullptr && match == Match::Undecided)
@@ -154,7 +160,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
     read_data(row);
     for (int i = 0; i < wanted->count; i++) {
         Hook& hook = *wanted->hooks[i];
-        if (is_too_old(*row, hook))
+        if (is_too_old(*row, hook) || is_of_another_node(*row, hook))
             continue;
         Match match = matches(hook, row);
         if (match == Match::No || (known && find_delivery_key(known, row->id, hook.id)))

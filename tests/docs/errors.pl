@@ -97,6 +97,14 @@ my @cases = (
     [ wait_idle => '57014', undef, q(ALTER SYSTEM SET whisperer.enabled = off; SELECT pg_reload_conf(); SELECT whisperer.deliver_event('mine', '{}'); CALL whisperer.wait_idle('0 s')) ],
     (map { [ $_ => '42501', "SET ROLE bob; SELECT whisperer.$_()" ] } qw(pause resume secret_storage reencrypt_secrets publish_events)),
     [ publish_events => '55000', 'SELECT whisperer.publish_events()' ],
+    [ add_node => '42501', "SET ROLE bob; SELECT whisperer.add_node('a')" ],
+    [ add_node => '22023', "SELECT whisperer.add_node('a b')" ],
+    [ add_node => '55000', "SELECT whisperer.add_node('a')" ],
+    [ remove_node => '42501', "SET ROLE bob; SELECT whisperer.remove_node('a')" ],
+    [ remove_node => '42704', "SELECT whisperer.remove_node('a')" ],
+    [ remove_node => '25001', "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT whisperer.remove_node('a')" ],
+    [ hand_over => '42704', "SET ROLE bob; SELECT whisperer.hand_over(1)" ],
+    [ hand_over => '55000', "SELECT whisperer.hand_over(1)" ],
     [ subscription_command => '22023', q(SELECT whisperer.subscription_command('a b', '')) ],
     [ create_api_token => '42501', "SET ROLE bob; SELECT whisperer.create_api_token('ann', 'x')" ],
     [ create_api_token => '42704', "SELECT whisperer.create_api_token('1', 'x')" ],
@@ -107,8 +115,8 @@ my @cases = (
 # Shown elsewhere: keys that are missing (tests/server/sealed.pl), deliveries in each state
 # (tests/server/second_chances.pl), hooks that were carried here (tests/server/carried.pl), too many hooks
 # (tests/server/memory.pl), a standby (tests/server/standby_status.pl), a publication that is another one
-# (tests/server/recorder.pl).  A ping gives up after 60 s, which nothing waits for.
-my %elsewhere = map { $_ => 1 } 'create_hook 53400', 'publish_events 42710', 'wait_idle 55000', 'hook_secret 55000', 'hook_public_key 55000', 'ping_hook 57014', 'retry 55000',
+# (tests/server/recorder.pl), nodes that are there (tests/server/nodes.pl).  A ping gives up after 60 s, which nothing waits for.
+my %elsewhere = map { $_ => 1 } 'create_hook 53400', 'publish_events 42710', 'add_node 25001', 'remove_node 55006', 'wait_idle 55000', 'hook_secret 55000', 'hook_public_key 55000', 'ping_hook 57014', 'retry 55000',
     map { "$_ F0000" } qw(create_hook update_hook hook_secret hook_public_key rotate_secret reencrypt_secrets);
 
 my %shown;

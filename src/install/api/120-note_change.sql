@@ -32,6 +32,10 @@ CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.secret
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.note_change('hook_id');
 CREATE TRIGGER note_truncate AFTER TRUNCATE ON whisperer.secret
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change('hook_id');
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.hook_node
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.note_change('hook_id');
+CREATE TRIGGER note_truncate AFTER TRUNCATE ON whisperer.hook_node
+    FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change('hook_id');
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON whisperer.control
     FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.note_change();
 ALTER TABLE whisperer.event_type ENABLE ALWAYS TRIGGER note_change;
@@ -40,4 +44,6 @@ ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER note_change;
 ALTER TABLE whisperer.secret ENABLE ALWAYS TRIGGER note_change;
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER note_truncate;
 ALTER TABLE whisperer.secret ENABLE ALWAYS TRIGGER note_truncate;
+ALTER TABLE whisperer.hook_node ENABLE ALWAYS TRIGGER note_change;
+ALTER TABLE whisperer.hook_node ENABLE ALWAYS TRIGGER note_truncate;
 ALTER TABLE whisperer.control ENABLE ALWAYS TRIGGER note_change;

@@ -12,6 +12,13 @@ COMMENT ON FUNCTION whisperer_internal.is_arriving() IS
     'whether this process applies what another database replicates here';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_arriving() TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.is_fed() RETURNS boolean
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'whisperer_is_fed';
+COMMENT ON FUNCTION whisperer_internal.is_fed() IS
+    'whether this process applies what a primary tells its delivery nodes';
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_fed() TO PUBLIC;
+
+-- What a trigger writes while rows are applied is this database's own.
 -- Arguments: whose a row is, and its key.  here: of the database where it was written alone; incarnation: of
 -- the one it names; hook: of its hook's.
 CREATE FUNCTION whisperer_internal.on_arrival() RETURNS trigger
@@ -21,7 +28,7 @@ DECLARE
     arrived constant jsonb := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
     is_kept boolean;
 BEGIN
-    IF NOT whisperer_internal.is_arriving() THEN
+    IF NOT whisperer_internal.is_arriving() OR pg_trigger_depth() > 1 THEN
         RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
     END IF;
     is_kept := CASE TG_ARGV[0]
@@ -71,6 +78,10 @@ COMMENT ON FUNCTION whisperer_internal.guard_truncate(regclass) IS
 
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.control
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('here', 'only_row');
+CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.node
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('here', 'name');
+CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.hook_node
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('here', 'hook_id');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.request
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('here', 'xid, id');
 CREATE TRIGGER arrival BEFORE INSERT OR UPDATE OR DELETE ON whisperer.event_type

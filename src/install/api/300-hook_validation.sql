@@ -126,8 +126,8 @@ COMMENT ON FUNCTION whisperer_internal.check_hook_functions(oid, text, text, jso
     'raises 22023, 42883 or 42501 for a transform, callback or countdown function that could not be called';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_functions(oid, text, text, jsonb) TO PUBLIC;
 
--- A row that was made elsewhere and comes by a restore or by replication: its event types may come later, its
--- owner may not exist.  What is carried and changed here, in an ordinary session, is checked.
+-- A row that was made elsewhere and comes by a restore, by replication or from a primary: its event types may come
+-- later, its owner may not exist.  What is carried and changed here, in an ordinary session, is checked.
 CREATE FUNCTION whisperer_internal.is_carried(operation text, hook whisperer.hook_definition) RETURNS boolean
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -135,7 +135,7 @@ DECLARE
     is_foreign constant boolean := hook.incarnation <> whisperer_internal.my_incarnation();
 BEGIN
     IF current_setting('session_replication_role') = 'replica' THEN
-        RETURN is_foreign OR operation = 'INSERT' AND hook.since IS NOT NULL;
+        RETURN is_foreign OR operation = 'INSERT' AND hook.since IS NOT NULL OR whisperer_internal.is_fed();
     END IF;
     RETURN is_foreign AND operation = 'INSERT';
 END;

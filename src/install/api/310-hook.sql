@@ -1,11 +1,23 @@
 -- The face of hook_definition, with the state that follows from it and from what the worker found.
 
+CREATE FUNCTION whisperer_internal.waits_for(hook_id bigint) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN n.waits_for <> '' THEN format('node "%s"', n.waits_for) ELSE 'the primary' END
+    FROM whisperer.hook_node n
+    WHERE n.hook_id = waits_for.hook_id AND n.waits_for IS NOT NULL AND cardinality(n.turns) % 2 = 1;
+END;
+COMMENT ON FUNCTION whisperer_internal.waits_for(bigint) IS
+    'the database that has to come to the end of the hook''s lines before this one begins; null: none';
+GRANT EXECUTE ON FUNCTION whisperer_internal.waits_for(bigint) TO PUBLIC;
+
 -- disabled: what hook_run says, null where it says nothing.
 CREATE FUNCTION whisperer_internal.hook_state(hook whisperer.hook_definition, disabled_resumes integer) RETURNS text
     LANGUAGE sql STABLE
 RETURN CASE WHEN NOT (hook).is_active THEN 'deleted'
             WHEN (hook).incarnation <> whisperer_internal.my_incarnation() OR (hook).is_paused
-                 OR NOT whisperer_internal.role_exists((hook).owner) THEN 'paused'
+                 OR NOT whisperer_internal.role_exists((hook).owner)
+                 OR (hook).ordering <> 'none' AND whisperer_internal.waits_for((hook).id) IS NOT NULL THEN 'paused'
             WHEN disabled_resumes = (hook).resumes THEN 'disabled'
             ELSE 'active' END;
 COMMENT ON FUNCTION whisperer_internal.hook_state(whisperer.hook_definition, integer) IS
@@ -16,11 +28,15 @@ CREATE FUNCTION whisperer_internal.hook_state_reason(hook whisperer.hook_definit
                                             disabled_reason text) RETURNS text
     LANGUAGE sql STABLE
 RETURN CASE WHEN NOT (hook).is_active THEN NULL
+            WHEN (hook).incarnation = 0
+            THEN format('its owner, role "%s", does not exist on this delivery node', (hook).owner_name)
             WHEN (hook).incarnation <> whisperer_internal.my_incarnation()
             THEN 'carried here by a restore or copy of another database'
             WHEN NOT whisperer_internal.role_exists((hook).owner)
             THEN format('its owner, role "%s", was dropped', (hook).owner_name)
             WHEN (hook).is_paused THEN 'paused by pause_hook'
+            WHEN (hook).ordering <> 'none' AND whisperer_internal.waits_for((hook).id) IS NOT NULL
+            THEN format('%s has to deliver what came before; see whisperer.hand_over in the primary', whisperer_internal.waits_for((hook).id))
             WHEN disabled_resumes = (hook).resumes THEN disabled_reason END;
 COMMENT ON FUNCTION whisperer_internal.hook_state_reason(whisperer.hook_definition, integer, text) IS
     'why a hook is in the state that hook_state says';

@@ -1,13 +1,25 @@
 -- retry, recover, replay, cancel: each checks its caller, counts, and appends to the request log what
--- the worker is to do.  Nothing here locks a row of the ledger.
+-- the worker is to do.  Nothing here locks a row of the ledger.  Where delivery nodes have the hooks, they are asked,
+-- too: whether there is anything to do only their ledgers know.
 
--- One request for each delivery of the event to a hook of the caller's.  Returns how many there are.
+CREATE FUNCTION whisperer_internal.ask_nodes(asked jsonb) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM whisperer_internal.tell_nodes('request', asked);
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.ask_nodes(jsonb) IS 'asks the delivery nodes for what was asked for here; returns null for how many deliveries they have';
+
+-- One request for each delivery of the event to a hook of the caller's.  Returns how many there are; null: the nodes know.
 CREATE FUNCTION whisperer_internal.request_delivery(caller oid, kind text, event_id uuid, hook_id bigint,
                                            states text[], force boolean)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     requested bigint;
+    hooks jsonb;
 BEGIN
     INSERT INTO whisperer.request (kind, hook_id, event_id, force)
     SELECT request_delivery.kind, d.hook_id, d.event_id, request_delivery.force
@@ -19,6 +31,15 @@ BEGIN
     GET DIAGNOSTICS requested = ROW_COUNT;
     IF requested > 0 THEN
         PERFORM whisperer_internal.wake_workers();
+    END IF;
+    IF EXISTS (SELECT FROM whisperer.node) THEN
+        SELECT jsonb_agg(h.id) INTO hooks FROM whisperer.hook_definition h
+        WHERE h.is_active AND h.id = coalesce(request_delivery.hook_id, h.id)
+          AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
+        IF hooks IS NOT NULL THEN
+            RETURN whisperer_internal.ask_nodes(jsonb_build_object('kind', request_delivery.kind, 'event_id', request_delivery.event_id,
+                                                                   'hook_ids', hooks, 'states', states, 'force', request_delivery.force));
+        END IF;
     END IF;
     RETURN requested;
 END;
@@ -122,6 +143,9 @@ BEGIN
         VALUES ('recover', recover_as.hook_id, recover_as.since, recover_as.until);
         PERFORM whisperer_internal.wake_workers();
     END IF;
+    IF EXISTS (SELECT FROM whisperer.node) THEN
+        RETURN whisperer_internal.ask_nodes(jsonb_build_object('kind', 'recover', 'hook_id', recover_as.hook_id, 'since', since, 'until', until));
+    END IF;
     RETURN failed;
 END;
 $$;
@@ -130,6 +154,11 @@ CREATE FUNCTION whisperer.recover(hook_id bigint, since timestamptz, until times
 COMMENT ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) IS
     'queues again a hook''s failed deliveries, of events recorded within a range of time';
 GRANT EXECUTE ON FUNCTION whisperer.recover(bigint, timestamptz, timestamptz) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.is_delivered_here(hook_id bigint) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN coalesce((SELECT cardinality(n.turns) % 2 = 1 FROM whisperer.hook_node n WHERE n.hook_id = is_delivered_here.hook_id), true);
+COMMENT ON FUNCTION whisperer_internal.is_delivered_here(bigint) IS 'whether no other database delivers the hook now';
 
 -- What the worker will find to replay.  A ping is no news the second time.
 CREATE FUNCTION whisperer_internal.replayable(hook_id bigint, since timestamptz, until timestamptz)
@@ -164,7 +193,10 @@ BEGIN
         GET DIAGNOSTICS matching = ROW_COUNT;
     ELSE
         SELECT count(*) INTO matching FROM whisperer_internal.replayable(replay_as.hook_id, since, until);
-        IF matching > 0 AND NOT dry_run THEN
+        IF matching > 0 AND NOT dry_run AND EXISTS (SELECT FROM whisperer.node) THEN
+            PERFORM whisperer_internal.ask_nodes(jsonb_build_object('kind', 'replay', 'hook_id', replay_as.hook_id, 'since', since, 'until', until));
+        END IF;
+        IF matching > 0 AND NOT dry_run AND whisperer_internal.is_delivered_here(replay_as.hook_id) THEN
             INSERT INTO whisperer.request (kind, hook_id, since, until)
             VALUES ('replay', replay_as.hook_id, replay_as.since, replay_as.until);
         END IF;

@@ -36,6 +36,12 @@ CREATE FUNCTION whisperer.record_ping(hook_id bigint)
 COMMENT ON FUNCTION whisperer.record_ping(bigint) IS 'records what ping_hook sends, and returns its id';
 GRANT EXECUTE ON FUNCTION whisperer.record_ping(bigint) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.is_pinged_here(hook_id bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURN whisperer_internal.is_delivered_here(is_pinged_here.hook_id);
+COMMENT ON FUNCTION whisperer_internal.is_pinged_here(bigint) IS 'whether the result of a ping comes to be known in this database';
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_pinged_here(bigint) TO PUBLIC;
+
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
 CREATE PROCEDURE whisperer_internal.ping_hook_body(
     hook_id bigint, INOUT ok boolean, INOUT http_status integer,
@@ -55,6 +61,11 @@ BEGIN
                   HINT = 'A ping is sent when its event is committed.';
     END IF;
     event := whisperer.record_ping(hook);
+    IF NOT whisperer_internal.is_pinged_here(hook) THEN
+        RAISE EXCEPTION 'hook % is delivered by a node', hook
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = pg_catalog.format('SELECT whisperer.record_ping(%s) sends a ping; its result is in the ledger of the node.', hook);
+    END IF;
     LOOP
         COMMIT;
         SELECT d.state, d.response_http_status, d.response_time, d.response_content, d.error INTO result

@@ -34,6 +34,18 @@ COMMENT ON FUNCTION whisperer_internal.is_passed(whisperer.outbox, bigint) IS
     'whether the log has been read beyond an event, and a hook will not be offered it again';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_passed(whisperer.outbox, bigint) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.other_node(hook_id bigint, event xid8) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN n.node <> '' THEN format('node "%s"', n.node) ELSE 'the primary' END
+    FROM whisperer.hook_node n
+    WHERE n.hook_id = other_node.hook_id
+      AND (SELECT count(*) FROM unnest(n.turns) AS turn (began) WHERE NOT pg_visible_in_snapshot(other_node.event, turn.began)) % 2 = 0;
+END;
+COMMENT ON FUNCTION whisperer_internal.other_node(bigint, xid8) IS
+    'the database that delivers an event of this transaction to a hook; null: this one';
+GRANT EXECUTE ON FUNCTION whisperer_internal.other_node(bigint, xid8) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.why_not(event whisperer.outbox, hook whisperer.hook) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -48,6 +60,8 @@ BEGIN ATOMIC
         WHEN NOT hook.config @> event.config_filter THEN 'filtered out: the hook''s config does not contain the event''s config_filter'
         WHEN NOT whisperer_internal.is_let_through(d, event) THEN 'filtered out by the hook''s filter'
         WHEN hook.state = 'deleted' THEN 'the hook is deleted'
+        WHEN whisperer_internal.other_node(hook.id, event.xid) IS NOT NULL
+        THEN format('not delivered here: %s delivers the hook, and knows more', whisperer_internal.other_node(hook.id, event.xid))
         WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
         WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
         WHEN hook.state <> 'active' THEN format('waits: the hook is %s (%s)', hook.state, hook.state_reason)

@@ -37,6 +37,7 @@ BEGIN
             ('attempt', 'SELECT'),
             ('status', 'SELECT'),
             ('event_queue', 'SELECT'),
+            ('nodes', 'SELECT'),
             ('delivery_rate', 'SELECT'),
             ('api_token', 'SELECT')) AS readable (name, privileges) ON readable.name = c.relname
         WHERE c.oid = ANY (members) AND c.relkind IN ('r', 'p', 'v', 'S')

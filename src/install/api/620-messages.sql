@@ -1,0 +1,239 @@
+-- What a primary tells its nodes: hooks, secrets, event types, privileges, requests, and who delivers which hook, in
+-- one stream with the events, so that their order is that of the commits everywhere.
+
+-- Roles are told by their names, and what means something only here is not told at all.
+CREATE FUNCTION whisperer_internal.tellable(told jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+RETURN told - '{owner,role,since,since_incarnation,incarnation}'::text[];
+COMMENT ON FUNCTION whisperer_internal.tellable(jsonb) IS 'of a row what means the same in another database';
+
+CREATE FUNCTION whisperer_internal.tell_nodes(kind text, content jsonb) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    told bigint;
+BEGIN
+    INSERT INTO whisperer.node_message (kind, content) VALUES (tell_nodes.kind, tell_nodes.content) RETURNING id INTO told;
+    DELETE FROM whisperer.node_message m WHERE m.id = told;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.tell_nodes(text, jsonb) IS 'puts a message into the stream that delivery nodes apply';
+
+CREATE FUNCTION whisperer_internal.tell_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    changed constant jsonb := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
+BEGIN
+    -- What was carried here is nobody's until it is adopted.
+    IF NOT EXISTS (SELECT FROM whisperer.node)
+       OR coalesce((changed->>'incarnation')::bigint <> whisperer_internal.my_incarnation(), false) THEN
+        RETURN NULL;
+    END IF;
+    IF TG_TABLE_NAME = 'hook_definition' THEN
+        IF TG_OP = 'DELETE' THEN
+            RETURN NULL;
+        END IF;
+        PERFORM whisperer_internal.give_hook((changed->>'id')::bigint, whisperer_internal.chosen_node((changed->>'id')::bigint), NULL, false, false)
+        WHERE NOT EXISTS (SELECT FROM whisperer.hook_node n WHERE n.hook_id = (changed->>'id')::bigint);
+        PERFORM whisperer_internal.tell_hook((changed->>'id')::bigint, changed);
+        RETURN NULL;
+    END IF;
+    PERFORM whisperer_internal.tell_nodes(TG_TABLE_NAME, jsonb_build_object('row', whisperer_internal.tellable(changed), 'is_gone', TG_OP = 'DELETE'));
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.tell_change() IS 'trigger: tells the delivery nodes, if there are any';
+
+CREATE FUNCTION whisperer_internal.tell_hook(hook_id bigint, changed jsonb) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT whisperer_internal.tell_nodes('hook_definition', jsonb_build_object(
+        'row', whisperer_internal.tellable(tell_hook.changed), 'node', n.node, 'waits_for', n.waits_for))
+    FROM whisperer.hook_node n WHERE n.hook_id = tell_hook.hook_id;
+END;
+COMMENT ON FUNCTION whisperer_internal.tell_hook(bigint, jsonb) IS 'tells the delivery nodes a hook, and who of them delivers it';
+
+-- For a node that is new; the others know it already.
+CREATE FUNCTION whisperer_internal.tell_all() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine constant bigint := whisperer_internal.my_incarnation();
+BEGIN
+    PERFORM whisperer_internal.tell_nodes('event_type', jsonb_build_object('row', whisperer_internal.tellable(to_jsonb(t)), 'is_gone', false))
+    FROM whisperer.event_type t WHERE t.incarnation = mine;
+    PERFORM whisperer_internal.tell_nodes('event_type_claim', jsonb_build_object('row', whisperer_internal.tellable(to_jsonb(c)), 'is_gone', false))
+    FROM whisperer.event_type_claim c WHERE c.incarnation = mine;
+    PERFORM whisperer_internal.tell_nodes('event_type_privilege', jsonb_build_object('row', whisperer_internal.tellable(to_jsonb(p)), 'is_gone', false))
+    FROM whisperer.event_type_privilege p WHERE p.incarnation = mine;
+    PERFORM whisperer_internal.tell_hook(h.id, to_jsonb(h)) FROM whisperer.hook_definition h WHERE h.incarnation = mine ORDER BY h.id;
+    PERFORM whisperer_internal.tell_nodes('secret', jsonb_build_object('row', to_jsonb(s), 'is_gone', false))
+    FROM whisperer.secret s JOIN whisperer.hook_definition h ON h.id = s.hook_id WHERE h.incarnation = mine;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.tell_all() IS 'tells the delivery nodes all hooks and event types';
+
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.hook_definition
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.secret
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type_claim
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type_privilege
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
+
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER tell_change;
+ALTER TABLE whisperer.secret ENABLE ALWAYS TRIGGER tell_change;
+ALTER TABLE whisperer.event_type ENABLE ALWAYS TRIGGER tell_change;
+ALTER TABLE whisperer.event_type_claim ENABLE ALWAYS TRIGGER tell_change;
+ALTER TABLE whisperer.event_type_privilege ENABLE ALWAYS TRIGGER tell_change;
+
+-- On the node -----------------------------------------------------------------------------------------------
+
+-- Roles are those of the names that were told.  What belongs to a role that does not exist here counts as carried
+-- here, and rests until resume() finds the role.
+CREATE FUNCTION whisperer_internal.as_told(told jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN told || (SELECT jsonb_build_object('incarnation', CASE WHEN r.oid IS NULL THEN 0 ELSE whisperer_internal.my_incarnation() END,
+                                          CASE WHEN told ? 'role_name' THEN 'role' ELSE 'owner' END, coalesce(r.oid, 0::oid))
+                FROM (SELECT to_regrole(quote_ident(coalesce(told->>'owner_name', told->>'role_name')))::oid) AS r (oid));
+COMMENT ON FUNCTION whisperer_internal.as_told(jsonb) IS 'a row that a primary told, with what this database calls its role';
+
+-- A newer primary may tell columns that are unknown here, an older one lacks some.
+CREATE FUNCTION whisperer_internal.take_row(relation regclass, told jsonb, is_gone boolean, kept text[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key constant text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_index i
+                          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                          WHERE i.indrelid = relation AND i.indisprimary);
+    columns constant text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                              WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND told ? a.attname);
+    changes constant text := (SELECT string_agg(format('%1$I = excluded.%1$I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                              WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND told ? a.attname AND a.attname <> ALL (kept));
+BEGIN
+    IF is_gone THEN
+        EXECUTE format('DELETE FROM %1$s WHERE (%2$s) = (SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $1))', relation, key) USING told;
+    ELSE
+        EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $1) ON CONFLICT (%3$s) DO UPDATE SET %4$s',
+                       relation, columns, key, changes) USING told;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.take_row(regclass, jsonb, boolean, text[]) IS
+    'does to a row of this database what was done to that of a primary; columns to keep are set only where it is new';
+
+CREATE FUNCTION whisperer_internal.is_hook_fed(hook_id bigint) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURN EXISTS (SELECT FROM whisperer.hook_node n WHERE n.hook_id = is_hook_fed.hook_id AND n.is_fed);
+COMMENT ON FUNCTION whisperer_internal.is_hook_fed(bigint) IS 'whether a hook is written in a primary, and came from there';
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_hook_fed(bigint) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.take_hook(told jsonb, node text, waits_for text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given constant bigint := told->>'id';
+    sequence constant regclass := pg_get_serial_sequence('whisperer.hook_definition', 'id');
+BEGIN
+    IF NOT whisperer_internal.is_hook_fed(given) AND EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = given) THEN
+        RAISE WARNING 'hook % of the primary is left out: this database has one of its own with that number', given
+            USING HINT = 'Let a node that delivers the hooks of a primary have none of its own: drop the extension there, and begin anew.';
+        RETURN;
+    END IF;
+    PERFORM whisperer_internal.give_hook(given, node, waits_for, true, false);
+    PERFORM whisperer_internal.take_row('whisperer.hook_definition', whisperer_internal.as_told(told) || jsonb_build_object('since', whisperer_internal.hook_since()),
+                                        false, '{since}');
+    -- Or the next one made here would have its id.
+    PERFORM setval(sequence, given) WHERE given > coalesce(pg_sequence_last_value(sequence), 0);
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.take_hook(jsonb, text, text) IS 'a hook as the primary has it, and who delivers it';
+
+-- What was asked for is done by who has the deliveries: each node looks into its own ledger.  A replay is for
+-- who delivers the hook now.
+CREATE FUNCTION whisperer_internal.take_request(told jsonb) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO whisperer.request (kind, hook_id, event_id, force)
+    SELECT told->>'kind', d.hook_id, d.event_id, (told->>'force')::boolean
+    FROM whisperer.delivery d
+    WHERE told->>'kind' IN ('retry', 'cancel') AND d.event_id = (told->>'event_id')::uuid
+      AND told->'hook_ids' @> to_jsonb(d.hook_id) AND told->'states' ? d.state;
+    INSERT INTO whisperer.request (kind, hook_id, since, until)
+    SELECT told->>'kind', n.hook_id, (told->>'since')::timestamptz, (told->>'until')::timestamptz
+    FROM whisperer.hook_node n
+    WHERE n.hook_id = (told->>'hook_id')::bigint AND n.is_fed
+      AND (told->>'kind' = 'recover' OR told->>'kind' = 'replay' AND n.node = current_setting('whisperer.node'));
+    SELECT whisperer_internal.wake_workers();
+END;
+COMMENT ON FUNCTION whisperer_internal.take_request(jsonb) IS 'asks this database''s workers for what was asked for in the primary';
+
+CREATE FUNCTION whisperer_internal.take_message() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    told constant jsonb := NEW.content->'row';
+    is_gone constant boolean := (NEW.content->>'is_gone')::boolean;
+BEGIN
+    -- Of a publication for all tables it is none of our business.
+    IF NOT whisperer_internal.is_arriving() THEN
+        RETURN NEW;
+    ELSIF NOT whisperer_internal.is_fed() THEN
+        RETURN NULL;
+    END IF;
+    CASE NEW.kind
+        WHEN 'hook_definition' THEN
+            PERFORM whisperer_internal.take_hook(told, NEW.content->>'node', NEW.content->>'waits_for');
+        WHEN 'secret' THEN
+            PERFORM whisperer_internal.take_row('whisperer.secret', told, is_gone, '{}') WHERE whisperer_internal.is_hook_fed((told->>'hook_id')::bigint);
+        WHEN 'event_type' THEN
+            PERFORM whisperer_internal.take_row('whisperer.event_type', whisperer_internal.as_told(told), is_gone, '{}');
+        WHEN 'event_type_claim' THEN
+            PERFORM whisperer_internal.take_row('whisperer.event_type_claim', whisperer_internal.as_told(told), is_gone, '{}');
+        WHEN 'event_type_privilege' THEN
+            PERFORM whisperer_internal.take_row('whisperer.event_type_privilege', whisperer_internal.as_told(told), is_gone, '{}');
+        WHEN 'request' THEN
+            PERFORM whisperer_internal.take_request(NEW.content);
+        ELSE
+            RAISE WARNING 'the primary tells of "%", which this version of whisperer does not know', NEW.kind
+                USING HINT = 'Update the extension on the nodes before that of the primary.';
+    END CASE;
+    RETURN NULL;
+EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+    -- An error would stop the events, too.
+    RAISE WARNING 'what the primary tells of "%" is left out: %', NEW.kind, SQLERRM
+        USING HINT = 'Once that is mended, SELECT whisperer.add_node(''...'') in the primary, with this node''s name, tells all of it again.';
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.take_message() IS 'trigger: does what a primary tells its delivery nodes';
+CREATE TRIGGER arrival BEFORE INSERT ON whisperer.node_message
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.take_message();
+ALTER TABLE whisperer.node_message ENABLE REPLICA TRIGGER arrival;
+
+-- Where a person would change what comes from the primary.  Before check_hook, by its name.
+CREATE FUNCTION whisperer_internal.refuse_fed() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given constant bigint := (CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END)->>TG_ARGV[0];
+BEGIN
+    IF NOT whisperer_internal.is_arriving() AND whisperer_internal.is_hook_fed(given) THEN
+        RAISE EXCEPTION 'hook % comes from the primary of this delivery node', given
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Change it there; the change comes here by itself.';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.refuse_fed() IS 'trigger: raises 55000 for a hook that comes from a primary';
+CREATE TRIGGER a_fed BEFORE UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter, transform, rate_limit,
+                                      ordering, description, is_active, is_paused, resumes
+    ON whisperer.hook_definition FOR EACH ROW EXECUTE FUNCTION whisperer_internal.refuse_fed('id');
+CREATE TRIGGER a_fed BEFORE INSERT OR UPDATE OR DELETE ON whisperer.secret
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.refuse_fed('hook_id');
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER a_fed;
+ALTER TABLE whisperer.secret ENABLE ALWAYS TRIGGER a_fed;

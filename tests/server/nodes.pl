@@ -1,0 +1,267 @@
+# A primary whose hooks are delivered by nodes: hooks, secrets, event types and requests reach them in one stream with the
+# events; nodes come and go under load, and die; nothing is missing, nothing is invented.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $primary = new_node('primary', extra => "wal_level = logical\nmax_replication_slots = 10\nmax_wal_senders = 10\n");
+my $receiver = new_receiver('nodes');
+my $hooks = 6;
+
+sub sql { my $node = shift; return $node->safe_psql('postgres', @_) }
+
+sub error_of {
+    my ($node, $sql) = @_;
+    my ($status, $out, $err) = $node->psql('postgres', $sql, on_error_stop => 1);
+    return join ' | ', $err =~ /(?:ERROR|HINT):\s+(.*)/g;
+}
+
+# How often each event, by the number in its data, reached a path.
+sub received {
+    my ($path) = @_;
+    my %times;
+    $times{$_}++ for map { $_->{body} =~ /"n" ?: ?(-?\d+)/ ? $1 : () } $receiver->requests($path);
+    return \%times;
+}
+
+sub record { my ($n) = @_; return sql($primary, qq(SELECT whisperer.deliver_event('order-paid', '{"n": $n}'))) }
+
+sub new_delivery_node {
+    my ($name) = @_;
+    my $node = new_node("node_$name", extra => "whisperer.node = '$name'\nwal_retrieve_retry_interval = 200ms\n");
+    sql($node, 'CREATE ROLE shop');
+    return $node;
+}
+
+sub subscribe {
+    my ($node, $name) = @_;
+    sql($node, sql($primary, sprintf q(SELECT whisperer.subscription_command('%s', '%s', hooks => true)), $name, $primary->connstr('postgres') =~ s/'/''/gr));
+    return;
+}
+
+# Everything that was committed on the primary is in the ledger of who delivers it.
+sub arrive {
+    my @nodes = @_;
+    my $end = sql($primary, 'SELECT pg_current_wal_lsn()');
+    for my $node (grep { $_ != $primary } @nodes) {
+        my $slot = 'whisperer_' . $node->name =~ s/^node_//r;
+        wait_for($node->name, sub { sql($primary, "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = '$slot'") eq 't' });
+    }
+    return;
+}
+
+sub settle {
+    my @nodes = @_;
+    arrive(@nodes);
+    wait_idle($_) for @nodes;
+    return;
+}
+
+sql($primary, <<"SQL");
+CREATE ROLE shop;
+GRANT USAGE ON SCHEMA whisperer TO shop;
+SET ROLE shop;
+SELECT whisperer.register_event('order-paid');
+SELECT whisperer.create_hook('order-paid', '@{[ $receiver->url('/ok/0') ]}/' || n, secret_key => 'swordfish-0123456789-' || n) FROM generate_series(1, $hooks) n;
+SQL
+record(1);
+wait_idle($primary);
+is(scalar(keys %{ received("/ok/0/$_") }), 1, "hook $_ is the primary's own") for 1 .. $hooks;
+
+# --- the first node -------------------------------------------------------------------------------------------
+like(error_of($primary, q(SELECT whisperer.add_node('a'))), qr/^node "a" is not subscribed \| Run on it what SELECT whisperer\.subscription_command\('a',/,
+    'a node that nothing is kept for is not added');
+is(error_of($primary, q(SELECT whisperer.add_node('no way'))), 'invalid name of a node "no way" | Use 1 to 40 of a-z 0-9 _: it is part of a replication slot\'s name.', 'nor one of an odd name');
+like(error_of($primary, q(SET ROLE shop; SELECT whisperer.add_node('a'))), qr/^permission denied/, 'nor by anybody');
+is(error_of($primary, q(SELECT whisperer.remove_node('a'))), 'there is no node "a" | SELECT name FROM whisperer.nodes shows them.', 'or removed');
+my $first = new_delivery_node('a');
+sql($primary, 'SELECT whisperer.publish_events(hooks => true)');
+subscribe($first, 'a');
+record(2);
+is(sql($primary, q(SELECT whisperer.add_node('a'))), $hooks, 'all hooks move');
+record(3);
+settle($primary, $first);
+is_deeply(received("/ok/0/$_"), { 1 => 1, 2 => 1, 3 => 1 }, "hook $_ got each event once") for 1 .. $hooks;
+is(sql($primary, 'SELECT count(*) FROM whisperer.delivery'), 2 * $hooks, 'those before from the primary');
+is(sql($first, 'SELECT count(*) FROM whisperer.delivery'), $hooks, 'those after from the node');
+is(sql($first, 'SELECT secret_key FROM whisperer.secret WHERE hook_id = 2'), 'swordfish-0123456789-2', 'secrets come along');
+is(sql($first, q(SELECT owner || ' ' || state FROM whisperer.hook WHERE id = 2)), 'shop active', 'and owners, by name');
+is(sql($primary, 'SELECT count(*) FROM whisperer.node_message'), 0, 'what is told is not kept');
+is(sql($primary, q(SELECT name || ' ' || state || ' ' || hooks FROM whisperer.nodes)), "a connected $hooks", 'the primary sees its node');
+like(sql($primary, 'SELECT whisperer.why(id, 1) FROM whisperer.outbox ORDER BY id DESC LIMIT 1'), qr/^not delivered here: node "a" delivers the hook/, 'why names it');
+
+# --- changes ----------------------------------------------------------------------------------------------------
+sql($primary, <<"SQL");
+SET ROLE shop;
+SELECT whisperer.update_hook(1, '{"description": "changed", "secret_key": "changed-swordfish-0123456789"}');
+SELECT whisperer.pause_hook(2);
+SELECT whisperer.delete_hook(3);
+SELECT whisperer.register_event('order-sent');
+SELECT whisperer.create_hook('order-*', '@{[ $receiver->url('/ok/new') ]}');
+SELECT whisperer.deliver_event('order-sent', '{"n": 4}');
+SQL
+settle($first);
+is(sql($first, q(SELECT string_agg(id || ' ' || state, ', ' ORDER BY id) FROM whisperer.hook)), '1 active, 2 paused, 3 deleted, 4 active, 5 active, 6 active, 7 active', 'what is changed there is changed here');
+is(sql($first, 'SELECT description FROM whisperer.hook WHERE id = 1'), 'changed', 'also a description');
+is(sql($first, 'SELECT secret_key FROM whisperer.secret WHERE hook_id = 1'), 'changed-swordfish-0123456789', 'and a secret');
+is_deeply(received('/ok/new'), { 4 => 1 }, 'a new hook gets what is recorded after it in its own transaction');
+like(error_of($first, 'SELECT whisperer.pause_hook(1)'), qr/^hook 1 comes from the primary of this delivery node \| Change it there/, 'here it is not changed');
+like(error_of($first, q(SELECT whisperer.rotate_secret(1))), qr/^hook 1 comes from the primary/, 'nor its secret');
+record(5);
+sql($primary, 'SET ROLE shop; SELECT whisperer.resume_hook(2)');
+settle($first);
+is(received('/ok/0/2')->{5}, 1, 'what waited while the hook was paused is delivered');
+is(received('/ok/0/3')->{5}, undef, 'a deleted one gets nothing');
+
+# A role that only the primary has.
+sql($primary, <<"SQL");
+CREATE ROLE late; GRANT USAGE ON SCHEMA whisperer TO late;
+SET ROLE shop; SELECT whisperer.allow('order-sent', 'late', 'subscribe'); RESET ROLE;
+SET ROLE late; SELECT whisperer.create_hook('order-sent', '@{[ $receiver->url('/ok/late') ]}');
+SQL
+settle($first);
+is(sql($first, 'SELECT state FROM whisperer.hook WHERE id = 8'), 'paused', 'a hook of a role that is missing rests');
+sql($first, 'CREATE ROLE late');
+sql($primary, q(SELECT whisperer.add_node('a')));
+sql($primary, q(SELECT whisperer.deliver_event('order-sent', '{"n": 6}')));
+settle($first);
+is_deeply(received('/ok/late'), { 6 => 1 }, 'until the role is there and all is told again');
+
+# --- requests ---------------------------------------------------------------------------------------------------
+sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $receiver->url('/status/400') ]}', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0}, \"max_retries\": 0}')");
+my $failing = sql($primary, 'SELECT max(id) FROM whisperer.hook');
+my $lost = record(7);
+settle($first);
+is(sql($first, "SELECT state FROM whisperer.delivery WHERE hook_id = $failing"), 'failed', 'a delivery fails on the node');
+sql($primary, "SET ROLE shop; SELECT whisperer.update_hook($failing, '{\"target_url\": \"@{[ $receiver->url('/ok/mended') ]}\"}')");
+is(sql($primary, "SET ROLE shop; SELECT whisperer.retry('$lost', $failing) IS NULL"), 't', 'retry in the primary: how many there are the node knows');
+settle($first);
+is_deeply(received('/ok/mended'), { 7 => 1 }, 'and it is retried there');
+is(sql($primary, "SET ROLE shop; SELECT whisperer.replay(5, now() - interval '1 hour')"), 5, 'replay counts by the log of the primary');
+settle($first);
+is_deeply(received('/ok/0/5'), { 1 => 1, map({ $_ => 2 } 2, 3, 5, 7) }, 'the node replays what it has');
+is(error_of($primary, "SET ROLE late; SELECT whisperer.retry('$lost', $failing)"),
+    "event $lost has no delivery to an undeleted hook of yours | SELECT whisperer.why(event_id, hook_id) says what became of it.", 'nobody retries for others');
+like(error_of($primary, 'SET ROLE shop; CALL whisperer.ping_hook(1)'), qr/^hook 1 is delivered by a node \| SELECT whisperer.record_ping\(1\)/, 'a ping has its result on the node');
+sql($primary, 'SET ROLE shop; SELECT whisperer.record_ping(1)');
+settle($first);
+is(scalar(grep { $_->{body} =~ /whisperer-ping/ } $receiver->requests('/ok/0/1')), 1, 'and is sent once');
+
+# --- nodes come and go under load ---------------------------------------------------------------------------------
+my $nginx = new_nginx('many');
+sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $nginx->url('/many') ]}/' || n) FROM generate_series(1, 20) n");
+my $second = new_delivery_node('b');
+sql($second, 'CREATE ROLE late');
+subscribe($second, 'b');
+# Ordered hooks, of which some will move, with a line that has not come to its end.
+my $later = q('{"choice": "fixed", "kwargs": {"seconds": 3600}}');
+sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-line', '@{[ $receiver->url('/status/500/') ]}' || n, ordering => 'hook', retry_countdown_config => $later) FROM generate_series(1, 5) n"
+    =~ s/SET ROLE shop;/SET ROLE shop; SELECT whisperer.register_event('order-line');/r);
+my @line_events = split /\n/, sql($primary, q(SELECT whisperer.deliver_event('order-line', json_build_object('n', n)) FROM generate_series(1, 2) n));
+wait_for('their lines', sub { sql($first, "SELECT count(*) FROM whisperer.delivery WHERE event_id = '$line_events[0]' AND retry_count = 1") == 6 });
+my $writer = $primary->background_psql('postgres', on_error_stop => 1);
+my $written = 1000;
+$writer->query_safe(<<'SQL');
+CREATE PROCEDURE write_events(first int, count int) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR n IN first .. first + count - 1 LOOP
+        PERFORM whisperer.deliver_event('order-paid', json_build_object('n', n));
+        COMMIT;
+        PERFORM pg_sleep(0.002);
+    END LOOP;
+END
+$$;
+SQL
+# Until the statement that is given has been carried out in the middle of it.
+sub under_load {
+    my ($sql) = @_;
+    my $from = $written + 1;
+    $writer->query_until(qr/begun/, "\\echo begun\nCALL write_events($from, 300);\n\\echo ended\n");
+    wait_for('events', sub { sql($primary, "SELECT count(*) FROM whisperer.outbox WHERE (data->>'n')::int >= $from") >= 50 });
+    my $out = sql($primary, $sql);
+    $written += 300;
+    wait_for('all events', sub { sql($primary, "SELECT count(*) FROM whisperer.outbox WHERE (data->>'n')::int >= $from") == 300 });
+    return $out;
+}
+my $moved = under_load(q(SELECT whisperer.add_node('b')));
+cmp_ok($moved, '>', 0, 'some hooks move to a second node');
+cmp_ok($moved, '<', 20, 'and not all');
+arrive($first, $second);
+is(sql($primary, q(SELECT sum(hooks) FROM whisperer.nodes)), sql($primary, 'SELECT count(*) FROM whisperer.hook WHERE is_active'), 'each hook has a node');
+# --- ordered hooks -----------------------------------------------------------------------------------------------
+my ($line, $path) = split /\|/, sql($second, q(SELECT h.id, substring(h.target_url FROM '[0-9]+$') FROM whisperer.hook h
+    JOIN whisperer.hook_node n ON n.hook_id = h.id AND n.node = 'b' WHERE h.ordering = 'hook' ORDER BY h.id LIMIT 1));
+ok($line, 'an ordered hook moves to the second node');
+sql($primary, q(SELECT whisperer.deliver_event('order-line', json_build_object('n', n)) FROM generate_series(3, 4) n));
+sql($primary, "SELECT whisperer.update_hook(id, jsonb_build_object('target_url', replace(target_url, '/status/500/', '/ok/line/'))) FROM whisperer.hook WHERE ordering = 'hook'");
+arrive($first, $second);
+wait_for('them on the second', sub { sql($second, "SELECT count(*) FROM whisperer.delivery WHERE hook_id = $line") == 2 });
+is(sql($second, "SELECT state || ': ' || state_reason FROM whisperer.hook WHERE id = $line"), 'paused: node "a" has to deliver what came before; see whisperer.hand_over in the primary', 'there it waits');
+like(sql($second, "SELECT whisperer.why(event_id, $line) FROM whisperer.delivery WHERE hook_id = $line LIMIT 1"), qr/^waits: the hook is paused \(node "a" has to deliver/, 'why says so');
+is(sql($first, "SELECT state FROM whisperer.hook WHERE id = $line"), 'active', 'while the first goes on');
+sql($primary, "SELECT whisperer.retry('$line_events[0]', force => true)");
+settle($first, $second);
+is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/ } $receiver->requests("/ok/line/$path")), '1 2', 'to the end of its line, and not beyond');
+like(error_of($primary, q(SELECT whisperer.remove_node('b'))), qr/^node "b" has ordered hooks that were not handed over to it yet/, 'until then the second is not removed');
+like(error_of($primary, "SET ROLE late; SELECT whisperer.hand_over($line)"), qr/^hook $line does not exist/, 'others hand nothing over');
+sql($primary, 'SELECT whisperer.hand_over(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL');
+settle($first, $second);
+is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/ } $receiver->requests("/ok/line/$path")), '1 2 3 4', 'handed over, it begins');
+like(error_of($primary, "SELECT whisperer.hand_over($line)"), qr/^hook $line waits for no node/, 'once');
+
+my $of_second = sql($primary, q(SELECT hooks FROM whisperer.nodes WHERE name = 'b'));
+my $left = under_load(q(SELECT count(*) || ' ' || count(replay_from) FROM whisperer.remove_node('a')));
+is($left, sql($primary, 'SELECT count(*) FROM whisperer.hook WHERE is_active') - $of_second . ' 0', 'the first one\'s go to the second');
+settle($first, $second);
+sql($primary, 'SELECT whisperer.hand_over(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL');
+under_load(q(SELECT whisperer.add_node('a')));
+settle($first, $second);
+
+# Of the hooks of the many: those that lack an event, got one that there is not, or one twice.
+sub wrong_hooks {
+    my ($more) = @_;
+    my %recorded = map { split / / } split /\n/, sql($primary, "SELECT replace(id::text, '-', ''), data->>'n' FROM whisperer.outbox WHERE data->>'n' IS NOT NULL") =~ s/\|/ /gr;
+    my @due = grep { $recorded{$_} > 1000 } keys %recorded;
+    wait_for('the log of the receiver', sub { keys %{ $nginx->ids('/many/20') } >= @due });
+    my @wrong;
+    for my $n (1 .. 20) {
+        my $times = $nginx->ids("/many/$n");
+        push @wrong, $n if grep({ !$times->{$_} } @due) || grep({ !$recorded{$_} } keys %$times) || !$more && grep { $_ > 1 } values %$times;
+    }
+    return @wrong;
+}
+is_deeply([ wrong_hooks() ], [], 'while nodes come and go no event is missing, none is invented, none is repeated');
+
+# --- a node that dies ----------------------------------------------------------------------------------------------
+under_load('SELECT 1');
+$second->stop('immediate');
+under_load('SELECT 1');
+is(sql($primary, q(SELECT state FROM whisperer.nodes WHERE name = 'b')), 'away', 'the primary sees that a node is away');
+$second->start;
+settle($first, $second);
+is_deeply([ wrong_hooks('repeats') ], [], 'after a crash it goes on where it was');
+like(error_of($primary, q(SELECT whisperer.remove_node('b', force => true))), qr/^node "b" is connected/, 'one that is connected is not removed by force');
+$second->stop('immediate');
+wait_for('its slot', sub { sql($primary, q(SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'whisperer_b' AND NOT active)) });
+record(9001);
+my @gone = split /\n/, sql($primary, q(SELECT hook_id FROM whisperer.remove_node('b', force => true) WHERE new_node = 'a' AND replay_from IS NOT NULL));
+cmp_ok(scalar @gone, '>', 0, 'a node that is gone for good: its hooks are named, and from when to replay');
+is(sql($primary, q(SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'whisperer_b')), 0, 'and nothing is kept for it any more');
+sql($primary, "SELECT whisperer.replay($_, now() - interval '1 minute')") for @gone;
+settle($first);
+is_deeply([ wrong_hooks('repeats') ], [], 'what it took with it is replayed');
+
+# --- the last node ----------------------------------------------------------------------------------------------
+sql($primary, q(SELECT whisperer.remove_node('a')));
+record(9002);
+settle($primary, $first);
+is_deeply([ wrong_hooks('repeats') ], [], 'without nodes the primary delivers again');
+
+$writer->quit;
+# What this test provoked has its name in the line.
+is_deeply([ grep { !/nodes\.pl/ && /ERROR|PANIC|WARNING|leak/ && !/publisher|primary: |WAL stream/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
+    for $primary, $first, $second;
+$_->stop for $primary, $first;
+done_testing();
