@@ -146,12 +146,12 @@ deb:
 	  { dpkg-buildpackage -b -d -us -uc >../log 2>&1 || { tail -40 ../log; exit 1; }; }
 	@rm -rf build/deb/$(RELEASE) && ls build/deb/*.deb
 
-# The install script is in it, because META.json names it.  A zip has local times in it.
+# The install script is in it, because META.json names it.  A zip has local times in it, and what the umask lets others do.
 dist:
 	@command -v zip >/dev/null || { echo "zip is missing: apt-get install zip" >&2; exit 1; }
 	@$(call export_head,dist)
 	@$(MAKE) -s --no-print-directory -C build/dist/$(RELEASE) PGXS= $(DATA_built)
-	@cd build/dist && mv $(RELEASE) $(RELEASE).0 && find . -exec touch -h -d @$$(git log -1 --format=%ct) {} + && \
+	@cd build/dist && mv $(RELEASE) $(RELEASE).0 && chmod -R u=rwX,go=rX . && find . -exec touch -h -d @$$(git log -1 --format=%ct) {} + && \
 	  find $(RELEASE).0 -type f | LC_ALL=C sort | TZ=UTC zip -X -q $(RELEASE).0.zip -@ && rm -rf $(RELEASE).0
 	@echo build/dist/$(RELEASE).0.zip
 
