@@ -34,7 +34,12 @@ ifneq ($(PGXS),)
 include $(PGXS)
 -include $(OBJS:.o=.d)
 whisperer.so: src/exports.map
-$(OBJS): Makefile
+# Objects for one PostgreSQL are not for another one.  The file is written only when that changes.
+$(OBJS): Makefile build/built_for
+build/built_for: FORCE
+	@built_for=$$($(PG_CONFIG) --version --includedir-server) && { [ "$$built_for" = "$$(cat $@ 2>/dev/null)" ] || \
+	  { mkdir -p build && echo "$$built_for" >$@; }; }
+.PHONY: FORCE
 endif
 
 whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
