@@ -1,7 +1,8 @@
 # Sourced by the tests of this folder, after lib/folder.sh: bare Debian systems, in folders that go away.
 #
 # A system is debootstrap's minimal one, made once for each suite in build/bare and copied.  What runs in it
-# has processes, mounts and, if it wants, a network of its own, which end with it.
+# has processes, mounts and, if it wants, a network of its own, which end with it.  A suite may also be
+# experimental: that is sid, with every PostgreSQL that experimental has.
 [ "$(id -u)" = 0 ] || { echo "${0##*/}: only root can make a bare system; skipped" >&2; exit 0; }
 suite=${SUITE:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
 bare=${WHISPERER_BARE:-$PWD/build/bare}
@@ -25,14 +26,20 @@ make_bare() { # suite
 
 # Nothing is started by being installed: there is no init system.
 new_root() { # folder, suite
-    make_bare "$2"
+    local base=${2/experimental/sid}
+    make_bare "$base"
     mkdir "$1"
-    cp -a "$bare/$2/." "$1/"
+    cp -a "$bare/$base/." "$1/"
     chmod 755 "$1"
     printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
     chmod 755 "$1/usr/sbin/policy-rc.d"
     local file
     for file in /etc/apt/apt.conf.d/99* /etc/resolv.conf /etc/hosts; do [ ! -e "$file" ] || cp -L "$file" "$1$file"; done
+    if [ "$2" = experimental ]; then
+        echo "deb $(mirror) experimental main" >"$1/etc/apt/sources.list.d/experimental.list"
+        # apt takes nothing from there by itself.  All that is built from a PostgreSQL goes together: libpq, too.
+        printf 'Package: src:postgresql-[0-9]*\nPin: version *\nPin-Priority: 600\n' >"$1/etc/apt/preferences.d/postgresql"
+    fi
     # What was built here may need the minor release that this machine has from the security archive.
     [ "$2" = "$(. /etc/os-release && echo "$VERSION_CODENAME")" ] || return 0
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
