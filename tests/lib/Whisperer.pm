@@ -82,12 +82,12 @@ sub hold {
     $node->reload;
 }
 
-# Waits until it does.
+# Waits until it does.  An idle worker reads again only when a transaction has ended that had an id: each look is one.
 sub wait_held {
     my ($node, $point) = @_;
     return wait_for("the worker at $point", sub {
-        $node->safe_psql('postgres',
-            "SELECT count(*) FROM pg_stat_activity WHERE query = 'held at $point'") > 0;
+        $node->safe_psql('postgres', q(DO $$BEGIN IF NOT pg_is_in_recovery() THEN PERFORM pg_current_xact_id(); END IF; END$$;)
+            . "SELECT count(*) FROM pg_stat_activity WHERE query = 'held at $point'") > 0;
     });
 }
 
