@@ -121,7 +121,16 @@ class Workshop:
             for file in self.first.tree.glob('whisperer--*.sql'):
                 shutil.copy(file, self.tree)
 
+    def forget_stale(self):
+        """CMake that was ended at the wrong moment no longer knows which headers an object was made from."""
+        headers = [f for top in ('worker', 'tests/unit') for f in (self.tree / top).rglob('*.h')]
+        newest = max(header.stat().st_mtime for header in headers)
+        for made in self.unit.rglob('*.o'):
+            if made.stat().st_mtime < newest:
+                made.unlink()
+
     def build_unit(self):
+        self.forget_stale()
         # What is changed is compiled with -O2 all the same, so that equal object code says more.
         self.run(['cmake', '-S', '.', '-B', 'build/unit', '-DCMAKE_BUILD_TYPE=None', '-DCMAKE_CXX_FLAGS=-O1 -g0'])
         self.run(['cmake', '--build', 'build/unit', '-j2'])
