@@ -96,9 +96,10 @@ TEST(AddressGuard, LooksThroughWrappedAddresses) {
     const auto forms_of = [&](const char* text) {
         const Address address = *Address::parse(text);
         const std::string groups = group(address, 0) + ':' + group(address, 2);
-        return std::vector<std::string>{"::ffff:" + std::string(text), "::ffff:0:" + groups,
-                                        "64:ff9b::" + groups, "2002:" + groups + "::1",
-                                        "2001:0:" + groups + "::fefe:fefe"};
+        return std::vector<std::string>{
+            "::" + std::string(text), "::ffff:" + std::string(text),
+            "::ffff:0:" + groups,     "64:ff9b::" + groups,
+            "2002:" + groups + "::1", "2001:0:" + groups + "::fefe:fefe"};
     };
     for (const Range& range : special4)
         for (const char* address : {range.first, range.last})
@@ -106,10 +107,24 @@ TEST(AddressGuard, LooksThroughWrappedAddresses) {
                 EXPECT_FALSE(allows(guard, form.c_str())) << form;
     for (const std::string& form : forms_of("1.1.1.1"))
         EXPECT_TRUE(allows(guard, form.c_str())) << form;
-    EXPECT_FALSE(allows(guard, "::127.0.0.1"));
     // Teredo: the client's address is there, with its bits turned round.
     EXPECT_FALSE(allows(guard, "2001:0:101:101::80ff:fffe"));
-    EXPECT_FALSE(allows(guard, "2001:0:101:101::f5ff:fffe"));
+    EXPECT_FALSE(allows(guard, "2001:0:101:101::f5fe:fefe"));
+}
+
+TEST(AddressGuard, TakesNoOtherAddressForAWrappedOne) {
+    const AddressGuard guard("", "");
+    for (const char* public_one :
+         {"2a00::127.0.0.1", "2a00::ffff:127.0.0.1", "2a00::ffff:0:127.0.0.1",
+          "2a64:ff9b::127.0.0.1", "2003:7f00:1::1", "2a02:7f00:1::1", "2101:0:7f00:1::1",
+          "2002:101:101::127.0.0.1", "2004:0:7f00:1::1", "2001:1200:7f00:1::1"})
+        EXPECT_TRUE(allows(guard, public_one)) << public_one;
+    for (const char* reserved :
+         {"::fffe:1.1.1.1", "::feff:1.1.1.1", "::ffff:1:1.1.1.1", "::ffff:100:1.1.1.1",
+          "::fffe:0:1.1.1.1", "::feff:0:1.1.1.1", "::1:0:1.1.1.1", "::1:0:0:1.1.1.1", "1::1.1.1.1",
+          "1::ffff:1.1.1.1", "1::ffff:0:1.1.1.1", "64:ff9b::1:1.1.1.1", "64:ff9a::1.1.1.1",
+          "64:fe9b::1.1.1.1", "65:ff9b::1.1.1.1", "164:ff9b::1.1.1.1", "64:ff9b:100::1.1.1.1"})
+        EXPECT_FALSE(allows(guard, reserved)) << reserved;
 }
 
 TEST(AddressGuard, AllowedWinsAndDeniedAdds) {
