@@ -80,17 +80,22 @@ my $signatures = Whisperer::Receiver::header(($receiver->requests)[5], 'webhook-
 is(scalar(split / /, $signatures), 2, 'two signatures during the overlap');
 like($new, qr/^whsec_/, 'the new secret is made');
 
-# The wire is UTF-8 whatever the database's encoding is.
-$node->safe_psql('postgres', "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
-my $latin = $receiver->url('/ok/latin');
-$node->safe_psql('latin', <<"SQL");
+# The wire is UTF-8 whatever the database's encoding is; where that says nothing of bytes, they may be none.
+sub database {
+    my ($name, $encoding, $data) = @_;
+    my $url = $receiver->url("/ok/$name");
+    $node->safe_psql('postgres', "CREATE DATABASE $name TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'");
+    $node->safe_psql($name, <<"SQL");
 CREATE EXTENSION whisperer;
 SELECT whisperer.register_event('e');
-SELECT whisperer.create_hook('e', '$latin', secret_key => 'secret');
-SELECT whisperer.deliver_event('e', json_build_object('name', chr(252)));
+SELECT whisperer.create_hook('e', '$url', secret_key => 'secret');
+SELECT whisperer.deliver_event('e', json_build_object('name', name)) FROM $data AS d (name);
 SQL
-wait_idle($node, 'latin');
-my ($converted) = $receiver->requests('/ok/latin');
-is(JSON::PP::decode_json(encode_utf8($converted->{body}))->{data}{name}, "\x{fc}", 'a LATIN1 database sends UTF-8');
+    wait_idle($node, $name);
+    return map { JSON::PP::decode_json(encode_utf8($_->{body}))->{data}{name} } $receiver->requests("/ok/$name");
+}
+is(join(' ', database('latin', 'LATIN1', '(VALUES (chr(252)))')), "\x{fc}", 'a LATIN1 database sends UTF-8');
+is(join(' ', database('ascii', 'SQL_ASCII', '(VALUES (chr(252)), (chr(195) || chr(188)))')), "\x{fc}", 'a SQL_ASCII database sends what is UTF-8');
+is($node->safe_psql('ascii', q(SELECT error FROM whisperer.delivery WHERE state = 'failed')), 'payload cannot be converted to UTF-8', 'and says of the rest why not');
 
 done_testing();
