@@ -71,6 +71,9 @@ $node->safe_psql('postgres', "SELECT whisperer.update_hook($ann, jsonb_build_obj
 deliver();
 my @anns = map { $_->{client} } $receiver->requests('/ok/ann');
 is(scalar(grep { $_ eq 'bob' } @anns[120 .. $#anns]), 40, 'a new certificate is used from the next request on');
+$node->safe_psql('postgres', "SELECT whisperer.update_hook($ann, '{\"config\": {}}')");
+deliver();
+is(scalar(() = $receiver->requests('/ok/ann')), 160, 'and one that was taken away no more');
 
 # What could never work is refused when it is written.
 openssl('pkey', '-in', "$folder/ann.key", '-aes256', '-passout', 'pass:x', '-out', "$folder/locked.key");
