@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
+use List::Util qw(min);
 use Test::More;
 use Whisperer;
 
@@ -105,13 +106,29 @@ wait_idle($node);
 like(received('/ok/crossed'), qr/\bcrossed\b/, 'a transaction older than the hook that commits after it is delivered');
 $_->quit for $hook_first, $event_second;
 
-# --- hooks of the past ------------------------------------------------------------------------------------
-# What the worker's hooks take of its memory: it writes that into the log when it is asked.
-sub memory_of_hooks {
+# --- what is done leaves nothing behind ---------------------------------------------------------------------
+# The worker's memory contexts: it writes them into the log when it is asked.
+sub memory_contexts {
     my $before = length slurp_file($node->logfile);
     my $log;
     $node->safe_psql('postgres', 'SELECT pg_log_backend_memory_contexts(' . worker_pid($node) . ')');
-    wait_for('the memory contexts', sub { ($log = substr slurp_file($node->logfile), $before) =~ /Grand total/ });
+    wait_for('the memory contexts', sub { ($log = substr slurp_file($node->logfile), $before) =~ /Grand total: .* used/ });
+    return $log;
+}
+sub memory_used { return memory_contexts() =~ /Grand total: .*; (\d+) used/ ? $1 : die }
+# Each waits for the end of what the worker reads, so it is read to its end as often.  Of several rounds one is
+# without what the worker does for the first time or now and then.
+$node->safe_psql('postgres', "SELECT whisperer.register_event('steady'); SELECT whisperer.create_hook('steady', '$base/ok/steady')");
+my @used = map {
+    $node->safe_psql('postgres', "SELECT whisperer.deliver_event('steady', '{}'); CALL whisperer.wait_idle();\n" x 50);
+    memory_used();
+} 1 .. 4;
+cmp_ok(min(map { $used[$_] - $used[$_ - 1] } 1 .. 3), '<', 4096, 'the worker takes no memory for good');
+
+# --- hooks of the past ------------------------------------------------------------------------------------
+# What the worker's hooks take of its memory.
+sub memory_of_hooks {
+    my $log = memory_contexts();
     my $sum = 0;
     # Of many of one parent a hundred are listed, the others in one line.
     my ($level) = $log =~ /level: (\d+); whisperer hooks: /;
