@@ -146,6 +146,11 @@ $times{$_}++ for ids('/ok/recovered');
 is(scalar keys %times, 6002, 'and delivered, through a crash');
 is(sql("SELECT whisperer.recover(1, '-infinity')"), 0, 'there is nothing left to recover');
 like(error_of("SELECT whisperer.recover(1, now(), '-infinity')"), qr/^22023/, 'a range that is none');
+# What was found may be gone when the worker comes to it.
+my $worker = worker_pid($node);
+sql("INSERT INTO whisperer.request (kind, hook_id, since, until) VALUES ('recover', 1, '-infinity', '-infinity')");
+wait_idle($node);
+is(worker_pid($node), $worker, 'a range in which nothing is left');
 is(sql("SELECT count(*) FROM whisperer.request WHERE kind <> 'hooks'"), 0, 'requests go when they are done');
 # Of two dead letters, one on either side of a moment.
 sql("SELECT whisperer.register_event('dead')");
