@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 
 #include "tests/unit/engine_driver.h"
+#include "worker/wire/failure_words.h"
 
 namespace whisperer::engine {
 namespace {
@@ -41,6 +43,12 @@ TEST_F(ConnectTest, ConnectionRefused) {
     EXPECT_EQ(got.error, "could not connect: connection refused");
     EXPECT_GE(got.next_after_ms, 4000);
     EXPECT_LE(got.next_after_ms, 6000);
+}
+
+TEST(FailureWords, SayWhyWhereTheSystemDoes) {
+    EXPECT_EQ(with_errno("connection lost", EPERM), "connection lost: operation not permitted");
+    EXPECT_EQ(with_errno("connection lost", EPIPE), "connection lost: broken pipe");
+    EXPECT_EQ(with_errno("connection lost", 0), "connection lost");
 }
 
 // A queue of connections that nobody accepts, and that is full: what else comes is not answered.

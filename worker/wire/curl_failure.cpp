@@ -43,8 +43,10 @@ std::string without_codes(const std::string& text) {
 
 }  // namespace
 
-std::string errno_text(long error) {
-    return lower_first(std::generic_category().message(static_cast<int>(error)));
+std::string with_errno(std::string what, long error) {
+    if (error != 0)
+        what += ": " + lower_first(std::generic_category().message(static_cast<int>(error)));
+    return what;
 }
 
 std::string duration_text(microseconds duration) {
@@ -73,7 +75,7 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
     if (was_refused(code))
         return std::string("address ") + refused_address_.data() + " is not allowed";
     if (our_errno_ != 0)
-        return "could not make a socket: " + errno_text(our_errno_);
+        return with_errno("could not make a socket", our_errno_);
     if (cut_ && capture_.headers_too_many())
         return "response has more than 1000 header lines";
     // One line that is too long for libcurl is a lack of memory to it, or so says its code.
@@ -99,13 +101,13 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
         case CURLE_COULDNT_RESOLVE_HOST:
             return "could not resolve host " + request_.target->host;
         case CURLE_COULDNT_CONNECT:
-            return error != 0 ? "could not connect: " + errno_text(error) : "could not connect";
+            return with_errno("could not connect", error);
         case CURLE_GOT_NOTHING:
             return "connection closed without a response";
         case CURLE_RECV_ERROR:
-            return error != 0 ? "connection lost: " + errno_text(error) : "connection lost";
+            return with_errno("connection lost", error);
         case CURLE_SEND_ERROR:
-            return error != 0 ? "could not send: " + errno_text(error) : "could not send";
+            return with_errno("could not send", error);
         case CURLE_SSL_CONNECT_ERROR:
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_CACERT_BADFILE:

@@ -6,7 +6,8 @@
 
 namespace whisperer::engine {
 
-std::string errno_text(long error);
+// "connection lost: broken pipe"; where the system gives no reason (0), what happened alone.
+std::string with_errno(std::string what, long error);
 // "5 s", or "1500 ms".
 std::string duration_text(microseconds duration);
 

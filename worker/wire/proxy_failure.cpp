@@ -71,8 +71,7 @@ std::string CurlRequest::proxy_text(ProxyStage stage, CURLcode code, microsecond
                 return "proxy: " + tls_text(code);
             if (timed_out)
                 return "could not connect to the proxy" + within;
-            return "could not connect to the proxy" +
-                   (error != 0 ? ": " + errno_text(error) : std::string());
+            return with_errno("could not connect to the proxy", error);
         case ProxyStage::Unknown:
             return "the proxy refused our credentials: HTTP status 407";
         case ProxyStage::Refused:
