@@ -93,8 +93,10 @@ wait_for('db2 to be quiet', sub {
 sleep 10;
 is($transactions->(), $last, 'an idle worker starts no transaction in 10 s');
 
-# Statements that want the database for themselves.
-$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE db2');
+# Statements that want the database for themselves.  A template is copied by whoever may make databases.
+$node->safe_psql('postgres', 'CREATE ROLE maker CREATEDB; ALTER DATABASE db2 IS_TEMPLATE true');
+$node->safe_psql('postgres', 'SET ROLE maker; CREATE DATABASE copy TEMPLATE db2');
+$node->safe_psql('postgres', 'ALTER DATABASE db2 IS_TEMPLATE false');
 is($node->safe_psql('copy', 'SELECT state, state_reason FROM whisperer.hook'),
     'paused|carried here by a restore or copy of another database', 'a copied hook is paused');
 $node->safe_psql('copy', 'INSERT INTO item VALUES (9)');
