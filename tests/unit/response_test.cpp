@@ -25,12 +25,32 @@ TEST(CleanText, ReplacesWhatIsNot) {
     EXPECT_EQ(to_clean_text("\xE2\x82x", 100), bad + "x") << "cut short by another";
 }
 
+// The first and the last of each length, and of each first byte that bounds the second; and what
+// lies beyond them.
+TEST(CleanText, KnowsTheBoundsOfEachSequence) {
+    for (const char* text :
+         {"\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xE0\xBF\xBF", "\xE1\x80\x80", "\xEC\xBF\xBF",
+          "\xED\x80\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF", "\xF0\x90\x80\x80",
+          "\xF0\xBF\xBF\xBF", "\xF1\x80\x80\x80", "\xF3\xBF\xBF\xBF", "\xF4\x80\x80\x80",
+          "\xF4\x8F\xBF\xBF", "\x01", "\x7f"})
+        EXPECT_EQ(to_clean_text(text, 100), text);
+    for (const char* text :
+         {"\xC1\xBF", "\xC2\x7F", "\xDF\xC0", "\xE0\x9F\xBF", "\xE1\x7F\x80", "\xE1\x80\xC0",
+          "\xEC\xC0\x80", "\xED\xA0\x80", "\xEF\xBF\xC0", "\xF0\x8F\xBF\xBF", "\xF1\x7F\x80\x80",
+          "\xF1\x80\x80\xC0", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80"})
+        EXPECT_TRUE(to_clean_text(text, 100).starts_with(bad)) << testing::PrintToString(text);
+}
+
 TEST(CleanText, StaysWithinItsLimitAndCutsNoCharacter) {
     EXPECT_EQ(to_clean_text("abcdef", 3), "abc");
     EXPECT_EQ(to_clean_text("ab\xC3\xA9", 3), "ab");
     EXPECT_EQ(to_clean_text("ab\xC3", 10), "ab") << "what the limit cut off is left out";
     EXPECT_LE(to_clean_text(std::string(1000, '\xFF'), 1000).size(), 1000U);
+    EXPECT_EQ(to_clean_text("ab\xC3\xA9", 4), "ab\xC3\xA9");
+    EXPECT_EQ(to_clean_text("a\xFF", 3), "a");
+    EXPECT_EQ(to_clean_text("a\xFF", 4), "a" + bad);
     EXPECT_EQ(to_clean_line("a\r\nb\n", 10), "a  b");
+    EXPECT_EQ(to_clean_line("\x1f !\x7e\x7f", 10), "  !~");
 }
 
 TEST(ResponseCapture, StopsReadingAtItsLimits) {
