@@ -129,7 +129,6 @@ Contents read_slot(int16 slot) {
     const Datum values[] = {Int64GetDatum(my_incarnation()),
                             TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
     for (BlockNumber from = 0; from < blocks; from += blocks_at_a_time) {
-        CHECK_FOR_INTERRUPTS();
         PopActiveSnapshot();
         PushActiveSnapshot(GetTransactionSnapshot());
         add_blocks(query, values, from, &contents);
