@@ -96,7 +96,7 @@ def summary(results, reasons):
     ratio = len(noticed) / tried if tried else None
     lines = [diff_of(r) + '\n' for r in left]
     lines.append(f"not counted: {count('refused')} that do not compile, {count('same')} with equal object code, "
-                 f'{len(survived) - len(left)} listed as equivalent')
+                 f"{len(survived) - len(left) + count('listed')} listed as equivalent")
     lines.append(f"noticed {len(noticed)} of {tried}" + (f' ({ratio:.3f})' if tried else '') +
                  f", {sum('time-out' in r['by'] for r in noticed)} of them by a time-out")
     return '\n'.join(lines), ratio

@@ -122,11 +122,9 @@ class Workshop:
                 shutil.copy(file, self.tree)
 
     def forget_stale(self):
-        """CMake that was ended at the wrong moment no longer knows which headers an object was made from."""
-        headers = [f for top in ('worker', 'tests/unit') for f in (self.tree / top).rglob('*.h')]
-        newest = max(header.stat().st_mtime for header in headers)
+        """CMake that was ended at the wrong moment may have lost what an object was made from."""
         for made in self.unit.rglob('*.o'):
-            if made.stat().st_mtime < newest:
+            if not made.with_name(made.name + '.d').exists():
                 made.unlink()
 
     def build_unit(self):
