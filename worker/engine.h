@@ -214,6 +214,12 @@ int whisperer_engine_next_attempt(WhispererEngine* engine, int64_t hook_id, int3
  * is used up and what is queued has the next tokens.  0: now, or an unknown hook. */
 int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine,
                                       int64_t hook_id) WHISPERER_NOEXCEPT;
+/* Somebody wants to know whether the receiver is back: if the hook's circuit is open, the delivery
+ * that is submitted next goes out as its probe.  1: a probe runs already; 0: none does. */
+int whisperer_engine_probe_hook(WhispererEngine* engine, int64_t hook_id) WHISPERER_NOEXCEPT;
+/* 1: the hook's circuit is open, its probe is due, and no delivery is here to make it with. */
+int whisperer_engine_awaits_probe(const WhispererEngine* engine,
+                                  int64_t hook_id) WHISPERER_NOEXCEPT;
 
 /* The versions of HTTP that an engine of this process speaks, with the reason, for people.  Needs
  * no engine. */

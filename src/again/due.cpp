@@ -60,7 +60,7 @@ void query_due(const Hook* hook) {
              values, nullptr, true, 0, SPI_OK_SELECT);
 }
 
-Inflight due_delivery(const Hook* hook, int row, int64 line) {
+Inflight due_delivery(const Hook* hook, int row, int64 line, TimestampTz probes_before) {
     Inflight delivery = {};
     delivery.has_row = true;
     delivery.event_id = uuid_column(row, DueEventId);
@@ -70,6 +70,8 @@ Inflight due_delivery(const Hook* hook, int row, int64 line) {
     delivery.retry_count = int32_column(row, DueRetryCount);
     delivery.round_start = int32_column(row, DueRoundStart);
     delivery.line = line;
+    // What has not been tried yet need not wait for a time.
+    delivery.probes_before = delivery.retry_count > delivery.round_start ? probes_before : 0;
     delivery.page = -1;
     return delivery;
 }
@@ -113,6 +115,14 @@ bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
            hook->carried == nullptr && !is_being_replayed(worker, hook->id);
 }
 
+// A receiver is not left alone until the next attempt of some delivery is due, which may be hours:
+// of those that the query has from this row on, the first that can be sent is the probe.
+void probe_early(Worker* worker, const Hook* hook, uint64 row) {
+    for (; row < SPI_processed && whisperer_engine_awaits_probe(worker->engine, hook->id); row++)
+        if (datum_column((int)row, DueResponse) == (Datum)0)
+            hand_out(worker, hook, (int)row, 0, timestamp_column((int)row, DueNextAttemptAt));
+}
+
 // Reads on until something is not due yet, the page is full, or the engine has no credit or the
 // helper no room.
 void read_range(Worker* worker, Hook* hook, TimestampTz now) {
@@ -122,6 +132,8 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
     for (uint64 row = 0; row < SPI_processed; row++) {
         TimestampTz at = timestamp_column((int)row, DueNextAttemptAt);
         if (at > now || !has_credit(worker)) {
+            if (at > now && has_credit(worker))
+                probe_early(worker, hook, row);
             hook->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
             return;
         }
@@ -134,21 +146,26 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
 }
 
 // What waited for a rate that no longer counts is due at once, and from now on spaced by the rate
-// that is in force.  It is read in the next turn: this transaction's snapshot does not show it.
-void respace(Hook* hook, TimestampTz now) {
-    hook->respaces = free_from_rate(hook->id, &hook->respaced, freed_rows_max) == freed_rows_max;
+// that is in force; so are the first that waited for a circuit that has closed.  They are read in
+// the next turn: this transaction's snapshot does not show them.
+void free_rows(Hook* hook, TimestampTz now) {
+    if (free_waiting(hook->id, hook->freed_from, &hook->freed, freed_rows_max) < freed_rows_max)
+        hook->freed_from = 0;
+    hook->freed_from &= ~FreedFromCircuit;
     hook->next_due_at = now;
     if (hook->lines)
         note_lines_changed(hook->lines);
 }
 
 void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
-    if (hook->respaces) {
-        respace(hook, now);
+    if (hook->freed_from != 0) {
+        free_rows(hook, now);
         return;
     }
     if (hook->next_due_at <= now)
         read_range(worker, hook, now);
+    if (hook->lines && whisperer_engine_awaits_probe(worker->engine, hook->id))
+        wake_next(hook->lines);
     if (lines_are_due(worker, hook, now))
         read_lines(worker, hook, now);
 }
@@ -157,6 +174,8 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
 bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
     if (!hook->runnable || hook_due_at(hook) > now)
         return false;
+    if (hook->wants_probe)
+        hook->wants_probe = whisperer_engine_probe_hook(worker->engine, hook->id) == 1;
     if (must_wait_for_room(worker, hook, now))
         return false;
     int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
@@ -174,8 +193,8 @@ bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
     return hook->waits_for_room;
 }
 
-void hand_out(Worker* worker, const Hook* hook, int row, int64 line) {
-    Inflight delivery = due_delivery(hook, row, line);
+void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz probes_before) {
+    Inflight delivery = due_delivery(hook, row, line, probes_before);
     // Past the deadline of its attempt, but the attempt's result is just about to be entered.
     if (row_is_in_flight(worker->tracker, delivery.event_id, hook->id))
         return;

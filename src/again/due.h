@@ -43,6 +43,7 @@ void read_due(Worker* worker);
 bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now);
 
 // Hands the row's delivery to the engine or to the helper, unless one of them has it.
-void hand_out(Worker* worker, const Hook* hook, int row, int64 line);
+// probes_before: it is not due before then, and goes out to probe the hook's circuit; 0: it is due.
+void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz probes_before = 0);
 
 }  // namespace whisperer::pg

@@ -85,16 +85,18 @@ bool is_whole(const Reader* reader, int row) {
 void take_head(Worker* worker, Hook* hook, int row, TimestampTz now) {
     int64 line = int64_column(row, HeadLine);
     TimestampTz at = timestamp_column(row, DueNextAttemptAt);
-    pg_uuid_t id = uuid_column(row, DueEventId);
+    bool is_early = at > now && at != DT_NOEND;
+    bool is_in_flight = row_is_in_flight(worker->tracker, uuid_column(row, DueEventId), hook->id);
+    bool awaits_probe = whisperer_engine_awaits_probe(worker->engine, hook->id) == 1;
     if (!is_whole(worker->reader, row)) {
         note_head(hook->lines, line, HeadFate::Held);
-    } else if (at > now && at != DT_NOEND) {
+    } else if (is_early && (is_in_flight || !awaits_probe)) {
         note_head(hook->lines, line, HeadFate::Waits, at);
-    } else if (row_is_in_flight(worker->tracker, id, hook->id)) {
+    } else if (is_in_flight) {
         note_head(hook->lines, line, HeadFate::Waits, now + in_flight_retry_us);
     } else {
         note_head(hook->lines, line, HeadFate::HandedOut);
-        hand_out(worker, hook, row, line);
+        hand_out(worker, hook, row, line, is_early ? at : 0);
     }
 }
 

@@ -343,6 +343,7 @@ Progress carry_out(Worker* worker, Request* request) {
             if (row_is_in_flight(worker->tracker, request->event_id, request->hook_id))
                 return Progress::InFlight;
             progress = request->kind == RequestKind::Retry ? retry(*request) : cancel(*request);
+            hook->wants_probe |= request->kind == RequestKind::Retry;
             break;
         case RequestKind::Recover:
             progress = recover(request);

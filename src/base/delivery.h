@@ -34,6 +34,7 @@ struct LedgerEntry {
     int64 line;  // that it stands in; 0: none
     int64 page;  // settled when the entry is committed; -1: none
     int32 retry_count;
+    int32 round_start;            // attempts that the countdown does not count; 0: as it was
     TimestampTz next_attempt_at;  // 0: none; of one that has ended: its callback is due
     TimestampTz requested_at;     // 0: no attempt was made
     int32 http_status;            // 0: none

@@ -191,8 +191,8 @@ void take_outcome(Worker* worker, const WhispererOutcome& outcome) {
     Inflight delivery = *tracked(worker->tracker, outcome.token);
     add_outcome(worker->ledger, worker->tracker, worker->hooks, outcome);
     const Hook* hook = find_hook(worker->hooks, outcome.hook_id);
-    if (outcome.kind == WhispererRetry && !delivery.once && hook && hook->runnable &&
-        hook->countdown)
+    if (outcome.kind == WhispererRetry && !delivery.once && delivery.probes_before == 0 && hook &&
+        hook->runnable && hook->countdown)
         ask_countdown(worker, *hook, delivery, outcome);
 }
 

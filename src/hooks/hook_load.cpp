@@ -42,8 +42,8 @@ constexpr const char* load_query =
     // Lines that were begun are served to their end, ordered or not.
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines, "
-    "h.event_type, array_to_string(n.turns, ';') FROM unnest($3) AS asked (id) JOIN "
-    "whisperer.hook_definition h USING (id) "
+    "h.event_type, array_to_string(n.turns, ';'), h.resumes FROM unnest($3) AS asked (id) "
+    "JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
     "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id "
@@ -84,6 +84,7 @@ enum LoadColumn {
     LoadHasLines,
     LoadEventType,
     LoadTurns,
+    LoadResumes,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -300,12 +301,21 @@ void load_rate(Hook* hook, int row, const Hook* before) {
     hook->rate_limit = DatumGetFloat8(datum_column(row, LoadRateLimit));
     if (before == nullptr)
         return;
-    hook->respaces =
-        before->respaces || (before->rate_limit > 0 && before->rate_limit != hook->rate_limit);
-    hook->respaced = before->respaced;
-    if (!before->respaces)
-        hook->respaced = {DT_NOBEGIN, {}};
-    if (hook->respaces)
+    hook->freed_from = before->freed_from;
+    hook->freed = before->freed;
+    if (before->rate_limit > 0 && before->rate_limit != hook->rate_limit) {
+        hook->freed_from |= FreedFromRate;
+        hook->freed = {DT_NOBEGIN, {}};
+    }
+    if (hook->freed_from != 0)
+        hook->next_due_at = DT_NOBEGIN;
+}
+
+// Somebody resumed it, although it may have been active, because its receiver is back.
+void load_probe(Hook* hook, int row, const Hook* before) {
+    hook->resumes = int32_column(row, LoadResumes);
+    hook->wants_probe = before && (before->wants_probe || before->resumes != hook->resumes);
+    if (hook->wants_probe)
         hook->next_due_at = DT_NOBEGIN;
 }
 
@@ -360,6 +370,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     if (hook->is_deleted && before && !before->is_deleted)
         hook->next_due_at = hook->low_at = DT_NOBEGIN;
     load_rate(hook, row, before);
+    load_probe(hook, row, before);
     load_health(hook, row, before);
     load_functions(hook, row, before);
     load_lines(set, hook, row, before);

@@ -338,6 +338,12 @@ void note_due(HookSet* set, Hook* hook, TimestampTz at) {
     }
 }
 
+void free_hook(HookSet* set, Hook* hook, FreedFrom from) {
+    hook->freed_from |= from;
+    hook->freed = {DT_NOBEGIN, {}};
+    note_due(set, hook, GetCurrentTimestamp());
+}
+
 bool serves(const HookSet* set, int64 hook_id) {
     uint64 hash =
         DatumGetUInt64(hash_any_extended((const unsigned char*)&hook_id, sizeof hook_id, 0));

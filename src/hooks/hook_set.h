@@ -29,6 +29,12 @@ struct DuePlace {
     pg_uuid_t event_id;
 };
 
+// What deliveries of the ledger may wait for beside their countdown.
+enum FreedFrom {
+    FreedFromRate = 1,
+    FreedFromCircuit = 2,  // of which only as many as fit into one statement are freed
+};
+
 // Of a hook's functions, in a row: it is disabled.
 constexpr int function_timeouts_max = 10;
 
@@ -65,6 +71,7 @@ struct Hook {
     char* countdown;         // of a custom countdown
     char* countdown_kwargs;  // JSON
     int function_timeouts;   // in a row
+    int resumes;             // times that somebody resumed it
     bool timeouts_are_old;   // hook_run still counts those from before it was resumed
     bool call_was_cut;     // the server crashed in the middle of one, and nobody has counted it yet
     bool call_is_marked;   // this process has noted in hook_run that one begins
@@ -81,8 +88,9 @@ struct Hook {
     pg_uuid_t low_id;
     TimestampTz reload_at;  // the secret before a rotation runs out; DT_NOEND: not by itself
     double rate_limit;      // attempts per second; 0: none
-    bool respaces;          // what the ledger has was spaced by another rate
-    DuePlace respaced;      // up to here
+    int freed_from;         // FreedFrom: what the ledger has waits for it no longer
+    DuePlace freed;         // up to here
+    bool wants_probe;       // its circuit's probe is to be made at once
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
     TimestampTz failing_written;  // what hook_run says; 0: null
@@ -143,6 +151,9 @@ bool serves(const HookSet* set, int64 hook_id);
 
 // When the hook has something to hand out.
 TimestampTz hook_due_at(const Hook* hook);
+
+// What waited for that is due at once.
+void free_hook(HookSet* set, Hook* hook, FreedFrom from);
 
 // Its lines have changed.
 void note_lines_due(HookSet* set, const Hook* hook);

@@ -222,6 +222,17 @@ void note_lines_changed(HookLines* lines) {
     go_round(lines);
 }
 
+void wake_next(HookLines* lines) {
+    HASH_SEQ_STATUS scan;
+    hash_seq_init(&scan, lines->lines);
+    Line* next = nullptr;
+    while (Line* line = (Line*)hash_seq_search(&scan))
+        if (line->state == LineState::Waiting && (next == nullptr || line->until < next->until))
+            next = line;
+    if (next)
+        make_ready(lines, next);
+}
+
 void put_back(HookLines* lines, int64 number) {
     Line* line = find_line(lines, number);
     if (line)

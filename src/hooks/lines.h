@@ -53,6 +53,8 @@ TimestampTz lines_due_at(HookLines* lines);
 void note_line(HookLines* lines, const LedgerEntry& entry);
 // People changed rows of the hook.
 void note_lines_changed(HookLines* lines);
+// Of the lines whose heads wait for their next attempt, the one whose is next is ready.
+void wake_next(HookLines* lines);
 // The delivery was handed out and came back without a word to the ledger.
 void put_back(HookLines* lines, int64 line);
 // A window was read to its end, and what it brought is in the ledger.

@@ -11,6 +11,8 @@ namespace {
 // Rows that one delivery may have in past_attempt.
 constexpr int attempts_kept_max = 100;
 
+constexpr int64 ping_retry_us = USECS_PER_SEC;
+
 // Outcomes arrive outside of a transaction, where no conversion can be looked up: they stay UTF-8
 // until they are written.
 WhispererSpan kept_text(Ledger* ledger, WhispererSpan span) {
@@ -50,6 +52,35 @@ DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook, bool once
             break;
     }
     return hook && !hook->is_deleted ? DeliveryState::Pending : DeliveryState::Cancelled;
+}
+
+// An attempt that was made only to probe a circuit costs its delivery nothing: the next is made
+// when it would have been.  Beyond those that are kept, they are not entered one by one.
+void keep_plan(LedgerEntry* entry, const Inflight& delivery, const WhispererOutcome& outcome) {
+    bool has_failed =
+        outcome.attempted &&
+        (outcome.kind == WhispererRetry || (outcome.kind == WhispererFailed && !outcome.hook_gone));
+    if (delivery.probes_before == 0 || entry->state == DeliveryState::Cancelled ||
+        !(has_failed || outcome.kind == WhispererReturned))
+        return;
+    entry->state = DeliveryState::Pending;
+    entry->next_attempt_at = delivery.probes_before;
+    if (!has_failed)
+        return;
+    entry->round_start = delivery.round_start + 1;
+    if (entry->retry_count <= attempts_kept_max)
+        return;
+    entry->retry_count = delivery.retry_count;
+    entry->round_start = 0;
+    entry->requested_at = 0;
+}
+
+// When the hook is to be looked at for the sake of a delivery that is pending.
+TimestampTz look_at(const LedgerEntry& entry, const Inflight& delivery,
+                    const WhispererOutcome& outcome) {
+    if (delivery.probes_before != 0 && outcome.kind == WhispererReturned)
+        return GetCurrentTimestamp() + outcome.next_after_ms * 1000;  // for another probe
+    return entry.next_attempt_at;
 }
 
 // A callback is called when a delivery has ended; a ping's result is given to no callback.
@@ -131,13 +162,13 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
     LedgerEntry entry = entry_for(*delivery);
     entry.state = state_after(outcome.kind, hook, delivery->once);
     entry.retry_count += outcome.attempted ? 1 : 0;
-    if (entry.state == DeliveryState::Pending) {
+    if (entry.state == DeliveryState::Pending)
         entry.next_attempt_at = GetCurrentTimestamp() + outcome.next_after_ms * 1000;
-        note_due(hooks, hook, entry.next_attempt_at);
+    // It met a circuit that was being probed, or no token: a ping is not put off for long.
+    if (delivery->once && outcome.kind == WhispererReturned && hook) {
+        entry.next_attempt_at = Min(entry.next_attempt_at, GetCurrentTimestamp() + ping_retry_us);
+        hook->wants_probe = true;
     }
-    call_back(&entry, hooks, hook, delivery->once);
-    if (entry.next_attempt_at != 0)
-        entry.body = kept_text(ledger, outcome.body);
     if (outcome.attempted && outcome.kind != WhispererParked) {
         entry.is_failed_attempt =
             outcome.kind != WhispererDelivered && entry.retry_count <= attempts_kept_max;
@@ -148,6 +179,12 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
         if (settings.log_deliveries)
             log_attempt(entry, outcome);
     }
+    keep_plan(&entry, *delivery, outcome);
+    if (entry.state == DeliveryState::Pending)
+        note_due(hooks, hook, look_at(entry, *delivery, outcome));
+    call_back(&entry, hooks, hook, delivery->once);
+    if (entry.next_attempt_at != 0)
+        entry.body = kept_text(ledger, outcome.body);
     entry.error = kept_text(ledger, outcome.error);
     note_outcome(ledger->news, hook, outcome);
     add_entry(ledger, entry);

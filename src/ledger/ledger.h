@@ -61,8 +61,8 @@ void forget_batch(Ledger* ledger, Tracker* tracker);
 int64 cancel_pending(int64 hook_id, DuePlace* place, int limit);
 
 // In a transaction: makes up to limit deliveries due that are beyond the place and wait for nothing
-// but the hook's rate; moves the place.  Returns how many there were.
-int64 free_from_rate(int64 hook_id, DuePlace* place, int limit);
+// but what they are freed from, FreedFrom; moves the place.  Returns how many there were.
+int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit);
 
 // The deliveries of these events that the ledger has already; see delivery.h.
 HTAB* rows_of_events(const Datum* event_ids, int count);

@@ -7,6 +7,7 @@
 #include "src/base/identity.h"
 #include "src/base/ring.h"
 #include "src/base/transaction.h"
+#include "src/hooks/hook_set.h"
 
 namespace whisperer::pg {
 
@@ -39,22 +40,23 @@ enum EntryColumn {
     Response,
     Error,
     Body,
+    RoundStart,
     ColumnCount
 };
 
 // Element and array types of the columns, in the order of EntryColumn.
-constexpr Oid element_types[ColumnCount] = {UUIDOID, INT8OID,        INT2OID,        TEXTOID,
-                                            INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
-                                            INT8OID, TEXTOID,        TEXTOID,        TEXTOID};
-constexpr Oid array_types[ColumnCount] = {UUIDARRAYOID,        INT8ARRAYOID, INT2ARRAYOID,
-                                          TEXTARRAYOID,        INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-                                          TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID,
-                                          TEXTARRAYOID,        TEXTARRAYOID, TEXTARRAYOID};
+constexpr Oid element_types[ColumnCount] = {
+    UUIDOID, INT8OID, INT2OID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+    INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID};
+constexpr Oid array_types[ColumnCount] = {
+    UUIDARRAYOID,        INT8ARRAYOID,        INT2ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+    TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
+    TEXTARRAYOID,        TEXTARRAYOID,        INT4ARRAYOID};
 
-#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
 #define ENTRY_NAMES                                                                             \
     "event_id, hook_id, slot, state, retry_count, next_attempt_at, requested_at, http_status, " \
-    "response_us, response, error, body"
+    "response_us, response, error, body, round_start"
 #define ENTRY_COLUMNS ENTRY_ARRAYS "AS u (" ENTRY_NAMES ") "
 // A retry may be parked and end within one batch: the last word on a row is what counts.
 #define LAST_ENTRIES                                               \
@@ -67,6 +69,7 @@ constexpr Oid array_types[ColumnCount] = {UUIDARRAYOID,        INT8ARRAYOID, INT
 // younger: retention goes by its age.
 constexpr const char* update_query =
     "UPDATE whisperer.delivery d SET state = u.state, retry_count = u.retry_count, "
+    "round_start = coalesce(u.round_start, d.round_start), "
     "next_attempt_at = u.next_attempt_at, request_datetimes = CASE WHEN u.requested_at IS NULL "
     "THEN d.request_datetimes ELSE d.request_datetimes || u.requested_at END, "
     "response_http_status = coalesce(u.http_status, d.response_http_status), "
@@ -142,6 +145,7 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry, bool with_body
     put_text(columns, Response, row, entry.response);
     put_text(columns, Error, row, entry.error);
     put_text(columns, Body, row, with_body ? entry.body : WhispererSpan{});
+    put(columns, RoundStart, row, Int32GetDatum(entry.round_start), entry.round_start == 0);
 }
 
 // Writes the entries that are chosen.
@@ -270,10 +274,11 @@ void tell_of_failures(const Ledger* ledger) {
     "ORDER BY next_attempt_at DESC, event_id DESC LIMIT 1"
 
 int64 change_due_rows(SPIPlanPtr* plan, const char* query, int64 hook_id, DuePlace* place,
-                      int limit) {
-    const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID};
+                      int limit, int freed_from) {
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID, INT4OID};
     Datum values[] = {Int64GetDatum(hook_id), TimestampTzGetDatum(place->at),
-                      UUIDPGetDatum(&place->event_id), Int64GetDatum(limit)};
+                      UUIDPGetDatum(&place->event_id), Int64GetDatum(limit),
+                      Int32GetDatum(freed_from)};
     run_plan(kept_plan(plan, query, lengthof(types), types), values, nullptr, false, 0,
              SPI_OK_SELECT);
     if (SPI_processed == 0)
@@ -309,16 +314,20 @@ int64 cancel_pending(int64 hook_id, DuePlace* place, int limit) {
         "error = CASE d.state WHEN 'pending' THEN 'hook deleted' ELSE d.error END, "
         "modified_at = CASE d.state WHEN 'pending' THEN now() ELSE d.modified_at "
         "END " DUE_ROWS_PLACE,
-        hook_id, place, limit);
+        hook_id, place, limit, 0);
 }
 
-int64 free_from_rate(int64 hook_id, DuePlace* place, int limit) {
+static_assert(FreedFromRate == 1 && FreedFromCircuit == 2, "as the statement below has them");
+
+int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit) {
     static SPIPlanPtr plan;
-    return change_due_rows(&plan,
-                           DUE_ROWS("AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
-                                    "AND state = 'pending' AND error = 'rate limit' ")
-                           "SET next_attempt_at = now() " DUE_ROWS_PLACE,
-                           hook_id, place, limit);
+    return change_due_rows(
+        &plan,
+        DUE_ROWS("AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
+                 "AND state = 'pending' AND $5 & CASE error "
+                 "WHEN 'rate limit' THEN 1 WHEN 'circuit is open' THEN 2 "
+                 "ELSE 0 END <> 0 ") "SET next_attempt_at = now() " DUE_ROWS_PLACE,
+        hook_id, place, limit, freed_from);
 }
 
 HTAB* rows_of_events(const Datum* event_ids, int count) {

@@ -38,8 +38,10 @@ struct Inflight {
     int16 slot;
     int64 line;  // that it stands in; 0: none
     int32 retry_count;
-    int32 round_start;  // attempts before the countdown began anew
-    int64 page;         // -1: of no page (a retry), or its page needs it no more
+    int32 round_start;          // attempts before the countdown began anew
+    TimestampTz probes_before;  // it is not due before then: it goes out to probe an open circuit;
+                                // 0: it is due
+    int64 page;                 // -1: of no page (a retry), or its page needs it no more
 };
 
 struct Page {

@@ -139,9 +139,13 @@ void note_circuits() {
             if (hook == nullptr)
                 continue;
             note_circuit(worker->ledger->news, hook, changes[i]);
-            // What is due was not looked at while the circuit was open.
-            if (changes[i].state == WhispererCircuitClosed)
-                note_due(worker->hooks, hook, GetCurrentTimestamp());
+            // What is due was not looked at while the circuit was open; nor is it looked whether
+            // something can be a probe before the probe may be made.
+            if (hook->circuit_is_open)
+                note_due(worker->hooks, hook,
+                         GetCurrentTimestamp() + changes[i].retry_after_ms * 1000);
+            else
+                free_hook(worker->hooks, hook, FreedFromCircuit);
         }
     } while (count == lengthof(changes));
     if (worker->hooks->stale_health == 0)

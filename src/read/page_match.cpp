@@ -180,6 +180,8 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
     }
     forget_document(row);
     if (submitted > 0) {
+        if (row->only_hook != 0 && strcmp(row->event_type, ping_event_type) == 0)
+            (void)whisperer_engine_probe_hook(worker->engine, row->only_hook);
         WhispererEvent event = {};
         memcpy(event.id, row->id.data, sizeof event.id);
         event.type = {row->event_type, strlen(row->event_type)};

@@ -61,6 +61,57 @@ wait_for('the line to move', sub { () = $receiver->requests('/ok/lined') });
 is(scalar(() = $receiver->requests('/status/500/many')), $probes, 'an ordered hook does not wait for a circuit that has closed');
 sql("SELECT whisperer.delete_hook($many); SELECT whisperer.delete_hook($lined)");
 
+# A receiver that is back is known to be back by the next minute, whatever its deliveries wait for: here an
+# hour.  Whoever asks need not wait for that.
+my $hour = q({"choice": "fixed", "kwargs": {"seconds": 3600}, "max_retries": 2});
+sub state_of { return sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $_[0]") }
+sub open_circuit {
+    my ($name, $more, $make) = @_;
+    sql("SELECT whisperer.register_event('$name')");
+    my $hook = sql("SELECT whisperer.create_hook('$name', '$base/status/500/$name', retry_countdown_config => '$hour'$more)");
+    $make ? $make->() : map { record($name, $_) } 1 .. 12;
+    wait_for('the circuit to open', sub { state_of($hook) eq 'open' });
+    wait_for('all to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $hook AND state = 'pending' AND error IS NOT NULL") == 12 });
+    return $hook;
+}
+my $back = open_circuit('back', '');
+is(sql("CALL whisperer.ping_hook($back)"), "f|500|" . sql("SELECT response_time FROM whisperer.attempt WHERE hook_id = $back ORDER BY requested_at DESC LIMIT 1") . '|status 500|HTTP status 500',
+    'a ping is sent to an open circuit');
+is(state_of($back), 'open', 'which stays open when it fails');
+# What never went out would be the probe.
+sql("UPDATE whisperer.delivery SET next_attempt_at = now() + interval '2 hours' WHERE hook_id = $back AND error = 'circuit is open'");
+my $tried = () = $receiver->requests('/status/500/back');
+sql("SELECT whisperer.resume_hook($back)");
+wait_for('the probe', sub { $tried < (() = $receiver->requests('/status/500/back')) });
+wait_for('its result', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $back AND retry_count = 2") == 1 });
+is(sql("SELECT round_start || ' ' || cardinality(request_datetimes) || ' ' || (next_attempt_at > now() + interval '55 min') FROM whisperer.delivery WHERE hook_id = $back AND retry_count = 2"),
+    '1 2 true', 'resume_hook has the first in turn probe it, which costs that nothing of its countdown');
+is(sql("SELECT count(*) FROM whisperer.attempt a JOIN whisperer.delivery d USING (event_id, hook_id) WHERE hook_id = $back AND retry_count = 2"), 2, 'and is an attempt as others');
+$receiver->control({ path => '/status/500/back', steps => ['ok'] });
+is(substr(sql("CALL whisperer.ping_hook($back)"), 0, 6), 't|200|', 'a ping shows that it is back');
+wait_for('what waited for the circuit alone', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $back AND state = 'delivered'") >= 3 });
+is(state_of($back), 'closed', 'and closes the circuit');
+
+my $forced = open_circuit('forced', '');
+$receiver->control({ path => '/status/500/forced', steps => ['ok'] });
+sql("SELECT whisperer.retry((SELECT event_id FROM whisperer.delivery WHERE hook_id = $forced ORDER BY next_attempt_at DESC LIMIT 1), $forced, force => true)");
+wait_for('the circuit to close', sub { state_of($forced) eq 'closed' });
+pass('retry(force) has it probed at once');
+
+# Of an ordered hook a head is the probe, which stays the head.
+sql("CREATE TABLE thing (id int PRIMARY KEY); CREATE TRIGGER thing AFTER INSERT ON thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('row')");
+my $row = open_circuit('row', ", ordering => 'key'", sub { sql('INSERT INTO thing SELECT generate_series(1, 12)') });
+sql("DELETE FROM whisperer.delivery WHERE hook_id = $row AND retry_count = 0");
+$tried = () = $receiver->requests('/status/500/row');
+sql("SELECT whisperer.resume_hook($row)");
+wait_for('the probe', sub { $tried < (() = $receiver->requests('/status/500/row')) });
+$receiver->control({ path => '/status/500/row', steps => ['ok'] });
+wait_for('its result', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $row AND retry_count = 2 AND round_start = 1 AND line IS NOT NULL") == 1 });
+sql("SELECT whisperer.resume_hook($row)");
+wait_for('the circuit to close', sub { state_of($row) eq 'closed' });
+is(sql("SELECT string_agg(retry_count || ' ' || state, ',') FROM whisperer.delivery WHERE hook_id = $row AND retry_count <> 1"), '3 delivered', 'a line goes on with its head');
+sql("SELECT whisperer.delete_hook(id) FROM whisperer.hook WHERE id IN ($back, $forced, $row)");
+
 # A worker that starts anew knows of no circuit.
 sql(qq(SELECT whisperer.update_hook($bad, '{"target_url": "$base/status/500/again"}')));
 record('bad', $_) for 1 .. 3;

@@ -81,6 +81,13 @@ void Circuit::open(microseconds now) {
     probe_at_ = now + wait_;
 }
 
+bool Circuit::let_probe(microseconds now) {
+    if (state_ != State::Open || probe_at_ <= now)
+        return false;
+    probe_at_ = now;
+    return true;
+}
+
 bool Circuit::reset() {
     const bool was_closed = state_ == State::Closed;
     const std::uint64_t next_attempt = next_attempt_;

@@ -18,7 +18,8 @@ inline constexpr int circuit_unconnected_in_a_row = 10;
 inline constexpr seconds circuit_window{300};
 inline constexpr std::size_t circuit_bucket_count = 10;
 inline constexpr seconds circuit_wait_min{30};
-inline constexpr seconds circuit_wait_max{600};
+// Whoever has mended his receiver waits no longer for the first attempt.
+inline constexpr seconds circuit_wait_max{60};
 
 class Circuit {
   public:
@@ -41,6 +42,8 @@ class Circuit {
     std::uint64_t started();
     // True: the circuit opened, opened again or closed by it.
     bool ended(std::uint64_t attempt, End end, microseconds now);
+    // A probe need not wait any longer.  True: it would have had to.
+    bool let_probe(microseconds now);
     // Closes and forgets.  True: it was not closed.
     bool reset();
     // From when a probe may start; only when Open.

@@ -54,8 +54,13 @@ void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
 }
 
 const Hook* Dispatcher::find_hook(std::int64_t id) const {
-    const auto found = lanes_.find(id);
-    return found == lanes_.end() || found->second->dropped ? nullptr : found->second->hook().get();
+    const Lane* lane = find_lane(id);
+    return lane == nullptr ? nullptr : lane->hook().get();
+}
+
+const Lane* Dispatcher::find_lane(std::int64_t hook_id) const {
+    const auto found = lanes_.find(hook_id);
+    return found == lanes_.end() || found->second->dropped ? nullptr : found->second.get();
 }
 
 void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* deliveries,

@@ -79,6 +79,10 @@ class Dispatcher {
     std::string_view own_fault() const;
     // How long the host should not read retries of this hook.
     std::int64_t hook_wait_ms(std::int64_t hook_id) const;
+    // If its circuit is open, its next delivery is a probe.  True: one runs already.
+    bool probe_hook(std::int64_t hook_id);
+    // A probe of the hook's open circuit is due, and there is nothing here to make it with.
+    bool awaits_probe(std::int64_t hook_id) const;
     // The hook whose circuit changed first, and its circuit as it is now.
     bool take_circuit_change(WhispererCircuit& circuit);
 
@@ -93,6 +97,7 @@ class Dispatcher {
 
     int in_flight_max() const;
     bool has_room_for(const Lane& lane, microseconds now) const;
+    const Lane* find_lane(std::int64_t hook_id) const;  // null: unknown or dropped
     void wake(Lane& lane);
     void schedule_expiry(Lane& lane);
     void wake_due(microseconds now);

@@ -260,11 +260,25 @@ bool Dispatcher::take_circuit_change(WhispererCircuit& circuit) {
 }
 
 std::int64_t Dispatcher::hook_wait_ms(std::int64_t hook_id) const {
-    const auto found = lanes_.find(hook_id);
-    if (found == lanes_.end() || found->second->dropped)
+    const Lane* lane = find_lane(hook_id);
+    if (lane == nullptr)
         return 0;
     const microseconds now = clock_.steady();
-    return ms_until(found->second->wants_retries_at(now), now);
+    return ms_until(lane->wants_retries_at(now), now);
+}
+
+bool Dispatcher::probe_hook(std::int64_t hook_id) {
+    if (find_lane(hook_id) == nullptr)
+        return false;
+    Lane& lane = *lanes_.at(hook_id);
+    if (lane.let_probe(clock_.steady()))
+        note_circuit_change(lane);
+    return lane.circuit().state() == Circuit::State::HalfOpen;
+}
+
+bool Dispatcher::awaits_probe(std::int64_t hook_id) const {
+    const Lane* lane = find_lane(hook_id);
+    return lane != nullptr && lane->awaits_probe(clock_.steady());
 }
 
 }  // namespace whisperer::engine

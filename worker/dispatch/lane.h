@@ -84,6 +84,12 @@ class Lane {
                        microseconds now);
     // True: it was open.
     bool close_circuit();
+    // See Circuit.
+    bool let_probe(microseconds now) { return circuit_.let_probe(now); }
+    // A delivery may start, only to see whether the endpoint is back, and there is none here.
+    bool awaits_probe(microseconds now) const {
+        return circuit_.state() == Circuit::State::Open && !is_blocked(now) && queued() == 0;
+    }
     const Circuit& circuit() const { return circuit_; }
     const TokenBucket& bucket() const { return bucket_; }
     AccessToken& token() { return token_; }

@@ -197,3 +197,13 @@ int whisperer_engine_next_attempt(WhispererEngine* engine, int64_t hook_id, int3
 int64_t whisperer_engine_hook_wait_ms(const WhispererEngine* engine, int64_t hook_id) noexcept {
     return engine->dispatcher.hook_wait_ms(hook_id);
 }
+
+int whisperer_engine_probe_hook(WhispererEngine* engine, int64_t hook_id) noexcept {
+    int is_probed = 0;
+    guarded(nullptr, [&] { is_probed = engine->dispatcher.probe_hook(hook_id) ? 1 : 0; });
+    return is_probed;
+}
+
+int whisperer_engine_awaits_probe(const WhispererEngine* engine, int64_t hook_id) noexcept {
+    return engine->dispatcher.awaits_probe(hook_id) ? 1 : 0;
+}

@@ -7,7 +7,6 @@ AS $$
 DECLARE
     id uuid := whisperer_internal.new_event_id();
     hook_state text;
-    open_until timestamptz;
 BEGIN
     PERFORM whisperer_internal.require_hook(caller, record_ping_as.hook_id);
     SELECT h.state INTO hook_state FROM whisperer.hook h WHERE h.id = record_ping_as.hook_id;
@@ -15,14 +14,6 @@ BEGIN
         RAISE EXCEPTION 'hook % is %', record_ping_as.hook_id, hook_state
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Only an active hook can be pinged; see whisperer.resume_hook.';
-    END IF;
-    -- After that the ping may be the attempt: where nothing else is pending no other is made.
-    SELECT r.circuit_retry_at INTO open_until FROM whisperer.hook_run r
-    WHERE r.hook_id = record_ping_as.hook_id AND r.circuit_opened_at IS NOT NULL AND r.circuit_retry_at > now();
-    IF FOUND THEN
-        RAISE EXCEPTION 'the circuit of hook % is open: so many attempts failed that the next one is made at %',
-                        record_ping_as.hook_id, date_trunc('second', open_until)
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Ping it after that.';
     END IF;
     INSERT INTO whisperer.outbox (id, event_type, data, hook_id)
     VALUES (id, 'whisperer-ping', json_build_object('hook', record_ping_as.hook_id, 'at', now()),

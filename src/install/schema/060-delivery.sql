@@ -25,7 +25,7 @@ CREATE TABLE whisperer.delivery (
 ) PARTITION BY LIST (slot);
 
 COMMENT ON COLUMN whisperer.delivery.round_start IS
-    'attempts made before the last retry, recover or replay, from which the countdown counts anew';
+    'attempts that the countdown does not count: those before the last retry, recover or replay, and those that probed an open circuit';
 COMMENT ON COLUMN whisperer.delivery.next_attempt_at IS
     'pending: when the next attempt is due, infinity: it waits for those before it in line; ended: the hook''s callback is due, null once it was called';
 COMMENT ON COLUMN whisperer.delivery.body IS
