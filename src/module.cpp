@@ -1,5 +1,6 @@
 // What PostgreSQL calls when it loads the library.  Nothing here connects, allocates or starts
 // anything by itself: it only says what is to be there.
+#include "src/api/write_hint.h"
 #include "src/pg.h"
 #include "src/processes/launcher.h"
 #include "src/processes/shared_state.h"
@@ -24,6 +25,7 @@ void _PG_init(void) {
     whisperer::pg::request_shared_state();
     whisperer::pg::install_utility_hook();
     whisperer::pg::install_trigger_check();
+    whisperer::pg::install_write_hint();
     // pg_upgrade's servers must not deliver: their rows are still being moved.
     if (!IsBinaryUpgrade)
         whisperer::pg::register_launcher();

@@ -167,10 +167,13 @@ kill_worker($node, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activit
 release_hold($node);
 wait_for('it to be cancelled', sub { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE state = 'pending'") == 0 });
 pass('what a deleted hook left pending is cancelled by the next process');
-$node->safe_psql('postgres', q(UPDATE whisperer.hook SET is_active = true WHERE target_url ~ 'past-1$'));
-$node->safe_psql('postgres', q(SELECT whisperer.resume_hook(id) FROM whisperer.hook WHERE target_url ~ 'past-1$'));
+# Nor does it come back: who wants it again makes another, with a secret of its own.
+my (undef, undef, $refusal) = $node->psql('postgres', q(UPDATE whisperer.hook SET is_active = true WHERE target_url ~ 'past-1$'));
+like($refusal, qr/ERROR:  hook \d+ is deleted\nHINT:  Create another one\./, 'a hook of the past stays deleted');
+my $made_anew = $node->safe_psql('postgres', "SELECT whisperer.create_hook('e', '$base/ok/past-1')");
 record('back');
 wait_idle($node);
-like(received('/ok/past-1'), qr/\bback$/, 'a hook of the past that comes back is served');
+my @back = grep { $_->{body} =~ /"back"/ } $receiver->requests('/ok/past-1');
+is(join(' ', map { Whisperer::Receiver::header($_, 'X-Whisperer-Hook') } @back), $made_anew, 'one that is made anew at its address is served, once');
 
 done_testing();

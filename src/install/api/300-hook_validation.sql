@@ -179,13 +179,15 @@ BEGIN
         NEW.owner_name := pg_get_userbyid(NEW.owner);
         NEW.since := whisperer_internal.hook_since();
     END IF;
+    NEW.resumes := whisperer_internal.check_hook_state(OLD, NEW);
+    NEW.is_paused := NEW.is_paused AND NEW.is_active;
     -- Only then: a hook that may not subscribe any more can be paused and mended.
-    IF NEW.is_active AND (TG_OP = 'INSERT' OR NOT OLD.is_active OR NEW.event_type <> OLD.event_type) THEN
+    IF NEW.is_active AND (TG_OP = 'INSERT' OR NEW.event_type <> OLD.event_type) THEN
         PERFORM whisperer_internal.hold_event_type(NEW.event_type);
         PERFORM whisperer_internal.check_event_pattern(
             whisperer_internal.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
     END IF;
-    IF NEW.is_active AND (TG_OP = 'INSERT' OR NOT OLD.is_active) THEN
+    IF TG_OP = 'INSERT' THEN
         PERFORM whisperer_internal.check_hook_count(NEW.owner);
     END IF;
     PERFORM whisperer_internal.check_url(NEW.target_url);

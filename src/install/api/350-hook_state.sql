@@ -40,13 +40,6 @@ CREATE FUNCTION whisperer_internal.resume_hook_body(hook_id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM FROM whisperer.hook_definition h
-    WHERE h.id = resume_hook_body.hook_id AND h.incarnation <> whisperer_internal.my_incarnation();
-    IF FOUND THEN
-        RAISE EXCEPTION 'hook % was carried here by a restore or copy of another database', hook_id
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'SELECT whisperer.resume() adopts all that was carried here.';
-    END IF;
     PERFORM whisperer_internal.change_hook(resume_hook_body.hook_id, true, false);
 END;
 $$;

@@ -1,0 +1,61 @@
+-- Plain DML on hooks obeys what the functions obey, and where it may not do something it names the function
+-- that does.
+CREATE ROLE regress_ann;
+GRANT USAGE ON SCHEMA whisperer TO regress_ann;
+SELECT whisperer.register_event('order-paid'), whisperer.register_event('order-sent');
+SELECT whisperer.allow('order-paid', 'regress_ann', 'subscribe');
+SET ROLE regress_ann;
+INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-paid', 'https://example.com/a') RETURNING state, is_active, is_paused;
+SELECT id AS hook FROM whisperer.hook \gset
+-- Paused, and resumed as by resume_hook, which ends what disabled it, too.
+INSERT INTO whisperer.hook (event_type, target_url, is_paused) VALUES ('order-paid', 'https://example.com/b', true) RETURNING state;
+UPDATE whisperer.hook SET is_paused = true WHERE id = :hook RETURNING state;
+RESET ROLE;
+INSERT INTO whisperer.hook_run (hook_id, disabled_at, disabled_reason, disabled_resumes)
+SELECT id, now(), 'gone', resumes FROM whisperer.hook_definition WHERE id = :hook;
+SET ROLE regress_ann;
+UPDATE whisperer.hook SET is_paused = false WHERE id = :hook RETURNING state;
+UPDATE whisperer.hook_definition SET resumes = -7 WHERE id = :hook RETURNING resumes;
+-- Deleted, for good.
+UPDATE whisperer.hook SET is_active = false, is_paused = true WHERE id = :hook RETURNING state, is_paused;
+SELECT regexp_replace(failure(format($$UPDATE whisperer.hook SET is_active = true WHERE id = %s$$, :hook)), 'hook \d+', 'hook N');
+SELECT regexp_replace(failure(format($$UPDATE whisperer.hook SET is_paused = true WHERE id = %s$$, :hook)), 'hook \d+', 'hook N');
+SELECT regexp_replace(failure(format($$UPDATE whisperer.hook SET description = 'x' WHERE id = %s$$, :hook)), 'hook \d+', 'hook N');
+SELECT regexp_replace(failure(format($$UPDATE whisperer.hook SET target_url = 'https://example.com/c', is_active = true WHERE id = %s$$, :hook)), 'hook \d+', 'hook N');
+SELECT regexp_replace(failure(format($$UPDATE whisperer.hook_definition SET resumes = 3 WHERE id = %s$$, :hook)), 'hook \d+', 'hook N');
+UPDATE whisperer.hook SET is_active = false, description = description WHERE id = :hook RETURNING state;
+INSERT INTO whisperer.hook (event_type, target_url, is_active) VALUES ('order-paid', 'https://example.com/d', false);
+RESET ROLE;
+SELECT regexp_replace(failure(format($$UPDATE whisperer.hook_definition SET is_active = true WHERE id = %s$$, :hook)), 'hook \d+', 'hook N');
+-- Nor does what was carried here come to life by itself.
+UPDATE whisperer.hook_definition SET incarnation = incarnation + 1, is_paused = true WHERE target_url ~ '/b$';
+SELECT regexp_replace(failure($$UPDATE whisperer.hook_definition SET is_paused = false WHERE target_url ~ '/b$'$$), 'hook \d+', 'hook N');
+SET ROLE regress_ann;
+-- What is not written, and what is for others to write.
+UPDATE whisperer.hook SET state = 'active';
+INSERT INTO whisperer.hook (event_type, target_url, owner) VALUES ('order-paid', 'https://example.com/e', 'regress_ann');
+INSERT INTO whisperer.hook (id, event_type, target_url) VALUES (1, 'order-paid', 'https://example.com/e');
+UPDATE whisperer.hook SET since = '1:1:';
+UPDATE whisperer.hook_definition SET owner = 10;
+DELETE FROM whisperer.hook;
+DELETE FROM whisperer.hook_definition;
+INSERT INTO whisperer.event_type (name) VALUES ('order-lost');
+UPDATE whisperer.event_type SET description = 'x';
+INSERT INTO whisperer.outbox (event_type, data) VALUES ('order-paid', '{}');
+DELETE FROM whisperer.delivery;
+UPDATE whisperer.delivery_0 SET state = 'failed';
+DELETE FROM whisperer.api_token;
+UPDATE whisperer.control SET is_paused = true;
+RESET ROLE;
+UPDATE whisperer.hook SET state = 'active';
+-- Other tables are nobody's business.
+CREATE TABLE event_type (name text);
+SET ROLE regress_ann;
+DELETE FROM public.event_type;
+RESET ROLE;
+DROP TABLE event_type;
+DELETE FROM whisperer.hook_run;
+DELETE FROM whisperer.hook_definition;
+SELECT whisperer.unregister_event(name) FROM whisperer.event_type WHERE name ~ '^order-';
+REVOKE USAGE ON SCHEMA whisperer FROM regress_ann;
+DROP ROLE regress_ann;
