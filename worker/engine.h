@@ -116,6 +116,7 @@ typedef struct WhispererOutcome {
     int32_t attempted;        /* boolean: a request was made; counts as an attempt */
     int32_t hook_gone;        /* boolean: the receiver said 410: disable the hook */
     int32_t outdated;         /* boolean: the hook's requests go elsewhere by now */
+    int32_t refused;          /* boolean: our settings do not let it go there; nothing was sent */
     int64_t started_at_us;    /* when the attempt began; 0 if none did */
     int64_t response_time_us; /* 0 if no attempt */
     int64_t next_after_ms;    /* see the kinds */
@@ -229,6 +230,11 @@ void whisperer_http_versions(char* text, size_t capacity) WHISPERER_NOEXCEPT;
  * no engine, make no network call and may be called in any process. */
 WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
                                   WhispererError* error) WHISPERER_NOEXCEPT;
+/* Whether a request to it would be refused because its host is an address that these networks do
+ * not let through.  What a name leads to is known only when it is sent. */
+WhispererCode whisperer_check_reach(WhispererSpan url, WhispererSpan allowed_networks,
+                                    WhispererSpan denied_networks,
+                                    WhispererError* error) WHISPERER_NOEXCEPT;
 /* What a URL is sent as, up to WHISPERER_URL_BYTES_MAX, no NUL: what is not ASCII percent-encoded.
  */
 #define WHISPERER_URL_BYTES_MAX 2048

@@ -57,6 +57,7 @@ void fill_randomly(void* bytes, size_t count) {
 extern "C" {
 
 PG_FUNCTION_INFO_V1(whisperer_check_url_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_reach_sql);
 PG_FUNCTION_INFO_V1(whisperer_sent_url_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_secret_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_headers_sql);
@@ -72,6 +73,20 @@ PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
     WhispererError error = {};
     require(whisperer_check_url(text_argument(fcinfo, 0), settings.require_https, &error), error,
             "target_url");
+    PG_RETURN_VOID();
+}
+
+// What is sent elsewhere is not refused.
+PGDLLEXPORT Datum whisperer_check_reach_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    if (settings.divert_to[0] != '\0')
+        PG_RETURN_VOID();
+    WhispererError error = {};
+    require(
+        whisperer_check_reach(text_argument(fcinfo, 0),
+                              {settings.allowed_networks, strlen(settings.allowed_networks)},
+                              {settings.denied_networks, strlen(settings.denied_networks)}, &error),
+        error, text_to_cstring(PG_GETARG_TEXT_PP(1)));
     PG_RETURN_VOID();
 }
 

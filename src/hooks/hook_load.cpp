@@ -314,6 +314,8 @@ void load_rate(Hook* hook, int row, const Hook* before) {
 // Somebody resumed it, although it may have been active, because its receiver is back.
 void load_probe(Hook* hook, int row, const Hook* before) {
     hook->resumes = int32_column(row, LoadResumes);
+    hook->refusal_is_told =
+        before && before->refusal_is_told && strcmp(before->target_url, hook->target_url) == 0;
     hook->wants_probe = before && (before->wants_probe || before->resumes != hook->resumes);
     if (hook->wants_probe)
         hook->next_due_at = DT_NOBEGIN;

@@ -344,6 +344,15 @@ void free_hook(HookSet* set, Hook* hook, FreedFrom from) {
     note_due(set, hook, GetCurrentTimestamp());
 }
 
+void free_all_refused(HookSet* set) {
+    for (int i = 0; i < set->count; i++) {
+        Hook* hook = set->hooks[i];
+        hook->refusal_is_told = false;
+        hook->wants_probe = true;
+        free_hook(set, hook, FreedFromAddress);
+    }
+}
+
 bool serves(const HookSet* set, int64 hook_id) {
     uint64 hash =
         DatumGetUInt64(hash_any_extended((const unsigned char*)&hook_id, sizeof hook_id, 0));

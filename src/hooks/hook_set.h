@@ -33,6 +33,7 @@ struct DuePlace {
 enum FreedFrom {
     FreedFromRate = 1,
     FreedFromCircuit = 2,  // of which only as many as fit into one statement are freed
+    FreedFromAddress = 4,  // to which nothing might be sent
 };
 
 // Of a hook's functions, in a row: it is disabled.
@@ -91,6 +92,7 @@ struct Hook {
     int freed_from;         // FreedFrom: what the ledger has waits for it no longer
     DuePlace freed;         // up to here
     bool wants_probe;       // its circuit's probe is to be made at once
+    bool refusal_is_told;   // the log says that nothing may be sent to its address
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
     TimestampTz failing_written;  // what hook_run says; 0: null
@@ -154,6 +156,9 @@ TimestampTz hook_due_at(const Hook* hook);
 
 // What waited for that is due at once.
 void free_hook(HookSet* set, Hook* hook, FreedFrom from);
+
+// Where requests may go has been changed.
+void free_all_refused(HookSet* set);
 
 // Its lines have changed.
 void note_lines_due(HookSet* set, const Hook* hook);

@@ -114,6 +114,17 @@ void log_attempt(const LedgerEntry& entry, const WhispererOutcome& outcome) {
             : 0);
 }
 
+// Once for a hook, until it goes elsewhere or the settings change.
+void tell_of_refusal(Hook* hook, const WhispererOutcome& outcome) {
+    if (hook == nullptr || !outcome.refused || outcome.outdated || hook->refusal_is_told)
+        return;
+    hook->refusal_is_told = true;
+    ereport(LOG,
+            errmsg("whisperer: hook " INT64_FORMAT ": %.*s", hook->id, (int)outcome.error.size,
+                   outcome.error.data),
+            errhint("What waits for it is sent as soon as the setting lets it go there."));
+}
+
 }  // namespace
 
 Ledger* create_ledger(MemoryContext context) {
@@ -186,6 +197,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
     if (entry.next_attempt_at != 0)
         entry.body = kept_text(ledger, outcome.body);
     entry.error = kept_text(ledger, outcome.error);
+    tell_of_refusal(hook, outcome);
     note_outcome(ledger->news, hook, outcome);
     add_entry(ledger, entry);
 

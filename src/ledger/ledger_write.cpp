@@ -317,7 +317,8 @@ int64 cancel_pending(int64 hook_id, DuePlace* place, int limit) {
         hook_id, place, limit, 0);
 }
 
-static_assert(FreedFromRate == 1 && FreedFromCircuit == 2, "as the statement below has them");
+static_assert(FreedFromRate == 1 && FreedFromCircuit == 2 && FreedFromAddress == 4,
+              "as the statement below has them");
 
 int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit) {
     static SPIPlanPtr plan;
@@ -326,7 +327,9 @@ int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit) {
         DUE_ROWS("AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
                  "AND state = 'pending' AND $5 & CASE error "
                  "WHEN 'rate limit' THEN 1 WHEN 'circuit is open' THEN 2 "
-                 "ELSE 0 END <> 0 ") "SET next_attempt_at = now() " DUE_ROWS_PLACE,
+                 "ELSE CASE WHEN error ~ "
+                 "'^(token: )?(http|(address|host) \\S+) is not allowed' "
+                 "THEN 4 ELSE 0 END END <> 0 ") "SET next_attempt_at = now() " DUE_ROWS_PLACE,
         hook_id, place, limit, freed_from);
 }
 

@@ -351,9 +351,15 @@ void reload_settings() {
     ConfigReloadPending = false;
     bool had_keys = settings.secret_key_file[0] != '\0';
     int had_memory_mb = settings.worker_memory_mb;
+    char* had_allowed = pstrdup(settings.allowed_networks);
+    char* had_denied = pstrdup(settings.denied_networks);
+    bool had_https = settings.require_https;
     ProcessConfigFile(PGC_SIGHUP);
     limit_worker_memory();
     configure_engine(worker->engine);
+    if (strcmp(had_allowed, settings.allowed_networks) != 0 ||
+        strcmp(had_denied, settings.denied_networks) != 0 || had_https != settings.require_https)
+        free_all_refused(worker->hooks);
     // The key file may be another, or be there again.
     if (had_keys || settings.secret_key_file[0] != '\0' ||
         had_memory_mb != settings.worker_memory_mb)

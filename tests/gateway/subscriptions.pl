@@ -121,8 +121,11 @@ for ('limit=0', 'limit=201', 'limit=x', 'cursor=x', 'is_active=1', 'state=broken
 # --- done with one ------------------------------------------------------------------------------
 my $ping = act('POST', "$second->{id}/ping/")->{json};
 is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $true, 200, undef ], 'a ping');
-act('PATCH', "$second->{id}/", { target_url => 'http://10.1.2.3/' });
-is(act('POST', "$second->{id}/ping/", {})->{json}{error}, 'address 10.1.2.3 is not allowed', 'a private address is refused when it is delivered to');
+my $private = act('PATCH', "$second->{id}/", { target_url => 'http://10.1.2.3/' });
+is("$private->{status} $private->{json}{errors}{target_url}[0]", '400 address 10.1.2.3 is not allowed (whisperer.allowed_networks does not name 10.1.2.3:80)',
+    'a private address is refused, with what would let it through');
+act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/503/x') });
+is(act('POST', "$second->{id}/ping/", {})->{json}{error}, 'HTTP status 503', 'a busy receiver');
 act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/500/x') });
 $ping = act('POST', "$second->{id}/ping/", {})->{json};
 is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $false, 500, 'HTTP status 500' ], 'one that fails');

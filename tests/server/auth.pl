@@ -87,7 +87,20 @@ sub refused {
 }
 refused('failing', $receiver->url('/status/500/failing'), 'token: HTTP status 500');
 refused('redirecting', $receiver->url('/redirect'), 'token: redirect refused: 302 to ' . $receiver->url('/ok'));
-refused('denied', 'http://10.1.2.3/', 'token: address 10.1.2.3 is not allowed');
+# Allowed for as long as it is written; a worker that starts then knows of no other setting.
+sub allow {
+    my ($networks) = @_;
+    $node->safe_psql('postgres', "ALTER SYSTEM SET whisperer.allowed_networks = '$networks'");
+    $node->reload;
+    wait_for('the setting', sub { $node->safe_psql('postgres', 'SHOW whisperer.allowed_networks') eq $networks });
+}
+allow('127.0.0.0/8, 10.1.2.3');
+my $denied = hook('denied', $receiver->url('/ok/denied'), $scheme . 'http://10.1.2.3/"', $countdown);
+allow('127.0.0.0/8');
+$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . worker_pid($node) . ')');
+deliver('denied');
+is(results($denied), 'pending|1||token: address 10.1.2.3 is not allowed (whisperer.allowed_networks does not name 10.1.2.3:80)', 'token url: denied');
+is(scalar(() = $receiver->requests('/ok/denied')), 0, 'and nothing is sent to the target');
 refused('not_json', $receiver->url('/ok/not_json_token'), 'token: the answer is not JSON');
 refused('large', $receiver->url('/huge'), 'token: the answer is not JSON');
 refused('stranger', $receiver->url('/oauth2/stranger/you/s3%20cr%26t/60'), 'token: unauthorized: HTTP status 401');

@@ -81,9 +81,9 @@ wait_for('the backlog', sub { received('/gone') eq '11 12' });
 pass('resume_hook delivers what waited');
 
 # Private addresses are refused unless allowed.
+$node->safe_psql('postgres', "SELECT whisperer.create_hook('other', '$base/ok/guarded')");
 $node->append_conf('postgresql.conf', "whisperer.allowed_networks = ''");
 $node->reload;
-$node->safe_psql('postgres', "SELECT whisperer.create_hook('other', '$base/ok/guarded')");
 wait_for('the refusal', sub {
     $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('other', '{"n": 13}')));
     $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE error ~ 'address 127.0.0.1 is not allowed'") > 0;

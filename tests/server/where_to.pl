@@ -41,6 +41,14 @@ sub hook {
         '{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}'))) =~ s/^\s+//r;
 }
 
+# As an older version let it in, or another setting.
+sub older_hook {
+    my ($type, $url) = @_;
+    return sql(qq(SELECT whisperer.register_event('$type'); SET session_replication_role = replica;
+        INSERT INTO whisperer.hook_definition (owner, owner_name, event_type, target_url, retry_countdown_config, since)
+        VALUES ('postgres'::regrole, 'postgres', '$type', '$url', '{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}', pg_current_snapshot()) RETURNING id));
+}
+
 sub errors_of {
     my ($hook) = @_;
     return sql("SELECT coalesce(error, state) FROM whisperer.delivery WHERE hook_id = $hook ORDER BY event_id");
@@ -55,7 +63,7 @@ my @refused = ('user@127.0.0.1', 'good.example@127.0.0.1', "\x{ff11}\x{ff12}\x{f
     '%EF%BC%91%EF%BC%92%EF%BC%97.0.0.1', '127.0.0.1%00.example', '127.0.0.1\\@good.example', '[127.0.0.1]', '127.0.0.1#.example');
 my %hook;
 for my $number (0 .. $#forms) {
-    my ($hook) = hook("form-$number", "http://$forms[$number]:$port/ok/form") =~ /(\d+)$/;
+    my ($hook) = older_hook("form-$number", "http://$forms[$number]:$port/ok/form") =~ /(\d+)$/;
     $hook{ $forms[$number] } = $hook;
     record("form-$number");
 }
@@ -66,9 +74,15 @@ for my $host (@refused) {
 }
 wait_idle($node);
 for my $form (@forms) {
-    like(errors_of($hook{$form}), qr/^(address [0-9a-f.:]+ is not allowed|could not resolve host \S+)$/, "refused when it would be sent: $form");
+    like(errors_of($hook{$form}), qr/^(address ([0-9a-f.:]+) is not allowed \(whisperer\.allowed_networks does not name \[?\2\]?:$port\)|could not resolve host \S+)$/, "refused when it would be sent: $form");
 }
 is(arrived(), 0, 'nothing arrived in any of these forms');
+for my $form (@forms) {
+    my (undef, undef, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT whisperer.create_hook('form-0', 'http://$form:$port/new')");
+    my $literal = errors_of($hook{$form}) =~ /^address/ && $form !~ /localhost/i;
+    $literal ? like($error, qr/ERROR:  22023: address .* is not allowed.*HINT:  If it is to be reached: ALTER SYSTEM SET whisperer\.allowed_networks = '\S+:$port'; SELECT pg_reload_conf\(\);/s, "$form is refused when it is written")
+        : is($error, '', "$form may be written");
+}
 
 # --- names ---------------------------------------------------------------------------------------------
 SKIP: {
@@ -76,12 +90,12 @@ SKIP: {
     my ($rebound) = hook('rebound', "http://rebound.example:$port/ok/rebound") =~ /(\d+)$/;
     record('rebound');
     wait_idle($node);
-    is(errors_of($rebound), 'address 127.0.0.1 is not allowed', 'a name is decided by its address');
+    is(errors_of($rebound), "address 127.0.0.1 is not allowed (whisperer.allowed_networks does not name 127.0.0.1:$port)", 'a name is decided by its address');
     is(arrived('/ok/rebound'), 0, 'and nothing is sent there');
     allow("127.0.0.1/32:$port");
     wait_for('the first request', sub { record('rebound'); wait_idle($node); arrived('/ok/rebound') });
     allow('');
-    wait_for('the setting to take hold', sub { record('rebound'); wait_idle($node); errors_of($rebound) =~ /not allowed$/ });
+    wait_for('the setting to take hold', sub { record('rebound'); wait_idle($node); errors_of($rebound) =~ /not allowed \([^)]*\)$/ });
     my $taken = arrived('/ok/rebound');
     record('rebound') for 1 .. 3;
     wait_idle($node);
@@ -95,7 +109,7 @@ SKIP: {
     unlink $hosts;
     append_to_file($hosts, $moved);
     sql('SELECT pg_terminate_backend(' . worker_pid($node) . ')');    # and with it what it remembers of names
-    wait_for('the new address', sub { record('moving'); wait_idle($node); errors_of($moving) =~ /address 127.0.0.1 is not allowed$/ });
+    wait_for('the new address', sub { record('moving'); wait_idle($node); errors_of($moving) =~ /address 127.0.0.1 is not allowed \([^)]*\)$/ });
     pass('a name that moves to another address is decided anew');
     is(arrived('/ok/moving'), 0, 'and nothing is sent there');
 }
@@ -123,10 +137,30 @@ for my $status (301, 302, 303, 307, 308) {
 is(arrived('/ok'), 0, 'and nothing is sent there');
 
 allow('');
-wait_for('the setting to take hold', sub { record('cookie'); wait_idle($node); errors_of($cookie) =~ /not allowed$/ });
+wait_for('the setting to take hold', sub { record('cookie'); wait_idle($node); errors_of($cookie) =~ /not allowed \([^)]*\)$/ });
 my $taken = () = $outside->requests('/cookie');
 record('cookie') for 1 .. 3;
 wait_idle($node);
 is(scalar(() = $outside->requests('/cookie')), $taken, 'a kept connection to a literal address is not used either');
+
+# --- what its hint says is what helps ---------------------------------------------------------------------
+my $local = new_receiver('local');
+my ($first) = older_hook('first', $local->url('/ok/first')) =~ /(\d+)/;
+sql(qq(UPDATE whisperer.hook SET retry_countdown_config = '{"choice": "fixed", "kwargs": {"seconds": 3600}}' WHERE id = $first));
+record('first') for 1 .. 12;
+wait_for('all to be refused', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $first AND state = 'pending' AND error IS NOT NULL") == 12 });
+my $said = "whisperer: hook $first: address 127\\.0\\.0\\.1 is not allowed \\(whisperer\\.allowed_networks does not name 127\\.0\\.0\\.1:$local->{port}\\)";
+is(scalar(() = slurp_file($node->logfile) =~ /$said/g), 1, 'the log says it once');
+like(sql("SELECT whisperer.why(event_id, hook_id) FROM whisperer.delivery WHERE hook_id = $first AND retry_count > 0 LIMIT 1"),
+    qr/address 127\.0\.0\.1 is not allowed \(whisperer\.allowed_networks does not name 127\.0\.0\.1:$local->{port}\)/, 'so does why');
+(undef, undef, my $hint) = $node->psql('postgres', "SELECT whisperer.create_hook('first', '" . $local->url('/ok/another') . "')");
+sql($_) for ($hint =~ /HINT:  If it is to be reached: (.*?); (SELECT .*?);/);
+wait_for('what waited, an hour and a circuit', sub { 12 == (() = $local->requests('/ok/first')) });
+pass('what waited for the setting is due when it changes');
+like(sql("SELECT whisperer.create_hook('first', '" . $local->url('/ok/another') . "')"), qr/^\d+$/, 'and the hook can be made');
+(undef, undef, $hint) = $node->psql('postgres', "SELECT whisperer.create_hook('first', 'http://[::1]:$local->{port}/')");
+like($hint, qr/HINT:  If it is to be reached, add \[::1\]:$local->{port} to whisperer\.allowed_networks and reload the settings\./, 'where others are allowed already it is added');
+(undef, undef, $hint) = $node->psql('postgres', qq(SELECT whisperer.update_hook($first, '{"config": {"auth": {"type": "token", "url": "http://10.1.2.3/", "username": "u", "password": "p"}}}')));
+like($hint, qr/address 10\.1\.2\.3 is not allowed/, 'the address of a token is looked at, too');
 
 done_testing();

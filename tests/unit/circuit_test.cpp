@@ -261,8 +261,11 @@ TEST_F(CircuitDispatchTest, WhoAsksIsProbedForAtOnce) {
     EXPECT_EQ(asked[0].retry_after_ms, 0);
     submit(1, ++token);
     EXPECT_FALSE(dispatcher.awaits_probe(1)) << "it is here";
-    pump();
+    submit(1, ++token);
+    const auto others = pump();
     EXPECT_EQ(wire.running.size(), 1U);
+    ASSERT_EQ(others.size(), 1U);
+    EXPECT_EQ(others[0].next_after, return_wait_min) << "not when it would have been probed";
     EXPECT_TRUE(dispatcher.probe_hook(1)) << "it runs";
     EXPECT_FALSE(dispatcher.awaits_probe(1));
     wire.answer(200);

@@ -298,7 +298,10 @@ TEST_F(EngineTest, GuardRefusesLoopbackUnlessAllowed) {
     ASSERT_EQ(driver.put_hook(1, server.url()), WhispererOk);
     Got got = deliver();
     EXPECT_EQ(got.kind, WhispererRetry);
-    EXPECT_EQ(got.error, "address 127.0.0.1 is not allowed");
+    EXPECT_EQ(
+        got.error,
+        "address 127.0.0.1 is not allowed (whisperer.allowed_networks does not name 127.0.0.1:" +
+            std::to_string(server.port()) + ")");
     EXPECT_TRUE(got.attempted);
     EXPECT_EQ(server.connections, 0);
     ASSERT_EQ(driver.put_hook(1, "http://localhost:" + std::to_string(server.port()) + "/"),
@@ -316,7 +319,10 @@ TEST_F(EngineTest, GuardDecidesOnReusedConnectionsToo) {
     ASSERT_EQ(driver.configure(), WhispererOk);
     const Got got = deliver();
     EXPECT_EQ(got.kind, WhispererRetry);
-    EXPECT_EQ(got.error, "address 127.0.0.1 is not allowed");
+    EXPECT_EQ(
+        got.error,
+        "address 127.0.0.1 is not allowed (whisperer.allowed_networks does not name 127.0.0.1:" +
+            std::to_string(server.port()) + ")");
     EXPECT_EQ(server.requests.size(), 1U);
 }
 

@@ -188,6 +188,13 @@ bool Lane::close_circuit() {
     return changed;
 }
 
+bool Lane::let_probe(microseconds now) {
+    const bool changed = circuit_.let_probe(now);
+    if (changed)
+        reserved_until_ = microseconds(0);
+    return changed;
+}
+
 microseconds Lane::wants_retries_at(microseconds now) const {
     if (circuit_.state() == Circuit::State::Open)
         return circuit_.probe_at();

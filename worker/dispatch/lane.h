@@ -84,8 +84,8 @@ class Lane {
                        microseconds now);
     // True: it was open.
     bool close_circuit();
-    // See Circuit.
-    bool let_probe(microseconds now) { return circuit_.let_probe(now); }
+    // See Circuit.  What is handed back while the probe runs comes back soon, too.
+    bool let_probe(microseconds now);
     // A delivery may start, only to see whether the endpoint is back, and there is none here.
     bool awaits_probe(microseconds now) const {
         return circuit_.state() == Circuit::State::Open && !is_blocked(now) && queued() == 0;

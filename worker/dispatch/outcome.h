@@ -18,6 +18,7 @@ struct Outcome {
     bool attempted = false;
     bool hook_gone = false;
     bool outdated = false;
+    bool refused = false;
     microseconds started_at{0};  // Unix
     microseconds response_time{0};
     milliseconds next_after{0};

@@ -19,6 +19,7 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
     Outcome outcome;
     outcome.attempted = true;
     outcome.outdated = result.outdated;
+    outcome.refused = result.refused;
     outcome.response_time = result.elapsed;
     outcome.http_status = answered ? result.http_status : 0;
     outcome.response = std::move(result.response);

@@ -2,6 +2,7 @@
 // They run in any backend, so nothing here initialises libcurl or keeps anything.
 #include <stdexcept>
 
+#include "worker/base/invalid.h"
 #include "worker/base/sealed.h"
 #include "worker/base/span.h"
 #include "worker/door/boundary.h"
@@ -19,6 +20,28 @@ using namespace whisperer::engine;
 WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
                                   WhispererError* error) noexcept {
     return guarded(error, [&] { parse_url(view_of(url), require_https != 0); });
+}
+
+WhispererCode whisperer_check_reach(WhispererSpan url, WhispererSpan allowed_networks,
+                                    WhispererSpan denied_networks, WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const Target target = parse_url(view_of(url), false);
+        std::string host = target.host;
+        if (host.ends_with('.'))
+            host.pop_back();
+        const auto address = Address::parse(host);
+        const AddressGuard guard(view_of(allowed_networks), view_of(denied_networks));
+        if (!address || guard.allows(*address, target.port))
+            return;
+        const std::string network = network_of(host, target.port);
+        throw Invalid(
+            refused_text(host, target.port),
+            allowed_networks.size == 0
+                ? "If it is to be reached: ALTER SYSTEM SET whisperer.allowed_networks = '" +
+                      network + "'; SELECT pg_reload_conf();"
+                : "If it is to be reached, add " + network +
+                      " to whisperer.allowed_networks and reload the settings.");
+    });
 }
 
 static_assert(url_bytes_max == WHISPERER_URL_BYTES_MAX);

@@ -245,6 +245,16 @@ std::vector<Network> parse_networks(std::string_view text) {
     return networks;
 }
 
+std::string network_of(const std::string& address, std::uint16_t port) {
+    const bool v6 = address.find(':') != std::string::npos;
+    return (v6 ? '[' + address + ']' : address) + ':' + std::to_string(port);
+}
+
+std::string refused_text(const std::string& address, std::uint16_t port) {
+    return "address " + address + " is not allowed (whisperer.allowed_networks does not name " +
+           network_of(address, port) + ')';
+}
+
 AddressGuard::AddressGuard(std::string_view allowed_networks, std::string_view denied_networks)
     : allowed_(parse_networks(allowed_networks)), denied_(parse_networks(denied_networks)) {}
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -36,6 +37,10 @@ struct Network {
 
 // A list separated by commas or spaces; empty is a list too.  Throws Invalid, naming the entry.
 std::vector<Network> parse_networks(std::string_view text);
+
+// What is said of an address that is refused, with what allowed_networks would have to name.
+std::string refused_text(const std::string& address, std::uint16_t port);
+std::string network_of(const std::string& address, std::uint16_t port);
 
 class AddressGuard {
   public:

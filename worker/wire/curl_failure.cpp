@@ -73,7 +73,7 @@ std::string CurlRequest::tls_text(CURLcode code) const {
 
 std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const {
     if (was_refused(code))
-        return std::string("address ") + refused_address_.data() + " is not allowed";
+        return refused_text(refused_address_.data(), request_.target->port);
     if (our_errno_ != 0)
         return with_errno("could not make a socket", our_errno_);
     if (cut_ && capture_.headers_too_many())

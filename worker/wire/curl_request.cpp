@@ -44,7 +44,7 @@ std::string CurlRequest::refusal(const WireRequest& request) const {
         host.pop_back();
     if (const auto address = Address::parse(host))
         return settings.guard.allows(*address, target.port) ? std::string()
-                                                            : "address " + host + " is not allowed";
+                                                            : refused_text(host, target.port);
     if (host == "localhost" || host.ends_with(".localhost"))
         return "host " + host + " is not allowed";
     return {};

@@ -2,6 +2,8 @@
 -- with the reason, or returns nothing.
 CREATE FUNCTION whisperer_internal.check_url(url text) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_url_sql';
+CREATE FUNCTION whisperer_internal.check_reach(url text, in_column text) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_reach_sql';
 CREATE FUNCTION whisperer_internal.sent_url(url text) RETURNS text
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_sent_url_sql';
 CREATE FUNCTION whisperer_internal.check_secret(secret text) RETURNS void
@@ -25,6 +27,9 @@ CREATE FUNCTION whisperer_internal.in_transaction_block() RETURNS boolean
 
 COMMENT ON FUNCTION whisperer_internal.check_url(text) IS 'raises 22023 unless this may be a target_url';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_url(text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_reach(text, text) IS
+    'raises 22023, for a column, if the host is an address to which the settings let nothing be sent';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_reach(text, text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.sent_url(text) IS
     'a target_url as it is sent: what is not ASCII percent-encoded';
 GRANT EXECUTE ON FUNCTION whisperer_internal.sent_url(text) TO PUBLIC;

@@ -192,6 +192,9 @@ BEGIN
     END IF;
     PERFORM whisperer_internal.check_url(NEW.target_url);
     NEW.target_url := whisperer_internal.sent_url(NEW.target_url);
+    IF TG_OP = 'INSERT' OR NEW.target_url <> OLD.target_url THEN
+        PERFORM whisperer_internal.check_reach(NEW.target_url, 'target_url');
+    END IF;
     PERFORM whisperer_internal.check_retry_config(NEW.retry_countdown_config);
     -- As with the functions below: what an older version let in must not keep its owner from pausing it.
     IF (TG_OP = 'INSERT' OR NEW.rate_limit IS DISTINCT FROM OLD.rate_limit)

@@ -41,6 +41,7 @@ BEGIN
     PERFORM whisperer_internal.check_auth(whisperer_internal.revealed(new_auth), coalesce(
         (SELECT whisperer_internal.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb
          FROM whisperer.secret s WHERE s.hook_id = NEW.id), '{}'));
+    PERFORM whisperer_internal.check_reach(whisperer_internal.revealed(new_auth)->>k.url, 'config') FROM unnest('{url,token_url}'::text[]) AS k(url);
     INSERT INTO whisperer.secret (hook_id, auth)
     VALUES (NEW.id, whisperer_internal.seal_secret(NEW.id, 'auth', whisperer_internal.revealed(new_auth)::text))
     ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE SET auth = excluded.auth;
