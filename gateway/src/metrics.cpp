@@ -87,6 +87,25 @@ const std::vector<Family> hook_families{
      {{"", "state=\"active\"", 12}, {"", "state=\"paused\"", 13}, {"", "state=\"disabled\"", 14}}},
 };
 
+const Statement nodes[] = {Statement(R"(
+SELECT n.name, (n.state IN ('connected', 'here'))::integer, n.hooks, n.bytes_behind,
+       n.seconds_behind, n.safe_wal_size
+FROM whisperer.nodes n ORDER BY n.name)")};
+
+const std::vector<Family> node_families{
+    {"whisperer_node_up", "gauge", "Whether the delivery node is connected.", {{"", "", 1}}},
+    {"whisperer_node_hooks", "gauge", "Hooks that it delivers.", {{"", "", 2}}},
+    {"whisperer_node_behind_bytes", "gauge", "WAL that is kept for it.", {{"", "", 3}}},
+    {"whisperer_node_behind_seconds",
+     "gauge",
+     "How long it is behind, or away (from PostgreSQL 17 on).",
+     {{"", "", 4}}},
+    {"whisperer_node_slot_safe_bytes",
+     "gauge",
+     "WAL that may be written before its slot is lost.",
+     {{"", "", 5}}},
+};
+
 std::string described(const std::string& name, const std::string& type, const std::string& help) {
     return "# HELP " + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
 }
@@ -121,6 +140,7 @@ std::string metrics_text(const Call& call, const Statistics& statistics, std::si
         "whisperer_gateway_info{version=\"" WHISPERER_VERSION "\"} 1\n";
     append(worker_families, "worker", call.run(workers), text);
     append(hook_families, "hook_id", call.run(hooks), text);
+    append(node_families, "node", call.run(nodes), text);
     append_gauge("whisperer_gateway_connections", "Connections of clients.", connections, text);
     append_gauge("whisperer_gateway_pool_connections", "Connections to the database.",
                  call.pool.open(), text);

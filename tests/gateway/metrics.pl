@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('metrics');
+my $node = new_node('metrics', extra => "wal_level = logical\nmax_slot_wal_keep_size = 1GB\n");
 my $receiver = new_receiver('metrics');
 $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
 my $token = new_role($node, 'owner', 'e');
@@ -26,6 +26,9 @@ my $paused = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', ta
 $gateway->post("/whisperer/hooks/$paused/pause/", $token);
 $node->safe_psql('postgres', "SELECT whisperer.deliver_event('e', '{}') FROM generate_series(1, 3)");
 wait_idle($node);
+
+# A delivery node that is away.
+$node->safe_psql('postgres', q(INSERT INTO whisperer.node (name) VALUES ('a'); SELECT pg_create_logical_replication_slot('whisperer_a', 'pgoutput')));
 
 # {name => {labels => value}}; dies for a line that Prometheus would not take.
 sub read_metrics {
@@ -60,12 +63,14 @@ my %expected = (
     whisperer_hook_state => { qq(hook_id="$paused",state="paused") => 1, qq(hook_id="$paused",state="active") => 0, qq(hook_id="$well",state="active") => 1 },
     whisperer_hook_circuit_state => { qq(hook_id="$well",state="closed") => 1, qq(hook_id="$well",state="open") => 0 },
     whisperer_hook_response_time_seconds_count => { qq(hook_id="$well") => 3 },
+    whisperer_node_up => { 'node="a"' => 0 }, whisperer_node_hooks => { 'node="a"' => 0 },
     whisperer_gateway_pool_in_use => { '' => 0 }, whisperer_gateway_pool_size => { '' => 8 });
 for my $name (sort keys %expected) {
     is(($samples->{$name}{$_} // 'missing') + 0, $expected{$name}{$_}, "$name\{$_}") for sort keys %{ $expected{$name} };
 }
 cmp_ok($samples->{whisperer_hook_response_time_seconds}{qq(hook_id="$well",quantile="$_")}, '>', 0, "quantile $_") for '0.5', '0.95';
 cmp_ok($samples->{whisperer_hook_response_time_seconds_sum}{qq(hook_id="$well")}, '>', 0, 'and the sum');
+cmp_ok($samples->{"whisperer_node_$_"}{'node="a"'}, '>', 0, "$_ of a node that is away") for qw(behind_bytes slot_safe_bytes);
 cmp_ok($samples->{whisperer_gateway_requests_total}{'method="POST",route="/whisperer/hooks/",status="2xx"'}, '==', 3, 'requests are counted by route');
 $gateway->get("/whisperer/hooks/$_/", $token) for 901 .. 905;
 my ($more) = read_metrics($gateway->get('/metrics', $token)->{content});
