@@ -63,7 +63,7 @@ $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/i
 
 # The targets below do their own set-up: they install what is missing (as root) or say what to run; gateway only says it.
 # Each calls make again, because PGXS may have come with the set-up.
-.PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind checked gateway install-gateway console deb dist sbom packaging
+.PHONY: help setup build-all test demo bench fuzz soak mutants tidy valgrind checked gateway install-gateway console node deb dist sbom packaging
 
 help:
 	@echo "make            build the extension"
@@ -71,6 +71,7 @@ help:
 	@echo "make gateway    build the HTTP gateway, build/gateway/whisperer-gateway"
 	@echo "make install-gateway    install it into PREFIX/bin (/usr/local)"
 	@echo "make console    the gateway's console in your browser, on demo data that keeps coming"
+	@echo "make node       a throw-away delivery node for a database of yours: NODE='host=... dbname=... user=...'"
 	@echo "make deb        Debian packages of HEAD in build/deb, for each PostgreSQL whose headers are installed"
 	@echo "make dist       a zip of HEAD for PGXN in build/dist"
 	@echo "make sbom       what the two programs are linked with, as CycloneDX JSON, in build/whisperer.cdx.json"
@@ -112,6 +113,10 @@ install-gateway: gateway
 
 console: build-all gateway
 	@tests/demo/console $(CONSOLE)
+
+# In quotes, for a connection string has spaces; options go before it.
+node: build-all
+	@tests/demo/node $(NODE_OPTIONS) $(if $(NODE),'$(NODE)')
 
 bench: build-all
 	@tests/bench/bench $(BENCH)

@@ -2,6 +2,7 @@
 # may record what; and a delivery node that subscribes to it.
 use strict;
 use warnings;
+use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
@@ -338,5 +339,20 @@ is(scalar(() = $receiver->requests('/ok/primary')) . scalar(() = $receiver->requ
 is(scalar(() = $receiver->requests('/ok/node')), 14, 'to each hook of its own, the one that was there before included');
 $deliverer->safe_psql('postgres', 'DROP SUBSCRIPTION whisperer_events');
 unlike(slurp_file($deliverer->logfile), qr/ERROR/, 'the node complains of nothing');
+
+# --- make node: from the recorder to a verified webhook, on a node that is thrown away --------------------------
+my $managed = $node->connstr($database);
+my ($shown, $problems) = ('', '');
+my $trial = IPC::Run::start([ $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{demo/node}r, '--events', 1, $managed ], '<', \undef, '>', \$shown, '2>', \$problems);
+wait_for('the trial', sub {
+    die "the trial ended: $problems" unless $trial->pumpable || $shown =~ /The node is there/;
+    $trial->pump_nb;
+    return $shown =~ /The node is there/;
+});
+sql(q(SELECT whisperer.deliver_event('order-paid', '{"n": "on trial"}')));
+$trial->finish;
+is($trial->result(0), 0, 'make node shows a webhook') or diag $problems;
+like($shown, qr/"n": "on trial".*\n\n\s+=> webhook-signature verifies, X-Whisperer-Signature verifies/, 'of an event that was recorded here, verified');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'whisperer_trial')), 0, 'and leaves no slot behind');
 $_->stop for $node, $deliverer;
 done_testing();
