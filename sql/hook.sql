@@ -89,6 +89,21 @@ SELECT failure($$SELECT whisperer.update_hook(0, '{}')$$);
 
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"rate_limit": 1e-300}')$$, :ann));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, jsonb_build_object('description', repeat('x', 8193)))$$, :ann));
+-- Formats.
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"format": "xml"}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"payload_key": "event"}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"format": "data", "payload_key": "payload"}')$$, :ann));
+SELECT failure($$INSERT INTO whisperer.hook (event_type, target_url, format) VALUES ('order-paid', 'https://example.com/f', NULL)$$);
+SELECT whisperer.update_hook(:ann, '{"payload_key": "payload"}');
+SELECT format, payload_key FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format($$UPDATE whisperer.hook SET format = 'form' WHERE id = %s$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"format": "cloudevents-binary", "payload_key": null, "additional_headers": {"ce-tenant": "7"}}');
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"additional_headers": {"Ce-Id": "7"}}')$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"format": null, "additional_headers": {"Ce-Id": "7"}}');
+SELECT failure(format($$UPDATE whisperer.hook SET format = 'cloudevents-binary' WHERE id = %s$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"format": "cloudevents-binary", "additional_headers": {}}');
+SELECT whisperer.update_hook(:ann, '{"format": null}');
+SELECT format, payload_key FROM whisperer.hook WHERE id = :ann;
 -- An older version took them; such a hook can be paused.
 RESET ROLE;
 ALTER TABLE whisperer.hook_definition DISABLE TRIGGER check_hook;

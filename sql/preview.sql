@@ -13,6 +13,12 @@ COMMIT;
 SELECT target_url FROM whisperer.preview();
 SELECT target_url FROM whisperer.preview(:'seven');
 SELECT count(*) AS deliveries FROM whisperer.delivery WHERE event_id = :'seven';
+-- Other formats, of which one cannot say this event.
+SELECT whisperer.update_hook(:all_events, '{"format": "cloudevents-binary"}'), whisperer.update_hook(:eu, '{"format": "form"}');
+SELECT whisperer.deliver_event('shown', '{"id": 7, "paid": true}') AS eight \gset
+SELECT whisperer.deliver_event('shown', '{"id": [7]}') AS nine \gset
+SELECT target_url, headers - 'X-Whisperer-Hook' - 'webhook-id' - 'ce-id' - 'ce-time' - 'X-Whisperer-Event' AS headers, body FROM whisperer.preview(:'eight') WHERE hook_id <> :paid;
+SELECT target_url, headers ? 'ce-id' AND headers ? 'ce-time' AS is_event, body FROM whisperer.preview(:'nine') WHERE hook_id <> :paid;
 -- A ping, which no filter holds up, and an event of a type that nobody has registered yet.
 SELECT whisperer.record_ping(:paid) AS ping \gset
 SELECT target_url, body IS NOT NULL AS has_body FROM whisperer.preview(:'ping');

@@ -79,6 +79,7 @@ typedef struct WhispererHook {
     WhispererSpan additional_headers;  /* JSON object of strings; empty: none */
     WhispererSpan retry_config;        /* retry_countdown_config as JSON; empty: the default */
     WhispererSpan auth;                /* config.auth as JSON; empty: none */
+    WhispererSpan format;              /* of its events from now on; empty: whisperer */
     double rate_limit;                 /* requests per second, at most 1000000; 0: no limit */
 } WhispererHook;
 
@@ -86,7 +87,14 @@ typedef struct WhispererEvent {
     uint8_t id[16];
     WhispererSpan type;
     WhispererSpan data; /* JSON text, sent as it is */
-    WhispererSpan body; /* empty: the envelope is made of the others; else it is sent as it is */
+    WhispererSpan body; /* empty: the format makes it of the others; else it is sent as it is */
+    /* "standard", "whisperer:payload" and so on, see whisperer_check_format; empty: whisperer */
+    WhispererSpan format;
+    int32_t keep_body; /* boolean: the host cannot have it made again, so it comes back */
+    /* The rest is for formats that say it. */
+    int64_t recorded_at_us;
+    WhispererSpan source;    /* schema.table; empty: none */
+    WhispererSpan object_id; /* empty: none */
 } WhispererEvent;
 
 typedef struct WhispererDelivery {
@@ -123,7 +131,8 @@ typedef struct WhispererOutcome {
     int64_t asked_after_ms;   /* WhispererRetry: the receiver's Retry-After; 0: none */
     WhispererSpan response;   /* first bytes of the answer: valid UTF-8 without NUL */
     WhispererSpan error;      /* plain text; empty on success */
-    WhispererSpan body;       /* the event's own, as it was submitted; empty: the envelope */
+    WhispererSpan body;       /* what cannot be made again; empty: the format makes it */
+    WhispererSpan format;     /* of the event, as it was submitted */
 } WhispererOutcome;
 
 /* How much more the engine will take now.  The host stops reading when either is not positive; one
@@ -175,8 +184,8 @@ WhispererCode whisperer_engine_put_hook(WhispererEngine* engine, const Whisperer
  * An unknown id is not an error. */
 void whisperer_engine_drop_hook(WhispererEngine* engine, int64_t hook_id) WHISPERER_NOEXCEPT;
 
-/* One event to count hooks; the body is built once and shared.  A hook that was not put:
- * WhispererInvalid, and none of the deliveries is taken. */
+/* One event to count hooks; the body is built once and shared.  A hook that was not put, or data
+ * that cannot be said in the format: WhispererInvalid, and none of the deliveries is taken. */
 WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEvent* event,
                                       const WhispererDelivery* deliveries, size_t count,
                                       WhispererError* error) WHISPERER_NOEXCEPT;
@@ -255,10 +264,21 @@ WhispererCode whisperer_check_retry_config(WhispererSpan config_json,
                                            WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_networks(WhispererSpan networks,
                                        WhispererError* error) WHISPERER_NOEXCEPT;
-/* The body as it is sent: {"event":{"type":...,"uuid":...},"data":...}.  Returns its size; writes
- * it (no NUL) if it fits into capacity. */
-size_t whisperer_envelope(const WhispererEvent* event, char* body,
-                          size_t capacity) WHISPERER_NOEXCEPT;
+/* The name of a format, and the payload_key that goes with it ("whisperer:" and the key, as one
+ * text).  What a name stands for never changes. */
+WhispererCode whisperer_check_format(WhispererSpan format,
+                                     WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_check_payload_key(WhispererSpan key, WhispererSpan format,
+                                          WhispererError* error) WHISPERER_NOEXCEPT;
+/* Whether the additional headers set one that the format sets, too. */
+WhispererCode whisperer_check_beside_format(WhispererSpan format, WhispererSpan headers_json,
+                                            WhispererError* error) WHISPERER_NOEXCEPT;
+/* The body as the event's format makes it, and the headers that belong to it, as a JSON object.
+ * Both set *bytes, and write them (no NUL) if they fit into capacity. */
+WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t capacity,
+                             size_t* bytes, WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_format_headers(const WhispererEvent* event, char* json, size_t capacity,
+                                       size_t* bytes, WhispererError* error) WHISPERER_NOEXCEPT;
 /* jsonb's  data @> filter  on JSON texts, in at most step_max steps.  Returns 1: contains, 0: does
  * not, -1: not JSON, or the steps did not suffice, -2: there was no memory to tell. */
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,

@@ -55,6 +55,12 @@ export function checkFunction(text) {
     return blank(text) || text.includes('.') ? null : 'Write it with its schema: schema.function.';
 }
 
+export function checkPayloadKey(text) {
+    const key = text.trim();
+    if (key === '' || (/^[A-Za-z0-9._-]{1,64}$/.test(key) && key !== 'event')) return null;
+    return 'Letters, digits and . _ - only, at most 64, and not "event".';
+}
+
 export function checkRate(text) {
     return blank(text) || (Number(text) > 0 && Number(text) <= rate_max) ? null : `A number above 0 and at most ${rate_max}.`;
 }

@@ -7,6 +7,7 @@ import {
     checkFilter,
     checkFunction,
     checkHeaders,
+    checkPayloadKey,
     checkRate,
     checkRetries,
     checkUrl,
@@ -27,6 +28,15 @@ const orders = [
     ['none', 'none: side by side'],
     ['key', 'key: in order for each object'],
     ['hook', 'hook: one after the other'],
+];
+
+const formats = [
+    ['whisperer', 'whisperer: envelope'],
+    ['standard', 'standard: Standard Webhooks'],
+    ['cloudevents', 'cloudevents: CloudEvents, structured'],
+    ['cloudevents-binary', 'cloudevents-binary: CloudEvents, binary'],
+    ['data', 'data: nothing around it'],
+    ['form', 'form: pairs of a flat object'],
 ];
 
 // Name, label, kind of value, and what else makeField takes.
@@ -69,7 +79,9 @@ const columns = [
             hint: 'A JSON object. "auth" in it holds credentials for the receiver: only its type is shown, and it stays if that is left as it is.',
         },
     ],
-    ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body: schema.function' }],
+    ['format', 'Format', 'text', { kind: 'select', options: formats, hint: 'What was sent once keeps the format it had.' }],
+    ['payload_key', 'Payload key', 'text', { check: checkPayloadKey, hint: 'What format whisperer calls the data. Empty: data.' }],
+    ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function' }],
     ['callback', 'Callback', 'text', { check: checkFunction, hint: 'Function that is told how each ended: schema.function' }],
 ];
 
@@ -92,6 +104,7 @@ export function makeFields(hook, types, preset) {
         });
     fields.event_type.input.value ||= preset;
     if (fields.ordering.value === '') fields.ordering.input.value = 'none';
+    if (fields.format.value === '') fields.format.input.value = 'whisperer';
     const own = (text) => (fields.secret.value === 'own' && text === '' ? 'This is needed, or choose another signature.' : null);
     fields.secret = makeField({
         name: 'secret',
@@ -141,7 +154,8 @@ export function layOut(fields, hook) {
         fieldset('What and where', fields.event_type, fields.target_url, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
         fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
-        fieldset('Receiver and functions', fields.config, ...headers, fields.transform, fields.callback),
+        fieldset('What is sent', fields.format, fields.payload_key, fields.transform),
+        fieldset('Receiver and callback', fields.config, ...headers, fields.callback),
     );
 }
 

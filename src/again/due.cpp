@@ -9,6 +9,7 @@
 #include "src/again/heads.h"
 #include "src/again/requests.h"
 #include "src/base/encoding.h"
+#include "src/base/event_facts.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/functions/answer.h"
@@ -76,6 +77,39 @@ Inflight due_delivery(const Hook* hook, int row, int64 line, TimestampTz probes_
     return delivery;
 }
 
+// What was sent once is sent in the same format again, whatever the hook's is by now.
+EventFacts due_facts(const Hook* hook, int row) {
+    bool was_made = int32_column(row, DueRetryCount) > 0 || datum_column(row, DueBody);
+    return facts_of(was_made ? text_column(row, DueFormat) : hook->format,
+                    timestamp_column(row, DueRecordedAt), datum_column(row, DueSource),
+                    datum_column(row, DueObjectId));
+}
+
+// What was sent, as a callback is told it: a body that is no JSON as a string.
+Datum told_body(int row, const EventFacts& facts) {
+    Datum body = datum_column(row, DueBody);
+    Datum data = datum_column(row, DueData);
+    if (facts.format == nullptr || (body == (Datum)0 && data == (Datum)0))
+        return body;
+    if (body == (Datum)0) {
+        WhispererEvent event = {};
+        pg_uuid_t id = uuid_column(row, DueEventId);
+        memcpy(event.id, id.data, sizeof event.id);
+        char* event_type = text_column(row, DueEventType);
+        event.type = {event_type, strlen(event_type)};
+        if (read_payload(data, &event.data) != nullptr)
+            return body;
+        add_facts(&event, facts);
+        body = PointerGetDatum(body_of(event));
+    }
+    if (body == (Datum)0 || strcmp(facts.format, "form") != 0)
+        return body;
+    StringInfoData json;
+    initStringInfo(&json);
+    escape_json(&json, text_to_cstring(DatumGetTextPP(body)));
+    return PointerGetDatum(cstring_to_text_with_len(json.data, json.len));
+}
+
 // The delivery has ended, and its callback has not been called, or not to its end.
 void tell_callback(Worker* worker, const Hook* hook, int row, const Inflight& delivery) {
     if (hook->callback == nullptr) {
@@ -86,7 +120,9 @@ void tell_callback(Worker* worker, const Hook* hook, int row, const Inflight& de
     ended.response = text_column(row, DueResponse);
     ended.event_type = text_column(row, DueEventType);
     ended.data = datum_column(row, DueData);
-    ended.body = datum_column(row, DueBody);
+    EventFacts facts = due_facts(hook, row);
+    ended.has_format = facts.format != nullptr;
+    ended.body = told_body(row, facts);
     if (ended.data &&
         toast_raw_datum_size(ended.data) - VARHDRSZ > (Size)settings.max_payload_bytes)
         ended.data = (Datum)0;
@@ -212,10 +248,12 @@ void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
     }
     char* event_type = text_column(row, DueEventType);
     note_event_type(&delivery, event_type);
+    EventFacts facts = due_facts(hook, row);
     if (!read_body(row, &event.body) && hook->transform && !delivery.once) {
-        transform_delivery(worker, *hook, delivery, event_type, data);
+        transform_delivery(worker, *hook, delivery, event_type, data, facts);
         return;
     }
+    add_facts(&event, facts);
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
     event.type = {event_type, strlen(event_type)};
     WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,

@@ -16,7 +16,8 @@ struct Worker;
     "'delivered', d.state = 'delivered', 'http_status', d.response_http_status, "          \
     "'content', d.response_content, 'time', extract(epoch FROM d.response_time), "         \
     "'error', d.error, 'retry_count', d.retry_count, 'event_id', d.event_id, "             \
-    "'hook_id', d.hook_id)::text END"
+    "'hook_id', d.hook_id)::text END, "                                                    \
+    "o.created_at, o.source, o.object_id, d.format"
 #define DUE_EVENT                                                              \
     "LEFT JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND " \
     "o.slot = d.slot"
@@ -32,7 +33,11 @@ enum DueColumn {
     DueData,
     DueBody,
     DueResponse,
-    DueColumnCount = DueResponse,
+    DueRecordedAt,
+    DueSource,
+    DueObjectId,
+    DueFormat,
+    DueColumnCount = DueFormat,
 };
 
 // Hands out what is due again, or cancels what waits for a deleted hook.

@@ -1,6 +1,7 @@
 // The engine's rules for what people write, as SQL functions.  Each is PostgreSQL in, one call
 // through the door, PostgreSQL out.
 #include "src/base/encoding.h"
+#include "src/base/event_facts.h"
 #include "src/pg.h"
 #include "src/settings.h"
 #include "worker/engine.h"
@@ -44,6 +45,17 @@ void require(WhispererCode code, const WhispererError& error, const char* column
             column ? err_generic_string(PG_DIAG_COLUMN_NAME, column) : 0);
 }
 
+// The headers that the event's format says, as jsonb.
+Datum headers_of(const WhispererEvent& event) {
+    size_t bytes = 0;
+    WhispererError error = {};
+    require(whisperer_format_headers(&event, nullptr, 0, &bytes, &error), error, "format");
+    char* json = (char*)palloc(bytes + 1);
+    require(whisperer_format_headers(&event, json, bytes, &bytes, &error), error, "format");
+    text* headers = server_from_utf8({json, bytes});
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(headers)));
+}
+
 constexpr int secret_bytes = 32;
 
 void fill_randomly(void* bytes, size_t count) {
@@ -66,6 +78,10 @@ PG_FUNCTION_INFO_V1(whisperer_check_retry_config_sql);
 PG_FUNCTION_INFO_V1(whisperer_make_secret);
 PG_FUNCTION_INFO_V1(whisperer_make_signing_key_sql);
 PG_FUNCTION_INFO_V1(whisperer_envelope_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_format_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_payload_key_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_beside_format_sql);
+PG_FUNCTION_INFO_V1(whisperer_formatted);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 
 PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
@@ -151,16 +167,60 @@ PGDLLEXPORT Datum whisperer_make_signing_key_sql(PG_FUNCTION_ARGS) {
     PG_RETURN_TEXT_P(cstring_to_text_with_len(key, sizeof key));
 }
 
+// Of 1.1; a preload library that is newer than the installed extension is still asked for it.
 PGDLLEXPORT Datum whisperer_envelope_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererEvent event = {};
     memcpy(event.id, PG_GETARG_UUID_P(0)->data, sizeof event.id);
     event.type = text_argument(fcinfo, 1);
     event.data = text_argument(fcinfo, 2);
-    size_t bytes = whisperer_envelope(&event, nullptr, 0);
-    char* body = (char*)palloc(bytes + 1);
-    whisperer_envelope(&event, body, bytes);
-    PG_RETURN_TEXT_P(server_from_utf8({body, bytes}));
+    PG_RETURN_TEXT_P(body_of(event));
+}
+
+PGDLLEXPORT Datum whisperer_check_format_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    require(whisperer_check_format(text_argument(fcinfo, 0), &error), error, "format");
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_payload_key_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    require(whisperer_check_payload_key(text_argument(fcinfo, 0), text_argument(fcinfo, 1), &error),
+            error, "payload_key");
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_beside_format_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    require(
+        whisperer_check_beside_format(text_argument(fcinfo, 0), jsonb_argument(fcinfo, 1), &error),
+        error, "format");
+    PG_RETURN_VOID();
+}
+
+// The arguments are a format and columns of the outbox, of which the last two may be null.
+PGDLLEXPORT Datum whisperer_formatted(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    for (int i = 0; i < 5; i++)
+        if (PG_ARGISNULL(i))
+            PG_RETURN_NULL();
+    WhispererEvent event = {};
+    memcpy(event.id, PG_GETARG_UUID_P(1)->data, sizeof event.id);
+    event.type = text_argument(fcinfo, 2);
+    event.data = text_argument(fcinfo, 3);
+    add_facts(&event, facts_of(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_TIMESTAMPTZ(4),
+                               PG_ARGISNULL(5) ? (Datum)0 : PG_GETARG_DATUM(5),
+                               PG_ARGISNULL(6) ? (Datum)0 : PG_GETARG_DATUM(6)));
+    text* body = body_of(event);
+    Datum values[] = {headers_of(event), PointerGetDatum(body)};
+    bool nulls[] = {false, body == nullptr};
+    TupleDesc columns;
+    if (get_call_result_type(fcinfo, nullptr, &columns) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
 }
 
 PGDLLEXPORT Datum whisperer_json_contains_sql(PG_FUNCTION_ARGS) {

@@ -41,7 +41,8 @@ struct LedgerEntry {
     int64 response_time_us;
     WhispererSpan response;  // UTF-8; empty: none
     WhispererSpan error;     // UTF-8; empty: none
-    WhispererSpan body;      // UTF-8; empty: the envelope, or what the row has
+    WhispererSpan body;      // UTF-8; empty: its format makes it, or what the row has
+    WhispererSpan format;    // of what was sent; empty: whisperer, or nothing was
 };
 
 struct DeliveryKey {

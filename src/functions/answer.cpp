@@ -83,6 +83,7 @@ void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
     outcome.response_time_us = steady_now() - call->started_at;
     outcome.started_at_us = unix_from_timestamp(GetCurrentTimestamp() - outcome.response_time_us);
     outcome.error = error;
+    outcome.format = call_text(call, TextFormat);
     bool goes_on = whisperer_engine_next_attempt(worker->engine, call->hook_id,
                                                  delivery->retry_count - delivery->round_start + 1,
                                                  &outcome.next_after_ms);
@@ -99,7 +100,16 @@ void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
     WhispererEvent event = {};
     memcpy(event.id, delivery->event_id.data, sizeof event.id);
     event.type = span(event_type);
-    event.body = body;
+    event.format = call_text(call, TextFormat);
+    if (event.format.size == 0) {
+        event.body = body;
+    } else {
+        event.data = body;
+        event.keep_body = 1;
+        event.recorded_at_us = header_of(call)->recorded_at_us;
+        event.source = call_text(call, TextSource);
+        event.object_id = call_text(call, TextObjectId);
+    }
     WhispererDelivery submitted = {call->token, call->hook_id,
                                    delivery->retry_count - delivery->round_start};
     submit(worker, event, &submitted, 1);
@@ -159,7 +169,7 @@ void ask_countdown(Worker* worker, const Hook& hook, const Inflight& delivery,
 }  // namespace
 
 void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
-                        const char* event_type, Datum data) {
+                        const char* event_type, Datum data, const EventFacts& facts) {
     if (!has_room(worker->helper->queue, hook.id)) {
         add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
         return;
@@ -168,7 +178,11 @@ void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delive
     texts[TextFunction] = span(hook.transform);
     texts[TextEventType] = span(event_type);
     texts[TextData] = span(data);
+    texts[TextFormat] = span(facts.format);
+    texts[TextSource] = facts.source;
+    texts[TextObjectId] = facts.object_id;
     HelperCall* call = new_call(worker, CallKind::Transform, hook, delivery, texts);
+    ((CallHeader*)call->message)->recorded_at_us = facts.recorded_at_us;
     call->token = track(worker->tracker, delivery);
     add_call(worker->helper->queue, call);
 }
@@ -182,7 +196,7 @@ void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const
     texts[TextBody] = span(ended.body);
     HelperCall* call = new_call(worker, CallKind::Callback, hook, delivery, texts);
     ((CallHeader*)call->message)->sent_envelope =
-        ended.body == (Datum)0 && (hook.transform == nullptr || delivery.once);
+        ended.body == (Datum)0 && !ended.has_format && (hook.transform == nullptr || delivery.once);
     call->token = track(worker->tracker, delivery);
     add_call(worker->helper->queue, call);
 }

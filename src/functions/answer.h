@@ -1,23 +1,25 @@
 // Calls: what is made one, and what becomes of one that has ended.
 #pragma once
 
+#include "src/base/event_facts.h"
 #include "src/functions/helper.h"
 
 namespace whisperer::pg {
 
-// In a transaction: a delivery whose body the hook's transform makes.  data: of the outbox. Without
-// room it becomes a pending row.
+// In a transaction: a delivery of which the hook's transform makes the body or, for another format
+// than whisperer, the data.  data: of the outbox.  Without room it becomes a pending row.
 void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
-                        const char* event_type, Datum data);
+                        const char* event_type, Datum data, const EventFacts& facts);
 
 // In a transaction, with room: a delivery that has ended, of which the hook's callback is told.
 // response: JSON; event_type null: the event is gone; data 0: it is, or it is too large; body 0: it
-// was the envelope.
+// was the envelope, or is not known.
 struct Ended {
     const char* response;
     const char* event_type;
     Datum data;
     Datum body;
+    bool has_format;  // another than whisperer
 };
 void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const Ended& ended);
 

@@ -51,10 +51,11 @@ Datum envelope_of(const Call& call) {
     memcpy(event.id, call.header->event_id.data, sizeof event.id);
     event.type = {call.texts[TextEventType], (size_t)call.header->text_bytes[TextEventType]};
     event.data = {call.texts[TextData], (size_t)call.header->text_bytes[TextData]};
-    size_t bytes = whisperer_envelope(&event, nullptr, 0);
+    size_t bytes = 0;
+    whisperer_body(&event, nullptr, 0, &bytes, nullptr);
     text* json = (text*)palloc(VARHDRSZ + bytes);
     SET_VARSIZE(json, VARHDRSZ + bytes);
-    whisperer_envelope(&event, VARDATA(json), bytes);
+    whisperer_body(&event, VARDATA(json), bytes, &bytes, nullptr);
     return PointerGetDatum(json);
 }
 

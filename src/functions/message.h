@@ -19,6 +19,10 @@ enum CallText {
     TextData,       // the same
     TextArgument,   // Callback: response; Countdown: kwargs
     TextBody,       // Callback: what was sent, if it was not the envelope
+    // Transform, for the worker alone: of the format that what it gives is to be said in; UTF-8.
+    TextFormat,
+    TextSource,
+    TextObjectId,
     CallTextCount
 };
 
@@ -27,6 +31,7 @@ struct CallHeader {
     Oid owner;
     pg_uuid_t event_id;
     int32 retry_count;
+    int64 recorded_at_us;             // with TextFormat
     bool sent_envelope;               // Callback: payload is the envelope
     int32 text_bytes[CallTextCount];  // -1: null
 };

@@ -42,7 +42,8 @@ constexpr const char* load_query =
     // Lines that were begun are served to their end, ordered or not.
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines, "
-    "h.event_type, array_to_string(n.turns, ';'), h.resumes FROM unnest($3) AS asked (id) "
+    "h.event_type, array_to_string(n.turns, ';'), h.resumes, "
+    "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer') FROM unnest($3) AS asked (id) "
     "JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -85,12 +86,17 @@ enum LoadColumn {
     LoadEventType,
     LoadTurns,
     LoadResumes,
+    LoadFormat,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
-    const WhispererSpan parts[] = {hook.target_url,          hook.secret_key,
-                                   hook.previous_secret_key, hook.additional_headers,
-                                   hook.retry_config,        hook.auth};
+    const WhispererSpan parts[] = {hook.target_url,
+                                   hook.secret_key,
+                                   hook.previous_secret_key,
+                                   hook.additional_headers,
+                                   hook.retry_config,
+                                   hook.auth,
+                                   hook.format};
     uint64 hash = 1;
     for (const WhispererSpan& part : parts)
         hash =
@@ -107,6 +113,7 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
     definition->id = int64_column(row, LoadId);
     definition->target_url = utf8_column(row, LoadUrl);
     definition->retry_config = utf8_column(row, LoadRetry);
+    definition->format = utf8_column(row, LoadFormat);
     return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
                        &definition->secret_key, error) &&
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
@@ -166,9 +173,9 @@ int64 column_bytes(int row, int number) {
 }
 
 int64 bytes_of(int row) {
-    constexpr int texts[] = {LoadUrl,    LoadConfig,         LoadRetry,
-                             LoadSecret, LoadPreviousSecret, LoadHeaders,
-                             LoadAuth,   LoadTransform,      LoadCallback};
+    constexpr int texts[] = {
+        LoadUrl,     LoadConfig, LoadRetry,     LoadSecret,   LoadPreviousSecret,
+        LoadHeaders, LoadAuth,   LoadTransform, LoadCallback, LoadFormat};
     int64 bytes = hook_bytes;
     for (int text : texts)
         bytes += text_copies * column_bytes(row, text);
@@ -241,6 +248,7 @@ void load_health(Hook* hook, int row, const Hook* before) {
 
 void load_functions(Hook* hook, int row, const Hook* before) {
     hook->owner = DatumGetObjectId(datum_column(row, LoadOwnerId));
+    hook->format = text_column(row, LoadFormat);
     hook->transform = text_column(row, LoadTransform);
     hook->callback = text_column(row, LoadCallback);
     hook->countdown = text_column(row, LoadCountdown);

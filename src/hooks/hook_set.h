@@ -71,6 +71,7 @@ struct Hook {
     char* callback;
     char* countdown;         // of a custom countdown
     char* countdown_kwargs;  // JSON
+    char* format;            // with its payload_key, as the ledger keeps it; null: whisperer
     int function_timeouts;   // in a row
     int resumes;             // times that somebody resumed it
     bool timeouts_are_old;   // hook_run still counts those from before it was resumed

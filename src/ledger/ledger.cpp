@@ -196,6 +196,8 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
     call_back(&entry, hooks, hook, delivery->once);
     if (entry.next_attempt_at != 0)
         entry.body = kept_text(ledger, outcome.body);
+    if (outcome.attempted || entry.body.size > 0)
+        entry.format = kept_text(ledger, outcome.format);
     entry.error = kept_text(ledger, outcome.error);
     tell_of_refusal(hook, outcome);
     note_outcome(ledger->news, hook, outcome);

@@ -41,22 +41,23 @@ enum EntryColumn {
     Error,
     Body,
     RoundStart,
+    Format,
     ColumnCount
 };
 
 // Element and array types of the columns, in the order of EntryColumn.
 constexpr Oid element_types[ColumnCount] = {
     UUIDOID, INT8OID, INT2OID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-    INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID};
+    INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID,        TEXTOID};
 constexpr Oid array_types[ColumnCount] = {
     UUIDARRAYOID,        INT8ARRAYOID,        INT2ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
     TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
-    TEXTARRAYOID,        TEXTARRAYOID,        INT4ARRAYOID};
+    TEXTARRAYOID,        TEXTARRAYOID,        INT4ARRAYOID, TEXTARRAYOID};
 
-#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
 #define ENTRY_NAMES                                                                             \
     "event_id, hook_id, slot, state, retry_count, next_attempt_at, requested_at, http_status, " \
-    "response_us, response, error, body, round_start"
+    "response_us, response, error, body, round_start, format"
 #define ENTRY_COLUMNS ENTRY_ARRAYS "AS u (" ENTRY_NAMES ") "
 // A retry may be parked and end within one batch: the last word on a row is what counts.
 #define LAST_ENTRIES                                               \
@@ -76,6 +77,7 @@ constexpr const char* update_query =
     "response_content = coalesce(u.response, d.response_content), "
     "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
     "body = CASE WHEN u.next_attempt_at IS NOT NULL THEN coalesce(u.body, d.body) END, "
+    "format = coalesce(d.format, u.format), "
     "error = CASE WHEN d.error <> 'rate limit' AND d.retry_count > 0 "
     "AND u.retry_count = d.retry_count AND u.error IN ('circuit is open', 'endpoint is busy', "
     "'token is being fetched') "
@@ -146,6 +148,7 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry, bool with_body
     put_text(columns, Error, row, entry.error);
     put_text(columns, Body, row, with_body ? entry.body : WhispererSpan{});
     put(columns, RoundStart, row, Int32GetDatum(entry.round_start), entry.round_start == 0);
+    put_text(columns, Format, row, entry.format);
 }
 
 // Writes the entries that are chosen.
@@ -188,6 +191,7 @@ enum DeliveryColumn {
     DeliveryCreatedAt,
     DeliveryModifiedAt,
     DeliverySlot,
+    DeliveryFormat,
     DeliveryColumnCount
 };
 
@@ -229,6 +233,7 @@ void fill_row(TupleTableSlot* row, const LedgerEntry& entry) {
     set_column(row, DeliveryCreatedAt, now);
     set_column(row, DeliveryModifiedAt, now);
     set_column(row, DeliverySlot, Int16GetDatum(entry.slot));
+    set_text(row, DeliveryFormat, entry.format);
 }
 
 // The batch's rows are nearly always of one slot.

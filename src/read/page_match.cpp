@@ -4,6 +4,7 @@
 
 #include "src/base/delivery.h"
 #include "src/base/encoding.h"
+#include "src/base/event_facts.h"
 #include "src/base/identity.h"
 #include "src/base/injection.h"
 #include "src/base/json_text.h"
@@ -152,10 +153,47 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
     return delivery;
 }
 
+EventFacts row_facts(const Row& row, const char* format) {
+    return facts_of(format, DatumGetTimestampTz(row_column(row, PageCreatedAt)),
+                    row_column(row, PageSource), row_column(row, PageObjectId));
+}
+
+// Brings those of the first one's format to the front.  Returns how many there are.
+int of_one_format(WhispererDelivery* deliveries, const char** formats, int count) {
+    int same = 1;
+    for (int i = 1; i < count; i++) {
+        bool is_same = formats[i] == formats[0] ||
+                       (formats[i] && formats[0] && strcmp(formats[i], formats[0]) == 0);
+        if (!is_same)
+            continue;
+        std::swap(deliveries[i], deliveries[same]);
+        std::swap(formats[i], formats[same]);
+        same++;
+    }
+    return same;
+}
+
+// Each format makes one event of the row.
+void submit_row(Worker* worker, const Row& row, WhispererDelivery* deliveries, const char** formats,
+                int count) {
+    WhispererEvent event = {};
+    memcpy(event.id, row.id.data, sizeof event.id);
+    event.type = {row.event_type, strlen(row.event_type)};
+    event.data = row.data;
+    for (int first = 0; first < count;) {
+        int same = of_one_format(deliveries + first, formats + first, count - first);
+        WhispererEvent formatted = event;
+        add_facts(&formatted, row_facts(row, formats[first]));
+        submit(worker, formatted, deliveries + first, same);
+        first += same;
+    }
+}
+
 // known: deliveries of the page that the ledger has already; null: it has none.
 int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTAB* known) {
     WhispererDelivery* deliveries =
         (WhispererDelivery*)palloc(sizeof(WhispererDelivery) * wanted->count);
+    const char** formats = (const char**)palloc(sizeof(char*) * wanted->count);
     int submitted = 0, matched = 0;
     read_data(row);
     for (int i = 0; i < wanted->count; i++) {
@@ -174,20 +212,17 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         else if (!hook.runnable || delivery.line != 0)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
         else if (hook.transform && !delivery.once)
-            transform_delivery(worker, hook, delivery, row->event_type, data_of(*row));
-        else
+            transform_delivery(worker, hook, delivery, row->event_type, data_of(*row),
+                               row_facts(*row, hook.format));
+        else {
+            formats[submitted] = hook.format;
             deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0};
+        }
     }
     forget_document(row);
-    if (submitted > 0) {
-        if (row->only_hook != 0 && strcmp(row->event_type, ping_event_type) == 0)
-            (void)whisperer_engine_probe_hook(worker->engine, row->only_hook);
-        WhispererEvent event = {};
-        memcpy(event.id, row->id.data, sizeof event.id);
-        event.type = {row->event_type, strlen(row->event_type)};
-        event.data = row->data;
-        submit(worker, event, deliveries, submitted);
-    }
+    if (submitted > 0 && row->only_hook != 0 && strcmp(row->event_type, ping_event_type) == 0)
+        (void)whisperer_engine_probe_hook(worker->engine, row->only_hook);
+    submit_row(worker, *row, deliveries, formats, submitted);
     return matched;
 }
 

@@ -11,7 +11,7 @@ struct Inflight;
 struct Worker;
 
 #define PAGE_COLUMNS \
-    "id, xid, event_type, data, config_filter, created_at, hook_id, object_id, slot"
+    "id, xid, event_type, data, config_filter, created_at, hook_id, object_id, source, slot"
 
 enum PageColumn {
     PageId = 1,
@@ -22,6 +22,7 @@ enum PageColumn {
     PageCreatedAt,
     PageHookId,
     PageObjectId,
+    PageSource,
     PageSlot,
 };
 

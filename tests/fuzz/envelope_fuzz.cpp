@@ -8,6 +8,7 @@
 #include "tests/fuzz/property.h"
 #include "worker/base/encoding.h"
 #include "worker/base/json_scanner.h"
+#include "worker/rules/format.h"
 
 using namespace whisperer::engine;
 
@@ -35,11 +36,15 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     const std::string_view type = rest.substr(0, middle);
     const std::string_view data = rest.substr(std::min(middle + 1, rest.size()));
 
-    const std::size_t body_bytes = write_envelope(id, type, data, nullptr, 0);
+    WhispererEvent door{};
+    std::memcpy(door.id, id, sizeof id);
+    door.type = {type.data(), type.size()};
+    door.data = {data.data(), data.size()};
+    const std::size_t body_bytes = write_body(Format(), door, nullptr, 0);
     std::string body(body_bytes + 1, '\x01');
-    HOLDS(write_envelope(id, type, data, body.data(), body_bytes - 1) == body_bytes);
+    HOLDS(write_body(Format(), door, body.data(), body_bytes - 1) == body_bytes);
     HOLDS(body == std::string(body_bytes + 1, '\x01'));
-    HOLDS(write_envelope(id, type, data, body.data(), body_bytes) == body_bytes);
+    HOLDS(write_body(Format(), door, body.data(), body_bytes) == body_bytes);
     HOLDS(body.back() == '\x01');
     body.pop_back();
     HOLDS(is_json(body) == is_json(data) || !is_json(data));
@@ -51,10 +56,11 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
 
     std::int64_t held_bytes = 0;
     try {
-        const Event event(id, type, data, "", &held_bytes);
+        const Event event(door, &held_bytes);
         HOLDS(event.body() == body && !event.has_own_body() && event.id().size() == 32);
         HOLDS(held_bytes == static_cast<std::int64_t>(body_bytes) && !has_control(event.type()));
-        const Event own(id, type, data, "x", &held_bytes);
+        door.body = {"x", 1};
+        const Event own(door, &held_bytes);
         HOLDS(own.body() == "x" && own.has_own_body());
     } catch (const Invalid& invalid) {
         check_message(invalid);

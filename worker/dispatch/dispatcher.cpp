@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "worker/base/invalid.h"
-#include "worker/base/span.h"
 
 namespace whisperer::engine {
 namespace {
@@ -70,8 +69,7 @@ void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* de
             throw Invalid("hook " + std::to_string(deliveries[i].hook_id) + " was not put");
     if (count == 0)
         return;
-    const auto shared = std::make_shared<const Event>(
-        event.id, view_of(event.type), view_of(event.data), view_of(event.body), &held_bytes_);
+    const auto shared = std::make_shared<const Event>(event, &held_bytes_);
     const microseconds now = clock_.steady();
     std::size_t taken = 0;
     try {
@@ -218,6 +216,7 @@ void Dispatcher::send(InFlight& flight) {
     request.cookie = &flight;
     request.owner = hook.owner();
     request.attempt_headers = attempt_headers(flight);
+    request.event_headers = flight.delivery.event->header_lines();
     request.body = {flight.delivery.event, &flight.delivery.event->body()};
     request.target = flight.target = destination(hook);
     if (settings_->divert_to) {

@@ -13,8 +13,8 @@ std::int64_t ms_until(microseconds moment, microseconds now) {
 }
 
 // What the host gave it will need again with the next attempt.
-void keep_own_body(Outcome& outcome, const Queued& delivery) {
-    if (delivery.event->has_own_body())
+void keep_own(Outcome& outcome, const Queued& delivery) {
+    if (delivery.event->has_own_body() || !delivery.event->format().empty())
         outcome.event = delivery.event;
 }
 
@@ -89,7 +89,7 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         outcome.started_at = flight.started_unix;
         // Where requests are diverted to says nothing of the hook's own address.
         outcome.hook_gone &= flight.target->url == lane.hook()->target()->url;
-        keep_own_body(outcome, flight.delivery);
+        keep_own(outcome, flight.delivery);
         delivered_total_ += delivered ? 1 : 0;
         failed_attempts_total_ += delivered ? 0 : 1;
         outcomes_.push_back(std::move(outcome));
@@ -113,7 +113,7 @@ void Dispatcher::park_old(microseconds now) {
         outcome.started_at = flight.started_unix;
         outcome.next_after = std::chrono::ceil<milliseconds>(
             std::max(flight.deadline - now, microseconds(0)) + parked_grace);
-        keep_own_body(outcome, flight.delivery);
+        keep_own(outcome, flight.delivery);
         outcomes_.push_back(std::move(outcome));
         flight.parked = true;
         flight.lane->parked(flight.target->url != destination(*flight.lane->hook())->url);
@@ -197,7 +197,7 @@ void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now,
     outcome.kind = WhispererReturned;
     outcome.next_after = lane.reserve_return(now);
     outcome.error = why;
-    keep_own_body(outcome, delivery);
+    keep_own(outcome, delivery);
     outcomes_.push_back(std::move(outcome));
 }
 

@@ -25,7 +25,7 @@ struct Outcome {
     milliseconds asked_after{0};
     std::string response;
     std::string error;
-    std::shared_ptr<const Event> event;  // only one with a body of its own
+    std::shared_ptr<const Event> event;  // only one that the host is told more of
 };
 
 }  // namespace whisperer::engine

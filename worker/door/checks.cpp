@@ -1,5 +1,6 @@
 // The pure functions of the door: what people write is checked by the rules that the engine obeys.
 // They run in any backend, so nothing here initialises libcurl or keeps anything.
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "worker/base/invalid.h"
@@ -9,7 +10,7 @@
 #include "worker/engine.h"
 #include "worker/rules/address_guard.h"
 #include "worker/rules/auth.h"
-#include "worker/rules/envelope.h"
+#include "worker/rules/format.h"
 #include "worker/rules/headers.h"
 #include "worker/rules/retry.h"
 #include "worker/rules/signature.h"
@@ -90,8 +91,44 @@ WhispererCode whisperer_check_networks(WhispererSpan networks, WhispererError* e
     return guarded(error, [&] { parse_networks(view_of(networks)); });
 }
 
-size_t whisperer_envelope(const WhispererEvent* event, char* body, size_t capacity) noexcept {
-    return write_envelope(event->id, view_of(event->type), view_of(event->data), body, capacity);
+WhispererCode whisperer_check_format(WhispererSpan format, WhispererError* error) noexcept {
+    return guarded(error, [&] { check_format_name(view_of(format)); });
+}
+
+WhispererCode whisperer_check_payload_key(WhispererSpan key, WhispererSpan format,
+                                          WhispererError* error) noexcept {
+    return guarded(error, [&] { check_payload_key(view_of(key), view_of(format)); });
+}
+
+WhispererCode whisperer_check_beside_format(WhispererSpan format, WhispererSpan headers_json,
+                                            WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        check_beside_format(Format::parse(view_of(format)),
+                            parse_additional_headers(view_of(headers_json)));
+    });
+}
+
+WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t capacity,
+                             size_t* bytes, WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        *bytes = write_body(Format::parse(view_of(event->format)), *event, body, capacity);
+    });
+}
+
+WhispererCode whisperer_format_headers(const WhispererEvent* event, char* json, size_t capacity,
+                                       size_t* bytes, WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        nlohmann::json headers = nlohmann::json::object();
+        for (const std::string& line :
+             format_header_lines(Format::parse(view_of(event->format)), *event)) {
+            const std::size_t colon = line.find(": ");
+            headers[line.substr(0, colon)] = line.substr(colon + 2);
+        }
+        const std::string text = headers.dump();
+        *bytes = text.size();
+        if (text.size() <= capacity)
+            text.copy(json, text.size());
+    });
 }
 
 WhispererCode whisperer_check_keys(WhispererSpan keys, WhispererError* error) noexcept {

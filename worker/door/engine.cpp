@@ -68,8 +68,10 @@ WhispererOutcome door_outcome(const Outcome& outcome) {
     door.asked_after_ms = outcome.asked_after.count();
     door.response = {outcome.response.data(), outcome.response.size()};
     door.error = {outcome.error.data(), outcome.error.size()};
-    if (outcome.event)
+    if (outcome.event && outcome.event->has_own_body())
         door.body = {outcome.event->body().data(), outcome.event->body().size()};
+    if (outcome.event)
+        door.format = {outcome.event->format().data(), outcome.event->format().size()};
     return door;
 }
 

@@ -1,92 +1,42 @@
-// Writes the envelope, first counting, then for real.
+// Has the body made that an event is sent with.
 #include "worker/rules/envelope.h"
-
-#include <cstring>
 
 #include "worker/base/encoding.h"
 #include "worker/base/invalid.h"
+#include "worker/base/span.h"
+#include "worker/rules/format.h"
 
 namespace whisperer::engine {
 namespace {
 
-constexpr std::string_view hex_digits = "0123456789abcdef";
-
-// Counts what is put, and writes it too when it has somewhere to write.
-class Sink {
-  public:
-    explicit Sink(char* out) : out_(out) {}
-
-    void put(std::string_view text) {
-        if (out_ != nullptr && !text.empty())
-            std::memcpy(out_ + size_, text.data(), text.size());
-        size_ += text.size();
-    }
-
-    void put(char c) { put(std::string_view(&c, 1)); }
-
-    std::size_t size() const { return size_; }
-
-  private:
-    char* out_;
-    std::size_t size_ = 0;
-};
-
-void put_json_text(Sink& sink, std::string_view text) {
-    for (char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\') {
-            sink.put('\\');
-            sink.put(c);
-        } else if (byte < 0x20) {
-            sink.put("\\u00");
-            sink.put(hex_digits[byte >> 4]);
-            sink.put(hex_digits[byte & 15]);
-        } else {
-            sink.put(c);
-        }
-    }
-}
-
-std::size_t put_envelope(Sink sink, const std::uint8_t (&id)[16], std::string_view type,
-                         std::string_view data) {
-    sink.put(R"({"event":{"type":")");
-    put_json_text(sink, type);
-    sink.put(R"(","uuid":")");
-    for (std::uint8_t byte : id) {
-        sink.put(hex_digits[byte >> 4]);
-        sink.put(hex_digits[byte & 15]);
-    }
-    sink.put(R"("},"data":)");
-    sink.put(data);
-    sink.put('}');
-    return sink.size();
+std::shared_ptr<const HeaderLines> header_lines_of(const Format& format,
+                                                   const WhispererEvent& event) {
+    static const auto of_envelope =
+        std::make_shared<const HeaderLines>(format_header_lines(Format(), WhispererEvent{}));
+    if (format.kind == FormatKind::Whisperer)
+        return of_envelope;
+    return std::make_shared<const HeaderLines>(format_header_lines(format, event));
 }
 
 }  // namespace
 
-std::size_t write_envelope(const std::uint8_t (&id)[16], std::string_view type,
-                           std::string_view data, char* body, std::size_t capacity) noexcept {
-    const std::size_t size = put_envelope(Sink(nullptr), id, type, data);
-    if (body != nullptr && size <= capacity)
-        put_envelope(Sink(body), id, type, data);
-    return size;
-}
-
-Event::Event(const std::uint8_t (&id)[16], std::string_view type, std::string_view data,
-             std::string_view body, std::int64_t* held_bytes)
-    : id_(to_hex(std::string_view(reinterpret_cast<const char*>(id), sizeof id))),
-      type_(type),
-      body_(body),
-      has_own_body_(!body.empty()),
+Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
+    : id_(to_hex(std::string_view(reinterpret_cast<const char*>(door.id), sizeof door.id))),
+      type_(view_of(door.type)),
+      format_(view_of(door.format)),
+      body_(view_of(door.body)),
+      has_own_body_(!body_.empty() || door.keep_body != 0),
       held_bytes_(held_bytes) {
-    if (type.empty() || type.size() > event_type_bytes_max)
+    if (type_.empty() || type_.size() > event_type_bytes_max)
         throw Invalid("event type must have 1 to 256 bytes");
-    for (char c : type)
+    for (char c : type_)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             throw Invalid("event type must not contain control characters");
-    if (!has_own_body_) {
-        body_.resize(write_envelope(id, type, data, nullptr, 0));
-        write_envelope(id, type, data, body_.data(), body_.size());
+    const Format format = Format::parse(format_);
+    header_lines_ = header_lines_of(format, door);
+    if (body_.empty()) {
+        body_.resize(write_body(format, door, nullptr, 0));
+        write_body(format, door, body_.data(), body_.size());
     }
     *held_bytes_ += static_cast<std::int64_t>(body_.size());
 }

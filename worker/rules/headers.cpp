@@ -103,7 +103,6 @@ HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view h
                               std::string_view user_agent) {
     HeaderLines lines = std::move(additional_headers);
     const bool has_user_agent = sets_header(lines, "user-agent");
-    lines.push_back("Content-Type: application/json");
     // Without this libcurl asks for permission first when a body is large, and waits a second.
     lines.push_back("Expect:");
     if (!has_user_agent)

@@ -21,7 +21,7 @@ using HeaderLines = std::vector<std::string>;
 // and x-whisperer-*.  User-Agent may be replaced.  Throws Invalid, naming the header.
 HeaderLines parse_additional_headers(std::string_view json);
 
-// All the constant lines of a hook: the additional ones, then ours.
+// All the constant lines of a hook: the additional ones, then ours.  Content-Type is the event's.
 HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view hook_id,
                               std::string_view user_agent);
 

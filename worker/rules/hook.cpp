@@ -5,6 +5,7 @@
 
 #include "worker/base/invalid.h"
 #include "worker/base/span.h"
+#include "worker/rules/format.h"
 #include "worker/rules/settings.h"
 
 namespace whisperer::engine {
@@ -19,7 +20,7 @@ std::string source_of(const WhispererHook& door, std::string_view user_agent) {
     for (std::string_view part :
          {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
           view_of(door.additional_headers), view_of(door.retry_config), view_of(door.auth),
-          rate_limit, std::string_view(owner), user_agent}) {
+          view_of(door.format), rate_limit, std::string_view(owner), user_agent}) {
         source += std::to_string(part.size());
         source += ':';
         source += part;
@@ -31,6 +32,7 @@ HeaderLines lines_with_auth(const WhispererHook& door, const Auth& auth,
                             std::string_view user_agent) {
     HeaderLines additional = parse_additional_headers(view_of(door.additional_headers));
     auth.check_beside(additional);
+    check_beside_format(Format::parse(view_of(door.format)), additional);
     HeaderLines lines =
         hook_header_lines(std::move(additional), std::to_string(door.id), user_agent);
     if (!auth.constant_line().empty())

@@ -128,11 +128,14 @@ void CurlRequest::leave_pool(Heard heard) {
 // and the text stays where it is.
 void CurlRequest::apply_headers() {
     header_list_.clear();
-    const std::array<const HeaderLines*, 2> both{&request_.attempt_headers,
-                                                 request_.hook_headers.get()};
-    for (const HeaderLines* lines : both)
-        for (const std::string& line : *lines)
+    const auto add = [this](const HeaderLines& lines) {
+        for (const std::string& line : lines)
             header_list_.push_back({const_cast<char*>(line.c_str()), nullptr});
+    };
+    add(request_.attempt_headers);
+    if (request_.event_headers != nullptr)
+        add(*request_.event_headers);
+    add(*request_.hook_headers);
     for (std::size_t i = 1; i < header_list_.size(); ++i)
         header_list_[i - 1].next = &header_list_[i];
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, header_list_.data());

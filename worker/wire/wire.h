@@ -26,7 +26,8 @@ struct WireRequest {
     void* cookie = nullptr;  // comes back in the result; distinct among running requests
     std::int64_t owner = 0;  // requests of different owners share no connection
     std::shared_ptr<const Target> target;
-    std::shared_ptr<const HeaderLines> hook_headers;  // the same for all requests of a hook
+    std::shared_ptr<const HeaderLines> hook_headers;   // the same for all requests of a hook
+    std::shared_ptr<const HeaderLines> event_headers;  // the same for all its hooks; null: none
     HeaderLines attempt_headers;
     std::shared_ptr<const std::string> body;
     std::shared_ptr<const ClientIdentity> identity;  // null: none

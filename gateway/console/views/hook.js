@@ -66,6 +66,7 @@ function details(hook, texts) {
             ['Description', hook.description],
             ['Owner', hook.owner],
             ['Order', hook.ordering],
+            ['Format', hook.payload_key ? `${hook.format}, with the data as ${hook.payload_key}` : hook.format],
             ['Rate limit', missing(hook.rate_limit) ? 'none' : `${hook.rate_limit} attempts/s`],
             ['Filter', json(texts, 'filter', hook) ?? 'none'],
             [

@@ -18,8 +18,15 @@ CREATE FUNCTION whisperer_internal.make_secret() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_secret';
 CREATE FUNCTION whisperer.make_signing_key() RETURNS text
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'whisperer_make_signing_key_sql';
-CREATE FUNCTION whisperer_internal.envelope(event_id uuid, event_type text, data json) RETURNS text
-    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_envelope_sql';
+CREATE FUNCTION whisperer_internal.check_format(format text) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_format_sql';
+CREATE FUNCTION whisperer_internal.check_payload_key(payload_key text, format text) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_payload_key_sql';
+CREATE FUNCTION whisperer_internal.check_beside_format(format text, headers jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_beside_format_sql';
+CREATE FUNCTION whisperer_internal.formatted(format text, event_id uuid, event_type text, data json, recorded_at timestamptz,
+                                    source text, object_id text, OUT headers jsonb, OUT body text)
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_formatted';
 CREATE FUNCTION whisperer_internal.json_contains(data json, filter jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_json_contains_sql';
 CREATE FUNCTION whisperer_internal.in_transaction_block() RETURNS boolean
@@ -48,9 +55,17 @@ COMMENT ON FUNCTION whisperer_internal.make_secret() IS 'a new whsec_ secret of 
 GRANT EXECUTE ON FUNCTION whisperer_internal.make_secret() TO PUBLIC;
 COMMENT ON FUNCTION whisperer.make_signing_key() IS 'a new whsk_ secret, an ed25519 key whose public half hook_public_key shows';
 GRANT EXECUTE ON FUNCTION whisperer.make_signing_key() TO PUBLIC;
-COMMENT ON FUNCTION whisperer_internal.envelope(uuid, text, json) IS
-    'the body of a request as it is sent for this event';
-GRANT EXECUTE ON FUNCTION whisperer_internal.envelope(uuid, text, json) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.formatted(text, uuid, text, json, timestamptz, text, text) IS
+    'what a format makes of an event, "whisperer:payload" being one with its payload_key; body null: it makes nothing of it';
+GRANT EXECUTE ON FUNCTION whisperer_internal.formatted(text, uuid, text, json, timestamptz, text, text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_format(text) IS 'raises 22023 unless this may be a hook''s format';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_format(text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_payload_key(text, text) IS
+    'raises 22023 unless this may be the payload_key of a hook that has the format';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_payload_key(text, text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_beside_format(text, jsonb) IS
+    'raises 22023 if additional_headers set a header that the format sets, too';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_beside_format(text, jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.json_contains(json, jsonb) IS
     'data @> filter as the worker evaluates it; null: it could not within its limits';
 GRANT EXECUTE ON FUNCTION whisperer_internal.json_contains(json, jsonb) TO PUBLIC;

@@ -207,6 +207,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'ordering',
                   HINT = 'none; hook: one delivery after the other; key: so for each object_id.';
     END IF;
+    PERFORM whisperer_internal.check_format(coalesce(NEW.format, 'null'));
+    PERFORM whisperer_internal.check_payload_key(NEW.payload_key, NEW.format);
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
         RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'description';
@@ -250,7 +252,8 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) TO PU
 -- On what people may write; adoption and the refreshing of names change nothing of it.
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
-                               transform, rate_limit, ordering, description, is_active, is_paused, resumes
+                               transform, rate_limit, ordering, description, is_active, is_paused, resumes,
+                               format, payload_key
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

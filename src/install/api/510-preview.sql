@@ -5,18 +5,23 @@ CREATE FUNCTION whisperer.preview(event_id uuid DEFAULT NULL)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT h.id, h.target_url,
-           jsonb_build_object('Content-Type', 'application/json',
-                              'X-Whisperer-Event', o.event_type,
-                              'X-Whisperer-Hook', h.id::text,
-                              'webhook-id', replace(o.id::text, '-', ''))
+           f.headers
+               || jsonb_build_object('X-Whisperer-Event', o.event_type,
+                                     'X-Whisperer-Hook', h.id::text,
+                                     'webhook-id', replace(o.id::text, '-', ''))
                || whisperer_internal.masked_headers(h.id)
                || CASE WHEN h.config->'auth' ? 'type' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
            CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
-                THEN whisperer_internal.envelope(o.id, o.event_type, o.data) END
+                THEN f.body END
     FROM whisperer.outbox o
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer_internal.my_incarnation()
      AND whisperer_internal.is_for(h, o) AND NOT whisperer_internal.is_older(o, h) AND whisperer_internal.is_let_through(h, o)
+    -- What was sent once is sent in the same format again.
+    LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id AND (d.retry_count > 0 OR d.body IS NOT NULL),
+    whisperer_internal.formatted(CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key)
+                                      ELSE coalesce(d.format, 'whisperer') END,
+                                 o.id, o.event_type, o.data, o.created_at, o.source, o.object_id) AS f
     WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
     ORDER BY o.id, h.id
 $$;

@@ -16,6 +16,8 @@ CREATE TABLE whisperer.hook_definition (
     ordering     text NOT NULL DEFAULT 'none'
         CONSTRAINT hook_ordering_check CHECK (ordering IN ('none', 'hook', 'key')),
     description  text,
+    format       text NOT NULL DEFAULT 'whisperer',
+    payload_key  text,
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
@@ -33,6 +35,10 @@ COMMENT ON COLUMN whisperer.hook_definition.rate_limit IS
     'attempts per second, at most; null: no limit';
 COMMENT ON COLUMN whisperer.hook_definition.ordering IS
     'none; hook: one delivery after the other, by event id; key: so for each object_id';
+COMMENT ON COLUMN whisperer.hook_definition.format IS
+    'of what its requests say; a name of one that is released always stands for the same';
+COMMENT ON COLUMN whisperer.hook_definition.payload_key IS
+    'what format whisperer calls the data; null: data';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS

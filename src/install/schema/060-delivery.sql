@@ -20,6 +20,7 @@ CREATE TABLE whisperer.delivery (
     created_at    timestamptz NOT NULL DEFAULT now(),
     modified_at   timestamptz NOT NULL DEFAULT now(),
     slot          smallint NOT NULL,
+    format        text,
     PRIMARY KEY (event_id, hook_id, slot),
     CONSTRAINT delivery_pending_is_due CHECK (state <> 'pending' OR next_attempt_at IS NOT NULL)
 ) PARTITION BY LIST (slot);
@@ -29,7 +30,9 @@ COMMENT ON COLUMN whisperer.delivery.round_start IS
 COMMENT ON COLUMN whisperer.delivery.next_attempt_at IS
     'pending: when the next attempt is due, infinity: it waits for those before it in line; ended: the hook''s callback is due, null once it was called';
 COMMENT ON COLUMN whisperer.delivery.body IS
-    'what the hook''s transform made of the event, kept for the next attempt and the callback';
+    'the body that the hook''s transform had a part in, kept for the next attempt and the callback';
+COMMENT ON COLUMN whisperer.delivery.format IS
+    'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
 
 COMMENT ON COLUMN whisperer.delivery.line IS
     'of an ordered hook: only the pending delivery with the smallest event_id of a line is attempted; null: it waits for no other';

@@ -96,3 +96,20 @@ COMMENT ON COLUMN whisperer.hook_run.failing_url_hash IS
 
 COMMENT ON COLUMN whisperer.delivery.round_start IS
     'attempts that the countdown does not count: those before the last retry, recover or replay, and those that probed an open circuit';
+-- Formats.  Deliveries that were made before have none in the ledger: they were in the one that there was.
+ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text;
+ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET DEFAULT 'whisperer';
+UPDATE whisperer.hook_definition SET format = 'whisperer';
+ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET NOT NULL;
+COMMENT ON COLUMN whisperer.hook_definition.format IS
+    'of what its requests say; a name of one that is released always stands for the same';
+COMMENT ON COLUMN whisperer.hook_definition.payload_key IS
+    'what format whisperer calls the data; null: data';
+GRANT INSERT (format, payload_key), UPDATE (format, payload_key) ON whisperer.hook_definition TO PUBLIC;
+ALTER TABLE whisperer.delivery ADD COLUMN format text;
+COMMENT ON COLUMN whisperer.delivery.body IS
+    'the body that the hook''s transform had a part in, kept for the next attempt and the callback';
+COMMENT ON COLUMN whisperer.delivery.format IS
+    'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
+DROP FUNCTION whisperer_internal.envelope(uuid, text, json);
+DROP FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text);

@@ -1,0 +1,39 @@
+// See event_facts.h.
+#include "src/base/event_facts.h"
+
+#include "src/base/encoding.h"
+#include "src/base/unix_time.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+WhispererSpan utf8_of(Datum datum) {
+    WhispererSpan utf8 = {};
+    if (datum == (Datum)0)
+        return utf8;
+    text* value = DatumGetTextPP(datum);
+    if (!utf8_from_server(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &utf8))
+        return {};
+    return utf8;
+}
+
+}  // namespace
+
+EventFacts facts_of(const char* format, TimestampTz recorded_at, Datum source, Datum object_id) {
+    if (format == nullptr)
+        return {};
+    return {format, unix_from_timestamp(recorded_at), utf8_of(source), utf8_of(object_id)};
+}
+
+text* body_of(const WhispererEvent& event) {
+    size_t bytes = 0;
+    if (whisperer_body(&event, nullptr, 0, &bytes, nullptr) != WhispererOk)
+        return nullptr;
+    char* body = (char*)palloc_extended(bytes + 1, MCXT_ALLOC_HUGE);
+    if (whisperer_body(&event, body, bytes, &bytes, nullptr) != WhispererOk)
+        return nullptr;
+    return server_from_utf8({body, bytes});
+}
+
+}  // namespace whisperer::pg

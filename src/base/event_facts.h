@@ -1,0 +1,33 @@
+// What is known of an event beside its data, for a hook whose format says it.
+#pragma once
+
+#include "src/pg.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+// Spans are UTF-8.
+struct EventFacts {
+    const char* format;  // as the ledger keeps it; null: whisperer, which needs none of the others
+    int64 recorded_at_us;
+    WhispererSpan source;
+    WhispererSpan object_id;
+};
+
+inline void add_facts(WhispererEvent* event, const EventFacts& facts) {
+    if (facts.format == nullptr)
+        return;
+    event->format = {facts.format, strlen(facts.format)};
+    event->recorded_at_us = facts.recorded_at_us;
+    event->source = facts.source;
+    event->object_id = facts.object_id;
+}
+
+// Of columns of the outbox, in a transaction; a text that has no UTF-8 is as if it were not there.
+EventFacts facts_of(const char* format, TimestampTz recorded_at, Datum source, Datum object_id);
+
+// The body that the event's format makes of it, in the database's encoding and the current context;
+// null: it makes none.
+text* body_of(const WhispererEvent& event);
+
+}  // namespace whisperer::pg

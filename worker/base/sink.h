@@ -1,0 +1,55 @@
+// Text of which the size is wanted first and the bytes afterwards, written by the same code.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace whisperer::engine {
+
+inline constexpr std::string_view hex_digits = "0123456789abcdef";
+
+// Counts what is put, and writes it too when it has somewhere to write.
+class Sink {
+  public:
+    explicit Sink(char* out) : out_(out) {}
+
+    void put(std::string_view text) {
+        if (out_ != nullptr && !text.empty())
+            std::memcpy(out_ + size_, text.data(), text.size());
+        size_ += text.size();
+    }
+
+    void put(char c) { put(std::string_view(&c, 1)); }
+
+    void put_hex(const std::uint8_t* bytes, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            put(hex_digits[bytes[i] >> 4]);
+            put(hex_digits[bytes[i] & 15]);
+        }
+    }
+
+    // What stands between the quotes of a JSON string.
+    void put_json_text(std::string_view text) {
+        for (char c : text) {
+            const auto byte = static_cast<unsigned char>(c);
+            if (c == '"' || c == '\\') {
+                put('\\');
+                put(c);
+            } else if (byte < 0x20) {
+                put("\\u00");
+                put(hex_digits[byte >> 4]);
+                put(hex_digits[byte & 15]);
+            } else {
+                put(c);
+            }
+        }
+    }
+
+    std::size_t size() const { return size_; }
+
+  private:
+    char* out_;
+    std::size_t size_ = 0;
+};
+
+}  // namespace whisperer::engine
