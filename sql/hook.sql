@@ -104,6 +104,19 @@ SELECT failure(format($$UPDATE whisperer.hook SET format = 'cloudevents-binary' 
 SELECT whisperer.update_hook(:ann, '{"format": "cloudevents-binary", "additional_headers": {}}');
 SELECT whisperer.update_hook(:ann, '{"format": null}');
 SELECT format, payload_key FROM whisperer.hook WHERE id = :ann;
+-- Signatures: more is checked in tests/unit/signing_test.cpp.
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"signing": {"header": "X-Own", "value": "sha256="}}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"signing": {"header": "X-Own", "value": "{hex}", "content": "{data}"}}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"signing": "github"}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"signatures": ["github"]}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"signatures": "standard"}')$$, :ann));
+SELECT failure(format($$UPDATE whisperer.hook SET signatures = '{NULL}' WHERE id = %s$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"signing": {"header": "X-Own", "value": "{hex}"}, "signatures": ["standard"], "additional_headers": {"X-Mine": "1"}}');
+SELECT signing, signatures FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"additional_headers": {"x-own": "1"}}')$$, :ann));
+SELECT failure(format($$UPDATE whisperer.hook SET signing = '{"header": "x-mine", "value": "{hex}"}' WHERE id = %s$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"signing": null, "signatures": null, "additional_headers": {}}');
+SELECT signing, signatures FROM whisperer.hook WHERE id = :ann;
 -- An older version took them; such a hook can be paused.
 RESET ROLE;
 ALTER TABLE whisperer.hook_definition DISABLE TRIGGER check_hook;

@@ -19,6 +19,10 @@ SELECT whisperer.deliver_event('shown', '{"id": 7, "paid": true}') AS eight \gse
 SELECT whisperer.deliver_event('shown', '{"id": [7]}') AS nine \gset
 SELECT target_url, headers - 'X-Whisperer-Hook' - 'webhook-id' - 'ce-id' - 'ce-time' - 'X-Whisperer-Event' AS headers, body FROM whisperer.preview(:'eight') WHERE hook_id <> :paid;
 SELECT target_url, headers ? 'ce-id' AND headers ? 'ce-time' AS is_event, body FROM whisperer.preview(:'nine') WHERE hook_id <> :paid;
+-- Other signatures.
+SELECT whisperer.update_hook(:all_events, '{"signing": {"header": "X-Own", "value": "t={time},v1={hex}"}, "signatures": []}'), whisperer.update_hook(:eu, '{"signatures": ["whisperer"]}');
+SELECT target_url, headers - '{X-Whisperer-Hook,webhook-id,ce-id,ce-time,X-Whisperer-Event,Content-Type,ce-type,ce-source,ce-specversion,Authorization}'::text[] AS headers
+FROM whisperer.preview(:'eight') WHERE hook_id <> :paid;
 -- A ping, which no filter holds up, and an event of a type that nobody has registered yet.
 SELECT whisperer.record_ping(:paid) AS ping \gset
 SELECT target_url, body IS NOT NULL AS has_body FROM whisperer.preview(:'ping');

@@ -80,6 +80,9 @@ typedef struct WhispererHook {
     WhispererSpan retry_config;        /* retry_countdown_config as JSON; empty: the default */
     WhispererSpan auth;                /* config.auth as JSON; empty: none */
     WhispererSpan format;              /* of its events from now on; empty: whisperer */
+    WhispererSpan signing;             /* a signature header of its own, as JSON; empty: none */
+    int32_t no_webhook_signature;      /* boolean: without webhook-signature */
+    int32_t no_body_signature;         /* boolean: without X-Whisperer-Signature */
     double rate_limit;                 /* requests per second, at most 1000000; 0: no limit */
 } WhispererHook;
 
@@ -270,9 +273,12 @@ WhispererCode whisperer_check_format(WhispererSpan format,
                                      WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_payload_key(WhispererSpan key, WhispererSpan format,
                                           WhispererError* error) WHISPERER_NOEXCEPT;
-/* Whether the additional headers set one that the format sets, too. */
-WhispererCode whisperer_check_beside_format(WhispererSpan format, WhispererSpan headers_json,
-                                            WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_check_signing(WhispererSpan signing_json,
+                                      WhispererError* error) WHISPERER_NOEXCEPT;
+/* Whether the additional headers set one that the format or the signing sets, too. */
+WhispererCode whisperer_check_headers_beside(WhispererSpan headers_json, WhispererSpan format,
+                                             WhispererSpan signing_json,
+                                             WhispererError* error) WHISPERER_NOEXCEPT;
 /* The body as the event's format makes it, and the headers that belong to it, as a JSON object.
  * Both set *bytes, and write them (no NUL) if they fit into capacity. */
 WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t capacity,

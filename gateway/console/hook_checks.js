@@ -42,6 +42,19 @@ function checkJson(text, more) {
 export const checkFilter = (text) => checkJson(text, () => null);
 export const checkConfig = (text) => checkJson(text, (value) => (isObject(value) ? null : not_object));
 
+export function checkSigning(text) {
+    return checkJson(text, (value) => {
+        if (!isObject(value)) return not_object;
+        const missing = ['header', 'value'].find((key) => typeof value[key] !== 'string');
+        return missing === undefined ? null : `"${missing}" is missing, or no text.`;
+    });
+}
+
+export function checkSignatures(text) {
+    const known = (name) => name === 'standard' || name === 'whisperer';
+    return checkJson(text, (value) => (Array.isArray(value) && value.every(known) ? null : 'A list of "standard" and "whisperer".'));
+}
+
 export function checkRetries(text) {
     return checkJson(text, (value) => {
         if (!isObject(value)) return not_object;

@@ -10,6 +10,8 @@ import {
     checkPayloadKey,
     checkRate,
     checkRetries,
+    checkSignatures,
+    checkSigning,
     checkUrl,
     readHeaders,
 } from './hook_checks.js';
@@ -81,6 +83,18 @@ const columns = [
     ],
     ['format', 'Format', 'text', { kind: 'select', options: formats, hint: 'What was sent once keeps the format it had.' }],
     ['payload_key', 'Payload key', 'text', { check: checkPayloadKey, hint: 'What format whisperer calls the data. Empty: data.' }],
+    [
+        'signing',
+        'Signature of its own',
+        'json',
+        {
+            kind: 'area',
+            wide: true,
+            check: checkSigning,
+            hint: 'JSON: {"header": "X-Hub-Signature-256", "value": "sha256={hex}", "content": "{body}"}. Empty: none.',
+        },
+    ],
+    ['signatures', 'Other signatures', 'json', { check: checkSignatures, hint: '["standard"], ["whisperer"] or []. Empty: both.' }],
     ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function' }],
     ['callback', 'Callback', 'text', { check: checkFunction, hint: 'Function that is told how each ended: schema.function' }],
 ];
@@ -154,7 +168,7 @@ export function layOut(fields, hook) {
         fieldset('What and where', fields.event_type, fields.target_url, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
         fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
-        fieldset('What is sent', fields.format, fields.payload_key, fields.transform),
+        fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures),
         fieldset('Receiver and callback', fields.config, ...headers, fields.callback),
     );
 }

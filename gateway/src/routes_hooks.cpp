@@ -16,6 +16,7 @@ const std::string hook_object = filled(R"(json_build_object(
     'retry_countdown_config', h.retry_countdown_config, 'rate_limit', h.rate_limit,
     'ordering', h.ordering, 'description', h.description,
     'format', h.format, 'payload_key', h.payload_key,
+    'signing', h.signing, 'signatures', h.signatures,
     'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
     'modified_at', h.modified_at))",
                                        {{"<state_reason>", in_words("h.state_reason")}});
@@ -48,7 +49,9 @@ SELECT set_config('gateway.hook', whisperer.create_hook(
     filter => nullif(b->'filter', 'null'), transform => b->>'transform',
     description => b->>'description',
     rate_limit => (b->>'rate_limit')::double precision, ordering => b->>'ordering',
-    format => b->>'format', payload_key => b->>'payload_key')::text, true)
+    format => b->>'format', payload_key => b->>'payload_key',
+    signing => nullif(b->'signing', 'null'),
+    signatures => whisperer_internal.signatures_from(b->'signatures'))::text, true)
 FROM (SELECT $1::jsonb AS b) AS given)";
 
 // What a PUT leaves out is as if it had never been said; secrets stay, for nobody can read them
@@ -57,7 +60,7 @@ const char* const replace = R"(
 SELECT whisperer.update_hook($1::bigint,
     '{"config": null, "retry_countdown_config": null, "callback": null, "filter": null,
       "transform": null, "rate_limit": null, "ordering": null, "description": null,
-      "format": null, "payload_key": null}'::jsonb
+      "format": null, "payload_key": null, "signing": null, "signatures": null}'::jsonb
     || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at}'
                     ::text[])))";
 
@@ -121,6 +124,7 @@ const std::vector<Member> written{
     {"transform", Type::Text},        {"description", Type::Text},
     {"rate_limit", Type::Number},     {"ordering", Type::Text},
     {"format", Type::Text},           {"payload_key", Type::Text},
+    {"signing", Type::Object},        {"signatures", Type::Anything},
 };
 
 // A PATCH has what it changes, and may clear neither of these two.

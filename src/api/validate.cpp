@@ -80,7 +80,8 @@ PG_FUNCTION_INFO_V1(whisperer_make_signing_key_sql);
 PG_FUNCTION_INFO_V1(whisperer_envelope_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_format_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_payload_key_sql);
-PG_FUNCTION_INFO_V1(whisperer_check_beside_format_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_signing_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_headers_beside_sql);
 PG_FUNCTION_INFO_V1(whisperer_formatted);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 
@@ -192,12 +193,19 @@ PGDLLEXPORT Datum whisperer_check_payload_key_sql(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-PGDLLEXPORT Datum whisperer_check_beside_format_sql(PG_FUNCTION_ARGS) {
+PGDLLEXPORT Datum whisperer_check_signing_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     WhispererError error = {};
-    require(
-        whisperer_check_beside_format(text_argument(fcinfo, 0), jsonb_argument(fcinfo, 1), &error),
-        error, "format");
+    require(whisperer_check_signing(jsonb_argument(fcinfo, 0), &error), error, "signing");
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_headers_beside_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    require(whisperer_check_headers_beside(jsonb_argument(fcinfo, 0), text_argument(fcinfo, 1),
+                                           jsonb_argument(fcinfo, 2), &error),
+            error, "additional_headers");
     PG_RETURN_VOID();
 }
 

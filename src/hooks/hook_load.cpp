@@ -43,8 +43,9 @@ constexpr const char* load_query =
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines, "
     "h.event_type, array_to_string(n.turns, ';'), h.resumes, "
-    "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer') FROM unnest($3) AS asked (id) "
-    "JOIN whisperer.hook_definition h USING (id) "
+    "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "
+    "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures) "
+    "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
     "LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id "
@@ -87,6 +88,9 @@ enum LoadColumn {
     LoadTurns,
     LoadResumes,
     LoadFormat,
+    LoadSigning,
+    LoadNoWebhookSignature,
+    LoadNoBodySignature,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -96,13 +100,15 @@ uint64 fingerprint(const WhispererHook& hook) {
                                    hook.additional_headers,
                                    hook.retry_config,
                                    hook.auth,
-                                   hook.format};
+                                   hook.format,
+                                   hook.signing};
     uint64 hash = 1;
     for (const WhispererSpan& part : parts)
         hash =
             hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
                                                                   (int)part.size, part.size + 1)));
     hash = hash_combine64(hash, (uint64)hook.owner);
+    hash = hash_combine64(hash, (uint64)(hook.no_webhook_signature + 2 * hook.no_body_signature));
     return hash_combine64(hash,
                           DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
                                                            sizeof hook.rate_limit, 0)));
@@ -114,6 +120,9 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
     definition->target_url = utf8_column(row, LoadUrl);
     definition->retry_config = utf8_column(row, LoadRetry);
     definition->format = utf8_column(row, LoadFormat);
+    definition->signing = utf8_column(row, LoadSigning);
+    definition->no_webhook_signature = bool_column(row, LoadNoWebhookSignature);
+    definition->no_body_signature = bool_column(row, LoadNoBodySignature);
     return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
                        &definition->secret_key, error) &&
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
@@ -174,8 +183,8 @@ int64 column_bytes(int row, int number) {
 
 int64 bytes_of(int row) {
     constexpr int texts[] = {
-        LoadUrl,     LoadConfig, LoadRetry,     LoadSecret,   LoadPreviousSecret,
-        LoadHeaders, LoadAuth,   LoadTransform, LoadCallback, LoadFormat};
+        LoadUrl,  LoadConfig,    LoadRetry,    LoadSecret, LoadPreviousSecret, LoadHeaders,
+        LoadAuth, LoadTransform, LoadCallback, LoadFormat, LoadSigning};
     int64 bytes = hook_bytes;
     for (int text : texts)
         bytes += text_copies * column_bytes(row, text);

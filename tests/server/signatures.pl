@@ -1,7 +1,10 @@
 # Signatures of every kind of secret, and while one kind gives way to another, as the openssl command
-# line verifies them.
+# line verifies them; and a hook's own, as the libraries verify them whose schemes they are.
 use strict;
 use warnings;
+use Digest::SHA qw(hmac_sha1_hex hmac_sha512);
+use Encode qw(encode_utf8);
+use MIME::Base64 qw(encode_base64);
 use Openssl;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -89,5 +92,65 @@ is(kinds($request), 'v1a v1a', 'from whsk_ to whsk_: both sign');
 ok(verifies_v1a($request, $renewed_key), 'from whsk_ to whsk_: the old one');
 ok(verifies_v1a($request, sql("SELECT whisperer.hook_public_key($hook{renewed})")), 'from whsk_ to whsk_: the new one');
 is(header($request, 'x-whisperer-signature'), undef, 'from whsk_ to whsk_: no X-Whisperer-Signature');
+
+# --- signatures of a hook's own
+sql("SELECT whisperer.register_event('own')");
+
+sub own {
+    my ($path, $signing, $more, $secret) = @_;
+    my $url = $receiver->url("/ok/$path");
+    my $signed = $signing ? ", signing => '$signing'" : '';
+    return sql("SELECT whisperer.create_hook('own', '$url', secret_key => '" . ($secret // 'secret') . "'$signed" . ($more ? ", $more" : '') . ')');
+}
+my $github = '{"header": "X-Hub-Signature-256", "value": "sha256={hex}", "content": "{body}"}';
+my $stripe = '{"header": "Stripe-Signature", "value": "t={time},v1={hex}", "overlap": ",v1={hex}", "content": "{time}.{body}"}';
+own('github', $github);
+own('stripe', $stripe);
+own('slack', '{"header": "X-Slack-Signature", "value": "v0={hex}", "content": "v0:{time}:{body}", "time_header": "X-Slack-Request-Timestamp"}');
+own('shopify', '{"header": "X-Shopify-Hmac-Sha256", "value": "{base64}"}', q(additional_headers => '{"X-Shopify-Topic": "orders/paid",
+    "X-Shopify-API-Version": "2026-01", "X-Shopify-Shop-Domain": "shop.example", "X-Shopify-Webhook-Id": "1"}'));
+# Whoever knows one of two secrets: the old one, or the new one.
+my ($knows_old, $knows_new) = ([ secret => 'another' ], [ another => 'secret' ]);
+for ([ 'github-old', $github, @$knows_old ], [ 'github-new', $github, @$knows_new ], [ 'stripe-old', $stripe, @$knows_old ], [ 'stripe-new', $stripe, @$knows_new ]) {
+    my ($path, $signing, $before, $after) = @$_;
+    sql('SELECT whisperer.rotate_secret(' . own($path, $signing, undef, $before) . ", '$after')");
+}
+own('sha1', '{"header": "X-Hub-Signature", "value": "sha1={hex}", "algorithm": "sha1"}', q(signatures => '{}'));
+own('sha512', '{"header": "X-Own", "value": "{id} {base64}", "content": "{id}.{time}.{body}{id}", "algorithm": "sha512"}', q(signatures => '{standard}'));
+own('only-whisperer', undef, q(signatures => '{whisperer}'));
+sql("SELECT whisperer.update_hook(" . own('key', $github, undef, sql('SELECT whisperer.make_signing_key()')) . ", '{\"description\": \"none\"}')");
+sql(q{SELECT whisperer.deliver_event('own', json_build_object('name', U&'\00fc\+01F4E6'))});
+wait_idle($node);
+
+sub built_in { my ($r) = @_; return join ' ', grep { defined header($r, $_) } qw(webhook-signature x-whisperer-signature) }
+is(built_in(request_of('github')), 'webhook-signature x-whisperer-signature', 'beside the others');
+ok(verifies_v1(request_of('github'), 'secret'), 'which are as they were');
+$request = request_of('sha1');
+is(built_in($request), '', 'or in their place');
+is(header($request, 'x-hub-signature'), 'sha1=' . hmac_sha1_hex(encode_utf8($request->{body}), 'secret'), 'sha1');
+$request = request_of('sha512');
+is(built_in($request), 'webhook-signature', 'standard alone');
+ok(verifies_v1($request, 'secret'), 'which verifies');
+my ($id, $time) = map { header($request, $_) } qw(webhook-id webhook-timestamp);
+is(header($request, 'x-own'), "$id " . encode_base64(hmac_sha512(encode_utf8("$id.$time.$request->{body}$id"), 'secret'), ''), 'sha512, with every placeholder');
+is(built_in(request_of('only-whisperer')), 'x-whisperer-signature', 'whisperer alone');
+ok(verifies_body(request_of('only-whisperer'), 'secret'), 'which verifies');
+is(header(request_of('key'), 'x-hub-signature-256'), undef, 'a whsk_ key makes none');
+
+SKIP: {
+    my $folder = PostgreSQL::Test::Utils::tempdir('npm');
+    my @libraries = qw(@octokit/webhooks-methods stripe @slack/bolt @shopify/shopify-api);
+    skip "@libraries of npm: there is no npm", 2 unless run_log([ 'sh', '-c', 'command -v npm' ]);
+    skip "@libraries of npm: they cannot be fetched", 2
+        unless run_log([ 'timeout', '120', 'npm', 'install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund',
+            '--fetch-retries=0', '--cache', "$folder/cache", '--prefix', $folder, @libraries ]);
+    my $verifier = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/schemes.mjs}r;
+    my ($out) = run_command([ 'node', $verifier, $receiver->{log}, 'secret', $folder ]);
+    is(join(' ', sort split /\n/, $out =~ s{/ok/}{}gr =~ s/ (true|false)/=$1/gr),
+        'github-new=false github-old=true github=true shopify=true slack=true stripe-new=true stripe-old=true stripe=true',
+        'their own libraries accept them; during an overlap both secrets where the scheme has room, else the old one');
+    ($out) = run_command([ 'node', $verifier, $receiver->{log}, 'wrong', $folder ]);
+    unlike($out, qr/true/, 'and refuse them with another secret');
+}
 
 done_testing();

@@ -233,19 +233,14 @@ void Dispatcher::send(InFlight& flight) {
 
 HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     const Event& event = *flight.delivery.event;
-    const Signer& signer = flight.hook->signer();
     const std::string timestamp =
         std::to_string(std::chrono::floor<seconds>(flight.started_unix).count());
     HeaderLines lines;
     lines.reserve(6);
     lines.push_back("X-Whisperer-Event: " + event.type());
-    if (signer.signs_body())
-        lines.push_back("X-Whisperer-Signature: " + signer.body_signature(event.body()));
     lines.push_back("webhook-id: " + event.id());
     lines.push_back("webhook-timestamp: " + timestamp);
-    if (signer.signs())
-        lines.push_back("webhook-signature: " +
-                        signer.webhook_signature(event.id(), timestamp, event.body()));
+    flight.hook->signer().add_lines(lines, event.id(), timestamp, event.body());
     return lines;
 }
 

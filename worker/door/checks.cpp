@@ -1,10 +1,10 @@
 // The pure functions of the door: what people write is checked by the rules that the engine obeys.
 // They run in any backend, so nothing here initialises libcurl or keeps anything.
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "worker/base/invalid.h"
 #include "worker/base/sealed.h"
+#include "worker/base/sink.h"
 #include "worker/base/span.h"
 #include "worker/door/boundary.h"
 #include "worker/engine.h"
@@ -17,6 +17,23 @@
 #include "worker/rules/url.h"
 
 using namespace whisperer::engine;
+
+namespace {
+
+// As a JSON object of strings.
+std::size_t put_headers(Sink sink, const HeaderLines& lines) {
+    for (const std::string& line : lines) {
+        const std::size_t colon = line.find(": ");
+        sink.put(&line == &lines.front() ? "{\"" : "\",\"");
+        sink.put_json_text(std::string_view(line).substr(0, colon));
+        sink.put("\":\"");
+        sink.put_json_text(std::string_view(line).substr(colon + 2));
+    }
+    sink.put("\"}");
+    return sink.size();
+}
+
+}  // namespace
 
 WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
                                   WhispererError* error) noexcept {
@@ -100,11 +117,17 @@ WhispererCode whisperer_check_payload_key(WhispererSpan key, WhispererSpan forma
     return guarded(error, [&] { check_payload_key(view_of(key), view_of(format)); });
 }
 
-WhispererCode whisperer_check_beside_format(WhispererSpan format, WhispererSpan headers_json,
-                                            WhispererError* error) noexcept {
+WhispererCode whisperer_check_signing(WhispererSpan signing_json, WhispererError* error) noexcept {
+    return guarded(error, [&] { Signing::parse(view_of(signing_json)); });
+}
+
+WhispererCode whisperer_check_headers_beside(WhispererSpan headers_json, WhispererSpan format,
+                                             WhispererSpan signing_json,
+                                             WhispererError* error) noexcept {
     return guarded(error, [&] {
-        check_beside_format(Format::parse(view_of(format)),
-                            parse_additional_headers(view_of(headers_json)));
+        const HeaderLines lines = parse_additional_headers(view_of(headers_json));
+        check_beside_format(Format::parse(view_of(format)), lines);
+        Signing::parse(view_of(signing_json)).check_beside(lines);
     });
 }
 
@@ -118,16 +141,11 @@ WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t cap
 WhispererCode whisperer_format_headers(const WhispererEvent* event, char* json, size_t capacity,
                                        size_t* bytes, WhispererError* error) noexcept {
     return guarded(error, [&] {
-        nlohmann::json headers = nlohmann::json::object();
-        for (const std::string& line :
-             format_header_lines(Format::parse(view_of(event->format)), *event)) {
-            const std::size_t colon = line.find(": ");
-            headers[line.substr(0, colon)] = line.substr(colon + 2);
-        }
-        const std::string text = headers.dump();
-        *bytes = text.size();
-        if (text.size() <= capacity)
-            text.copy(json, text.size());
+        const HeaderLines lines =
+            format_header_lines(Format::parse(view_of(event->format)), *event);
+        *bytes = put_headers(Sink(nullptr), lines);
+        if (*bytes <= capacity)
+            put_headers(Sink(json), lines);
     });
 }
 

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "worker/base/clean_text.h"
 #include "worker/base/encoding.h"
 #include "worker/base/invalid.h"
+#include "worker/base/json_texts.h"
 
 namespace whisperer::engine {
 namespace {
@@ -53,7 +53,18 @@ std::string shown(std::string_view name) {
     return '"' + to_clean_line(name, 64) + '"';
 }
 
-std::string checked_line(const std::string& name, const nlohmann::json& value) {
+std::string checked_line(const JsonText& header) {
+    check_header_name(header.key);
+    if (!header.text)
+        throw Invalid("value of header " + shown(header.key) + " is not a string");
+    if (!is_field_value(*header.text))
+        throw Invalid("value of header " + shown(header.key) + " contains a control character");
+    return header_line(header.key, trimmed(*header.text));
+}
+
+}  // namespace
+
+void check_header_name(std::string_view name) {
     if (!is_token(name))
         throw Invalid("header name " + shown(name) + " is not valid",
                       "A header name has letters, digits and - only (RFC 9110: a token).");
@@ -62,15 +73,7 @@ std::string checked_line(const std::string& name, const nlohmann::json& value) {
             "header " + shown(name) + " is reserved",
             "Content-Type, the headers of the connection, webhook-* and x-whisperer-* are "
             "whisperer's own.");
-    if (!value.is_string())
-        throw Invalid("value of header " + shown(name) + " is not a string");
-    const auto& text = value.get_ref<const std::string&>();
-    if (!is_field_value(text))
-        throw Invalid("value of header " + shown(name) + " contains a control character");
-    return header_line(name, trimmed(text));
 }
-
-}  // namespace
 
 HeaderLines parse_additional_headers(std::string_view json) {
     HeaderLines lines;
@@ -79,19 +82,19 @@ HeaderLines parse_additional_headers(std::string_view json) {
     // A JSON text is at most six times as long as what it says (\u0041).
     if (json.size() > 6 * additional_header_bytes_max)
         throw Invalid("additional headers are longer than 8192 bytes");
-    const auto object = nlohmann::json::parse(json.begin(), json.end(), nullptr, false);
-    if (!object.is_object())
+    const auto headers = read_json_texts(json);
+    if (!headers)
         throw Invalid("additional headers are not a JSON object of strings");
-    if (object.size() > additional_headers_max)
+    if (headers->size() > additional_headers_max)
         throw Invalid("there are more than 32 additional headers");
     std::vector<std::string> names;
     std::size_t bytes = 0;
-    for (const auto& [name, value] : object.items()) {
-        lines.push_back(checked_line(name, value));
+    for (const JsonText& header : *headers) {
+        lines.push_back(checked_line(header));
         bytes += lines.back().size();
-        const std::string lower = to_lower(name);
+        const std::string lower = to_lower(header.key);
         if (std::find(names.begin(), names.end(), lower) != names.end())
-            throw Invalid("header " + shown(name) + " is given twice");
+            throw Invalid("header " + shown(header.key) + " is given twice");
         names.push_back(lower);
     }
     if (bytes > additional_header_bytes_max)

@@ -15,6 +15,9 @@ inline constexpr std::size_t additional_header_bytes_max = 8192;
 // "Name: value"; an empty value is written "Name;", which is how libcurl is told to send one.
 using HeaderLines = std::vector<std::string>;
 
+// Throws Invalid if nobody but us may set it, or if it is no name.
+void check_header_name(std::string_view name);
+
 // A JSON object of strings to lines.  Names are RFC 9110 tokens.  Reserved, because the engine or
 // HTTP itself decides them: content-type, content-length, content-encoding, host, connection,
 // keep-alive, expect, te, trailer, transfer-encoding, upgrade, http2-settings, proxy-*, webhook-*

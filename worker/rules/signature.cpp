@@ -6,7 +6,6 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-#include <array>
 #include <stdexcept>
 
 #include "worker/base/encoding.h"
@@ -82,28 +81,27 @@ void HmacKey::Free::operator()(EVP_MAC_CTX* context) const {
     EVP_MAC_CTX_free(context);
 }
 
-HmacKey::HmacKey(std::string_view key) {
+HmacKey::HmacKey(std::string_view key, std::string digest) {
     EVP_MAC* mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
     context_.reset(mac != nullptr ? EVP_MAC_CTX_new(mac) : nullptr);
     EVP_MAC_free(mac);  // the context holds a reference of its own
-    std::array<char, 7> digest{"SHA256"};
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest.data(), 0),
         OSSL_PARAM_construct_end()};
     if (context_ == nullptr || EVP_MAC_init(context_.get(), bytes_of(key), key.size(), params) != 1)
-        throw std::runtime_error("OpenSSL cannot make an HMAC-SHA256 key");
+        throw std::runtime_error("OpenSSL cannot make an HMAC key");
 }
 
 std::string HmacKey::sign(std::initializer_list<std::string_view> parts) const {
     const std::unique_ptr<EVP_MAC_CTX, Free> context(EVP_MAC_CTX_dup(context_.get()));
-    std::string digest(32, '\0');
+    std::string digest(EVP_MAX_MD_SIZE, '\0');
     std::size_t size = 0;
     bool signed_all = context != nullptr;
     for (std::string_view part : parts)
         signed_all = signed_all && EVP_MAC_update(context.get(), bytes_of(part), part.size()) == 1;
-    if (!signed_all || EVP_MAC_final(context.get(), bytes_of(digest), &size, digest.size()) != 1 ||
-        size != digest.size())
+    if (!signed_all || EVP_MAC_final(context.get(), bytes_of(digest), &size, digest.size()) != 1)
         throw std::runtime_error("OpenSSL cannot sign");
+    digest.resize(size);
     return digest;
 }
 
@@ -145,7 +143,8 @@ std::string Ed25519Key::sign(std::initializer_list<std::string_view> parts) cons
     return signature;
 }
 
-Signer::Signer(std::string_view secret, std::string_view previous) {
+Signer::Signer(std::string_view secret, std::string_view previous, SignatureChoice choice)
+    : choice_(std::move(choice)) {
     if (secret.empty())
         return;
     for (std::string_view key : {secret, previous}) {
@@ -157,6 +156,11 @@ Signer::Signer(std::string_view secret, std::string_view previous) {
             continue;
         body_key_.clear();
         body_key_.emplace_back(key);
+        if (!choice_.own.is_set())
+            continue;
+        if (choice_.own.overlap.empty())
+            own_keys_.clear();
+        own_keys_.emplace_back(key, choice_.own.digest);
     }
 }
 
@@ -176,6 +180,30 @@ std::string Signer::webhook_signature(std::string_view id, std::string_view time
 
 std::string Signer::body_signature(std::string_view body) const {
     return "sha256=" + to_hex(body_key_.front().sign({body}));
+}
+
+void Signer::add_own_line(HeaderLines& lines, std::string_view id, std::string_view timestamp,
+                          std::string_view body) const {
+    const Signing& own = choice_.own;
+    const std::string before = filled(own.before_body, {id, timestamp, {}});
+    const std::string behind = filled(own.behind_body, {id, timestamp, {}});
+    std::string line = own.header + ": ";
+    for (const HmacKey& key : own_keys_)
+        line += filled(&key == &own_keys_.front() ? own.value : own.overlap,
+                       {id, timestamp, key.sign({before, body, behind})});
+    lines.push_back(std::move(line));
+    if (!own.time_header.empty())
+        lines.push_back(own.time_header + ": " + std::string(timestamp));
+}
+
+void Signer::add_lines(HeaderLines& lines, std::string_view id, std::string_view timestamp,
+                       std::string_view body) const {
+    if (choice_.body && signs_body())
+        lines.push_back("X-Whisperer-Signature: " + body_signature(body));
+    if (choice_.webhook && signs())
+        lines.push_back("webhook-signature: " + webhook_signature(id, timestamp, body));
+    if (!own_keys_.empty())
+        add_own_line(lines, id, timestamp, body);
 }
 
 }  // namespace whisperer::engine

@@ -1,8 +1,9 @@
-// Who sent it: signatures of a delivery, two headers of them.
+// Who sent it: signatures of a delivery, in headers of which a hook may choose.
 //
 // webhook-signature follows Standard Webhooks (id.timestamp.body): v1 is HMAC-SHA256, v1a ed25519;
-// the kind of a hook's secret decides which.  X-Whisperer-Signature is an HMAC over the body alone.
-// What a key costs to set up is paid once per hook, not once per request.  Made by Hook.
+// the kind of a hook's secret decides which.  X-Whisperer-Signature is an HMAC over the body alone,
+// and a hook may have a header of its own (signing.h).  What a key costs to set up is paid once per
+// hook, not once per request.  Made by Hook.
 #pragma once
 #include <openssl/types.h>
 
@@ -11,6 +12,9 @@
 #include <string_view>
 #include <variant>
 #include <vector>
+
+#include "worker/rules/headers.h"
+#include "worker/rules/signing.h"
 
 namespace whisperer::engine {
 
@@ -29,8 +33,8 @@ std::string make_signing_key(std::string_view seed);
 // One key, ready to sign any number of messages.  Movable, not copyable.
 class HmacKey {
   public:
-    explicit HmacKey(std::string_view key);
-    // 32 bytes.  The parts are signed as if joined.
+    explicit HmacKey(std::string_view key, std::string digest = "SHA256");
+    // As long as the digest: 32 bytes of SHA256.  The parts are signed as if joined.
     std::string sign(std::initializer_list<std::string_view> parts) const;
 
   private:
@@ -57,13 +61,21 @@ class Ed25519Key {
 
 using WebhookKey = std::variant<HmacKey, Ed25519Key>;
 
+// Which signatures a hook's requests have.
+struct SignatureChoice {
+    bool webhook = true;  // webhook-signature
+    bool body = true;     // X-Whisperer-Signature
+    Signing own;
+};
+
 // The keys of one hook.  While secrets rotate (previous is not empty) both sign webhook-signature.
 // X-Whisperer-Signature has room for one, and only a secret that is not whsk_ can sign it: the
-// previous one before the present one.
+// previous one before the present one.  So it is with a signature of the hook's own that has no
+// overlap; else it has all of them, the present one's first.
 class Signer {
   public:
     // Throws Invalid.  An empty secret: signs nothing.
-    Signer(std::string_view secret, std::string_view previous);
+    Signer(std::string_view secret, std::string_view previous, SignatureChoice choice = {});
 
     bool signs() const { return !webhook_keys_.empty(); }
     bool signs_body() const { return !body_key_.empty(); }
@@ -72,10 +84,18 @@ class Signer {
                                   std::string_view body) const;
     // "sha256=<hex>"; only if signs_body.
     std::string body_signature(std::string_view body) const;
+    // All that the hook has, one line each.
+    void add_lines(HeaderLines& lines, std::string_view id, std::string_view timestamp,
+                   std::string_view body) const;
 
   private:
+    void add_own_line(HeaderLines& lines, std::string_view id, std::string_view timestamp,
+                      std::string_view body) const;
+
+    SignatureChoice choice_;
     std::vector<WebhookKey> webhook_keys_;
     std::vector<HmacKey> body_key_;  // none or one
+    std::vector<HmacKey> own_keys_;  // the present secret's first
 };
 
 }  // namespace whisperer::engine

@@ -67,6 +67,8 @@ function details(hook, texts) {
             ['Owner', hook.owner],
             ['Order', hook.ordering],
             ['Format', hook.payload_key ? `${hook.format}, with the data as ${hook.payload_key}` : hook.format],
+            ['Signature of its own', json(texts, 'signing', hook)],
+            ['Other signatures', missing(hook.signatures) ? 'standard and whisperer' : hook.signatures.join(', ') || 'none'],
             ['Rate limit', missing(hook.rate_limit) ? 'none' : `${hook.rate_limit} attempts/s`],
             ['Filter', json(texts, 'filter', hook) ?? 'none'],
             [

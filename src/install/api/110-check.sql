@@ -22,8 +22,10 @@ CREATE FUNCTION whisperer_internal.check_format(format text) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_format_sql';
 CREATE FUNCTION whisperer_internal.check_payload_key(payload_key text, format text) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_payload_key_sql';
-CREATE FUNCTION whisperer_internal.check_beside_format(format text, headers jsonb) RETURNS void
-    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_beside_format_sql';
+CREATE FUNCTION whisperer_internal.check_signing(signing jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_signing_sql';
+CREATE FUNCTION whisperer_internal.check_headers_beside(headers jsonb, format text, signing jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_headers_beside_sql';
 CREATE FUNCTION whisperer_internal.formatted(format text, event_id uuid, event_type text, data json, recorded_at timestamptz,
                                     source text, object_id text, OUT headers jsonb, OUT body text)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_formatted';
@@ -63,9 +65,12 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_format(text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.check_payload_key(text, text) IS
     'raises 22023 unless this may be the payload_key of a hook that has the format';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_payload_key(text, text) TO PUBLIC;
-COMMENT ON FUNCTION whisperer_internal.check_beside_format(text, jsonb) IS
-    'raises 22023 if additional_headers set a header that the format sets, too';
-GRANT EXECUTE ON FUNCTION whisperer_internal.check_beside_format(text, jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_signing(jsonb) IS
+    'raises 22023, naming the key, unless this may be a hook''s signing';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_signing(jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) IS
+    'raises 22023 if additional_headers set a header that the format or the signing sets, too';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.json_contains(json, jsonb) IS
     'data @> filter as the worker evaluates it; null: it could not within its limits';
 GRANT EXECUTE ON FUNCTION whisperer_internal.json_contains(json, jsonb) TO PUBLIC;

@@ -209,6 +209,12 @@ BEGIN
     END IF;
     PERFORM whisperer_internal.check_format(coalesce(NEW.format, 'null'));
     PERFORM whisperer_internal.check_payload_key(NEW.payload_key, NEW.format);
+    PERFORM whisperer_internal.check_signing(NEW.signing);
+    IF NOT NEW.signatures <@ '{standard,whisperer}' THEN
+        RAISE EXCEPTION 'signatures must be of standard and whisperer'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signatures',
+                  HINT = 'Null: both; an empty array: none of them.';
+    END IF;
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
         RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'description';
@@ -228,6 +234,22 @@ CREATE FUNCTION whisperer_internal.check_hook() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON FUNCTION whisperer_internal.check_hook() IS 'trigger: refuses a hook that could not be served';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook() TO PUBLIC;
+
+-- Of a JSON array, as changes of a hook have it.
+CREATE FUNCTION whisperer_internal.signatures_from(value jsonb) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF value IS NULL OR value = 'null' THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(value) <> 'array' THEN
+        RAISE EXCEPTION 'signatures must be an array' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signatures';
+    END IF;
+    RETURN ARRAY(SELECT coalesce(s.name, '') FROM jsonb_array_elements_text(value) AS s (name));
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.signatures_from(jsonb) IS 'an array of names; 22023 for what is none';
+GRANT EXECUTE ON FUNCTION whisperer_internal.signatures_from(jsonb) TO PUBLIC;
 
 CREATE FUNCTION whisperer_internal.check_hook_json(config jsonb, filter jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -253,7 +275,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) TO PU
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes,
-                               format, payload_key
+                               format, payload_key, signing, signatures
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

@@ -42,7 +42,7 @@ BEGIN
     PERFORM whisperer_internal.check_headers(whisperer_internal.revealed(headers_handle));
     PERFORM whisperer_internal.check_auth(whisperer_internal.open_secret(s.hook_id, 'auth', s.auth)::jsonb, whisperer_internal.revealed(headers_handle))
     FROM whisperer.secret s WHERE s.hook_id = set_secret_as.hook_id;
-    PERFORM whisperer_internal.check_beside_format(h.format, whisperer_internal.revealed(headers_handle))
+    PERFORM whisperer_internal.check_headers_beside(whisperer_internal.revealed(headers_handle), h.format, coalesce(h.signing, 'null'))
     FROM whisperer.hook_definition h WHERE h.id = set_secret_as.hook_id;
     INSERT INTO whisperer.secret AS s (hook_id, secret_key, additional_headers)
     VALUES (set_secret_as.hook_id,

@@ -52,11 +52,21 @@ CREATE FUNCTION whisperer_internal.masked_headers_as(caller oid, hook_id bigint)
 AS $$
 DECLARE
     secret constant text := whisperer_internal.opened_secret_as(caller, masked_headers_as.hook_id);
-    signatures constant jsonb :=
-        CASE WHEN secret IS NULL THEN '{}'
-             WHEN starts_with(secret, 'whsk_') THEN '{"webhook-signature": "v1a,***"}'
-             ELSE '{"webhook-signature": "v1,***", "X-Whisperer-Signature": "sha256=***"}' END;
+    is_ed25519 constant boolean := starts_with(secret, 'whsk_');
+    hook whisperer.hook_definition;
+    signatures jsonb := '{}';
 BEGIN
+    SELECT * INTO hook FROM whisperer.hook_definition h WHERE h.id = masked_headers_as.hook_id;
+    IF secret IS NOT NULL AND ('standard' = ANY (hook.signatures)) IS NOT FALSE THEN
+        signatures := jsonb_build_object('webhook-signature', CASE WHEN is_ed25519 THEN 'v1a,***' ELSE 'v1,***' END);
+    END IF;
+    IF NOT is_ed25519 AND ('whisperer' = ANY (hook.signatures)) IS NOT FALSE THEN
+        signatures := signatures || '{"X-Whisperer-Signature": "sha256=***"}';
+    END IF;
+    IF NOT is_ed25519 AND hook.signing IS NOT NULL THEN
+        signatures := signatures || jsonb_build_object(hook.signing->>'header',
+            regexp_replace(hook.signing->>'value', '\{\w+\}', '***', 'g'));
+    END IF;
     RETURN (SELECT coalesce(jsonb_object_agg(name, '***'), '{}')
             FROM whisperer.secret s, jsonb_object_keys(
                 whisperer_internal.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb) AS name

@@ -6,7 +6,7 @@ AS $$
 DECLARE
     -- What is secret in it hidden: no statement below has it; see hidden().
     kept jsonb := changes;
-    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key}';
+    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures}';
     bad_key text;
 BEGIN
     IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
@@ -33,7 +33,7 @@ BEGIN
         kept := kept || jsonb_build_object('config', whisperer_internal.hidden_auth(changes->'config'));
     END IF;
     -- A header may move from one to the other: the new ones are checked beside each other.
-    IF kept ? 'additional_headers' AND kept ?| '{config,format}' THEN
+    IF kept ? 'additional_headers' AND kept ?| '{config,format,signing}' THEN
         PERFORM whisperer_internal.set_secret(update_hook_body.hook_id, NULL, '{}');
     END IF;
     BEGIN
@@ -49,7 +49,9 @@ BEGIN
             ordering = CASE WHEN kept ? 'ordering' THEN coalesce(kept->>'ordering', 'none') ELSE h.ordering END,
             description = CASE WHEN kept ? 'description' THEN kept->>'description' ELSE h.description END,
             format = CASE WHEN kept ? 'format' THEN coalesce(kept->>'format', 'whisperer') ELSE h.format END,
-            payload_key = CASE WHEN kept ? 'payload_key' THEN kept->>'payload_key' ELSE h.payload_key END
+            payload_key = CASE WHEN kept ? 'payload_key' THEN kept->>'payload_key' ELSE h.payload_key END,
+            signing = CASE WHEN kept ? 'signing' THEN nullif(kept->'signing', 'null') ELSE h.signing END,
+            signatures = CASE WHEN kept ? 'signatures' THEN whisperer_internal.signatures_from(kept->'signatures') ELSE h.signatures END
         WHERE h.id = update_hook_body.hook_id AND h.is_active;
         IF NOT FOUND THEN
             PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);

@@ -18,6 +18,8 @@ CREATE TABLE whisperer.hook_definition (
     description  text,
     format       text NOT NULL DEFAULT 'whisperer',
     payload_key  text,
+    signing      jsonb,
+    signatures   text[],
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
@@ -39,6 +41,10 @@ COMMENT ON COLUMN whisperer.hook_definition.format IS
     'of what its requests say; a name of one that is released always stands for the same';
 COMMENT ON COLUMN whisperer.hook_definition.payload_key IS
     'what format whisperer calls the data; null: data';
+COMMENT ON COLUMN whisperer.hook_definition.signing IS
+    'a signature header of its own: header, value, content, overlap, algorithm, time_header; null: none';
+COMMENT ON COLUMN whisperer.hook_definition.signatures IS
+    'which of standard and whisperer its requests have; null: both';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS

@@ -98,6 +98,9 @@ COMMENT ON COLUMN whisperer.delivery.round_start IS
     'attempts that the countdown does not count: those before the last retry, recover or replay, and those that probed an open circuit';
 -- Formats.  Deliveries that were made before have none in the ledger: they were in the one that there was.
 ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text;
+-- Formats and signatures.  Deliveries that were made before have none in the ledger: they were in the one that there was.
+ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text,
+    ADD COLUMN signing jsonb, ADD COLUMN signatures text[];
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET DEFAULT 'whisperer';
 UPDATE whisperer.hook_definition SET format = 'whisperer';
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET NOT NULL;
@@ -105,7 +108,12 @@ COMMENT ON COLUMN whisperer.hook_definition.format IS
     'of what its requests say; a name of one that is released always stands for the same';
 COMMENT ON COLUMN whisperer.hook_definition.payload_key IS
     'what format whisperer calls the data; null: data';
-GRANT INSERT (format, payload_key), UPDATE (format, payload_key) ON whisperer.hook_definition TO PUBLIC;
+COMMENT ON COLUMN whisperer.hook_definition.signing IS
+    'a signature header of its own: header, value, content, overlap, algorithm, time_header; null: none';
+COMMENT ON COLUMN whisperer.hook_definition.signatures IS
+    'which of standard and whisperer its requests have; null: both';
+GRANT INSERT (format, payload_key, signing, signatures), UPDATE (format, payload_key, signing, signatures)
+    ON whisperer.hook_definition TO PUBLIC;
 ALTER TABLE whisperer.delivery ADD COLUMN format text;
 COMMENT ON COLUMN whisperer.delivery.body IS
     'the body that the hook''s transform had a part in, kept for the next attempt and the callback';

@@ -1,4 +1,5 @@
--- A hook's format and its additional headers lie in two tables; here the format changes, in set_secret the headers.
+-- A hook's additional headers lie in another table than what else sets headers, format and signing.  Here those change,
+-- in set_secret the additional ones.
 
 -- As the extension's owner, and closed to everybody, like keep_auth_body.
 CREATE FUNCTION whisperer_internal.keep_headers_apart_body() RETURNS trigger
@@ -6,8 +7,9 @@ CREATE FUNCTION whisperer_internal.keep_headers_apart_body() RETURNS trigger
 AS $$
 BEGIN
     IF NOT whisperer_internal.is_carried(TG_OP, NEW) THEN
-        PERFORM whisperer_internal.check_beside_format(
-            NEW.format, whisperer_internal.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb)
+        PERFORM whisperer_internal.check_headers_beside(
+            whisperer_internal.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb,
+            NEW.format, coalesce(NEW.signing, 'null'))
         FROM whisperer.secret s WHERE s.hook_id = NEW.id;
     END IF;
     RETURN NEW;
@@ -16,10 +18,10 @@ $$;
 CREATE FUNCTION whisperer_internal.keep_headers_apart() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON FUNCTION whisperer_internal.keep_headers_apart() IS
-    'trigger: refuses a format that sets headers which additional_headers set, too';
+    'trigger: refuses a format or signing that sets headers which additional_headers set, too';
 
 -- After check_hook, by its name.
-CREATE TRIGGER keep_headers_apart BEFORE UPDATE OF format ON whisperer.hook_definition
-    FOR EACH ROW WHEN (NEW.format IS DISTINCT FROM OLD.format)
+CREATE TRIGGER keep_headers_apart BEFORE UPDATE OF format, signing ON whisperer.hook_definition
+    FOR EACH ROW WHEN (NEW.format IS DISTINCT FROM OLD.format OR NEW.signing IS DISTINCT FROM OLD.signing)
     EXECUTE FUNCTION whisperer_internal.keep_headers_apart();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER keep_headers_apart;
