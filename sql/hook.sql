@@ -117,6 +117,11 @@ SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"additional_headers":
 SELECT failure(format($$UPDATE whisperer.hook SET signing = '{"header": "x-mine", "value": "{hex}"}' WHERE id = %s$$, :ann));
 SELECT whisperer.update_hook(:ann, '{"signing": null, "signatures": null, "additional_headers": {}}');
 SELECT signing, signatures FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"metadata_headers": ["row"]}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"metadata_headers": {}}')$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"metadata_headers": ["time", "attempt"]}');
+SELECT metadata_headers FROM whisperer.hook WHERE id = :ann;
+SELECT whisperer.update_hook(:ann, '{"metadata_headers": null}');
 -- An older version took them; such a hook can be paused.
 RESET ROLE;
 ALTER TABLE whisperer.hook_definition DISABLE TRIGGER check_hook;

@@ -23,6 +23,8 @@ SELECT target_url, headers ? 'ce-id' AND headers ? 'ce-time' AS is_event, body F
 SELECT whisperer.update_hook(:all_events, '{"signing": {"header": "X-Own", "value": "t={time},v1={hex}"}, "signatures": []}'), whisperer.update_hook(:eu, '{"signatures": ["whisperer"]}');
 SELECT target_url, headers - '{X-Whisperer-Hook,webhook-id,ce-id,ce-time,X-Whisperer-Event,Content-Type,ce-type,ce-source,ce-specversion,Authorization}'::text[] AS headers
 FROM whisperer.preview(:'eight') WHERE hook_id <> :paid;
+SELECT whisperer.update_hook(:eu, '{"signatures": [], "metadata_headers": ["source", "object", "attempt"]}');
+SELECT headers - '{X-Whisperer-Hook,webhook-id,Content-Type}'::text[] AS headers FROM whisperer.preview(:'eight') WHERE hook_id = :eu;
 -- A ping, which no filter holds up, and an event of a type that nobody has registered yet.
 SELECT whisperer.record_ping(:paid) AS ping \gset
 SELECT target_url, body IS NOT NULL AS has_body FROM whisperer.preview(:'ping');

@@ -69,6 +69,14 @@ typedef struct WhispererSettings {
     WhispererSpan version;              /* for User-Agent: whisperer/<version> */
 } WhispererSettings;
 
+/* What requests say beside the body, in headers X-Whisperer-*: bits of WhispererHook.metadata. */
+typedef enum WhispererMetadata {
+    WhispererMetadataTime = 1, /* when the event was recorded */
+    WhispererMetadataObject = 2,
+    WhispererMetadataSource = 4,
+    WhispererMetadataAttempt = 8 /* 1: the first */
+} WhispererMetadata;
+
 /* A subscription as the engine needs it. */
 typedef struct WhispererHook {
     int64_t id;
@@ -81,6 +89,7 @@ typedef struct WhispererHook {
     WhispererSpan auth;                /* config.auth as JSON; empty: none */
     WhispererSpan format;              /* of its events from now on; empty: whisperer */
     WhispererSpan signing;             /* a signature header of its own, as JSON; empty: none */
+    int32_t metadata;                  /* bits of WhispererMetadata */
     int32_t no_webhook_signature;      /* boolean: without webhook-signature */
     int32_t no_body_signature;         /* boolean: without X-Whisperer-Signature */
     double rate_limit;                 /* requests per second, at most 1000000; 0: no limit */
@@ -94,8 +103,8 @@ typedef struct WhispererEvent {
     /* "standard", "whisperer:payload" and so on, see whisperer_check_format; empty: whisperer */
     WhispererSpan format;
     int32_t keep_body; /* boolean: the host cannot have it made again, so it comes back */
-    /* The rest is for formats that say it. */
-    int64_t recorded_at_us;
+    /* The rest is for formats and hooks that say it. */
+    int64_t recorded_at_us;  /* 0: the rest is not known */
     WhispererSpan source;    /* schema.table; empty: none */
     WhispererSpan object_id; /* empty: none */
 } WhispererEvent;
@@ -103,7 +112,8 @@ typedef struct WhispererEvent {
 typedef struct WhispererDelivery {
     uint64_t token; /* the host's name for it; comes back in outcomes */
     int64_t hook_id;
-    int32_t retry_count; /* attempts made before this one */
+    int32_t retry_count;   /* attempts made before this one, since the countdown began */
+    int32_t attempts_made; /* before this one, in all */
 } WhispererDelivery;
 
 /* What came of a delivery.  Every submitted token gets exactly one final outcome (all but
@@ -279,12 +289,14 @@ WhispererCode whisperer_check_signing(WhispererSpan signing_json,
 WhispererCode whisperer_check_headers_beside(WhispererSpan headers_json, WhispererSpan format,
                                              WhispererSpan signing_json,
                                              WhispererError* error) WHISPERER_NOEXCEPT;
-/* The body as the event's format makes it, and the headers that belong to it, as a JSON object.
+/* The body as the event's format makes it, and the headers that belong to it, with the metadata
+ * that is asked for (but for the attempt), as a JSON object.
  * Both set *bytes, and write them (no NUL) if they fit into capacity. */
 WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t capacity,
                              size_t* bytes, WhispererError* error) WHISPERER_NOEXCEPT;
-WhispererCode whisperer_format_headers(const WhispererEvent* event, char* json, size_t capacity,
-                                       size_t* bytes, WhispererError* error) WHISPERER_NOEXCEPT;
+WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t metadata, char* json,
+                                       size_t capacity, size_t* bytes,
+                                       WhispererError* error) WHISPERER_NOEXCEPT;
 /* jsonb's  data @> filter  on JSON texts, in at most step_max steps.  Returns 1: contains, 0: does
  * not, -1: not JSON, or the steps did not suffice, -2: there was no memory to tell. */
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,

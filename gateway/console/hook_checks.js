@@ -50,10 +50,10 @@ export function checkSigning(text) {
     });
 }
 
-export function checkSignatures(text) {
-    const known = (name) => name === 'standard' || name === 'whisperer';
-    return checkJson(text, (value) => (Array.isArray(value) && value.every(known) ? null : 'A list of "standard" and "whisperer".'));
-}
+const checkNames = (text, names) =>
+    checkJson(text, (value) => (Array.isArray(value) && value.every((name) => names.includes(name)) ? null : `A JSON list of ${names.join(', ')}.`));
+export const checkSignatures = (text) => checkNames(text, ['standard', 'whisperer']);
+export const checkMetadata = (text) => checkNames(text, ['time', 'object', 'source', 'attempt']);
 
 export function checkRetries(text) {
     return checkJson(text, (value) => {

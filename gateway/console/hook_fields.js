@@ -7,6 +7,7 @@ import {
     checkFilter,
     checkFunction,
     checkHeaders,
+    checkMetadata,
     checkPayloadKey,
     checkRate,
     checkRetries,
@@ -95,6 +96,7 @@ const columns = [
         },
     ],
     ['signatures', 'Other signatures', 'json', { check: checkSignatures, hint: '["standard"], ["whisperer"] or []. Empty: both.' }],
+    ['metadata_headers', 'Metadata headers', 'json', { check: checkMetadata, hint: '["time", "object", "source", "attempt"]: as X-Whisperer-Time and so on.' }],
     ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function' }],
     ['callback', 'Callback', 'text', { check: checkFunction, hint: 'Function that is told how each ended: schema.function' }],
 ];
@@ -168,7 +170,7 @@ export function layOut(fields, hook) {
         fieldset('What and where', fields.event_type, fields.target_url, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
         fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
-        fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures),
+        fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers),
         fieldset('Receiver and callback', fields.config, ...headers, fields.callback),
     );
 }

@@ -17,6 +17,7 @@ const std::string hook_object = filled(R"(json_build_object(
     'ordering', h.ordering, 'description', h.description,
     'format', h.format, 'payload_key', h.payload_key,
     'signing', h.signing, 'signatures', h.signatures,
+    'metadata_headers', h.metadata_headers,
     'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
     'modified_at', h.modified_at))",
                                        {{"<state_reason>", in_words("h.state_reason")}});
@@ -51,7 +52,9 @@ SELECT set_config('gateway.hook', whisperer.create_hook(
     rate_limit => (b->>'rate_limit')::double precision, ordering => b->>'ordering',
     format => b->>'format', payload_key => b->>'payload_key',
     signing => nullif(b->'signing', 'null'),
-    signatures => whisperer_internal.signatures_from(b->'signatures'))::text, true)
+    signatures => whisperer_internal.names_from(b->'signatures', 'signatures'),
+    metadata_headers => whisperer_internal.names_from(b->'metadata_headers', 'metadata_headers')
+    )::text, true)
 FROM (SELECT $1::jsonb AS b) AS given)";
 
 // What a PUT leaves out is as if it had never been said; secrets stay, for nobody can read them
@@ -60,7 +63,8 @@ const char* const replace = R"(
 SELECT whisperer.update_hook($1::bigint,
     '{"config": null, "retry_countdown_config": null, "callback": null, "filter": null,
       "transform": null, "rate_limit": null, "ordering": null, "description": null,
-      "format": null, "payload_key": null, "signing": null, "signatures": null}'::jsonb
+      "format": null, "payload_key": null, "signing": null, "signatures": null,
+      "metadata_headers": null}'::jsonb
     || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at}'
                     ::text[])))";
 
@@ -117,14 +121,23 @@ FROM (SELECT e AS whole, e.name, e.description FROM whisperer.event_type e
 ORDER BY t.name)";
 
 const std::vector<Member> written{
-    {"event_type", Type::Text, true}, {"target_url", Type::Text, true},
-    {"secret_key", Type::Text},       {"additional_headers", Type::Object},
-    {"config", Type::Object},         {"retry_countdown_config", Type::Object},
-    {"callback", Type::Text},         {"filter", Type::Anything},
-    {"transform", Type::Text},        {"description", Type::Text},
-    {"rate_limit", Type::Number},     {"ordering", Type::Text},
-    {"format", Type::Text},           {"payload_key", Type::Text},
-    {"signing", Type::Object},        {"signatures", Type::Anything},
+    {"event_type", Type::Text, true},
+    {"target_url", Type::Text, true},
+    {"secret_key", Type::Text},
+    {"additional_headers", Type::Object},
+    {"config", Type::Object},
+    {"retry_countdown_config", Type::Object},
+    {"callback", Type::Text},
+    {"filter", Type::Anything},
+    {"transform", Type::Text},
+    {"description", Type::Text},
+    {"rate_limit", Type::Number},
+    {"ordering", Type::Text},
+    {"format", Type::Text},
+    {"payload_key", Type::Text},
+    {"signing", Type::Object},
+    {"signatures", Type::Anything},
+    {"metadata_headers", Type::Anything},
 };
 
 // A PATCH has what it changes, and may clear neither of these two.

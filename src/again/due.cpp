@@ -80,7 +80,7 @@ Inflight due_delivery(const Hook* hook, int row, int64 line, TimestampTz probes_
 // What was sent once is sent in the same format again, whatever the hook's is by now.
 EventFacts due_facts(const Hook* hook, int row) {
     bool was_made = int32_column(row, DueRetryCount) > 0 || datum_column(row, DueBody);
-    return facts_of(was_made ? text_column(row, DueFormat) : hook->format,
+    return facts_of(was_made ? text_column(row, DueFormat) : hook->format, hook->metadata,
                     timestamp_column(row, DueRecordedAt), datum_column(row, DueSource),
                     datum_column(row, DueObjectId));
 }
@@ -257,7 +257,8 @@ void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
     event.type = {event_type, strlen(event_type)};
     WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
-                                   delivery.retry_count - delivery.round_start};
+                                   delivery.retry_count - delivery.round_start,
+                                   delivery.retry_count};
     submit(worker, event, &submitted, 1);
 }
 

@@ -46,12 +46,14 @@ void require(WhispererCode code, const WhispererError& error, const char* column
 }
 
 // The headers that the event's format says, as jsonb.
-Datum headers_of(const WhispererEvent& event) {
+Datum headers_of(const WhispererEvent& event, int32 metadata) {
     size_t bytes = 0;
     WhispererError error = {};
-    require(whisperer_format_headers(&event, nullptr, 0, &bytes, &error), error, "format");
+    require(whisperer_format_headers(&event, metadata, nullptr, 0, &bytes, &error), error,
+            "format");
     char* json = (char*)palloc(bytes + 1);
-    require(whisperer_format_headers(&event, json, bytes, &bytes, &error), error, "format");
+    require(whisperer_format_headers(&event, metadata, json, bytes, &bytes, &error), error,
+            "format");
     text* headers = server_from_utf8({json, bytes});
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(headers)));
 }
@@ -209,21 +211,24 @@ PGDLLEXPORT Datum whisperer_check_headers_beside_sql(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
-// The arguments are a format and columns of the outbox, of which the last two may be null.
+// The arguments are a format, what metadata_bits says, and columns of the outbox, of which the last
+// two may be null.
 PGDLLEXPORT Datum whisperer_formatted(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         if (PG_ARGISNULL(i))
             PG_RETURN_NULL();
     WhispererEvent event = {};
-    memcpy(event.id, PG_GETARG_UUID_P(1)->data, sizeof event.id);
-    event.type = text_argument(fcinfo, 2);
-    event.data = text_argument(fcinfo, 3);
-    add_facts(&event, facts_of(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_TIMESTAMPTZ(4),
-                               PG_ARGISNULL(5) ? (Datum)0 : PG_GETARG_DATUM(5),
-                               PG_ARGISNULL(6) ? (Datum)0 : PG_GETARG_DATUM(6)));
+    memcpy(event.id, PG_GETARG_UUID_P(2)->data, sizeof event.id);
+    event.type = text_argument(fcinfo, 3);
+    event.data = text_argument(fcinfo, 4);
+    int32 metadata = PG_GETARG_INT32(1);
+    add_facts(&event,
+              facts_of(text_to_cstring(PG_GETARG_TEXT_PP(0)), metadata, PG_GETARG_TIMESTAMPTZ(5),
+                       PG_ARGISNULL(6) ? (Datum)0 : PG_GETARG_DATUM(6),
+                       PG_ARGISNULL(7) ? (Datum)0 : PG_GETARG_DATUM(7)));
     text* body = body_of(event);
-    Datum values[] = {headers_of(event), PointerGetDatum(body)};
+    Datum values[] = {headers_of(event, metadata), PointerGetDatum(body)};
     bool nulls[] = {false, body == nullptr};
     TupleDesc columns;
     if (get_call_result_type(fcinfo, nullptr, &columns) != TYPEFUNC_COMPOSITE)

@@ -20,8 +20,9 @@ WhispererSpan utf8_of(Datum datum) {
 
 }  // namespace
 
-EventFacts facts_of(const char* format, TimestampTz recorded_at, Datum source, Datum object_id) {
-    if (format == nullptr)
+EventFacts facts_of(const char* format, int32 metadata, TimestampTz recorded_at, Datum source,
+                    Datum object_id) {
+    if (format == nullptr && metadata == 0)
         return {};
     return {format, unix_from_timestamp(recorded_at), utf8_of(source), utf8_of(object_id)};
 }

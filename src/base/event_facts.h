@@ -1,4 +1,4 @@
-// What is known of an event beside its data, for a hook whose format says it.
+// What is known of an event beside its data, for a hook whose format or metadata headers say it.
 #pragma once
 
 #include "src/pg.h"
@@ -9,22 +9,23 @@ namespace whisperer::pg {
 // Spans are UTF-8.
 struct EventFacts {
     const char* format;  // as the ledger keeps it; null: whisperer, which needs none of the others
-    int64 recorded_at_us;
+    int64 recorded_at_us;  // 0: the others were not asked for
     WhispererSpan source;
     WhispererSpan object_id;
 };
 
 inline void add_facts(WhispererEvent* event, const EventFacts& facts) {
-    if (facts.format == nullptr)
-        return;
-    event->format = {facts.format, strlen(facts.format)};
+    if (facts.format)
+        event->format = {facts.format, strlen(facts.format)};
     event->recorded_at_us = facts.recorded_at_us;
     event->source = facts.source;
     event->object_id = facts.object_id;
 }
 
 // Of columns of the outbox, in a transaction; a text that has no UTF-8 is as if it were not there.
-EventFacts facts_of(const char* format, TimestampTz recorded_at, Datum source, Datum object_id);
+// metadata: of the hook, bits of WhispererMetadata.
+EventFacts facts_of(const char* format, int32 metadata, TimestampTz recorded_at, Datum source,
+                    Datum object_id);
 
 // The body that the event's format makes of it, in the database's encoding and the current context;
 // null: it makes none.

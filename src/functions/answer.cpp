@@ -101,17 +101,14 @@ void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
     memcpy(event.id, delivery->event_id.data, sizeof event.id);
     event.type = span(event_type);
     event.format = call_text(call, TextFormat);
-    if (event.format.size == 0) {
-        event.body = body;
-    } else {
-        event.data = body;
-        event.keep_body = 1;
-        event.recorded_at_us = header_of(call)->recorded_at_us;
-        event.source = call_text(call, TextSource);
-        event.object_id = call_text(call, TextObjectId);
-    }
+    event.recorded_at_us = header_of(call)->recorded_at_us;
+    event.source = call_text(call, TextSource);
+    event.object_id = call_text(call, TextObjectId);
+    (event.format.size == 0 ? event.body : event.data) = body;
+    event.keep_body = 1;
     WhispererDelivery submitted = {call->token, call->hook_id,
-                                   delivery->retry_count - delivery->round_start};
+                                   delivery->retry_count - delivery->round_start,
+                                   delivery->retry_count};
     submit(worker, event, &submitted, 1);
 }
 

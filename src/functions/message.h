@@ -19,7 +19,7 @@ enum CallText {
     TextData,       // the same
     TextArgument,   // Callback: response; Countdown: kwargs
     TextBody,       // Callback: what was sent, if it was not the envelope
-    // Transform, for the worker alone: of the format that what it gives is to be said in; UTF-8.
+    // Transform, for the worker alone: how what it gives is to be said; UTF-8.
     TextFormat,
     TextSource,
     TextObjectId,
@@ -31,7 +31,7 @@ struct CallHeader {
     Oid owner;
     pg_uuid_t event_id;
     int32 retry_count;
-    int64 recorded_at_us;             // with TextFormat
+    int64 recorded_at_us;             // the same; 0: no need of it
     bool sent_envelope;               // Callback: payload is the envelope
     int32 text_bytes[CallTextCount];  // -1: null
 };

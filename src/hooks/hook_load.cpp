@@ -44,7 +44,8 @@ constexpr const char* load_query =
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines, "
     "h.event_type, array_to_string(n.turns, ';'), h.resumes, "
     "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "
-    "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures) "
+    "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures), "
+    "whisperer_internal.metadata_bits(h.metadata_headers) "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -91,6 +92,7 @@ enum LoadColumn {
     LoadSigning,
     LoadNoWebhookSignature,
     LoadNoBodySignature,
+    LoadMetadata,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -108,7 +110,8 @@ uint64 fingerprint(const WhispererHook& hook) {
             hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
                                                                   (int)part.size, part.size + 1)));
     hash = hash_combine64(hash, (uint64)hook.owner);
-    hash = hash_combine64(hash, (uint64)(hook.no_webhook_signature + 2 * hook.no_body_signature));
+    hash = hash_combine64(
+        hash, (uint64)(hook.no_webhook_signature + 2 * hook.no_body_signature + 4 * hook.metadata));
     return hash_combine64(hash,
                           DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
                                                            sizeof hook.rate_limit, 0)));
@@ -123,6 +126,7 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
     definition->signing = utf8_column(row, LoadSigning);
     definition->no_webhook_signature = bool_column(row, LoadNoWebhookSignature);
     definition->no_body_signature = bool_column(row, LoadNoBodySignature);
+    definition->metadata = int32_column(row, LoadMetadata);
     return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
                        &definition->secret_key, error) &&
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
@@ -258,6 +262,7 @@ void load_health(Hook* hook, int row, const Hook* before) {
 void load_functions(Hook* hook, int row, const Hook* before) {
     hook->owner = DatumGetObjectId(datum_column(row, LoadOwnerId));
     hook->format = text_column(row, LoadFormat);
+    hook->metadata = int32_column(row, LoadMetadata);
     hook->transform = text_column(row, LoadTransform);
     hook->callback = text_column(row, LoadCallback);
     hook->countdown = text_column(row, LoadCountdown);

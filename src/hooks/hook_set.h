@@ -71,6 +71,7 @@ struct Hook {
     char* callback;
     char* countdown;         // of a custom countdown
     char* countdown_kwargs;  // JSON
+    int32 metadata;          // that its requests say in headers, bits of WhispererMetadata
     char* format;            // with its payload_key, as the ledger keeps it; null: whisperer
     int function_timeouts;   // in a row
     int resumes;             // times that somebody resumed it

@@ -153,8 +153,8 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
     return delivery;
 }
 
-EventFacts row_facts(const Row& row, const char* format) {
-    return facts_of(format, DatumGetTimestampTz(row_column(row, PageCreatedAt)),
+EventFacts row_facts(const Row& row, const char* format, int32 metadata) {
+    return facts_of(format, metadata, DatumGetTimestampTz(row_column(row, PageCreatedAt)),
                     row_column(row, PageSource), row_column(row, PageObjectId));
 }
 
@@ -173,9 +173,9 @@ int of_one_format(WhispererDelivery* deliveries, const char** formats, int count
     return same;
 }
 
-// Each format makes one event of the row.
+// Each format makes one event of the row.  metadata: what any of the hooks says in headers.
 void submit_row(Worker* worker, const Row& row, WhispererDelivery* deliveries, const char** formats,
-                int count) {
+                int count, int32 metadata) {
     WhispererEvent event = {};
     memcpy(event.id, row.id.data, sizeof event.id);
     event.type = {row.event_type, strlen(row.event_type)};
@@ -183,7 +183,7 @@ void submit_row(Worker* worker, const Row& row, WhispererDelivery* deliveries, c
     for (int first = 0; first < count;) {
         int same = of_one_format(deliveries + first, formats + first, count - first);
         WhispererEvent formatted = event;
-        add_facts(&formatted, row_facts(row, formats[first]));
+        add_facts(&formatted, row_facts(row, formats[first], metadata));
         submit(worker, formatted, deliveries + first, same);
         first += same;
     }
@@ -195,6 +195,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         (WhispererDelivery*)palloc(sizeof(WhispererDelivery) * wanted->count);
     const char** formats = (const char**)palloc(sizeof(char*) * wanted->count);
     int submitted = 0, matched = 0;
+    int32 metadata = 0;
     read_data(row);
     for (int i = 0; i < wanted->count; i++) {
         Hook& hook = *wanted->hooks[i];
@@ -213,16 +214,17 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
         else if (hook.transform && !delivery.once)
             transform_delivery(worker, hook, delivery, row->event_type, data_of(*row),
-                               row_facts(*row, hook.format));
+                               row_facts(*row, hook.format, hook.metadata));
         else {
             formats[submitted] = hook.format;
-            deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0};
+            metadata |= hook.metadata;
+            deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0, 0};
         }
     }
     forget_document(row);
     if (submitted > 0 && row->only_hook != 0 && strcmp(row->event_type, ping_event_type) == 0)
         (void)whisperer_engine_probe_hook(worker->engine, row->only_hook);
-    submit_row(worker, *row, deliveries, formats, submitted);
+    submit_row(worker, *row, deliveries, formats, submitted, metadata);
     return matched;
 }
 

@@ -98,6 +98,25 @@ SKIP: {
     }
 }
 
+# --- metadata headers
+my $metadata = q(metadata_headers => '{time,object,source,attempt}');
+my $soon = q(retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.1}}');
+hook('/fail-first/1/500/told', "$metadata, $soon");
+hook('told-doubled', "$metadata, transform => 'app.doubled'");
+hook('told-standard', "format => 'standard', metadata_headers => '{attempt}'");
+sql(qq{SET client_encoding = 'UTF8'; INSERT INTO "an item" VALUES (U&'62 \\00fc', 1)});
+wait_for('the second attempt', sub { (() = $receiver->requests('/fail-first/1/500/told')) == 2 });
+wait_idle($node);
+my $recorded = sql(<<'SQL');
+SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM whisperer.outbox WHERE object_id LIKE '62%'
+SQL
+sub metadata { my ($r) = @_; return [ map { header($r, "x-whisperer-$_") } qw(time object source attempt) ] }
+my @about = ($recorded, '62%20%C3%BC', 'public.%22an%20item%22');
+is_deeply([ map { metadata($_) } $receiver->requests('/fail-first/1/500/told') ], [ [ @about, 1 ], [ @about, 2 ] ], 'time, object, source, and which attempt it is');
+is_deeply(metadata(($receiver->requests('/ok/told-doubled'))[0]), [ @about, 1 ], 'also where a transform makes the body');
+is_deeply(metadata(($receiver->requests('/ok/told-standard'))[0]), [ undef, undef, undef, 1 ], 'what is asked for');
+is_deeply(metadata(($receiver->requests('/ok/whisperer'))[0]), [ (undef) x 4 ], 'and nothing where nothing is');
+
 # --- what was sent once
 my $later = q(retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 3600}}');
 my %kept = (
@@ -116,7 +135,7 @@ sql(q(INSERT INTO "an item" VALUES ('kept', 1)));
 $event = sql(q(SELECT id FROM whisperer.outbox WHERE object_id = 'kept'));
 wait_for('a first request of each', sub { !grep { !/unsent/ && !both($_) } keys %kept });
 wait_for('all but one in the ledger', sub {
-    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 10 + 8;
+    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 13 + 8;
 });
 my $before = sql("SELECT body FROM whisperer.preview('$event') WHERE hook_id = $id{'kept-standard'}");
 sql(qq(SELECT whisperer.update_hook($_, '{"format": "data", "payload_key": null}'))) for values %id;

@@ -45,7 +45,7 @@ class DispatcherTest : public testing::Test {
         event.id[15] = static_cast<std::uint8_t>(token);
         event.type = span("e");
         event.data = span("{}");
-        const WhispererDelivery delivery{token, hook_id, retry_count};
+        const WhispererDelivery delivery{token, hook_id, retry_count, retry_count};
         dispatcher.submit(event, &delivery, 1);
     }
 

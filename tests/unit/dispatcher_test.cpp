@@ -326,7 +326,7 @@ TEST_F(DispatcherTest, SubmitTakesAllOrNothing) {
     WhispererEvent event{};
     event.type = span("e");
     event.data = span("{}");
-    const WhispererDelivery deliveries[] = {{1, 1, 0}, {2, 99, 0}};
+    const WhispererDelivery deliveries[] = {{1, 1, 0, 0}, {2, 99, 0, 0}};
     EXPECT_THROW(dispatcher.submit(event, deliveries, 2), Invalid);
     event.type = span("bad\ntype");
     EXPECT_THROW(dispatcher.submit(event, deliveries, 1), Invalid);
@@ -342,7 +342,7 @@ TEST_F(DispatcherTest, BytesAreHeldOncePerEventAndUntilItsLastDeliveryEnds) {
     WhispererEvent event{};
     event.type = span("e");
     event.data = span("{}");
-    const WhispererDelivery deliveries[] = {{1, 1, 0}, {2, 2, 0}};
+    const WhispererDelivery deliveries[] = {{1, 1, 0, 0}, {2, 2, 0, 0}};
     dispatcher.submit(event, deliveries, 2);
     const std::int64_t bytes = dispatcher.counts().queued_bytes;
     EXPECT_GT(bytes, 0);
@@ -363,7 +363,7 @@ TEST_F(DispatcherTest, ABodyOfTheHostsIsSentAsItIsAndComesBackWithEveryOutcome) 
     WhispererEvent event{};
     event.type = span("e");
     event.body = span("[1]");
-    const WhispererDelivery delivery{7, 1, 0};
+    const WhispererDelivery delivery{7, 1, 0, 0};
     dispatcher.submit(event, &delivery, 1);
     pump();
     EXPECT_EQ(wire.sent.at(0).body, "[1]");
@@ -399,7 +399,7 @@ TEST_F(DispatcherTest, FullOfSlowOnesThereIsRoomForAFirst) {
         WhispererEvent event{};
         event.type = span("e");
         event.data = span("{}");
-        const WhispererDelivery delivery{token, id, 0};
+        const WhispererDelivery delivery{token, id, 0, 0};
         small.submit(event, &delivery, 1);
     };
     for (std::int64_t hook = 1; hook <= 3; ++hook)

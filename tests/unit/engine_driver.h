@@ -77,7 +77,7 @@ class EngineDriver {
             event.id[i] = static_cast<std::uint8_t>(i + 1);
         event.type = span_of(type);
         event.data = span_of(data);
-        const WhispererDelivery delivery{token, hook_id, retry_count};
+        const WhispererDelivery delivery{token, hook_id, retry_count, retry_count};
         return whisperer_engine_submit(engine, &event, &delivery, 1, &error);
     }
 

@@ -113,6 +113,25 @@ TEST(Format, NamesAndKeysAreChecked) {
     EXPECT_THROW(check_payload_key("payload", "standard"), Invalid);
 }
 
+TEST(Format, MetadataIsSaidAsAsked) {
+    const auto lines_of = [](const WhispererEvent& event, std::int32_t asked) {
+        HeaderLines lines;
+        metadata_of(event).add_to(lines, asked);
+        return lines;
+    };
+    WhispererEvent event = event_with("{}");
+    EXPECT_THAT(lines_of(event, 15), ElementsAre("X-Whisperer-Time: 2023-11-14T22:13:20.000042Z",
+                                                 "X-Whisperer-Object: 61%20%C3%BC%22%25",
+                                                 "X-Whisperer-Source: public.%22Pack%20age%22"));
+    EXPECT_THAT(lines_of(event, WhispererMetadataTime).size(), 1U);
+    EXPECT_TRUE(lines_of(event, WhispererMetadataAttempt).empty()) << "is each attempt's own";
+    EXPECT_TRUE(lines_of(event, 0).empty());
+    event.object_id = event.source = {};
+    EXPECT_THAT(lines_of(event, 15).size(), 1U);
+    event.recorded_at_us = 0;
+    EXPECT_TRUE(lines_of(event, 15).empty());
+}
+
 TEST(Format, ItsHeadersAreItsOwn) {
     const HeaderLines lines = parse_additional_headers(R"({"CE-Id": "1", "ce-tenant": "7"})");
     EXPECT_THROW(check_beside_format(Format::parse("cloudevents-binary"), lines), Invalid);

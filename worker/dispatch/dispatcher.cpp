@@ -77,7 +77,8 @@ void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* de
             Lane& lane = *lanes_.at(deliveries[taken].hook_id);
             wake(lane);  // first: it may throw, and does no harm to an empty lane
             schedule_expiry(lane);
-            lane.push({deliveries[taken].token, deliveries[taken].retry_count, now, shared});
+            lane.push({deliveries[taken].token, deliveries[taken].retry_count,
+                       deliveries[taken].attempts_made, now, shared});
         }
     } catch (...) {
         while (taken-- > 0)
@@ -240,6 +241,11 @@ HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     lines.push_back("X-Whisperer-Event: " + event.type());
     lines.push_back("webhook-id: " + event.id());
     lines.push_back("webhook-timestamp: " + timestamp);
+    const std::int32_t metadata = flight.hook->metadata();
+    event.metadata().add_to(lines, metadata);
+    if ((metadata & WhispererMetadataAttempt) != 0)
+        lines.push_back("X-Whisperer-Attempt: " +
+                        std::to_string(flight.delivery.attempts_made + 1));
     flight.hook->signer().add_lines(lines, event.id(), timestamp, event.body());
     return lines;
 }

@@ -41,6 +41,7 @@ struct InFlight;
 struct Queued {
     std::uint64_t token = 0;
     int retry_count = 0;
+    int attempts_made = 0;
     microseconds submitted_at{0};
     std::shared_ptr<const Event> event;
 };

@@ -138,11 +138,12 @@ WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t cap
     });
 }
 
-WhispererCode whisperer_format_headers(const WhispererEvent* event, char* json, size_t capacity,
-                                       size_t* bytes, WhispererError* error) noexcept {
+WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t metadata, char* json,
+                                       size_t capacity, size_t* bytes,
+                                       WhispererError* error) noexcept {
     return guarded(error, [&] {
-        const HeaderLines lines =
-            format_header_lines(Format::parse(view_of(event->format)), *event);
+        HeaderLines lines = format_header_lines(Format::parse(view_of(event->format)), *event);
+        metadata_of(*event).add_to(lines, metadata);
         *bytes = put_headers(Sink(nullptr), lines);
         if (*bytes <= capacity)
             put_headers(Sink(json), lines);

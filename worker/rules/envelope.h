@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "worker/engine.h"
+#include "worker/rules/format.h"
 #include "worker/rules/headers.h"
 
 namespace whisperer::engine {
@@ -32,6 +33,7 @@ class Event {
     const std::string& format() const { return format_; }
     // What the format says beside the body.
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
+    const Metadata& metadata() const { return metadata_; }
     // 32 hex digits: the webhook-id.
     const std::string& id() const { return id_; }
     const std::string& type() const { return type_; }
@@ -42,6 +44,7 @@ class Event {
     std::string format_;
     std::string body_;
     std::shared_ptr<const HeaderLines> header_lines_;
+    Metadata metadata_;
     bool has_own_body_;
     std::int64_t* held_bytes_;
 };

@@ -185,8 +185,8 @@ std::size_t put_body(Sink sink, const Format& format, const WhispererEvent& even
     return sink.size();
 }
 
-// As the HTTP protocol binding of CloudEvents has it.
-std::string binary_line(const char* name, std::string_view value) {
+// Any text as a header, as the HTTP protocol binding of CloudEvents has it.
+std::string encoded_line(const char* name, std::string_view value) {
     return std::string(name) + ": " + percent_encoded(value, [](char c) {
                return c > ' ' && c < 0x7f && c != '"' && c != '%';
            });
@@ -246,18 +246,40 @@ std::size_t write_body(const Format& format, const WhispererEvent& event, char* 
     return size;
 }
 
+void Metadata::add_to(HeaderLines& lines, std::int32_t asked) const {
+    const auto add = [&](std::int32_t bit, const std::string& line) {
+        if ((asked & bit) != 0 && !line.empty())
+            lines.push_back(line);
+    };
+    add(WhispererMetadataTime, time);
+    add(WhispererMetadataObject, object);
+    add(WhispererMetadataSource, source);
+}
+
+Metadata metadata_of(const WhispererEvent& event) {
+    Metadata metadata;
+    if (event.recorded_at_us == 0)
+        return metadata;
+    metadata.time = encoded_line("X-Whisperer-Time", time_text(event.recorded_at_us));
+    if (event.object_id.size > 0 && event.object_id.size <= header_text_bytes_max)
+        metadata.object = encoded_line("X-Whisperer-Object", view_of(event.object_id));
+    if (event.source.size > 0 && event.source.size <= header_text_bytes_max)
+        metadata.source = encoded_line("X-Whisperer-Source", view_of(event.source));
+    return metadata;
+}
+
 HeaderLines format_header_lines(const Format& format, const WhispererEvent& event) {
     HeaderLines lines{std::string("Content-Type: ") + content_type(format.kind)};
     if (format.kind != FormatKind::CloudEventsBinary)
         return lines;
     lines.emplace_back("ce-specversion: 1.0");
     lines.push_back(
-        binary_line("ce-id", to_hex({reinterpret_cast<const char*>(event.id), sizeof event.id})));
-    lines.push_back(binary_line("ce-source", source_of(event)));
-    lines.push_back(binary_line("ce-type", view_of(event.type)));
-    lines.push_back(binary_line("ce-time", time_text(event.recorded_at_us)));
+        encoded_line("ce-id", to_hex({reinterpret_cast<const char*>(event.id), sizeof event.id})));
+    lines.push_back(encoded_line("ce-source", source_of(event)));
+    lines.push_back(encoded_line("ce-type", view_of(event.type)));
+    lines.push_back(encoded_line("ce-time", time_text(event.recorded_at_us)));
     if (event.object_id.size > 0 && event.object_id.size <= header_text_bytes_max)
-        lines.push_back(binary_line("ce-subject", view_of(event.object_id)));
+        lines.push_back(encoded_line("ce-subject", view_of(event.object_id)));
     return lines;
 }
 

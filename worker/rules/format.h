@@ -6,6 +6,7 @@
 // preview and for callbacks.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,7 +16,8 @@
 namespace whisperer::engine {
 
 inline constexpr std::size_t payload_key_bytes_max = 64;
-// Of an object_id in a header; a longer one is left out, for receivers limit their headers.
+// Of an object_id or a source in a header; a longer one is left out, for receivers limit their
+// headers.
 inline constexpr std::size_t header_text_bytes_max = 1024;
 
 enum class FormatKind {
@@ -45,6 +47,17 @@ void check_beside_format(const Format& format, const HeaderLines& additional_hea
 // cannot be said in the format.
 std::size_t write_body(const Format& format, const WhispererEvent& event, char* body,
                        std::size_t capacity);
+
+// What is known of an event beside its data, each as a header line; empty: it is not known.
+struct Metadata {
+    std::string time;
+    std::string object;
+    std::string source;
+
+    // asked: bits of WhispererMetadata.
+    void add_to(HeaderLines& lines, std::int32_t asked) const;
+};
+Metadata metadata_of(const WhispererEvent& event);
 
 // Content-Type, and what else the format says in headers.
 HeaderLines format_header_lines(const Format& format, const WhispererEvent& event);

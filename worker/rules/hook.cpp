@@ -17,12 +17,13 @@ std::string source_of(const WhispererHook& door, std::string_view user_agent) {
     const std::string_view rate_limit(reinterpret_cast<const char*>(&door.rate_limit),
                                       sizeof door.rate_limit);
     const std::string owner = std::to_string(door.owner);
-    const std::string left_out = std::to_string((door.no_webhook_signature != 0 ? 1 : 0) +
-                                                (door.no_body_signature != 0 ? 2 : 0));
+    const std::string choices =
+        std::to_string((door.no_webhook_signature != 0 ? 1 : 0) +
+                       (door.no_body_signature != 0 ? 2 : 0) + 4 * door.metadata);
     for (std::string_view part :
          {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
           view_of(door.additional_headers), view_of(door.retry_config), view_of(door.auth),
-          view_of(door.format), view_of(door.signing), std::string_view(left_out), rate_limit,
+          view_of(door.format), view_of(door.signing), std::string_view(choices), rate_limit,
           std::string_view(owner), user_agent}) {
         source += std::to_string(part.size());
         source += ':';
@@ -67,6 +68,7 @@ Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_
       diverted_header_lines_(std::make_shared<const HeaderLines>(
           hook_header_lines({}, std::to_string(door.id), user_agent))),
       signer_(view_of(door.secret_key), view_of(door.previous_secret_key), choice_of(door)),
+      metadata_(door.metadata),
       retry_plan_(RetryPlan::parse(view_of(door.retry_config))),
       rate_limit_(checked_rate_limit(door.rate_limit)) {}
 

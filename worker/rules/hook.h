@@ -30,6 +30,7 @@ class Hook {
         return diverted_header_lines_;
     }
     const Signer& signer() const { return signer_; }
+    std::int32_t metadata() const { return metadata_; }  // bits of WhispererMetadata
     const RetryPlan& retry_plan() const { return retry_plan_; }
     double rate_limit() const { return rate_limit_; }  // requests per second; 0: none
     // Whether it was made from exactly this, so that a reload of all hooks costs little.
@@ -44,6 +45,7 @@ class Hook {
     std::shared_ptr<const HeaderLines> header_lines_;
     std::shared_ptr<const HeaderLines> diverted_header_lines_;
     Signer signer_;
+    std::int32_t metadata_;
     RetryPlan retry_plan_;
     double rate_limit_;
 };

@@ -69,6 +69,7 @@ function details(hook, texts) {
             ['Format', hook.payload_key ? `${hook.format}, with the data as ${hook.payload_key}` : hook.format],
             ['Signature of its own', json(texts, 'signing', hook)],
             ['Other signatures', missing(hook.signatures) ? 'standard and whisperer' : hook.signatures.join(', ') || 'none'],
+            missing(hook.metadata_headers) ? null : ['Metadata headers', hook.metadata_headers.join(', ')],
             ['Rate limit', missing(hook.rate_limit) ? 'none' : `${hook.rate_limit} attempts/s`],
             ['Filter', json(texts, 'filter', hook) ?? 'none'],
             [

@@ -215,6 +215,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signatures',
                   HINT = 'Null: both; an empty array: none of them.';
     END IF;
+    IF NOT NEW.metadata_headers <@ '{time,object,source,attempt}' THEN
+        RAISE EXCEPTION 'metadata_headers must be of time, object, source and attempt'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'metadata_headers';
+    END IF;
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
         RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'description';
@@ -236,20 +240,20 @@ COMMENT ON FUNCTION whisperer_internal.check_hook() IS 'trigger: refuses a hook 
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook() TO PUBLIC;
 
 -- Of a JSON array, as changes of a hook have it.
-CREATE FUNCTION whisperer_internal.signatures_from(value jsonb) RETURNS text[]
+CREATE FUNCTION whisperer_internal.names_from(value jsonb, column_name text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF value IS NULL OR value = 'null' THEN
         RETURN NULL;
     ELSIF jsonb_typeof(value) <> 'array' THEN
-        RAISE EXCEPTION 'signatures must be an array' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signatures';
+        RAISE EXCEPTION '% must be an array', column_name USING ERRCODE = 'invalid_parameter_value', COLUMN = column_name;
     END IF;
-    RETURN ARRAY(SELECT coalesce(s.name, '') FROM jsonb_array_elements_text(value) AS s (name));
+    RETURN ARRAY(SELECT s.name FROM jsonb_array_elements_text(value) AS s (name));
 END;
 $$;
-COMMENT ON FUNCTION whisperer_internal.signatures_from(jsonb) IS 'an array of names; 22023 for what is none';
-GRANT EXECUTE ON FUNCTION whisperer_internal.signatures_from(jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.names_from(jsonb, text) IS 'what a column gets for a JSON array; 22023 for what is none';
+GRANT EXECUTE ON FUNCTION whisperer_internal.names_from(jsonb, text) TO PUBLIC;
 
 CREATE FUNCTION whisperer_internal.check_hook_json(config jsonb, filter jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -275,7 +279,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) TO PU
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes,
-                               format, payload_key, signing, signatures
+                               format, payload_key, signing, signatures, metadata_headers
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

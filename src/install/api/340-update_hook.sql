@@ -6,7 +6,7 @@ AS $$
 DECLARE
     -- What is secret in it hidden: no statement below has it; see hidden().
     kept jsonb := changes;
-    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures}';
+    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers}';
     bad_key text;
 BEGIN
     IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
@@ -51,7 +51,9 @@ BEGIN
             format = CASE WHEN kept ? 'format' THEN coalesce(kept->>'format', 'whisperer') ELSE h.format END,
             payload_key = CASE WHEN kept ? 'payload_key' THEN kept->>'payload_key' ELSE h.payload_key END,
             signing = CASE WHEN kept ? 'signing' THEN nullif(kept->'signing', 'null') ELSE h.signing END,
-            signatures = CASE WHEN kept ? 'signatures' THEN whisperer_internal.signatures_from(kept->'signatures') ELSE h.signatures END
+            signatures = CASE WHEN kept ? 'signatures' THEN whisperer_internal.names_from(kept->'signatures', 'signatures') ELSE h.signatures END,
+            metadata_headers = CASE WHEN kept ? 'metadata_headers' THEN whisperer_internal.names_from(kept->'metadata_headers', 'metadata_headers')
+                                    ELSE h.metadata_headers END
         WHERE h.id = update_hook_body.hook_id AND h.is_active;
         IF NOT FOUND THEN
             PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);

@@ -10,6 +10,8 @@ AS $$
                                      'X-Whisperer-Hook', h.id::text,
                                      'webhook-id', replace(o.id::text, '-', ''))
                || whisperer_internal.masked_headers(h.id)
+               || CASE WHEN 'attempt' = ANY (h.metadata_headers)
+                       THEN jsonb_build_object('X-Whisperer-Attempt', (coalesce(d.retry_count, 0) + 1)::text) ELSE '{}' END
                || CASE WHEN h.config->'auth' ? 'type' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
            CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
                 THEN f.body END
@@ -20,7 +22,7 @@ AS $$
     -- What was sent once is sent in the same format again.
     LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id AND (d.retry_count > 0 OR d.body IS NOT NULL),
     whisperer_internal.formatted(CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key)
-                                      ELSE coalesce(d.format, 'whisperer') END,
+                                      ELSE coalesce(d.format, 'whisperer') END, whisperer_internal.metadata_bits(h.metadata_headers),
                                  o.id, o.event_type, o.data, o.created_at, o.source, o.object_id) AS f
     WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
     ORDER BY o.id, h.id

@@ -25,9 +25,11 @@ BEGIN
             ('event_type', 'SELECT'),
             ('hook_definition', 'SELECT, '
                 'INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
-                        'rate_limit, ordering, description, is_active, is_paused, format, payload_key, signing, signatures), '
+                        'rate_limit, ordering, description, is_active, is_paused, format, payload_key, '
+                        'signing, signatures, metadata_headers), '
                 'UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
-                        'rate_limit, ordering, description, is_active, is_paused, resumes, format, payload_key, signing, signatures)'),
+                        'rate_limit, ordering, description, is_active, is_paused, resumes, format, payload_key, '
+                        'signing, signatures, metadata_headers)'),
             ('hook', 'SELECT, INSERT, UPDATE'),
             ('hook_run', 'SELECT'),
             ('hook_stats', 'SELECT'),

@@ -20,6 +20,7 @@ CREATE TABLE whisperer.hook_definition (
     payload_key  text,
     signing      jsonb,
     signatures   text[],
+    metadata_headers text[],
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
@@ -45,6 +46,8 @@ COMMENT ON COLUMN whisperer.hook_definition.signing IS
     'a signature header of its own: header, value, content, overlap, algorithm, time_header; null: none';
 COMMENT ON COLUMN whisperer.hook_definition.signatures IS
     'which of standard and whisperer its requests have; null: both';
+COMMENT ON COLUMN whisperer.hook_definition.metadata_headers IS
+    'which of time, object, source and attempt its requests say in headers X-Whisperer-*; null: none';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS

@@ -99,8 +99,9 @@ COMMENT ON COLUMN whisperer.delivery.round_start IS
 -- Formats.  Deliveries that were made before have none in the ledger: they were in the one that there was.
 ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text;
 -- Formats and signatures.  Deliveries that were made before have none in the ledger: they were in the one that there was.
+-- Formats, signatures and metadata headers.  Deliveries that were made before have none in the ledger: they were in the one that there was.
 ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text,
-    ADD COLUMN signing jsonb, ADD COLUMN signatures text[];
+    ADD COLUMN signing jsonb, ADD COLUMN signatures text[], ADD COLUMN metadata_headers text[];
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET DEFAULT 'whisperer';
 UPDATE whisperer.hook_definition SET format = 'whisperer';
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET NOT NULL;
@@ -112,7 +113,10 @@ COMMENT ON COLUMN whisperer.hook_definition.signing IS
     'a signature header of its own: header, value, content, overlap, algorithm, time_header; null: none';
 COMMENT ON COLUMN whisperer.hook_definition.signatures IS
     'which of standard and whisperer its requests have; null: both';
-GRANT INSERT (format, payload_key, signing, signatures), UPDATE (format, payload_key, signing, signatures)
+COMMENT ON COLUMN whisperer.hook_definition.metadata_headers IS
+    'which of time, object, source and attempt its requests say in headers X-Whisperer-*; null: none';
+GRANT INSERT (format, payload_key, signing, signatures, metadata_headers),
+      UPDATE (format, payload_key, signing, signatures, metadata_headers)
     ON whisperer.hook_definition TO PUBLIC;
 ALTER TABLE whisperer.delivery ADD COLUMN format text;
 COMMENT ON COLUMN whisperer.delivery.body IS
