@@ -180,7 +180,7 @@ BEGIN
 END
 $do$;
 
-GRANT INSERT (event_type, data, config_filter) ON whisperer.outbox TO PUBLIC;
+GRANT INSERT (event_type, data, config_filter, object_id) ON whisperer.outbox TO PUBLIC;
 ALTER TABLE whisperer.outbox ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS published ON whisperer.outbox;
 CREATE POLICY published ON whisperer.outbox FOR INSERT
@@ -338,8 +338,8 @@ $$;
 COMMENT ON FUNCTION whisperer.disallow(text, regrole, text) IS 'takes back what allow() gave';
 
 -- Three signatures, so that json, jsonb and an untyped literal all work.  Each runs as its caller.
-CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data json, config_filter jsonb DEFAULT NULL) RETURNS uuid
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data json, config_filter jsonb DEFAULT NULL, object_id text DEFAULT NULL)
+    RETURNS uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF event_type IS NULL OR data IS NULL THEN
@@ -358,27 +358,27 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('The event type''s owner can call whisperer.allow(%L, %L, ''publish'').', event_type, quote_ident(current_user));
     END IF;
-    INSERT INTO whisperer.outbox (event_type, data, config_filter)
-    VALUES (deliver_event.event_type, deliver_event.data, deliver_event.config_filter);
+    INSERT INTO whisperer.outbox (event_type, data, config_filter, object_id)
+    VALUES (deliver_event.event_type, deliver_event.data, deliver_event.config_filter, deliver_event.object_id);
     IF whisperer_internal.clock() & 8191 = 0 THEN
         PERFORM whisperer_internal.empty_old();
     END IF;
     RETURN current_setting('whisperer_recorder.id');
 END;
 $$;
-CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data jsonb, config_filter jsonb DEFAULT NULL) RETURNS uuid
-    LANGUAGE sql
+CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data jsonb, config_filter jsonb DEFAULT NULL, object_id text DEFAULT NULL)
+    RETURNS uuid LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.deliver_event(event_type, data::text::json, config_filter);
+    SELECT whisperer.deliver_event(event_type, data::text::json, config_filter, object_id);
 END;
-CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data text, config_filter jsonb DEFAULT NULL) RETURNS uuid
-    LANGUAGE sql
+CREATE OR REPLACE FUNCTION whisperer.deliver_event(event_type text, data text, config_filter jsonb DEFAULT NULL, object_id text DEFAULT NULL)
+    RETURNS uuid LANGUAGE sql
 BEGIN ATOMIC
-    SELECT whisperer.deliver_event(event_type, data::json, config_filter);
+    SELECT whisperer.deliver_event(event_type, data::json, config_filter, object_id);
 END;
-COMMENT ON FUNCTION whisperer.deliver_event(text, json, jsonb) IS 'records one event in this transaction and returns its id';
-COMMENT ON FUNCTION whisperer.deliver_event(text, jsonb, jsonb) IS 'records one event in this transaction and returns its id';
-COMMENT ON FUNCTION whisperer.deliver_event(text, text, jsonb) IS 'records one event in this transaction and returns its id';
+COMMENT ON FUNCTION whisperer.deliver_event(text, json, jsonb, text) IS 'records one event in this transaction and returns its id';
+COMMENT ON FUNCTION whisperer.deliver_event(text, jsonb, jsonb, text) IS 'records one event in this transaction and returns its id';
+COMMENT ON FUNCTION whisperer.deliver_event(text, text, jsonb, text) IS 'records one event in this transaction and returns its id';
 
 -- --- what a capture trigger makes of a row -----------------------------------------------------------------
 --

@@ -36,5 +36,13 @@ DROP INDEX whisperer.regress_apart;
 ALTER TABLE whisperer.outbox ADD CONSTRAINT regress_checked CHECK (data::text <> '{"refused": true}');
 SELECT left(failure($$SELECT whisperer.deliver_event('made', '{"refused": true}')$$), 5) AS refused;
 ALTER TABLE whisperer.outbox DROP CONSTRAINT regress_checked;
+-- A key, by which an ordered hook goes.
+BEGIN;
+SELECT count(whisperer.deliver_event('made', d, object_id => '7')) FROM (VALUES ('{"n": 1}'::json)) AS v(d);
+SELECT count(whisperer.deliver_event('made', d, NULL, '7')) FROM (VALUES ('{"n": 2}'::jsonb)) AS v(d);
+SELECT whisperer.deliver_event('made', '{"n": 3}', '{}', object_id => '') IS NOT NULL AS recorded;
+SELECT whisperer.deliver_event('made', '{"n": 4}') IS NOT NULL AS recorded;
+SELECT data, object_id FROM whisperer.outbox WHERE xid = pg_current_xact_id() ORDER BY id;
+COMMIT;
 SELECT whisperer.unregister_event('made');
 SELECT whisperer.resume();

@@ -26,7 +26,8 @@ SELECT json_build_object(
     'function_timeouts', s.function_timeouts, 'owner', pg_get_userbyid(s.owner::oid),
     'delivered_total', s.delivered_total, 'failed_attempts_total', s.failed_attempts_total,
     'failed_total', s.failed_total,
-    'response_time_total', extract(epoch FROM s.response_time_total)), s.hook_id
+    'response_time_total', extract(epoch FROM s.response_time_total),
+    'without_key', s.without_key), s.hook_id
 FROM whisperer.hook_stats s
 WHERE ($1::bigint IS NULL OR s.hook_id = $1) AND ($2::bigint IS NULL OR s.hook_id > $2)
 ORDER BY s.hook_id LIMIT $3::integer)",

@@ -26,6 +26,7 @@ struct LedgerEntry {
     bool is_update;  // a row is there already
     bool is_failed_attempt;
     bool is_operator_event;  // nobody is told if it fails
+    bool lacks_key;          // its hook is ordered by the key that its event has not
     DeliveryState state;
     pg_uuid_t event_id;
     int64 hook_id;

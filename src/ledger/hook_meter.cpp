@@ -53,6 +53,7 @@ void add(MeterCounts* sum, const MeterCounts& counts) {
     sum->delivered += counts.delivered;
     sum->failed_attempts += counts.failed_attempts;
     sum->failed += counts.failed;
+    sum->without_key += counts.without_key;
     for (int i = 0; i < response_buckets; i++)
         sum->response_times[i] += counts.response_times[i];
 }
@@ -67,6 +68,7 @@ enum RowColumn {
     RowFailedAttemptsTotal,
     RowFailedTotal,
     RowResponseTotal,
+    RowWithoutKey,
 };
 
 void read_response_times(int32* counts) {
@@ -86,8 +88,9 @@ void add_known(Meter* meter) {
     Datum values[] = {Int64GetDatum(meter->hook_id)};
     run_plan(kept_plan(&plan,
                        "SELECT minute, delivered, failed_attempts, failed, response_times, "
-                       "delivered_total, failed_attempts_total, failed_total, response_us_total "
-                       "FROM whisperer.hook_minute WHERE hook_id = $1 ORDER BY minute DESC LIMIT 1",
+                       "delivered_total, failed_attempts_total, failed_total, response_us_total, "
+                       "without_key FROM whisperer.hook_minute WHERE hook_id = $1 ORDER BY minute "
+                       "DESC LIMIT 1",
                        lengthof(types), types),
              values, nullptr, false, 0, SPI_OK_SELECT);
     if (SPI_processed == 0)
@@ -96,6 +99,7 @@ void add_known(Meter* meter) {
     meter->row.delivered = int32_column(0, RowDelivered);
     meter->row.failed_attempts = int32_column(0, RowFailedAttempts);
     meter->row.failed = int32_column(0, RowFailed);
+    meter->row.without_key = int32_column(0, RowWithoutKey);
     read_response_times(meter->row.response_times);
     meter->delivered_total += int64_column(0, RowDeliveredTotal);
     meter->failed_attempts_total += int64_column(0, RowFailedAttemptsTotal);
@@ -118,7 +122,7 @@ Datum response_times_array(const MeterCounts& counts) {
 void write_row(const Meter& meter) {
     static SPIPlanPtr plan;
     const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, INT4ARRAYOID,
-                         INT8OID, INT8OID,        INT8OID, INT8OID, TEXTOID};
+                         INT8OID, INT8OID,        INT8OID, INT8OID, TEXTOID, INT4OID};
     bool has_error = meter.error[0] != '\0';
     Datum error =
         has_error ? PointerGetDatum(server_from_utf8({meter.error, strlen(meter.error)})) : 0;
@@ -132,18 +136,21 @@ void write_row(const Meter& meter) {
                       Int64GetDatum(meter.failed_attempts_total),
                       Int64GetDatum(meter.failed_total),
                       Int64GetDatum(meter.response_us_total),
-                      error};
+                      error,
+                      Int32GetDatum(meter.row.without_key)};
     run_plan(kept_plan(&plan,
                        "INSERT INTO whisperer.hook_minute AS m (hook_id, minute, delivered, "
                        "failed_attempts, failed, response_times, delivered_total, "
-                       "failed_attempts_total, failed_total, response_us_total, last_error) "
-                       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
+                       "failed_attempts_total, failed_total, response_us_total, last_error, "
+                       "without_key) "
+                       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
                        "ON CONFLICT (hook_id, minute) DO UPDATE SET delivered = $3, "
                        "failed_attempts = $4, failed = $5, response_times = $6, "
                        "delivered_total = $7, failed_attempts_total = $8, failed_total = $9, "
-                       "response_us_total = $10, last_error = coalesce($11, m.last_error)",
+                       "response_us_total = $10, last_error = coalesce($11, m.last_error), "
+                       "without_key = $12",
                        lengthof(types), types),
-             values, has_error ? nullptr : "          n", false, 0, SPI_OK_INSERT);
+             values, has_error ? nullptr : "          n ", false, 0, SPI_OK_INSERT);
 }
 
 // From where it was deleted before, so that what is dead and held for somebody's snapshot is not
@@ -199,9 +206,14 @@ Meters* create_meters(MemoryContext context) {
 void count_entry(Meters* meters, const LedgerEntry& entry) {
     bool was_attempt = entry.requested_at != 0;
     bool has_failed = entry.state == DeliveryState::Failed;
-    if (!settings.track_hooks || entry.kind != EntryKind::Delivery || (!was_attempt && !has_failed))
+    bool lacks_key = entry.lacks_key && !entry.is_update;
+    if (!settings.track_hooks || entry.kind != EntryKind::Delivery ||
+        (!was_attempt && !has_failed && !lacks_key))
         return;
     Meter* meter = meter_of(meters, entry.hook_id);
+    meter->news.without_key += lacks_key;
+    if (!was_attempt && !has_failed)
+        return;
     if (entry.state == DeliveryState::Delivered) {
         meter->news.delivered++;
         meter->news.response_times[bucket_of(entry.response_time_us)]++;

@@ -21,6 +21,7 @@ struct MeterCounts {
     int32 delivered;
     int32 failed_attempts;
     int32 failed;
+    int32 without_key;
     int32 response_times[response_buckets];  // of what was delivered
 };
 

@@ -34,6 +34,7 @@ LedgerEntry entry_for(const Inflight& delivery) {
     entry.page = delivery.page;
     entry.retry_count = delivery.retry_count;
     entry.is_operator_event = delivery.is_operator_event;
+    entry.lacks_key = delivery.lacks_key;
     return entry;
 }
 

@@ -31,7 +31,8 @@ struct Inflight {
     bool used;
     bool once;  // no attempt after this one
     bool is_operator_event;
-    bool has_row;  // the ledger has a pending row for it: parked, or a retry
+    bool lacks_key;  // see LedgerEntry
+    bool has_row;    // the ledger has a pending row for it: parked, or a retry
     pg_uuid_t event_id;
     int64 hook_id;
     uint64 xid;

@@ -149,6 +149,8 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
     note_event_type(&delivery, row.event_type);
     if (!delivery.once)
         delivery.line = line_of(hook.ordering, row.object_id);
+    delivery.lacks_key =
+        !delivery.once && hook.ordering == Ordering::Key && row.object_id == nullptr;
     delivery.page = page;
     return delivery;
 }

@@ -68,6 +68,9 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
     NewEvent event = {};
     event.data = json_from(PG_GETARG_DATUM(1), type);
     event.id = make_event_id();
+    // The function of 1.1 and before has no object_id.
+    if (PG_NARGS() > 3 && !PG_ARGISNULL(3))
+        event.object_id = PG_GETARG_TEXT_PP(3);
     record_events(event_type, nullptr, config_filter, for_all, &event, 1);
 
     pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));

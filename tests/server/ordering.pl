@@ -228,4 +228,29 @@ is($overtaken // 0, 0, 'no event was attempted before the one before it had succ
 is(scalar(grep { $_ == 200 } values %done), 50, 'each key got all of its events');
 cmp_ok($failed, '>', 500, 'many attempts failed');
 
+# --- by hand -------------------------------------------------------------------------------------------------
+# An event has a key only where it is given one; what has none is in no line, and that is said.
+sql("SELECT whisperer.register_event('by-hand')");
+my $by_hand = sql("SELECT whisperer.create_hook('by-hand', '" . $receiver->url('/script/by-hand') . "', ordering => 'key')");
+$receiver->control({ path => '/script/by-hand', steps => ['ok'] });
+sql("SELECT count(whisperer.deliver_event('by-hand', '{\"n\": 0}', object_id => g::text)) FROM generate_series(1, 4) g");
+wait_idle($node);
+$receiver->control({ path => '/script/by-hand', steps => [ 'hang', 'ok' ] });
+sql(q(SELECT whisperer.deliver_event('by-hand', '{"n": 1}', object_id => '7')));
+wait_for('the first', sub { 5 == (() = $receiver->requests('/script/by-hand')) });
+sql(q(SELECT whisperer.deliver_event('by-hand', '{"n": 2}', object_id => '7'), whisperer.deliver_event('by-hand', '{"n": 3}', object_id => '8'),
+    whisperer.deliver_event('by-hand', '{"n": 4}')));
+wait_for('those that need not wait', sub { 7 == (() = $receiver->requests('/script/by-hand')) });
+is(join(' ', sort map { $_->{n} } data('/script/by-hand')), '0 0 0 0 1 3 4', 'of one key the second waits');
+$receiver->control({ release => JSON::PP::true });
+wait_for('the second', sub { 8 == (() = $receiver->requests('/script/by-hand')) });
+$node->safe_psql('postgres', q(CALL whisperer.deliver_now('by-hand', '{"n": 5}', object_id => '7')));
+$node->safe_psql('postgres', q(CALL whisperer.deliver_now('by-hand', '{"n": 6}'::jsonb)));
+is(sql("SELECT string_agg((data->>'n') || coalesce(' of ' || object_id, ''), ', ' ORDER BY id) FROM whisperer.outbox WHERE event_type = 'by-hand' AND data->>'n' <> '0'"),
+    '1 of 7, 2 of 7, 3 of 8, 4, 5 of 7, 6', 'deliver_now takes a key, too, and jsonb');
+wait_for('the figures', sub { sql("SELECT without_key FROM whisperer.hook_stats WHERE hook_id = $by_hand") eq '2' });
+pass('hook_stats says how many had no key');
+is(sql("SELECT string_agg(coalesce(substring(whisperer.why(o.id, $by_hand) FROM '; (.*)'), '-'), ', ' ORDER BY o.id) FROM whisperer.outbox o WHERE event_type = 'by-hand' AND data->>'n' <> '0'"),
+    '-, -, -, it has no object_id, so it waits in no line, like 2 within the last hour, -, it has no object_id, so it waits in no line, like 2 within the last hour', 'and why, of each');
+
 done_testing();

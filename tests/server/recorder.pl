@@ -219,6 +219,7 @@ for my $each ('FOR EACH ROW', 'REFERENCING NEW TABLE AS n FOR EACH STATEMENT') {
 # --- who may do what --------------------------------------------------------------------------------------------
 as('shop', q(SELECT whisperer.register_event('order-paid', 'an order was paid')));
 as('shop', q(SELECT whisperer.deliver_event('order-paid', '{"id": 1}')));
+is(as('shop', q(SELECT whisperer.deliver_event('order-paid', '{"id": 2}', object_id => '2') IS NOT NULL)), 't', 'with a key, too');
 like(error_of('web', q(SELECT whisperer.deliver_event('order-paid', '{}'))), qr/^permission denied to publish event type "order-paid" \| The event type's owner can call whisperer.allow\('order-paid', 'web', 'publish'\)/, 'others may not record it');
 like(error_of('web', q(SELECT whisperer.allow('order-paid', 'web', 'publish'))), qr/^must be owner/, 'nor allow themselves to');
 like(error_of('web', q(INSERT INTO whisperer.event_type_privilege VALUES ('order-paid', 'web', 'publish'))), qr/row-level security/, 'not by hand either');

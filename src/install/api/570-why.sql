@@ -90,13 +90,17 @@ BEGIN
     END IF;
     SELECT * INTO d FROM whisperer.delivery x WHERE x.event_id = why_body.event_id AND x.hook_id = why_body.hook_id;
     IF FOUND THEN
-        RETURN CASE d.state
+        RETURN concat_ws('; ', CASE d.state
             WHEN 'delivered' THEN format('delivered at %s by attempt %s (HTTP status %s)', d.modified_at, d.retry_count, d.response_http_status)
                 || CASE WHEN d.next_attempt_at IS NOT NULL THEN '; its callback is due' ELSE '' END
             WHEN 'failed' THEN format('failed after %s attempts: %s', d.retry_count, d.error)
                 || CASE WHEN d.next_attempt_at IS NOT NULL THEN '; its callback is due' ELSE '' END
             WHEN 'cancelled' THEN concat_ws(': ', 'cancelled', d.error)
-            ELSE whisperer_internal.why_pending(d) END;
+            ELSE whisperer_internal.why_pending(d) END,
+            (SELECT format('it has no object_id, so it waits in no line, like %s within the last hour', s.without_key)
+             FROM whisperer.outbox x, whisperer.hook_stats s
+             WHERE h.ordering = 'key' AND x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot AND x.object_id IS NULL
+               AND x.event_type <> 'whisperer-ping' AND s.hook_id = h.id));
     END IF;
     SELECT * INTO e FROM whisperer.outbox x WHERE x.id = why_body.event_id;
     IF NOT FOUND THEN

@@ -27,14 +27,15 @@ SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END 
        coalesce(s.delivered_total, 0) AS delivered_total,
        coalesce(s.failed_attempts_total, 0) AS failed_attempts_total,
        coalesce(s.failed_total, 0) AS failed_total,
-       coalesce(s.response_us_total, 0) * interval '1 microsecond' AS response_time_total
+       coalesce(s.response_us_total, 0) * interval '1 microsecond' AS response_time_total,
+       coalesce(l.without_key, 0) AS without_key
 FROM whisperer.hook_definition h
 CROSS JOIN LATERAL (
     SELECT o.owner, pg_has_role(coalesce(o.owner, whisperer_internal.extension_owner()), 'MEMBER') AS is_mine
     FROM (SELECT whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner) AS o) AS m
 LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
 CROSS JOIN LATERAL (
-    SELECT sum(n.delivered) AS delivered, sum(n.failed) AS failed
+    SELECT sum(n.delivered) AS delivered, sum(n.failed) AS failed, sum(n.without_key) AS without_key
     FROM whisperer.hook_minute n WHERE n.hook_id = h.id AND n.minute >= now() - interval '1 hour') AS l
 CROSS JOIN LATERAL (
     SELECT array_agg(c.count ORDER BY c.number) AS counts

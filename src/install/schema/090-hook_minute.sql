@@ -12,6 +12,7 @@ CREATE TABLE whisperer.hook_minute (
     failed_total          bigint NOT NULL,
     response_us_total     bigint NOT NULL,
     last_error      text,
+    without_key     integer NOT NULL DEFAULT 0,
     PRIMARY KEY (hook_id, minute)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE whisperer.hook_minute IS
@@ -19,3 +20,4 @@ COMMENT ON TABLE whisperer.hook_minute IS
 COMMENT ON COLUMN whisperer.hook_minute.response_times IS
     'of what was delivered: element n counts times from 0.1 ms * 2^((n-1)/2) on, the first also what is shorter, element 48 what is longer';
 COMMENT ON COLUMN whisperer.hook_minute.last_error IS 'of an attempt';
+COMMENT ON COLUMN whisperer.hook_minute.without_key IS 'events without an object_id, of a hook that is ordered by it';

@@ -125,3 +125,14 @@ COMMENT ON COLUMN whisperer.delivery.format IS
     'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
 DROP FUNCTION whisperer_internal.envelope(uuid, text, json);
 DROP FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text);
+
+-- They take an object_id now.  What was granted on them, or is made of them, is made again by the fragments or stops the
+-- update: docs/upgrading.md says so.
+DROP FUNCTION whisperer.deliver_event(text, json, jsonb);
+DROP FUNCTION whisperer.deliver_event(text, jsonb, jsonb);
+DROP FUNCTION whisperer.deliver_event(text, text, jsonb);
+DROP PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb);
+DROP PROCEDURE IF EXISTS whisperer_internal.deliver_now_body(text, json, jsonb, interval, jsonb);
+
+ALTER TABLE whisperer.hook_minute ADD COLUMN without_key integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN whisperer.hook_minute.without_key IS 'events without an object_id, of a hook that is ordered by it';
