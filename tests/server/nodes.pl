@@ -95,7 +95,7 @@ like(sql($primary, 'SELECT whisperer.why(id, 1) FROM whisperer.outbox ORDER BY i
 # --- changes ----------------------------------------------------------------------------------------------------
 sql($primary, <<"SQL");
 SET ROLE shop;
-SELECT whisperer.update_hook(1, '{"description": "changed", "secret_key": "changed-swordfish-0123456789"}');
+SELECT whisperer.update_hook(1, '{"description": "changed", "format": "standard", "secret_key": "changed-swordfish-0123456789"}');
 SELECT whisperer.pause_hook(2);
 SELECT whisperer.delete_hook(3);
 SELECT whisperer.register_event('order-sent');
@@ -104,10 +104,11 @@ SELECT whisperer.deliver_event('order-sent', '{"n": 4}');
 SQL
 settle($first);
 is(sql($first, q(SELECT string_agg(id || ' ' || state, ', ' ORDER BY id) FROM whisperer.hook)), '1 active, 2 paused, 3 deleted, 4 active, 5 active, 6 active, 7 active', 'what is changed there is changed here');
-is(sql($first, 'SELECT description FROM whisperer.hook WHERE id = 1'), 'changed', 'also a description');
+is(sql($first, 'SELECT description, format FROM whisperer.hook WHERE id = 1'), 'changed|standard', 'also a description, and what the body is like');
 is(sql($first, 'SELECT secret_key FROM whisperer.secret WHERE hook_id = 1'), 'changed-swordfish-0123456789', 'and a secret');
 is_deeply(received('/ok/new'), { 4 => 1 }, 'a new hook gets what is recorded after it in its own transaction');
 like(error_of($first, 'SELECT whisperer.pause_hook(1)'), qr/^hook 1 comes from the primary of this delivery node \| Change it there/, 'here it is not changed');
+like(error_of($first, q(UPDATE whisperer.hook_definition SET format = 'data' WHERE id = 1)), qr/^hook 1 comes from the primary/, 'nor by DML, in any column');
 like(error_of($first, q(SELECT whisperer.rotate_secret(1))), qr/^hook 1 comes from the primary/, 'nor its secret');
 record(5);
 sql($primary, 'SET ROLE shop; SELECT whisperer.resume_hook(2)');
