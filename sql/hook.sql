@@ -160,6 +160,8 @@ SELECT whisperer.allow('order-paid', 'regress_ann', 'subscribe');
 SET ROLE regress_ann;
 SELECT whisperer.delete_hook(:wild);
 SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
+SELECT failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :wild)) FROM unnest(ARRAY[
+    $$format = 'data'$$, $$payload_key = 'p'$$, $$signatures = '{}'$$, $$metadata_headers = '{time}'$$, $$signing = '{"header": "X", "value": "{hex}"}'$$]) AS change;
 SELECT failure(format('SELECT whisperer.resume_hook(%s)', :wild));
 SELECT failure(format('SELECT whisperer.pause_hook(%s)', :wild));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/z"}')$$, :wild));

@@ -6,7 +6,8 @@ CREATE FUNCTION whisperer_internal.keep_headers_apart_body() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT whisperer_internal.is_carried(TG_OP, NEW) THEN
+    -- What arrives was checked where it was written.
+    IF NOT whisperer_internal.is_arriving() AND NOT whisperer_internal.is_carried(TG_OP, NEW) THEN
         PERFORM whisperer_internal.check_headers_beside(
             whisperer_internal.open_secret(s.hook_id, 'additional_headers', s.additional_headers)::jsonb,
             NEW.format, coalesce(NEW.signing, 'null'))

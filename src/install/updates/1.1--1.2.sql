@@ -96,9 +96,6 @@ COMMENT ON COLUMN whisperer.hook_run.failing_url_hash IS
 
 COMMENT ON COLUMN whisperer.delivery.round_start IS
     'attempts that the countdown does not count: those before the last retry, recover or replay, and those that probed an open circuit';
--- Formats.  Deliveries that were made before have none in the ledger: they were in the one that there was.
-ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text;
--- Formats and signatures.  Deliveries that were made before have none in the ledger: they were in the one that there was.
 -- Formats, signatures and metadata headers.  Deliveries that were made before have none in the ledger: they were in the one that there was.
 ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text,
     ADD COLUMN signing jsonb, ADD COLUMN signatures text[], ADD COLUMN metadata_headers text[];
