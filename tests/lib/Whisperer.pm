@@ -6,6 +6,7 @@ package Whisperer;
 
 use strict;
 use warnings;
+use Cpanel::JSON::XS ();
 use Exporter 'import';
 use IO::Socket::INET ();
 use IPC::Run ();
@@ -168,7 +169,8 @@ sub requests {
     my ($self, $path) = @_;
     return () unless -e $self->{log};
     open my $file, '<:raw', $self->{log} or die "cannot read $self->{log}: $!";
-    my @requests = map { JSON::PP::decode_json($_) } grep { /\n\z/ } <$file>;
+    # Perl's own JSON::PP takes fifty times as long, a minute for 200,000 requests.
+    my @requests = map { Cpanel::JSON::XS::decode_json($_) } grep { /\n\z/ } <$file>;
     close $file;
     return grep { !defined $path || $_->{path} eq $path } @requests;
 }
