@@ -19,7 +19,7 @@ my $gateway = new_gateway($node, user => $node->safe_psql('postgres', 'SELECT cu
 
 my %hooks;
 for my $role (qw(one two)) {
-    $hooks{$role} = [ map { $gateway->post('/whisperer/hooks/', $token{$role}, { event_type => 'e', target_url => "http://192.0.2.1/$role/$_" })->{json}{id} } 1 .. 5 ];
+    $hooks{$role} = [ map { $gateway->post('/whisperer/hooks/', $token{$role}, { event_type => 'e', target_url => "http://127.0.0.1:9/$role/$_" })->{json}{id} } 1 .. 5 ];
 }
 $hooks{nobody} = [];
 
@@ -42,7 +42,7 @@ sub try_one {
         $answer = $gateway->request('PATCH', "/whisperer/hooks/$hooks{$other}[1]/", token => $token{$role}, json => { description => "by $role" });
         return $answer->{status} == 404 ? () : "$role changes a hook of $other";
     } elsif ($kind == 4) {
-        $answer = $gateway->request('POST', '/whisperer/hooks/', token => $token{$role}, json => { event_type => 'e', target_url => "http://192.0.2.1/$role/1" });
+        $answer = $gateway->request('POST', '/whisperer/hooks/', token => $token{$role}, json => { event_type => 'e', target_url => "http://127.0.0.1:9/$role/1" });
         my $expected = $role eq 'nobody' ? 403 : 406;
         return $answer->{status} == $expected ? () : "$role: $answer->{status}, not $expected";
     } elsif ($kind == 5) {

@@ -80,6 +80,10 @@ my $headers_json = sub { secret($_[0], qq({"Authorization": "Bearer $headers-$_[
 my @urls = ($receiver->url('/ok/a'), $receiver->url('/status/500/a'), $receiver->url('/reset'), $tls->url('/ok'), 'http://127.0.0.1:9/none',
     $receiver->url('/status/410'), 'http://10.1.2.3/private', $receiver->url('/redirect'));
 my $n = 0;
+# One that is refused when it is sent may be written for now.
+$node->safe_psql('postgres', "ALTER SYSTEM SET whisperer.allowed_networks = '127.0.0.0/8, 10.1.2.3'");
+$node->reload;
+wait_for('the setting', sub { $node->safe_psql('postgres', 'SHOW whisperer.allowed_networks') =~ /10/ });
 for my $url (@urls) {
     my $key = ($text, $whsec, $whsk)[ $n % 3 ];
     $key .= "-$n" if $key eq $text;
@@ -90,6 +94,8 @@ for my $url (@urls) {
     $node->safe_psql('postgres', "SET ROLE app; SELECT whisperer.create_hook('e', '$url', secret_key => $given, additional_headers => $json$functions)");
     $n++;
 }
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET whisperer.allowed_networks');
+$node->reload;
 my $hooks = $n;
 my $rotated = secret('rotated', "$previous-new");
 my @steps = (
