@@ -98,7 +98,10 @@ build-all: setup
 test: build-all
 	@tests/run $(SUITES)
 
-demo: build-all
+demo:
+	@tests/setup demo
+	@echo "building the extension" >&2
+	@$(MAKE) --no-print-directory -s -j2 all
 	@tests/demo/demo
 
 PREFIX ?= /usr/local

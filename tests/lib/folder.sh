@@ -43,7 +43,10 @@ trap 'exit 143' TERM
 
 as_user() {
     if [ "$(id -u)" = 0 ]; then
-        runuser -u postgres -- env PATH="$PATH" HOME="$work" TMPDIR="$work/tmp" "$@"
+        # A folder that he may not enter is told of by every program of PostgreSQL's.
+        local at=$PWD
+        runuser -u postgres -- test -x "$PWD" || at=$work
+        (cd "$at" && exec runuser -u postgres -- env PATH="$PATH" HOME="$work" TMPDIR="$work/tmp" "$@")
     else
         env TMPDIR="$work/tmp" "$@"
     fi
