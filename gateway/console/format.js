@@ -12,6 +12,7 @@ export function count(value) {
 }
 
 export function rate(value) {
+    if (value < 0.001) return missing(value) ? nothing : '0';
     return missing(value) ? nothing : value >= 100 ? counts.format(Math.round(value)) : rates.format(value);
 }
 

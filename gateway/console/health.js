@@ -8,9 +8,9 @@ export function health(hook) {
     if (hook.state === 'deleted') return { rank: 9, kind: 'rest', word: 'deleted', reason: null };
     if (hook.state === 'disabled') return { rank: 0, kind: 'bad', word: 'disabled', reason: hook.state_reason };
     if (hook.state === 'paused') return { rank: 4, kind: 'rest', word: 'paused', reason: hook.state_reason };
-    if (hook.circuit === 'open') return { rank: 1, kind: 'bad', word: 'circuit open', reason: hook.circuit_reason };
+    if (hook.circuit === 'open') return { rank: 1, kind: 'bad', word: 'circuit open', reason: hook.last_error ?? hook.circuit_reason };
     if (hook.circuit === 'half-open')
-        return { rank: 2, kind: 'warn', word: hook.pending > 0 ? 'probing' : 'untested', reason: hook.circuit_reason };
+        return { rank: 2, kind: 'warn', word: hook.pending > 0 ? 'probing' : 'untested', reason: hook.last_error ?? hook.circuit_reason };
     const ended = (hook.delivered ?? 0) + (hook.failed ?? 0);
     const share = hook.success_rate;
     const all_fail = ended === 0 && hook.pending > 0 && hook.last_error;

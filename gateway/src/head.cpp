@@ -69,7 +69,11 @@ class HeadReader {
         else if (name == "transfer-encoding")
             throw Problem{411, "length_required",
                           "a body must come with its Content-Length, not in chunks"};
-        else if (name == "connection")
+        else if (name == "content-encoding") {
+            if (!value.empty() && to_lower(value) != "identity")
+                throw Problem{415, "unsupported_media_type", "the body must not be compressed",
+                              "Send it without Content-Encoding."};
+        } else if (name == "connection")
             append(connection_, value);
         else if (name == "expect")
             head_.expects_continue = to_lower(value) == "100-continue";

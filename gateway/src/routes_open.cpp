@@ -117,6 +117,7 @@ std::vector<Route> open_routes() {
         open("/healthz", healthy),
         open("/readyz", ready, false),
         open("/whisperer/openapi.json", openapi),
+        open("/", console_without_slash),
         open("/console", console_without_slash),
         open("/console/{path*}", console),
     };

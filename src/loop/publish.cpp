@@ -8,6 +8,8 @@ namespace whisperer::pg {
 
 namespace {
 
+// Deliveries a second.
+constexpr double rate_shown_min = 0.001;
 constexpr int64 longest_turn_span_us = 300 * USECS_PER_SEC;
 
 }  // namespace
@@ -19,6 +21,9 @@ void publish_counts(Worker* worker, SteadyTime before, SteadyTime now) {
     double seconds = (double)(now - before) / USECS_PER_SEC;
     double rate = (double)(counts.delivered_total - entry->delivered) / seconds;
     entry->rate = before == 0 ? 0.0 : 0.8 * entry->rate + 0.2 * rate;
+    // It would become ever smaller and never nothing.
+    if (entry->rate < rate_shown_min)
+        entry->rate = 0.0;
     entry->in_flight = counts.in_flight;
     entry->queued = counts.queued;
     entry->delivered = counts.delivered_total;

@@ -14,7 +14,7 @@ $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
 my $token = new_role($node, 'villain', 'e');
 my $gateway = new_gateway($node);
 my $spec = $gateway->{spec};
-my $mine = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => 'http://192.0.2.1/' })->{json}{id};
+my $mine = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => 'http://127.0.0.1:9/' })->{json}{id};
 
 sub encoded { return join '', map { sprintf '%%%02x', ord } split //, $_[0] }
 
@@ -47,7 +47,7 @@ is($gateway->request('POST', '/whisperer/hooks/', token => $token, content => '{
 is($gateway->request('POST', '/whisperer/hooks/', token => $token, content => $_->[0])->{json}{message}, $_->[1], $_->[1])
     for [ '', 'a JSON body is needed' ], [ '{"filter": {"a": 1e400}}', 'the body holds a number that is too large' ], [ "{\"a\": 1e400, \xff}", 'the body holds a number that is too large' ], [ '{"a": 1e400', 'the body holds a number that is too large' ],
     [ '{"a": }', 'the body is not JSON in UTF-8' ];
-my %new = (event_type => 'e', target_url => 'http://192.0.2.1/2');
+my %new = (event_type => 'e', target_url => 'http://127.0.0.1:9/2');
 sub with { my ($name, $text) = @_; my $json = JSON::PP->new->canonical->encode({ %new, $name => 'HERE' }); $json =~ s/"HERE"/$text/; return $json }
 like(refused(with(@$_)), qr/^400 /, "refused: $_->[0] $_->[1]") for [ filter => '"\u0000"' ], [ config => '{"a": "\u0000"}' ], [ description => '"\u0000"' ], [ rate_limit => '1e400' ], [ rate_limit => '9' x 500 ],
     [ event_type => '"\ud800"' ], [ filter => '"\udc00"' ], [ event_type => q("'; DROP TABLE whisperer.delivery; --") ], [ target_url => qq("http://x/\\r\\nHost: y") ];
@@ -74,6 +74,10 @@ for ([ 'nonsense', "\x16\x03\x01\x02\r\n\r\n" ], [ 'no version', "GET /healthz\r
 }
 is(raw_status("POST /whisperer/hooks/ HTTP/1.1\r\n${close}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"), 411, 'chunks are refused, with or without a length');
 is(raw_status("POST /whisperer/hooks/ HTTP/1.1\r\n${close}Content-Length: 99999999999999999999999\r\n\r\n"), 413, 'a length beyond all numbers');
+for my $coding (qw(gzip deflate br identity,gzip x)) {
+    is(raw_status("POST /whisperer/hooks/ HTTP/1.1\r\n${close}Authorization: Token $token\r\nContent-Type: application/json\r\nContent-Encoding: $coding\r\nContent-Length: 2\r\n\r\n{}"), 415, "a body in $coding is refused");
+}
+is(raw_status("POST /whisperer/hooks/ HTTP/1.1\r\n${close}Authorization: Token $token\r\nContent-Type: application/json\r\nContent-Encoding: Identity\r\nContent-Length: 2\r\n\r\n{}"), 400, 'one as it is gets looked at');
 is(raw_status("GET /healthz HTTP/1.1\r\n${close}" . "X: y\r\n" x 200 . "\r\n"), 431, 'many headers');
 is(raw_status("\r\nGET /healthz HTTP/1.1\r\n$close\r\n"), 200, 'an empty line before a request is passed over');
 is(raw_status("GET /healthz HTTP/1.0\r\n\r\n"), 200, 'HTTP/1.0');
@@ -87,8 +91,12 @@ is(scalar(grep { ($_->{method} // '') eq 'BREW' } $gateway->log_lines), 2, 'the 
 # --- what is asked for --------------------------------------------------------------------------
 my $mine_too = "${close}Authorization: Token $token\r\n";
 is(raw_status("GET $_ HTTP/1.1\r\n$mine_too\r\n"), 200, "$_ is found") for 'http://x/whisperer/session/', 'HTTP://x:8080/whisperer/hooks/?limit=1', 'https://other.example/healthz', '/healthz';
-is(raw_status("GET $_ HTTP/1.1\r\n$mine_too\r\n"), 404, "$_ is not") for 'http://x', 'http://x/', 'http://x?limit=1', 'http:///whisperer/session/', 'ftp://x/healthz', '*', '/http://x/healthz';
+is(raw_status("GET $_ HTTP/1.1\r\n$mine_too\r\n"), 404, "$_ is not") for 'http:///whisperer/session/', 'ftp://x/healthz', '*', '/http://x/healthz';
 like($gateway->raw("GET http://x/whisperer/hooks/?colour=red HTTP/1.1\r\n$mine_too\r\n"), qr/^HTTP\/1\.1 400 .*"colour"/s, 'with what was asked');
+is(raw_status("GET $_ HTTP/1.1\r\n$mine_too\r\n"), 301, "$_ leads to the console") for 'http://x', 'http://x/', 'http://x?limit=1', '/';
+my $equal = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => 'https://example.com/?a=b=c' })->{json}{id};
+is(join(' ', map { $_->{id} } @{ $gateway->all('/whisperer/hooks/?target_url=https://example.com/?a=b=c', $token) }), $equal, 'a value keeps its own =');
+$node->safe_psql('postgres', "DELETE FROM whisperer.hook_definition WHERE id = $equal");
 my $waits = $gateway->raw("POST /whisperer/hooks/ HTTP/1.1\r\n${close}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}");
 like($waits, qr/^HTTP\/1\.1 401 /, 'who has sent the body is not told to go on');
 my $asking = $gateway->connect;

@@ -47,7 +47,7 @@ for my $operation (sort { ($a =~ /^DELETE|pause/) <=> ($b =~ /^DELETE|pause/) ||
     my $answer = $gateway->request(@request, $is_open ? () : (token => $token));
     like($answer->{status}, qr/^[23]/, "$operation answers $answer->{status}");
     is($gateway->status_of(@request), 401, 'but not without a token') unless $is_open;
-    is($answer->{headers}{'cache-control'}, $template =~ m{console|openapi} ? 'no-cache' : 'no-store', 'and says how long to keep it');
+    is($answer->{headers}{'cache-control'}, $template =~ m{^/$|console|openapi} ? 'no-cache' : 'no-store', 'and says how long to keep it');
     my $odd = $gateway->request($method, path_of($template) . '?no_such=1', $is_open ? () : (token => $token), $json ? (json => $json) : ());
     is($odd->{status}, $is_open ? $answer->{status} : 400, 'an unknown parameter is ' . ($is_open ? 'passed over' : 'refused'));
     # Parameters in the description are those that are read: each may be given a value that is no good.
@@ -66,7 +66,7 @@ for my $template (sort keys %{ $document->{paths} }) {
     $allowed{HEAD} = 1 if $allowed{GET};
     is("$answer->{status} " . join(' ', sort split /, /, $answer->{headers}{allow} // ''), '405 ' . join(' ', sort keys %allowed), "$template names its methods");
 }
-for my $path ('/', '/whisperer/', '/whisperer/hooks/1/nothing/', '/whisperer//hooks/', '/whisperer/hooks/registry/x/', '/Whisperer/hooks/', '/console/../healthz', '/console/%2e%2e/openapi.json', '/console/nothing.js') {
+for my $path ('/whisperer/', '/whisperer/hooks/1/nothing/', '/whisperer//hooks/', '/whisperer/hooks/registry/x/', '/Whisperer/hooks/', '/console/../healthz', '/console/%2e%2e/openapi.json', '/console/nothing.js') {
     my $answer = $gateway->get($path, $token);
     is("$answer->{status} $answer->{json}{code}", '404 not_found', "nothing at $path");
 }
@@ -107,6 +107,7 @@ for my $path ('/whisperer/openapi.json', '/console/', '/console/app.js', '/conso
 }
 is($gateway->get('/whisperer/session/', $token)->{headers}{vary}, 'Accept-Encoding', 'what is not a file may be encoded, too');
 is($gateway->get('/console')->{headers}{location}, 'console/', 'and finds without the slash');
+is(join(' ', $gateway->get('/')->{status}, $gateway->get('/')->{headers}{location}), '301 console/', 'or from the root');
 my $mine = $gateway->request('GET', '/healthz', headers => { 'X-Request-Id' => 'mine-1.2_3' });
 is($mine->{headers}{'x-request-id'}, 'mine-1.2_3', 'an X-Request-Id is kept');
 isnt($gateway->request('GET', '/healthz', headers => { 'X-Request-Id' => $_ })->{headers}{'x-request-id'}, $_, 'but not any') for 'a b', '"', 'x' x 65;

@@ -85,7 +85,7 @@ const columns = [
     {
         label: 'Last error',
         class: 'error-cell wide-up',
-        cell: (hook) => clipped(health(hook).reason ?? hook.last_error),
+        cell: (hook) => clipped(hook.last_error),
     },
 ];
 

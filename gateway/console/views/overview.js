@@ -51,7 +51,7 @@ function figures(workers, rows, now_ms) {
     const lag_events = most(workers, 'lag_events');
     return tiles(
         tile('Lag', seconds(most(workers, 'lag_seconds')), { note: plural(lag_events ?? 0, 'event') }),
-        tile('Rate', rate(sum(workers, 'rate')), { note: 'deliveries/s' }),
+        tile('Rate', `${rate(sum(workers, 'rate'))}/s`, { note: 'deliveries' }),
         tile('In flight', count(sum(workers, 'in_flight')), { note: `${count(sum(workers, 'queued'))} queued` }),
         tile('Delivered', count(hour.delivered), { note: 'last hour' }),
         tile('Failed attempts', count(hour.failed_attempts), { note: 'last hour' }),

@@ -11,7 +11,9 @@ BEGIN ATOMIC
              WHEN delivery.next_attempt_at = 'infinity' THEN 'waits in line behind earlier events'
              WHEN delivery.next_attempt_at <= now() THEN format('attempt %s is due', delivery.retry_count + 1)
              ELSE format('waits for attempt %s at %s', delivery.retry_count + 1, delivery.next_attempt_at) END,
-        'last error: ' || delivery.error)
+        -- What says why an attempt is put off is no error.
+        CASE WHEN delivery.error NOT IN ('circuit is open', 'endpoint is busy', 'rate limit', 'token is being fetched')
+             THEN 'last error: ' || delivery.error END)
     FROM (SELECT bool_or(state = 'paused') AS paused FROM whisperer.status) s,
          whisperer.hook h LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
     WHERE h.id = delivery.hook_id;
