@@ -425,9 +425,9 @@ void check_transition_tables(Relation relation, const Trigger& trigger,
 }
 
 static int publisher_hint(const CaptureOptions& options) {
-    return errhint("The event type's owner can call whisperer.allow('%s', '%s', 'publish').",
-                   options.event_type,
-                   quote_identifier(GetUserNameFromId(options.table_owner, false)));
+    return errhint(
+        "The event type's owner can call whisperer.allow('%s', %s, 'publish').", options.event_type,
+        quote_literal_cstr(quote_identifier(GetUserNameFromId(options.table_owner, false))));
 }
 
 void warn_of_publisher(const CaptureOptions& options) {

@@ -26,14 +26,17 @@ void require_privilege(const char* event_type) {
     bool registered;
     bool allowed = may_publish(GetUserId(), event_type, &registered);
     if (!registered)
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
-                errmsg("event type \"%s\" is not registered", event_type),
-                errhint("Call whisperer.register_event('%s') first.", event_type));
+        ereport(
+            ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+            errmsg("event type \"%s\" is not registered", event_type),
+            errhint("Call whisperer.register_event(%s) first.", quote_literal_cstr(event_type)));
     if (!allowed)
-        ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                errmsg("permission denied to publish event type \"%s\"", event_type),
-                errhint("The event type's owner can call whisperer.allow('%s', '%s', 'publish').",
-                        event_type, quote_identifier(GetUserNameFromId(GetUserId(), false))));
+        ereport(
+            ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+            errmsg("permission denied to publish event type \"%s\"", event_type),
+            errhint("The event type's owner can call whisperer.allow('%s', %s, 'publish').",
+                    event_type,
+                    quote_literal_cstr(quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 }
 
 enum class DataType { Json, Jsonb, Text };

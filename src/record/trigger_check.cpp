@@ -241,6 +241,19 @@ void check_new_publisher(Relation relation, const Trigger& trigger, const Captur
         require_publisher(relation, trigger, options);
 }
 
+// Its events would go to nobody, and nobody would be told: a mistyped name is seen here alone.
+void warn_of_unregistered(const Trigger& trigger, const CaptureOptions& options) {
+    bool registered;
+    (void)may_publish(options.table_owner, options.event_type, &registered);
+    if (registered)
+        return;
+    ereport(WARNING, errcode(ERRCODE_WARNING),
+            errmsg("trigger \"%s\" records event type \"%s\", which is not registered",
+                   trigger.tgname, options.event_type),
+            errhint("Unless the name is mistyped: SELECT whisperer.register_event('%s');",
+                    options.event_type));
+}
+
 void refuse(const Trigger& trigger, const char* problem, const char* hint) {
     ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
             errmsg("trigger \"%s\": whisperer.capture %s", trigger.tgname, problem),
@@ -277,6 +290,7 @@ void check_new(const CreateTrigStmt* statement) {
         if (!TRIGGER_FOR_ROW(trigger.tgtype))
             check_transition_tables(relation, trigger, *options, trigger.tgtype);
         check_new_publisher(relation, trigger, *options);
+        warn_of_unregistered(trigger, *options);
         depend_on_serializer(trigger, *options);
     }
     relation_close(relation, NoLock);

@@ -46,8 +46,10 @@ BEGIN
     IF allowed = 0 THEN
         RAISE EXCEPTION 'permission denied to subscribe to event type "%"', pattern
             USING ERRCODE = 'insufficient_privilege', COLUMN = 'event_type',
-                  HINT = format('The event type''s owner can call whisperer.allow(''%s'', ''%s'', ''subscribe'').',
-                                pattern, check_event_pattern.owner::regrole);
+                  HINT = format(CASE WHEN pattern ~ '\*$' THEN 'The owners of what it matches can call whisperer.allow(%L, %L, ''subscribe''), and so for each.'
+                                     ELSE 'The event type''s owner can call whisperer.allow(%L, %L, ''subscribe'').' END,
+                                (SELECT min(t.name) FROM whisperer.event_type t WHERE whisperer_internal.names(pattern, t.name)),
+                                check_event_pattern.owner::regrole);
     END IF;
 END;
 $$;

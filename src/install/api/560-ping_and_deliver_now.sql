@@ -10,7 +10,9 @@ DECLARE
 BEGIN
     PERFORM whisperer_internal.require_hook(caller, record_ping_as.hook_id);
     SELECT h.state INTO hook_state FROM whisperer.hook h WHERE h.id = record_ping_as.hook_id;
-    IF hook_state <> 'active' THEN
+    IF hook_state = 'deleted' THEN
+        PERFORM whisperer_internal.refuse_hook(record_ping_as.hook_id);
+    ELSIF hook_state <> 'active' THEN
         RAISE EXCEPTION 'hook % is %', record_ping_as.hook_id, hook_state
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Only an active hook can be pinged; see whisperer.resume_hook.';
