@@ -28,6 +28,8 @@ my $attempts = () = $receiver->requests('/status/500/bad');
 record('bad', 'meanwhile');
 wait_for('the event to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $bad AND error = 'circuit is open'") > 0 });
 is(scalar(() = $receiver->requests('/status/500/bad')), $attempts, 'while it is open nothing is sent');
+like(sql("SELECT whisperer.why(event_id, hook_id) FROM whisperer.delivery WHERE hook_id = $bad AND error = 'circuit is open' AND retry_count = 0 LIMIT 1"),
+    qr/^waits: the circuit is open, one attempt is made at [^;]*$/, 'why calls that no error');
 record('good', 'unharmed');
 wait_for('the other hook', sub { () = $receiver->requests('/ok/good') });
 wait_for('the figures', sub { sql("SELECT last_error FROM whisperer.hook_stats WHERE hook_id = $bad") ne '' });
