@@ -271,11 +271,20 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
         replay_known(request, ids, again);
 }
 
-// What was committed since the hook was made is of the transactions that were running then, which
-// may be far between, and of those that began later.
+// Of what the hook is to catch up with: since it was made, or with force since this database's turn
+// at it began.
+const XidSnapshot* news_since(const Request* request, const Hook* hook) {
+    if (hook->since == nullptr || !request->force || hook->turn_count % 2 == 0)
+        return hook->since;
+    const XidSnapshot* turn = hook->turns[hook->turn_count - 1];
+    return turn->xmax > hook->since->xmax ? turn : hook->since;
+}
+
+// What was committed since then is of the transactions that were running, which may be far
+// between, and of those that began later.
 bool is_among_running(const Request* request, const Hook* hook) {
     return request->kind == RequestKind::CatchUp && hook->since &&
-           request->place_xid < hook->since->xmax - 1;
+           request->place_xid < news_since(request, hook)->xmax - 1;
 }
 
 void query_running(const Request* request, const XidSnapshot* since) {
@@ -298,7 +307,7 @@ void query_running(const Request* request, const XidSnapshot* since) {
 Progress end_range(Request* request, const Hook* hook) {
     if (!is_among_running(request, hook))
         return Progress::Done;
-    request->place_xid = hook->since->xmax - 1;
+    request->place_xid = news_since(request, hook)->xmax - 1;
     memset(&request->place_id, 0xff, UUID_LEN);
     return Progress::More;
 }
@@ -309,7 +318,7 @@ Progress replay(Worker* worker, Request* request, const Hook* hook) {
         request->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
     request->is_begun = true;
     if (is_among_running(request, hook))
-        query_running(request, hook->since);
+        query_running(request, news_since(request, hook));
     else
         query_outbox(request);
     SPITupleTable* rows = SPI_tuptable;

@@ -12,7 +12,7 @@ CREATE FUNCTION whisperer_internal.give_hook(hook_id bigint, node text, waits_fo
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    is_mine constant boolean := give_hook.node = current_setting('whisperer.node');
+    is_mine constant boolean := CASE WHEN give_hook.node = '' THEN NOT give_hook.is_fed ELSE give_hook.node = current_setting('whisperer.node') END;
     was whisperer.hook_node;
     moment pg_snapshot := whisperer_internal.hook_since();
 BEGIN
@@ -34,21 +34,31 @@ BEGIN
     UPDATE whisperer.hook_node n
     SET node = give_hook.node, waits_for = give_hook.waits_for, turns = was.turns[CASE WHEN cardinality(was.turns) >= 8 THEN 3 ELSE 1 END:] || moment
     WHERE n.hook_id = give_hook.hook_id;
+    -- What the worker read before it knew of the turn, it took for another's.
+    IF is_mine AND NOT was.is_fed THEN
+        INSERT INTO whisperer.request (kind, hook_id, force) VALUES ('catch_up', give_hook.hook_id, true);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.give_hook(bigint, text, text, boolean, boolean) IS 'has another database, or this one, deliver a hook from here on';
 
 -- A hook that waits for another node stays where it is.  gone: a node that delivers nothing any more.
+--
+-- What is recorded and committed between the end of a turn of this database's and this transaction's own end comes
+-- before it in the stream.  So whose turn begins is told to look for it: all of it has a later id than new_from.
 CREATE FUNCTION whisperer_internal.share_anew(gone text) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    here constant text[] := ARRAY['', current_setting('whisperer.node')];
+    new_from constant uuid := whisperer_internal.new_event_id();
+    mine constant bigint[] := ARRAY(SELECT h.id FROM whisperer.hook_definition h WHERE whisperer_internal.is_delivered_here(h.id));
     moving record;
     moved bigint := 0;
 BEGIN
     FOR moving IN
         SELECT h.id, h.is_active, h.ordering <> 'none' AS is_ordered, whisperer_internal.chosen_node(h.id) AS new_node,
-               coalesce(n.node, current_setting('whisperer.node')) AS old_node, n.waits_for, n.hook_id IS NOT NULL AS is_shared
+               coalesce(n.node, '') AS old_node, n.waits_for, n.hook_id IS NOT NULL AS is_shared
         FROM whisperer.hook_definition h LEFT JOIN whisperer.hook_node n ON n.hook_id = h.id
         WHERE h.incarnation = whisperer_internal.my_incarnation()
           AND (n.waits_for IS NULL OR n.node = share_anew.gone OR n.waits_for = share_anew.gone)
@@ -57,14 +67,18 @@ BEGIN
         CONTINUE WHEN moving.is_shared AND moving.new_node = moving.old_node AND gone IS NULL;
         PERFORM whisperer_internal.give_hook(moving.id, moving.new_node,
             CASE WHEN moving.is_ordered AND moving.is_active AND moving.new_node <> moving.old_node AND moving.old_node IS DISTINCT FROM gone
+                      AND NOT ARRAY[moving.old_node, moving.new_node] <@ here
                  THEN moving.old_node
                  WHEN moving.waits_for <> gone THEN moving.waits_for END, false, true);
         moved := moved + (moving.is_active AND moving.new_node <> moving.old_node)::integer;
     END LOOP;
+    PERFORM whisperer_internal.tell_all();
+    PERFORM whisperer_internal.tell_nodes('begun', jsonb_build_object('hook_ids', m.hook_ids, 'new_from', new_from))
+    FROM (SELECT jsonb_agg(id) FROM unnest(mine) AS id WHERE NOT whisperer_internal.is_delivered_here(id)) AS m (hook_ids) WHERE m.hook_ids IS NOT NULL;
     RETURN moved;
 END;
 $$;
-COMMENT ON FUNCTION whisperer_internal.share_anew(text) IS 'shares all hooks among the nodes that there are; returns how many moved';
+COMMENT ON FUNCTION whisperer_internal.share_anew(text) IS 'shares all hooks among the nodes that there are, and tells them; returns how many moved';
 
 CREATE FUNCTION whisperer_internal.lock_hooks() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -100,7 +114,6 @@ BEGIN
     PERFORM whisperer_internal.lock_hooks();
     INSERT INTO whisperer.node (name) VALUES (add_node_as.node) ON CONFLICT DO NOTHING;
     moved := whisperer_internal.share_anew(NULL);
-    PERFORM whisperer_internal.tell_all();
     RETURN moved;
 END;
 $$;
@@ -143,7 +156,6 @@ BEGIN
         FROM whisperer.hook_node n JOIN whisperer.hook_definition h ON h.id = n.hook_id
         WHERE n.node = remove_node_as.node AND h.is_active ORDER BY n.hook_id;
     PERFORM whisperer_internal.share_anew(CASE WHEN force THEN node END);
-    PERFORM whisperer_internal.tell_all();
 END;
 $$;
 CREATE FUNCTION whisperer.remove_node(node text, force boolean DEFAULT false,

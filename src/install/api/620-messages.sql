@@ -187,6 +187,53 @@ BEGIN
     END IF;
     CASE NEW.kind
         WHEN 'hook_definition' THEN
+-- The moment is moved back to before the first of the events that are looked for.  What was told in this transaction
+-- nobody has seen yet.
+CREATE FUNCTION whisperer_internal.take_begun(hook_ids bigint[], new_from uuid) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_new constant xid8 := (SELECT o.xid FROM whisperer.outbox o WHERE o.id > new_from AND o.incarnation = whisperer_internal.my_incarnation()
+                                ORDER BY o.xid LIMIT 1);
+    moment pg_snapshot;
+    begun bigint;
+BEGIN
+    IF first_new IS NULL THEN
+        RETURN;
+    END IF;
+    moment := format('%s:%1$s:', first_new);
+    FOR begun IN
+        UPDATE whisperer.hook_node n SET turns[cardinality(n.turns)] = moment
+        WHERE n.hook_id = ANY (hook_ids) AND n.is_fed AND cardinality(n.turns) % 2 = 1
+          AND pg_snapshot_xmax(n.turns[cardinality(n.turns)]) > first_new
+        RETURNING n.hook_id
+    LOOP
+        UPDATE whisperer.hook_definition h SET since = moment WHERE h.id = begun AND pg_snapshot_xmax(h.since) > first_new;
+        INSERT INTO whisperer.request (kind, hook_id, force) VALUES ('catch_up', begun, true);
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.take_begun(bigint[], uuid) IS
+    'has hooks whose turn begins get what came before the word of it, and is not the primary''s any more';
+
+-- Or nobody would deliver what the primary gives to this node.  The error is tried again, and nothing is lost meanwhile.
+CREATE FUNCTION whisperer_internal.require_node_name() RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    slot constant text := (SELECT s.subslotname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+                           WHERE d.datname = current_database() AND s.subenabled AND 'whisperer_hooks' = ANY (s.subpublications)
+                           ORDER BY s.subslotname = concat('whisperer_', current_setting('whisperer.node')) DESC LIMIT 1);
+BEGIN
+    IF slot <> concat('whisperer_', current_setting('whisperer.node')) THEN
+        RAISE EXCEPTION 'whisperer.node is "%", but the slot in the primary is "%"', current_setting('whisperer.node'), slot
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Set whisperer.node to the name that subscription_command was given, and reload the configuration.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.require_node_name() IS 'raises 55000 unless this node has the name that its slot in the primary has';
+
             PERFORM whisperer_internal.take_hook(told, NEW.content->>'node', NEW.content->>'waits_for');
         WHEN 'secret' THEN
             PERFORM whisperer_internal.take_row('whisperer.secret', told, is_gone, '{}') WHERE whisperer_internal.is_hook_fed((told->>'hook_id')::bigint);
@@ -200,6 +247,7 @@ BEGIN
             PERFORM whisperer_internal.take_request(NEW.content);
         ELSE
             RAISE WARNING 'the primary tells of "%", which this version of whisperer does not know', NEW.kind
+    PERFORM whisperer_internal.require_node_name();
                 USING HINT = 'Update the extension on the nodes before that of the primary.';
     END CASE;
     RETURN NULL;
@@ -215,6 +263,9 @@ CREATE TRIGGER arrival BEFORE INSERT ON whisperer.node_message
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.take_message();
 ALTER TABLE whisperer.node_message ENABLE REPLICA TRIGGER arrival;
 
+        WHEN 'begun' THEN
+            PERFORM whisperer_internal.take_begun(ARRAY(SELECT h::bigint FROM jsonb_array_elements_text(NEW.content->'hook_ids') AS h),
+                                                  (NEW.content->>'new_from')::uuid);
 -- Where a person would change what comes from the primary.  Before check_hook, by its name.
 CREATE FUNCTION whisperer_internal.refuse_fed() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
