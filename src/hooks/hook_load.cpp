@@ -29,7 +29,7 @@ constexpr const char* load_query =
     "h.incarnation = $1 AS is_native, h.is_active, "
     "h.is_active AND NOT h.is_paused AND h.incarnation = $1 "
     "AND r.disabled_resumes IS DISTINCT FROM h.resumes "
-    "AND (n.waits_for IS NULL OR cardinality(n.turns) % 2 = 0) "
+    "AND (n.waits_for IS NULL OR h.ordering = 'none' OR cardinality(n.turns) % 2 = 0) "
     "AND whisperer_internal.role_exists(h.owner) AS is_runnable, "
     "h.since_incarnation, h.created_at, h.is_active AND h.incarnation = $1 "
     "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "

@@ -27,7 +27,7 @@ BEGIN ATOMIC
     FROM whisperer.hook_definition h
     LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
     WHERE h.is_active AND NOT h.is_paused AND h.incarnation = whisperer_internal.my_incarnation()
-      AND whisperer_internal.role_exists(h.owner) AND whisperer_internal.waits_for(h.id) IS NULL
+      AND whisperer_internal.role_exists(h.owner) AND (h.ordering = 'none' OR whisperer_internal.waits_for(h.id) IS NULL)
       AND r.disabled_resumes IS DISTINCT FROM h.resumes AND r.circuit_opened_at IS NULL;
 END;
 COMMENT ON FUNCTION whisperer_internal.unattempted() IS

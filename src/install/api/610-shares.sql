@@ -146,7 +146,8 @@ BEGIN
         lost_from := coalesce(slot.inactive_since, (SELECT min(o.created_at) FROM whisperer.outbox o), now());
         PERFORM pg_drop_replication_slot(s.slot_name) FROM pg_replication_slots s WHERE s.slot_name = concat('whisperer_', remove_node_as.node);
     END IF;
-    IF NOT force AND EXISTS (SELECT FROM whisperer.hook_node n WHERE n.node = remove_node_as.node AND n.waits_for IS NOT NULL) THEN
+    IF NOT force AND EXISTS (SELECT FROM whisperer.hook_node n JOIN whisperer.hook_definition h ON h.id = n.hook_id
+                             WHERE n.node = remove_node_as.node AND n.waits_for IS NOT NULL AND h.is_active AND h.ordering <> 'none') THEN
         RAISE EXCEPTION 'node "%" has ordered hooks that were not handed over to it yet', node
             USING ERRCODE = 'object_in_use', HINT = 'See whisperer.hand_over.';
     END IF;
