@@ -89,8 +89,16 @@ BEGIN
         RAISE EXCEPTION 'nodes cannot be added or removed in a transaction that is %', current_setting('transaction_isolation')
             USING ERRCODE = 'active_sql_transaction', HINT = 'Use READ COMMITTED.';
     END IF;
-    LOCK TABLE whisperer.hook_definition, whisperer.secret, whisperer.event_type, whisperer.event_type_claim,
-               whisperer.event_type_privilege IN SHARE ROW EXCLUSIVE MODE;
+    -- None is held while another is waited for: who has written one of them may be about to write the next.
+    LOOP
+        BEGIN
+            LOCK TABLE whisperer.hook_definition, whisperer.secret, whisperer.event_type, whisperer.event_type_claim,
+                       whisperer.event_type_privilege IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.01);
+        END;
+    END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.lock_hooks() IS 'keeps hooks and event types as they are until the transaction ends';
