@@ -61,7 +61,7 @@ AS $$
 DECLARE
     mine constant bigint := whisperer_internal.my_incarnation();
 BEGIN
-    PERFORM whisperer_internal.tell_nodes('event_type', jsonb_build_object('row', whisperer_internal.tellable(to_jsonb(t)), 'is_gone', false))
+    PERFORM whisperer_internal.tell_nodes('event_type', jsonb_build_object('row', whisperer_internal.tellable(to_jsonb(t)), 'is_gone', false, 'is_anew', true))
     FROM whisperer.event_type t WHERE t.incarnation = mine;
     PERFORM whisperer_internal.tell_nodes('event_type_claim', jsonb_build_object('row', whisperer_internal.tellable(to_jsonb(c)), 'is_gone', false))
     FROM whisperer.event_type_claim c WHERE c.incarnation = mine;
@@ -94,12 +94,12 @@ ALTER TABLE whisperer.event_type_privilege ENABLE ALWAYS TRIGGER tell_change;
 -- On the node -----------------------------------------------------------------------------------------------
 
 -- Roles are those of the names that were told.  What belongs to a role that does not exist here counts as carried
--- here, and rests until resume() finds the role.
+-- here, and rests until resume() finds the role.  Its number is one of the name's, for several may be missing.
 CREATE FUNCTION whisperer_internal.as_told(told jsonb) RETURNS jsonb
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN told || (SELECT jsonb_build_object('incarnation', CASE WHEN r.oid IS NULL THEN 0 ELSE whisperer_internal.my_incarnation() END,
-                                          CASE WHEN told ? 'role_name' THEN 'role' ELSE 'owner' END, coalesce(r.oid, 0::oid))
-                FROM (SELECT to_regrole(quote_ident(coalesce(told->>'owner_name', told->>'role_name')))::oid) AS r (oid));
+                                          CASE WHEN told ? 'role_name' THEN 'role' ELSE 'owner' END, coalesce(r.oid::oid, hashtext(n.name)::oid))
+                FROM (SELECT coalesce(told->>'owner_name', told->>'role_name')) AS n (name), to_regrole(quote_ident(n.name)) AS r (oid));
 COMMENT ON FUNCTION whisperer_internal.as_told(jsonb) IS 'a row that a primary told, with what this database calls its role';
 
 -- A newer primary may tell columns that are unknown here, an older one lacks some.
@@ -125,6 +125,21 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.take_row(regclass, jsonb, boolean, text[]) IS
     'does to a row of this database what was done to that of a primary; columns to keep are set only where it is new';
+
+-- The role may have been missing here when it was told first, and be here now.
+CREATE FUNCTION whisperer_internal.take_privilege(told jsonb, is_gone boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM whisperer.event_type_privilege p
+    WHERE p.event_type = told->>'event_type' AND p.role_name = told->>'role_name' AND p.privilege = told->>'privilege'
+      AND p.incarnation IN (0, whisperer_internal.my_incarnation());
+    IF NOT is_gone THEN
+        PERFORM whisperer_internal.take_row('whisperer.event_type_privilege', whisperer_internal.as_told(told), false, '{}');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.take_privilege(jsonb, boolean) IS 'a privilege as the primary has it';
 
 CREATE FUNCTION whisperer_internal.is_hook_fed(hook_id bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -172,21 +187,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION whisperer_internal.take_request(jsonb) IS 'asks this database''s workers for what was asked for in the primary';
 
-CREATE FUNCTION whisperer_internal.take_message() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    told constant jsonb := NEW.content->'row';
-    is_gone constant boolean := (NEW.content->>'is_gone')::boolean;
-BEGIN
-    -- Of a publication for all tables it is none of our business.
-    IF NOT whisperer_internal.is_arriving() THEN
-        RETURN NEW;
-    ELSIF NOT whisperer_internal.is_fed() THEN
-        RETURN NULL;
-    END IF;
-    CASE NEW.kind
-        WHEN 'hook_definition' THEN
 -- The moment is moved back to before the first of the events that are looked for.  What was told in this transaction
 -- nobody has seen yet.
 CREATE FUNCTION whisperer_internal.take_begun(hook_ids bigint[], new_from uuid) RETURNS void
@@ -234,20 +234,40 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.require_node_name() IS 'raises 55000 unless this node has the name that its slot in the primary has';
 
+CREATE FUNCTION whisperer_internal.take_message() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    told constant jsonb := NEW.content->'row';
+    is_gone constant boolean := (NEW.content->>'is_gone')::boolean;
+BEGIN
+    -- Of a publication for all tables it is none of our business.
+    IF NOT whisperer_internal.is_arriving() THEN
+        RETURN NEW;
+    ELSIF NOT whisperer_internal.is_fed() THEN
+        RETURN NULL;
+    END IF;
+    PERFORM whisperer_internal.require_node_name();
+    CASE NEW.kind
+        WHEN 'hook_definition' THEN
             PERFORM whisperer_internal.take_hook(told, NEW.content->>'node', NEW.content->>'waits_for');
         WHEN 'secret' THEN
             PERFORM whisperer_internal.take_row('whisperer.secret', told, is_gone, '{}') WHERE whisperer_internal.is_hook_fed((told->>'hook_id')::bigint);
         WHEN 'event_type' THEN
+            -- What was taken away while nobody told it does not come with what there is.
+            DELETE FROM whisperer.event_type_privilege p WHERE p.event_type = told->>'name' AND (NEW.content->>'is_anew')::boolean;
             PERFORM whisperer_internal.take_row('whisperer.event_type', whisperer_internal.as_told(told), is_gone, '{}');
         WHEN 'event_type_claim' THEN
             PERFORM whisperer_internal.take_row('whisperer.event_type_claim', whisperer_internal.as_told(told), is_gone, '{}');
         WHEN 'event_type_privilege' THEN
-            PERFORM whisperer_internal.take_row('whisperer.event_type_privilege', whisperer_internal.as_told(told), is_gone, '{}');
+            PERFORM whisperer_internal.take_privilege(told, is_gone);
         WHEN 'request' THEN
             PERFORM whisperer_internal.take_request(NEW.content);
+        WHEN 'begun' THEN
+            PERFORM whisperer_internal.take_begun(ARRAY(SELECT h::bigint FROM jsonb_array_elements_text(NEW.content->'hook_ids') AS h),
+                                                  (NEW.content->>'new_from')::uuid);
         ELSE
             RAISE WARNING 'the primary tells of "%", which this version of whisperer does not know', NEW.kind
-    PERFORM whisperer_internal.require_node_name();
                 USING HINT = 'Update the extension on the nodes before that of the primary.';
     END CASE;
     RETURN NULL;
@@ -263,9 +283,6 @@ CREATE TRIGGER arrival BEFORE INSERT ON whisperer.node_message
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.take_message();
 ALTER TABLE whisperer.node_message ENABLE REPLICA TRIGGER arrival;
 
-        WHEN 'begun' THEN
-            PERFORM whisperer_internal.take_begun(ARRAY(SELECT h::bigint FROM jsonb_array_elements_text(NEW.content->'hook_ids') AS h),
-                                                  (NEW.content->>'new_from')::uuid);
 -- Where a person would change what comes from the primary.  Before check_hook, by its name.
 CREATE FUNCTION whisperer_internal.refuse_fed() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
