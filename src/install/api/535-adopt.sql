@@ -35,6 +35,11 @@ DECLARE
     adopted integer := 0;
 BEGIN
     PERFORM whisperer_internal.enable_triggers();
+    -- A dump has nothing of nodes: this is a copy of a whole database, which has none and is none.
+    IF EXISTS (SELECT FROM whisperer.hook_node n JOIN whisperer.hook_definition h ON h.id = n.hook_id WHERE h.incarnation NOT IN (0, mine)) THEN
+        DELETE FROM whisperer.hook_node;
+        DELETE FROM whisperer.node;
+    END IF;
     PERFORM whisperer_internal.adopt_event_types();
     UPDATE whisperer.api_token_record t SET role = r.oid, incarnation = mine
     FROM pg_authid r WHERE r.rolname = t.role_name AND t.incarnation <> mine;
