@@ -80,8 +80,21 @@ my $first = new_delivery_node('a');
 sql($primary, 'SELECT whisperer.publish_events(hooks => true)');
 subscribe($first, 'a');
 record(2);
-is(sql($primary, q(SELECT whisperer.add_node('a'))), $hooks, 'all hooks move');
+$first->append_conf('postgresql.conf', "whisperer.node = ''\n");
+$first->reload;
+# What is committed while this is under way, and read by the primary's worker afterwards.
+hold($primary, 'before-page-snapshot');
+wait_held($primary, 'before-page-snapshot');
+my $adder = $primary->background_psql('postgres', on_error_stop => 1);
+is($adder->query_safe(q(BEGIN; SELECT whisperer.add_node('a'))), $hooks, 'all hooks move');
 record(3);
+$adder->query_safe('COMMIT');
+release_hold($primary);
+my $nameless = qr/whisperer\.node is "", but the slot in the primary is "whisperer_a"/;
+wait_for('a complaint', sub { slurp_file($first->logfile) =~ $nameless });
+$first->append_conf('postgresql.conf', "whisperer.node = 'a'\n");
+$first->reload;
+pass('a node without its name takes nothing until it has one');
 settle($primary, $first);
 is_deeply(received("/ok/0/$_"), { 1 => 1, 2 => 1, 3 => 1 }, "hook $_ got each event once") for 1 .. $hooks;
 is(sql($primary, 'SELECT count(*) FROM whisperer.delivery'), 2 * $hooks, 'those before from the primary');
@@ -129,6 +142,16 @@ sql($primary, q(SELECT whisperer.add_node('a')));
 sql($primary, q(SELECT whisperer.deliver_event('order-sent', '{"n": 6}')));
 settle($first);
 is_deeply(received('/ok/late'), { 6 => 1 }, 'until the role is there and all is told again');
+
+# Privileges of roles that are missing on the node, and taken away when one of them is there.
+sql($primary, "CREATE ROLE away_$_; SET ROLE shop; SELECT whisperer.allow('order-sent', 'away_$_', 'subscribe')") for 1 .. 3;
+my $privileges = q(SELECT string_agg(role_name, ' ' ORDER BY role_name) FROM whisperer.event_type_privilege WHERE role_name ~ '^away');
+settle($first);
+is(sql($first, $privileges), 'away_1 away_2 away_3', 'privileges of roles that are missing are kept apart');
+sql($first, 'CREATE ROLE away_1');
+sql($primary, "SET ROLE shop; SELECT whisperer.disallow('order-sent', 'away_1', 'subscribe')");
+settle($first);
+is(sql($first, $privileges), 'away_2 away_3', 'and taken away, whether the role has come meanwhile or not');
 
 # --- requests ---------------------------------------------------------------------------------------------------
 sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $receiver->url('/status/400') ]}', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0}, \"max_retries\": 0}')");
@@ -216,7 +239,17 @@ my $of_second = sql($primary, q(SELECT hooks FROM whisperer.nodes WHERE name = '
 my $left = under_load(q(SELECT count(*) || ' ' || count(replay_from) FROM whisperer.remove_node('a')));
 is($left, sql($primary, 'SELECT count(*) FROM whisperer.hook WHERE is_active') - $of_second . ' 0', 'the first one\'s go to the second');
 settle($first, $second);
-sql($primary, 'SELECT whisperer.hand_over(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL');
+my $waiting = sql($primary, q(SELECT max(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL));
+sql($primary, "SELECT whisperer.update_hook($waiting, '{\"ordering\": \"none\"}')");
+sql($primary, q(SELECT whisperer.deliver_event('order-line', '{"n": 9}')));
+settle($second);
+is(sql($second, "SELECT count(*) FROM whisperer.delivery WHERE hook_id = $waiting AND state = 'delivered'"), 1, 'a hook that is not ordered any more does not wait');
+sql($primary, "SELECT whisperer.update_hook($waiting, '{\"ordering\": \"hook\"}')");
+settle($second);
+is(sql($second, "SELECT state FROM whisperer.hook WHERE id = $waiting"), 'paused', 'ordered again it does');
+sql($primary, "SELECT whisperer.hand_over(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL AND hook_id <> $waiting");
+sql($primary, "SELECT whisperer.delete_hook($waiting)");
+is(sql($primary, q(BEGIN; SELECT count(*) > 0 FROM whisperer.remove_node('b'); ROLLBACK)), 't', 'for one that is deleted nobody waits');
 under_load(q(SELECT whisperer.add_node('a')));
 settle($first, $second);
 
@@ -260,9 +293,31 @@ record(9002);
 settle($primary, $first);
 is_deeply([ wrong_hooks('repeats') ], [], 'without nodes the primary delivers again');
 
-$writer->quit;
+# --- and the first once more --------------------------------------------------------------------------------------
+sql($primary, "SET ROLE shop; SELECT whisperer.disallow('order-sent', 'away_2', 'subscribe')");
+$writer->query_safe(q(BEGIN; SET LOCAL ROLE shop; SELECT whisperer.register_event('order-held')));
+$adder->query_until(qr/begun/, "\\echo begun\nSELECT whisperer.add_node('a');\n");
+wait_for('it to wait', sub { sql($primary, q(SELECT count(*) FROM pg_stat_activity WHERE wait_event IS NOT NULL AND state = 'active' AND query ~ 'add_node')) });
+$writer->query_safe("SELECT whisperer.create_hook('order-held', '@{[ $receiver->url('/ok/held') ]}'); COMMIT");
+$adder->query_safe('SELECT 1');
+settle($primary, $first);
+is(sql($first, q(SELECT count(*) FROM whisperer.hook WHERE event_type = 'order-held')), 1, 'who adds a node waits for those who make hooks, and not they for him');
+is(sql($first, $privileges), 'away_3', 'what was taken away while there was no node is gone there, too');
+
+# --- copies -------------------------------------------------------------------------------------------------------
+$_->quit for $adder, $writer;
+for my $node ($primary, $first) {
+    $node->safe_psql('template1', q(ALTER DATABASE postgres ALLOW_CONNECTIONS false;
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'postgres'));
+    wait_for('a copy', sub { ($node->psql('template1', 'CREATE DATABASE copy TEMPLATE postgres'))[0] == 0 });
+    $node->safe_psql('template1', 'ALTER DATABASE postgres ALLOW_CONNECTIONS true');
+    is($node->safe_psql('copy', q(SET client_min_messages = error; SELECT whisperer.resume(); SELECT whisperer.pause_hook(4);
+        SELECT count(*) FROM whisperer.hook_node; SELECT count(*) FROM whisperer.node; SELECT state FROM whisperer.hook WHERE id = 4)),
+        "\n\n0\n0\npaused", $node->name . "'s copy has no nodes, and is none");
+}
+
 # What this test provoked has its name in the line.
-is_deeply([ grep { !/nodes\.pl/ && /ERROR|PANIC|WARNING|leak/ && !/publisher|primary: |WAL stream/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
+is_deeply([ grep { !/nodes\.pl|$nameless/ && /ERROR|PANIC|WARNING|leak/ && !/publisher|primary: |WAL stream/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
     for $primary, $first, $second;
 $_->stop for $primary, $first;
 done_testing();
