@@ -11,7 +11,7 @@ SELECT :'token' ~ '^what_[0-9]+_[A-Za-z0-9_-]{43}$' AS shape;
 SELECT whisperer.create_api_token('regress_token_ann', 'another') AS other \gset
 SELECT :'token' <> :'other' AS differs;
 RESET ROLE;
-SELECT count(*) AS stored_in_clear FROM whisperer.api_token_record t WHERE t::text LIKE '%' || split_part(:'token', '_', 3) || '%';
+SELECT count(*) AS stored_in_clear FROM whisperer.api_token_record t WHERE position(right(:'token', 43) IN t::text) > 0;
 SELECT octet_length(hash) FROM whisperer.api_token_record WHERE description = 'another';
 
 -- Who may make one, and of what.
