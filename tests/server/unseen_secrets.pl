@@ -97,6 +97,8 @@ for my $url (@urls) {
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET whisperer.allowed_networks');
 $node->reload;
 my $hooks = $n;
+# What delivery nodes are told.
+$node->safe_psql('postgres', "INSERT INTO whisperer.node (name) VALUES ('a'); SELECT whisperer.rotate_secret(1, " . secret('told', "$text-told") . '); DELETE FROM whisperer.node');
 my $rotated = secret('rotated', "$previous-new");
 my @steps = (
     "SELECT whisperer.rotate_secret(1, $rotated)",

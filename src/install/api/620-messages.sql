@@ -45,6 +45,28 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.tell_change() IS 'trigger: tells the delivery nodes, if there are any';
 
+-- Statements have no secret: they are logged.
+CREATE FUNCTION whisperer_internal.tell_secret_of(hook_id bigint) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO whisperer.node_message (kind, content)
+    SELECT 'secret', jsonb_build_object('row', to_jsonb(s)) FROM whisperer.secret s WHERE s.hook_id = tell_secret_of.hook_id;
+    DELETE FROM whisperer.node_message m WHERE m.kind = 'secret';
+END;
+COMMENT ON FUNCTION whisperer_internal.tell_secret_of(bigint) IS 'tells the delivery nodes the secrets of a hook';
+
+CREATE FUNCTION whisperer_internal.tell_secret() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM whisperer.node) THEN
+        PERFORM whisperer_internal.tell_secret_of(NEW.hook_id);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.tell_secret() IS 'trigger: tells the delivery nodes, if there are any';
+
 CREATE FUNCTION whisperer_internal.tell_hook(hook_id bigint, changed jsonb) RETURNS void
     LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -68,16 +90,15 @@ BEGIN
     PERFORM whisperer_internal.tell_nodes('event_type_privilege', jsonb_build_object('row', whisperer_internal.tellable(to_jsonb(p)), 'is_gone', false))
     FROM whisperer.event_type_privilege p WHERE p.incarnation = mine;
     PERFORM whisperer_internal.tell_hook(h.id, to_jsonb(h)) FROM whisperer.hook_definition h WHERE h.incarnation = mine ORDER BY h.id;
-    PERFORM whisperer_internal.tell_nodes('secret', jsonb_build_object('row', to_jsonb(s), 'is_gone', false))
-    FROM whisperer.secret s JOIN whisperer.hook_definition h ON h.id = s.hook_id WHERE h.incarnation = mine;
+    PERFORM whisperer_internal.tell_secret_of(s.hook_id) FROM whisperer.secret s JOIN whisperer.hook_definition h ON h.id = s.hook_id WHERE h.incarnation = mine;
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.tell_all() IS 'tells the delivery nodes all hooks and event types';
 
 CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
-CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.secret
-    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE ON whisperer.secret
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_secret();
 CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.tell_change();
 CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON whisperer.event_type_claim
@@ -234,11 +255,25 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.require_node_name() IS 'raises 55000 unless this node has the name that its slot in the primary has';
 
+-- A handle, for the statements of a function are logged with what they are called with.
+CREATE FUNCTION whisperer_internal.take_secret(handle jsonb) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO whisperer.secret (hook_id, secret_key, previous_secret_key, previous_expires_at, additional_headers, auth)
+    SELECT t.hook_id, t.secret_key, t.previous_secret_key, t.previous_expires_at, t.additional_headers, t.auth
+    FROM jsonb_populate_record(NULL::whisperer.secret, whisperer_internal.revealed(take_secret.handle)) AS t
+    WHERE whisperer_internal.is_hook_fed(t.hook_id)
+    ON CONFLICT (hook_id) DO UPDATE
+    SET secret_key = excluded.secret_key, previous_secret_key = excluded.previous_secret_key, previous_expires_at = excluded.previous_expires_at,
+        additional_headers = excluded.additional_headers, auth = excluded.auth;
+END;
+COMMENT ON FUNCTION whisperer_internal.take_secret(jsonb) IS 'secrets as the primary has them';
+
 CREATE FUNCTION whisperer_internal.take_message() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    told constant jsonb := NEW.content->'row';
+    told jsonb := NEW.content->'row';
     is_gone constant boolean := (NEW.content->>'is_gone')::boolean;
 BEGIN
     -- Of a publication for all tables it is none of our business.
@@ -252,7 +287,8 @@ BEGIN
         WHEN 'hook_definition' THEN
             PERFORM whisperer_internal.take_hook(told, NEW.content->>'node', NEW.content->>'waits_for');
         WHEN 'secret' THEN
-            PERFORM whisperer_internal.take_row('whisperer.secret', told, is_gone, '{}') WHERE whisperer_internal.is_hook_fed((told->>'hook_id')::bigint);
+            told := whisperer_internal.hidden(told);
+            PERFORM whisperer_internal.take_secret(told);
         WHEN 'event_type' THEN
             -- What was taken away while nobody told it does not come with what there is.
             DELETE FROM whisperer.event_type_privilege p WHERE p.event_type = told->>'name' AND (NEW.content->>'is_anew')::boolean;
