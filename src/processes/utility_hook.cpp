@@ -213,6 +213,32 @@ void see_to_triggers(Node* statement) {
     }
 }
 
+bool drops_triggers(Node* statement) {
+    return IsA(statement, DropStmt) && ((DropStmt*)statement)->behavior == DROP_CASCADE;
+}
+
+// Who writes to a captured table locks that first and then a table of ours.  DROP EXTENSION CASCADE
+// comes to the triggers last: without this one of the two would fail in a deadlock.
+void lock_captured_tables() {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+    if (SPI_execute("SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger t "
+                    "JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid "
+                    "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace "
+                    "WHERE p.proname OPERATOR(pg_catalog.=) 'capture' "
+                    "AND n.nspname OPERATOR(pg_catalog.=) 'whisperer' ORDER BY 1",
+                    true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not read pg_trigger");
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        bool is_null;
+        LockRelationOid(DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[row],
+                                                       SPI_tuptable->tupdesc, 1, &is_null)),
+                        AccessExclusiveLock);
+    }
+    SPI_finish();
+    PopActiveSnapshot();
+}
+
 void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* destination, QueryCompletion* completion) {
@@ -221,6 +247,8 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
     Oid database = shared ? database_to_be_left(node) : InvalidOid;
     if (OidIsValid(database) && has_worker(shared, database) && withdraw(shared, database))
         wait_until_left(shared, database);
+    if (OidIsValid(database) && drops_triggers(node))
+        lock_captured_tables();
     ProcessUtility_hook_type run = previous_hook ? previous_hook : standard_ProcessUtility;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
     see_to_triggers(node);

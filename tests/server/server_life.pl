@@ -51,6 +51,17 @@ sub within_5_s {
 }
 
 # --- dropped ---------------------------------------------------------------------------------------------
+# Beside somebody who has locked a captured table and has yet to record.
+make_database('locked');
+my ($writer, $dropper) = map { $node->background_psql('locked', on_error_stop => 0) } 1, 2;
+$writer->query_safe('BEGIN; LOCK TABLE item IN ROW EXCLUSIVE MODE');
+$dropper->query_until(qr/begun/, "\\echo begun\nDROP EXTENSION whisperer CASCADE;\n");
+wait_for('it to wait', sub { $node->safe_psql('locked', q(SELECT count(*) FROM pg_locks WHERE relation = 'item'::regclass AND NOT granted)) == 1 });
+$writer->query_safe('INSERT INTO item DEFAULT VALUES; COMMIT');
+$writer->quit;
+$dropper->quit;
+is($node->safe_psql('locked', "SELECT count(*) FROM pg_class WHERE relnamespace = 'whisperer'::regnamespace"), 0, 'a writer and DROP EXTENSION wait for each other in one order');
+
 make_database('app');
 my $load = start_load('app');
 within_5_s('app', 'DROP EXTENSION whisperer CASCADE');
