@@ -28,7 +28,7 @@ $node->safe_psql('postgres', "SELECT whisperer.deliver_event('e', '{}') FROM gen
 wait_idle($node);
 
 # A delivery node that is away.
-$node->safe_psql('postgres', q(INSERT INTO whisperer.node (name) VALUES ('a'); SELECT pg_create_logical_replication_slot('whisperer_a', 'pgoutput')));
+$node->safe_psql('postgres', q(INSERT INTO whisperer.node (name) VALUES ('a'); SELECT pg_create_logical_replication_slot('whisperer_a', 'pgoutput'); CREATE TABLE what_it_lacks ()));
 
 # {name => {labels => value}}; dies for a line that Prometheus would not take.
 sub read_metrics {
