@@ -179,6 +179,8 @@ sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $n
 my $second = new_delivery_node('b');
 sql($second, 'CREATE ROLE late');
 subscribe($second, 'b');
+# A hook of its own, with the number of one of the primary's.
+sql($second, "SELECT whisperer.create_hook('whisperer-hook-disabled', '@{[ $receiver->url('/ok/own') ]}')");
 # Ordered hooks, of which some will move, with a line that has not come to its end.
 my $later = q('{"choice": "fixed", "kwargs": {"seconds": 3600}}');
 sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-line', '@{[ $receiver->url('/status/500/') ]}' || n, ordering => 'hook', retry_countdown_config => $later) FROM generate_series(1, 5) n"
@@ -210,6 +212,9 @@ sub under_load {
     return $out;
 }
 my $moved = under_load(q(SELECT whisperer.add_node('b')));
+wait_for('its complaint', sub { slurp_file($second->logfile) =~ /ERROR:\s+hook 1 of the primary has the number of one of this node's own/ });
+pass('a node with a hook of that number takes none');
+sql($second, 'DELETE FROM whisperer.hook_definition WHERE id = 1');
 cmp_ok($moved, '>', 0, 'some hooks move to a second node');
 cmp_ok($moved, '<', 20, 'and not all');
 arrive($first, $second);
@@ -317,7 +322,7 @@ for my $node ($primary, $first) {
 }
 
 # What this test provoked has its name in the line.
-is_deeply([ grep { !/nodes\.pl|$nameless/ && /ERROR|PANIC|WARNING|leak/ && !/publisher|primary: |WAL stream|replication origin/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
+is_deeply([ grep { !/nodes\.pl|$nameless/ && /ERROR|PANIC|WARNING|leak/ && !/publisher|primary: |WAL stream|replication origin|of this node's own/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
     for $primary, $first, $second;
 $_->stop for $primary, $first;
 done_testing();

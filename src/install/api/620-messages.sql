@@ -176,9 +176,10 @@ DECLARE
     sequence constant regclass := pg_get_serial_sequence('whisperer.hook_definition', 'id');
 BEGIN
     IF NOT whisperer_internal.is_hook_fed(given) AND EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = given) THEN
-        RAISE WARNING 'hook % of the primary is left out: this database has one of its own with that number', given
-            USING HINT = 'Let a node that delivers the hooks of a primary have none of its own: drop the extension there, and begin anew.';
-        RETURN;
+        -- Left out, it would lose its events, and what is for it alone the other would get.  So nothing is applied until then.
+        RAISE EXCEPTION 'hook % of the primary has the number of one of this node''s own', given
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('A node has no hooks of its own: DELETE FROM whisperer.hook_definition WHERE id = %s, as a superuser here.', given);
     END IF;
     PERFORM whisperer_internal.give_hook(given, node, waits_for, true, false);
     PERFORM whisperer_internal.take_row('whisperer.hook_definition', whisperer_internal.as_told(told) || jsonb_build_object('since', whisperer_internal.hook_since()),
