@@ -51,11 +51,18 @@ Datum envelope_of(const Call& call) {
     memcpy(event.id, call.header->event_id.data, sizeof event.id);
     event.type = {call.texts[TextEventType], (size_t)call.header->text_bytes[TextEventType]};
     event.data = {call.texts[TextData], (size_t)call.header->text_bytes[TextData]};
+    WhispererError error = {};
     size_t bytes = 0;
-    whisperer_body(&event, nullptr, 0, &bytes, nullptr);
+    WhispererCode code = whisperer_body(&event, nullptr, 0, &bytes, &error);
     text* json = (text*)palloc(VARHDRSZ + bytes);
     SET_VARSIZE(json, VARHDRSZ + bytes);
-    whisperer_body(&event, VARDATA(json), bytes, &bytes, nullptr);
+    if (code == WhispererOk)
+        code = whisperer_body(&event, VARDATA(json), bytes, &bytes, &error);
+    if (code != WhispererOk)
+        ereport(
+            ERROR,
+            errcode(code == WhispererOutOfMemory ? ERRCODE_OUT_OF_MEMORY : ERRCODE_INTERNAL_ERROR),
+            errmsg("whisperer: the envelope could not be made: %s", error.message));
     return PointerGetDatum(json);
 }
 
