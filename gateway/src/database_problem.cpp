@@ -31,8 +31,9 @@ Problem forbidden(const DatabaseError& error, const Route& route) {
     Problem problem{403, "forbidden", "you may not do that"};
     const std::string_view member = member_of(error, route);
     if (!member.empty()) {
-        problem.message = member == "event_type" ? "you may not subscribe to this event type"
-                                                 : "you may not use this function";
+        problem.message = member == "event_type"
+                              ? "you may not " + route.use_of_type + " this event type"
+                              : "you may not use this function";
         problem.errors[std::string(member)].push_back(problem.message);
     }
     return problem;

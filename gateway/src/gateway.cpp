@@ -50,7 +50,8 @@ Gateway::Gateway(Pool& pool, Networks trusted_proxies)
       trusted_proxies_(std::move(trusted_proxies)),
       routes_([this] {
           std::vector<Route> all = hook_routes();
-          for (std::vector<Route> some : {event_routes(), figure_routes(), open_routes()})
+          for (std::vector<Route> some :
+               {event_routes(), publish_routes(), figure_routes(), open_routes()})
               std::move(some.begin(), some.end(), std::back_inserter(all));
           all.push_back({.method = "GET", .path = "/metrics", .handler = [this](Call& call) {
                              return metrics(call);

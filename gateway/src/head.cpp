@@ -94,11 +94,12 @@ class HeadReader {
 
     // Headers of which a second one would leave open which counts.
     void read_once(const std::string& name, std::string_view value) {
-        std::string* const target = name == "authorization"   ? &head_.request.authorization
-                                    : name == "content-type"  ? &head_.request.content_type
-                                    : name == "if-none-match" ? &head_.request.if_none_match
-                                    : name == "x-request-id"  ? &head_.request.id
-                                                              : nullptr;
+        std::string* const target = name == "authorization"     ? &head_.request.authorization
+                                    : name == "content-type"    ? &head_.request.content_type
+                                    : name == "if-none-match"   ? &head_.request.if_none_match
+                                    : name == "x-request-id"    ? &head_.request.id
+                                    : name == "idempotency-key" ? &head_.request.idempotency_key
+                                                                : nullptr;
         if (target == nullptr)
             return;
         if (!target->empty())

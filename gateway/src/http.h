@@ -22,6 +22,7 @@ struct Request {
     std::string content_type;
     std::string forwarded_for;
     std::string if_none_match;
+    std::string idempotency_key;
 };
 
 struct Answer {

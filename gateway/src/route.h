@@ -71,6 +71,7 @@ struct Route {
     std::function<Answer(Call&)> handler = {};
     bool is_at_once = false;  // the handler needs no database, and waits for nothing
     bool waits = false;       // the handler leaves something to wait for
+    std::string use_of_type = "subscribe to";  // what one may not do with an event type
 };
 
 // The page of a list that these rows are; see Shape::List.
@@ -79,6 +80,7 @@ Answer list_answer(const Call& call, const Rows& rows);
 // By resource.
 std::vector<Route> hook_routes();
 std::vector<Route> event_routes();
+std::vector<Route> publish_routes();
 std::vector<Route> figure_routes();
 std::vector<Route> open_routes();
 

@@ -26,17 +26,18 @@ void require_privilege(const char* event_type) {
     bool registered;
     bool allowed = may_publish(GetUserId(), event_type, &registered);
     if (!registered)
-        ereport(
-            ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
-            errmsg("event type \"%s\" is not registered", event_type),
-            errhint("Call whisperer.register_event(%s) first.", quote_literal_cstr(event_type)));
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+                errmsg("event type \"%s\" is not registered", event_type),
+                errhint("Call whisperer.register_event(%s) first.", quote_literal_cstr(event_type)),
+                err_generic_string(PG_DIAG_COLUMN_NAME, "event_type"));
     if (!allowed)
         ereport(
             ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
             errmsg("permission denied to publish event type \"%s\"", event_type),
             errhint("The event type's owner can call whisperer.allow('%s', %s, 'publish').",
                     event_type,
-                    quote_literal_cstr(quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+                    quote_literal_cstr(quote_identifier(GetUserNameFromId(GetUserId(), false)))),
+            err_generic_string(PG_DIAG_COLUMN_NAME, "event_type"));
 }
 
 enum class DataType { Json, Jsonb, Text };
@@ -66,7 +67,8 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
     if (config_filter && VARSIZE(config_filter) > config_filter_bytes_max)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("config_filter is larger than %d bytes", config_filter_bytes_max),
-                errhint("It is compared with the config of each hook, which is no larger."));
+                errhint("It is compared with the config of each hook, which is no larger."),
+                err_generic_string(PG_DIAG_COLUMN_NAME, "config_filter"));
 
     NewEvent event = {};
     event.data = json_from(PG_GETARG_DATUM(1), type);

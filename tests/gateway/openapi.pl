@@ -18,6 +18,7 @@ my $node = new_node('openapi');
 my $receiver = new_receiver('openapi');
 $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
 my $token = new_role($node, 'reader', 'e');
+$node->safe_psql('postgres', "SELECT whisperer.allow('e', 'reader', 'publish')");
 my $gateway = new_gateway($node);
 my $spec = $gateway->{spec};
 my $document = $spec->document;
@@ -34,6 +35,7 @@ wait_idle($node);
 my %place = ('/whisperer/hooks/{id}/' => $hook, '/whisperer/hook_events/{id}/' => "$event-$hook", '/console/{path}' => '');
 my %body = ('PUT /whisperer/hooks/{id}/' => { event_type => 'e', target_url => $receiver->url('/ok') }, 'PATCH /whisperer/hooks/{id}/' => { description => 'x' },
     'POST /whisperer/hooks/' => { event_type => 'e', target_url => $receiver->url('/ok/2') },
+    'POST /whisperer/events/' => { event_type => 'e', data => { n => 1 } },
     'POST /whisperer/hook_events/{id}/retry/' => { force => JSON::PP::true },
     map { ("POST /whisperer/hooks/{id}/$_/" => { since => '2024-01-01T00:00:00Z' }) } qw(recover replay));
 sub path_of { my ($template) = @_; my ($start) = grep { index($template, $_) == 0 } keys %place; return $start ? $template =~ s/\{\w+\}/$place{$start}/r : $template }

@@ -76,6 +76,38 @@ for ([ GET => "hooks/$his/" ], [ DELETE => "hooks/$his/" ], [ PATCH => "hooks/$h
 }
 is($gateway->get("/whisperer/hooks/$his/", $bob)->{json}{state}, 'active', 'it is as it was');
 
+# --- what one publishes -------------------------------------------------------------------------
+$node->safe_psql('postgres', q(SELECT whisperer.register_event(t), whisperer.allow(t, 'ann', 'publish'), whisperer.allow(t, '"Bob ""x"""', 'subscribe') FROM unnest('{said,heard}'::text[]) AS t));
+sub publish { my ($json, $token, %headers) = @_; return $gateway->request('POST', '/whisperer/events/', token => $token // $ann, ref $json ? (json => $json) : (content => $json), headers => \%headers) }
+sub recorded { return $node->safe_psql('postgres', 'SELECT count(*) FROM whisperer.outbox') }
+my %hook = map { $_ => $gateway->post('/whisperer/hooks/', $bob, { event_type => 'said', target_url => $receiver->url("/ok/shop/$_"), config => { shop => $_ } })->{json}{id} } 1, 2;
+my $data = '{"b": 1,  "a": 1.50, "\u00e9": "\u20ac"}';
+my $said = publish(qq({"event_type": "said", "data": $data, "object_id": "7", "config_filter": {"shop": 1}}));
+is($said->{status}, 201, 'an event is published');
+wait_idle($node);
+my ($heard) = $receiver->requests('/ok/shop/1');
+like($heard->{body}, qr/"data":\Q$data\E/, 'and arrives, as it was written');
+is(Whisperer::Receiver::header($heard, 'webhook-id'), $said->{json}{id}, 'by the id that was said');
+is($gateway->get("/whisperer/hook_events/$said->{json}{id}-$hook{1}/", $bob)->{json}{object_id}, 7, 'with its object');
+is(scalar($receiver->requests('/ok/shop/2')), 0, 'where config_filter sends it');
+is(publish({ event_type => 'said', data => $_, config_filter => undef, object_id => undef })->{status}, 201, 'data of another kind') for [ 1, [] ], 'x', 0, JSON::PP::false;
+my $before = recorded();
+is(publish({ event_type => 'said', data => {} }, $bob)->{json}{errors}{event_type}[0], 'you may not publish this event type', 'not by who may only subscribe');
+is(publish({ event_type => 'said', data => {} }, $bob)->{status}, 403, 'which is forbidden');
+for ([ { event_type => 'none', data => {} }, 'event_type' ], [ { event_type => 'whisperer-ping', data => {} }, 'event_type' ], [ { event_type => '', data => {} }, 'event_type' ], [ { event_type => 's*', data => {} }, 'event_type' ],
+    [ {}, 'data event_type' ], [ { event_type => 'said', data => undef }, 'data' ], [ { event_type => ['said'], data => {} }, 'event_type' ], [ { event_type => 'said', data => {}, hook => $hers }, 'hook' ],
+    [ { event_type => 'said', data => {}, config_filter => [] }, 'config_filter' ], [ { event_type => 'said', data => {}, config_filter => { a => 'x' x 9000 } }, 'config_filter' ], [ { event_type => 'said', data => {}, object_id => 7 }, 'object_id' ])
+{
+    my $answer = publish($_->[0]);
+    is("$answer->{status} " . join(' ', sort keys %{ $answer->{json}{errors} // {} }), "400 $_->[1]", 'refused: ' . substr JSON::PP->new->canonical->encode($_->[0]), 0, 100);
+    unlike($answer->{content}, qr/whisperer\.|=>/, 'in words');
+}
+is(publish(qq({"event_type": "said", "data": {}, "$_": {"a": "\\u0000"}}))->{status}, 400, "a NUL in $_") for qw(data config_filter);
+is(publish('{"event_type": "said", "data": ' . '[' x 40 . ']' x 40 . '}')->{json}{code}, 'bad_json', 'data that is nested too deeply');
+my $keyed = publish({ event_type => 'said', data => {} }, $ann, 'Idempotency-Key' => '7');
+is("$keyed->{status} $keyed->{json}{message}", '400 Idempotency-Key is not supported', 'a key that would not be kept is refused');
+is(recorded(), $before, 'nothing of that was recorded');
+
 # --- trying tokens ------------------------------------------------------------------------------
 sub guess { return 'Token what_1_' . join '', map { ('a' .. 'z')[ rand 26 ] } 1 .. 43 }
 my $attacker = client();
