@@ -53,9 +53,10 @@ Gateway::Gateway(Pool& pool, Networks trusted_proxies)
           for (std::vector<Route> some :
                {event_routes(), publish_routes(), figure_routes(), open_routes()})
               std::move(some.begin(), some.end(), std::back_inserter(all));
-          all.push_back({.method = "GET", .path = "/metrics", .handler = [this](Call& call) {
-                             return metrics(call);
-                         }});
+          all.push_back({.method = "GET",
+                         .path = "/metrics",
+                         .parameters = {{"hooks", Kind::Boolean}},
+                         .handler = [this](Call& call) { return metrics(call); }});
           return all;
       }()),
       authentication_(pool),

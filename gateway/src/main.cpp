@@ -96,6 +96,19 @@ sigset_t block_signals() {
     return signals;
 }
 
+// Who starts it is told at once, in the log, what the first request would be told.
+void look_at_database(Pool& pool) {
+    static const Statement look[] = {Statement("SELECT whisperer.api_token_role('')")};
+    try {
+        pool.run({.is_repeatable = true, .statements = look});
+    } catch (const DatabaseError& error) {
+        log_event("the database is not set up for the gateway",
+                  error.sqlstate + ": " + error.message);
+    } catch (const Problem&) {
+        // The pool has said why.
+    }
+}
+
 void serve(const Options& options) {
     const sigset_t signals = block_signals();
     Pool pool(options.database, options.pool);
@@ -129,6 +142,7 @@ void serve(const Options& options) {
     });
     std::printf("whisperer-gateway: listening on %s\n", url.c_str());
     std::fflush(stdout);
+    look_at_database(pool);
     int number = 0;
     sigwait(&signals, &number);
     log_event("stopping", strsignal(number));

@@ -56,8 +56,11 @@ SELECT s.hook_id, s.delivered_total, s.failed_total, s.failed_attempts_total, s.
        extract(epoch FROM s.response_time_total),
        (s.circuit = 'closed')::integer, (s.circuit = 'half-open')::integer,
        (s.circuit = 'open')::integer,
-       (s.state = 'active')::integer, (s.state = 'paused')::integer, (s.state = 'disabled')::integer
+       (s.state = 'active')::integer, (s.state = 'paused')::integer,
+       (s.state = 'disabled')::integer, s.event_type, coalesce(left(s.description, 100), '')
 FROM whisperer.hook_stats s ORDER BY s.hook_id)")};
+constexpr int hook_event_type = 15;
+constexpr int hook_description = 16;
 
 const std::vector<Family> hook_families{
     {"whisperer_hook_deliveries_total",
@@ -87,6 +90,31 @@ const std::vector<Family> hook_families{
      {{"", "state=\"active\"", 12}, {"", "state=\"paused\"", 13}, {"", "state=\"disabled\"", 14}}},
 };
 
+// Of all hooks together, for who has too many of them for a series each.  No totals: those of hooks
+// end with them, so that a sum would fall; the workers have totals.
+const Statement sums[] = {Statement(R"(
+SELECT '', coalesce(sum(s.pending), 0), coalesce(sum(s.delivered), 0), coalesce(sum(s.failed), 0),
+       count(*) FILTER (WHERE s.state = 'active'), count(*) FILTER (WHERE s.state = 'paused'),
+       count(*) FILTER (WHERE s.state = 'disabled'), count(*) FILTER (WHERE s.circuit = 'closed'),
+       count(*) FILTER (WHERE s.circuit = 'half-open'), count(*) FILTER (WHERE s.circuit = 'open')
+FROM whisperer.hook_stats s)")};
+
+const std::vector<Family> sum_families{
+    {"whisperer_hooks_pending", "gauge", "Deliveries that wait for an attempt.", {{"", "", 1}}},
+    {"whisperer_hooks_last_hour_deliveries",
+     "gauge",
+     "Deliveries that ended within the last hour, by outcome.",
+     {{"", "outcome=\"delivered\"", 2}, {"", "outcome=\"failed\"", 3}}},
+    {"whisperer_hooks",
+     "gauge",
+     "How many hooks are in each state.",
+     {{"", "state=\"active\"", 4}, {"", "state=\"paused\"", 5}, {"", "state=\"disabled\"", 6}}},
+    {"whisperer_hooks_circuits",
+     "gauge",
+     "How many circuits are in each state.",
+     {{"", "state=\"closed\"", 7}, {"", "state=\"half-open\"", 8}, {"", "state=\"open\"", 9}}},
+};
+
 const Statement nodes[] = {Statement(R"(
 SELECT n.name, (n.state IN ('connected', 'here'))::integer, n.hooks, n.bytes_behind,
        n.seconds_behind, n.safe_wal_size
@@ -110,7 +138,19 @@ std::string described(const std::string& name, const std::string& type, const st
     return "# HELP " + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
 }
 
-// The first column names the row; a null is no sample.
+// A value of a label: what somebody wrote.
+std::string quoted(std::string_view value) {
+    std::string text = "\"";
+    for (const char c : value) {
+        if (c == '\\' || c == '"')
+            text += '\\';
+        text += c == '\n' ? "\\n" : std::string(1, c);
+    }
+    return text + "\"";
+}
+
+// The first column names the row, if there are several: then label is its name.  A null is no
+// sample.
 void append(const std::vector<Family>& families, const char* label, const Rows& rows,
             std::string& text) {
     for (const Family& family : families) {
@@ -119,12 +159,32 @@ void append(const std::vector<Family>& families, const char* label, const Rows& 
             for (const Series& series : family.series) {
                 if (rows.is_null(row, series.column))
                     continue;
-                text.append(family.name).append(series.suffix).append("{").append(label);
-                text.append("=\"").append(rows.text(row, 0)).append("\"");
-                text.append(*series.labels == '\0' ? "" : ",").append(series.labels);
-                text.append("} ").append(rows.text(row, series.column)).append("\n");
+                std::string labels;
+                if (*label != '\0')
+                    labels.append(label).append("=").append(quoted(rows.text(row, 0)));
+                if (*series.labels != '\0')
+                    labels.append(labels.empty() ? "" : ",").append(series.labels);
+                text.append(family.name).append(series.suffix);
+                text.append(labels.empty() ? "" : "{" + labels + "}").append(" ");
+                text.append(rows.text(row, series.column)).append("\n");
             }
     }
+}
+
+void append_hook_info(const Rows& rows, std::string& text) {
+    text += described("whisperer_hook_info", "gauge", "1, with what the hook is for.");
+    for (std::size_t row = 0; row < rows.count(); row++)
+        text += "whisperer_hook_info{hook_id=" + quoted(rows.text(row, 0)) +
+                ",event_type=" + quoted(rows.text(row, hook_event_type)) +
+                ",description=" + quoted(rows.text(row, hook_description)) + "} 1\n";
+}
+
+void append_hooks(const Call& call, std::string& text) {
+    const bool each = call.values.at(0).value_or("true") == "true";
+    const Rows rows = call.run(each ? std::span(hooks) : std::span(sums), {});
+    append(each ? hook_families : sum_families, each ? "hook_id" : "", rows, text);
+    if (each)
+        append_hook_info(rows, text);
 }
 
 void append_gauge(const std::string& name, const std::string& help, std::size_t value,
@@ -138,9 +198,9 @@ std::string metrics_text(const Call& call, const Statistics& statistics, std::si
     std::string text =
         described("whisperer_gateway_info", "gauge", "1, with the version of the gateway.") +
         "whisperer_gateway_info{version=\"" WHISPERER_VERSION "\"} 1\n";
-    append(worker_families, "worker", call.run(workers), text);
-    append(hook_families, "hook_id", call.run(hooks), text);
-    append(node_families, "node", call.run(nodes), text);
+    append(worker_families, "worker", call.run(workers, {}), text);
+    append_hooks(call, text);
+    append(node_families, "node", call.run(nodes, {}), text);
     append_gauge("whisperer_gateway_connections", "Connections of clients.", connections, text);
     append_gauge("whisperer_gateway_pool_connections", "Connections to the database.",
                  call.pool.open(), text);

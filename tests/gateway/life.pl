@@ -78,6 +78,12 @@ my $busy = new_gateway($node);
 $busy->signal('INT');
 is($busy->wait_end, 0, 'SIGINT does the same');
 
+# --- without a database -------------------------------------------------------------------------
+sub first_of { my ($event, %with) = @_; my $gateway = new_gateway($node, %with); return wait_for($event, sub { (grep { ($_->{event} // '') eq $event } $gateway->log_lines)[0] })->{detail} }
+like(first_of('database lost', database => 'host=127.0.0.1 port=1 user=gateway'), qr/port 1 failed/, 'who starts it without a database is told, before anybody asks');
+$node->safe_psql('postgres', 'CREATE DATABASE bare');
+like(first_of('the database is not set up for the gateway', database => $node->connstr('bare') . ' user=gateway'), qr/whisperer/, 'or with one that has no extension');
+
 # --- options ------------------------------------------------------------------------------------
 sub run_gateway {
     my ($environment, @arguments) = @_;

@@ -5,6 +5,7 @@ use warnings;
 use FindBin ();
 use lib $FindBin::Bin;
 use Gateway;
+use IPC::Run ();
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -22,6 +23,8 @@ my $gateway = new_gateway($node);
 my %never = (retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 1000 }, max_retries => 0 });
 my $well = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => $receiver->url('/ok') })->{json}{id};
 my $ill = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => $receiver->url('/status/500/x'), %never })->{json}{id};
+my $odd = qq(a "shop"\n\\ of Zo\x{eb});
+$gateway->request('PATCH', "/whisperer/hooks/$ill/", token => $token, json => { description => $odd });
 my $paused = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => $receiver->url('/ok/p') })->{json}{id};
 $gateway->post("/whisperer/hooks/$paused/pause/", $token);
 $node->safe_psql('postgres', "SELECT whisperer.deliver_event('e', '{}') FROM generate_series(1, 3)");
@@ -37,7 +40,7 @@ sub read_metrics {
     for (split /\n/, $text) {
         next if /^# HELP whisperer_\w+ \S/;
         if (/^# TYPE (\w+) (counter|gauge|summary|histogram)$/) { die "$1 is described twice" if $type{$1}; $type{$1} = $2; next }
-        my ($name, $labels, $value) = /^(\w+)(?:\{((?:\w+="[^"\\]*",?)*)\})? (-?[0-9.]+(?:e[-+]?\d+)?)$/ or die "no sample: $_";
+        my ($name, $labels, $value) = /^(\w+)(?:\{((?:\w+="(?:[^"\\]|\\["\\n])*",?)*)\})? (-?[0-9.]+(?:e[-+]?\d+)?)$/ or die "no sample: $_";
         my ($family) = grep { $type{$_} } $name, $name =~ s/_(?:sum|count|bucket)$//r;
         die "$name has no type" unless $family;
         die "$name is there twice" if exists $samples{$name}{ $labels // '' };
@@ -63,6 +66,7 @@ my %expected = (
     whisperer_hook_state => { qq(hook_id="$paused",state="paused") => 1, qq(hook_id="$paused",state="active") => 0, qq(hook_id="$well",state="active") => 1 },
     whisperer_hook_circuit_state => { qq(hook_id="$well",state="closed") => 1, qq(hook_id="$well",state="open") => 0 },
     whisperer_hook_response_time_seconds_count => { qq(hook_id="$well") => 3 },
+    whisperer_hook_info => { qq(hook_id="$well",event_type="e",description="") => 1, qq(hook_id="$ill",event_type="e",description="a \\"shop\\"\\n\\\\ of Zo\xc3\xab") => 1 },
     whisperer_node_up => { 'node="a"' => 0 }, whisperer_node_hooks => { 'node="a"' => 0 },
     whisperer_gateway_pool_in_use => { '' => 0 }, whisperer_gateway_pool_size => { '' => 8 });
 for my $name (sort keys %expected) {
@@ -88,6 +92,15 @@ is(scalar keys %{ $of_monitor->{whisperer_hook_pending} }, 3, 'a member of pg_mo
 my ($of_stranger) = read_metrics($gateway->get('/metrics', $stranger)->{content});
 is(scalar keys %{ $of_stranger->{whisperer_hook_pending} // {} }, 0, 'others those of their own');
 unlike($gateway->get('/metrics', $monitor)->{content}, qr{http://}, 'and no URL');
+is($of_monitor->{whisperer_hook_info}{$_}, 1, 'it is told what they are for') for keys %{ $expected{whisperer_hook_info} };
+my ($sums) = read_metrics($gateway->get('/metrics?hooks=false', $monitor)->{content});
+my %summed = (whisperer_hooks_pending => { '' => 3 }, whisperer_hooks_last_hour_deliveries => { 'outcome="delivered"' => 3, 'outcome="failed"' => 3 }, whisperer_hooks => { 'state="active"' => 2, 'state="paused"' => 1, 'state="disabled"' => 0 },
+    whisperer_hooks_circuits => { 'state="closed"' => 3, 'state="half-open"' => 0, 'state="open"' => 0 });
+is_deeply($sums->{$_}, $summed{$_}, "$_ is of all hooks together") for sort keys %summed;
+is_deeply([ grep { /^whisperer_hook_/ } keys %$sums ], [], 'then there is no series for each');
+is_deeply([ (read_metrics($gateway->get('/metrics?hooks=true', $monitor)->{content}))[0]{whisperer_hook_pending} ], [ $of_monitor->{whisperer_hook_pending} ], 'as there is if one says so');
+is((read_metrics($gateway->get('/metrics?hooks=false', $stranger)->{content}))[0]{whisperer_hooks}{'state="active"'}, 0, 'a stranger has no sums of others');
+$more->{$_} = $sums->{$_} for keys %summed;
 
 # --- the dashboard ------------------------------------------------------------------------------
 my $file = "$FindBin::Bin/../../docs/grafana/whisperer.json";
@@ -113,6 +126,25 @@ for my $expression (@expressions) {
     for my $label (map { split /\s*,\s*/ } $text =~ /\bby\s*\(([^)]*)\)/g) {
         ok((grep { my $name = $_; grep { /\b$label=/ } keys %{ $more->{$name} // {} } } @names), "and the label $label") unless $label eq 'le' && grep { /_bucket$/ } @names;
     }
+}
+
+# --- as Prometheus sees it ------------------------------------------------------------------------
+my $folder = PostgreSQL::Test::Utils::tempdir('prometheus');
+my $rules = PostgreSQL::Test::Utils::slurp_file("$FindBin::Bin/../../docs/prometheus/whisperer.rules.yml");
+my %alerts = map { $_ => 1 } $rules =~ /^ +- alert: (\w+)$/gm;
+my @asked = map { /\b(whisperer_\w+)/g } $rules =~ /^ +expr: (?:\|\n)?(.*?)\n +(?:for|labels):/gms;
+is(join(' ', grep { !$more->{$_} } @asked), '', 'the alerts ask for what there is');
+my $tested = PostgreSQL::Test::Utils::slurp_file("$FindBin::Bin/alerts.yml");
+is(join(' ', grep { $tested !~ /\b$_\b/ } sort keys %alerts), '', 'and each is tested');
+SKIP: {
+    skip 'there is no promtool', 4 if !grep { -x "$_/promtool" } split /:/, $ENV{PATH};
+    my $says = sub { my ($in, @arguments) = @_; my $said; return IPC::Run::run([ 'promtool', @arguments ], '<', \$in, '>&', \$said) ? 'well' : $said };
+    is($says->($gateway->get("/metrics?hooks=$_", $monitor)->{content}, qw(check metrics)), 'well', "promtool finds nothing wrong with the metrics, hooks=$_") for qw(true false);
+    append_to_file("$folder/whisperer.rules.yml", $rules);
+    append_to_file("$folder/alerts.yml", $tested);
+    is($says->('', qw(test rules), "$folder/alerts.yml"), 'well', 'nor with the alerts');
+    append_to_file("$folder/dashboard.yml", "groups:\n- name: dashboard\n  rules:\n" . join '', map { my $text = s/\$hook/.*/gr; $text =~ s/\$__rate_interval/5m/g; "  - record: a\n    expr: |\n      $text\n" } grep { !/^label_values/ } @expressions);
+    is($says->('', qw(check rules --lint=none), "$folder/dashboard.yml"), 'well', 'nor with what the dashboard asks');
 }
 my @panels = grep { $_->{type} ne 'row' } @{ $dashboard->{panels} };
 is(scalar(grep { !$_->{title} || !@{ $_->{targets} // [] } } @panels), 0, 'each panel has a title and asks something');

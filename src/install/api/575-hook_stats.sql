@@ -2,7 +2,7 @@
 -- and the totals since the hook was made.  What is pending is counted by its index.  Read with the rights
 -- of the extension's owner, so that a role for monitoring, which may see none of the tables, gets the
 -- figures of all hooks; what may hold a secret or a piece of a payload (a URL, the text of an error) is
--- shown to the hook's owner alone.
+-- shown to the hook's owner alone.  A description is for everybody who watches figures: a number says nothing.
 CREATE VIEW whisperer.hook_stats WITH (security_barrier = true) AS
 SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END AS target_url,
        whisperer_internal.hook_state(h, r.disabled_resumes) AS state,
@@ -28,7 +28,8 @@ SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END 
        coalesce(s.failed_attempts_total, 0) AS failed_attempts_total,
        coalesce(s.failed_total, 0) AS failed_total,
        coalesce(s.response_us_total, 0) * interval '1 microsecond' AS response_time_total,
-       coalesce(l.without_key, 0) AS without_key
+       coalesce(l.without_key, 0) AS without_key,
+       h.description
 FROM whisperer.hook_definition h
 CROSS JOIN LATERAL (
     SELECT o.owner, pg_has_role(coalesce(o.owner, whisperer_internal.extension_owner()), 'MEMBER') AS is_mine
