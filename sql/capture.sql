@@ -139,6 +139,52 @@ SELECT o.data, o.object_id, o.hook_id FROM whisperer.outbox o WHERE o.source = '
 SELECT failure($$CREATE TRIGGER c5 AFTER INSERT ON lessened FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created', 'key=a')$$);
 DROP TABLE lessened;
 
+-- on_error=record: what cannot be made fails as an event, with the row's key, and not the write.  What the serializer did
+-- is undone.  A transaction that must be tried again fails as ever.
+CREATE TABLE risky (id int PRIMARY KEY, a int);
+CREATE TABLE risked (id int);
+CREATE FUNCTION risky_json(r risky) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO risked VALUES (r.id);
+    IF r.a = 1 THEN RAISE EXCEPTION E'"%" is a \\ too\nmany', r.a;
+    ELSIF r.a = 2 THEN RETURN NULL;
+    ELSIF r.a = 3 THEN RAISE serialization_failure; END IF;
+    RETURN to_json(r.a);
+END $$;
+CREATE FUNCTION risky_ratio(r risky) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb(8 / r.a)';
+CREATE TRIGGER r AFTER INSERT OR UPDATE ON risky FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created', 'serializer=public.risky_json', 'on_error=record');
+CREATE TRIGGER s AFTER INSERT ON risky REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('updated', 'serializer=public.risky_ratio', 'on_error=record');
+\set VERBOSITY terse
+INSERT INTO risky SELECT g, g % 3 FROM generate_series(0, 5) g;
+UPDATE risky SET a = 3 WHERE id = 1;
+\set VERBOSITY default
+GRANT INSERT ON risky, risked TO regress_writer;
+REVOKE EXECUTE ON FUNCTION risky_ratio FROM PUBLIC;
+SET ROLE regress_writer;
+INSERT INTO risky VALUES (6, 6);
+RESET ROLE;
+SELECT o.event_type, o.data, o.object_id FROM whisperer.outbox o WHERE o.source = 'public.risky' ORDER BY o.event_type, o.id;
+SELECT id FROM risked ORDER BY id;
+SELECT id, a FROM risky ORDER BY id;
+SELECT failure($$SELECT try('''created'', ''on_error=ignore''')$$);
+
+-- check_triggers says what is wrong with triggers that were whole when they were made, or that came with a dump.
+CREATE DOMAIN going AS int;
+CREATE TABLE "Checked" (id int PRIMARY KEY, a going);
+CREATE TRIGGER c AFTER INSERT ON "Checked" FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created', 'columns=a');
+CREATE TRIGGER d AFTER INSERT ON "Checked" FOR EACH ROW EXECUTE FUNCTION whisperer.capture('cretaed');
+SET client_min_messages = warning;
+DROP DOMAIN going CASCADE;
+RESET client_min_messages;
+ALTER TABLE risky OWNER TO regress_writer;
+SELECT whisperer.allow('updated', 'regress_writer', 'publish');
+SELECT whisperer.disallow('created', 'regress_writer', 'publish');
+\x
+SELECT * FROM whisperer.check_triggers();
+\x
+SELECT whisperer.allow('created', 'regress_writer', 'publish');
+DROP TABLE risky, risked, "Checked" CASCADE;
+
 -- A change of a table makes what is known of its triggers invalid; the memory of that is freed.
 INSERT INTO package VALUES (1000);
 SELECT count(*) AS known FROM pg_backend_memory_contexts WHERE name = 'whisperer capture trigger' \gset

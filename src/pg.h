@@ -294,7 +294,13 @@ inline Expr* pg_virtual_column(Relation relation, int index) {
         return nullptr;
     return (Expr*)build_generation_expression(relation, index + 1);
 }
+inline bool pg_is_virtual(TupleDesc desc, int index) {
+    return TupleDescAttr(desc, index)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
+}
 #else
+inline bool pg_is_virtual(TupleDesc, int) {
+    return false;
+}
 inline bool pg_has_virtual_columns(TupleDesc) {
     return false;
 }

@@ -6,31 +6,45 @@
 
 namespace whisperer::pg {
 
-bool try_in_subtransaction(void (*action)(void*), void* argument, const char* what) {
+static ErrorData* subtransaction_error(void (*action)(void*), void* argument) {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
-    volatile bool succeeded = false;
+    ErrorData* volatile error = nullptr;
     BeginInternalSubTransaction(nullptr);
     MemoryContextSwitchTo(context);
     PG_TRY();
     {
         action(argument);
         ReleaseCurrentSubTransaction();
-        succeeded = true;
     }
     PG_CATCH();
     {
         MemoryContextSwitchTo(context);
-        ErrorData* error = CopyErrorData();
+        error = CopyErrorData();
         FlushErrorState();
         RollbackAndReleaseCurrentSubTransaction();
-        ereport(LOG, errcode(error->sqlerrcode), errmsg("whisperer: %s: %s", what, error->message));
-        FreeErrorData(error);
     }
     PG_END_TRY();
     MemoryContextSwitchTo(context);
     CurrentResourceOwner = owner;
-    return succeeded;
+    return error;
+}
+
+bool try_in_subtransaction(void (*action)(void*), void* argument, const char* what) {
+    ErrorData* error = subtransaction_error(action, argument);
+    if (error == nullptr)
+        return true;
+    ereport(LOG, errcode(error->sqlerrcode), errmsg("whisperer: %s: %s", what, error->message));
+    FreeErrorData(error);
+    return false;
+}
+
+ErrorData* error_in_subtransaction(void (*action)(void*), void* argument) {
+    ErrorData* error = subtransaction_error(action, argument);
+    if (error && (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+                  ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK))
+        ReThrowError(error);
+    return error;
 }
 
 bool try_in_transaction(void (*action)(void*), void* argument, const char* activity,

@@ -9,6 +9,11 @@ namespace whisperer::pg {
 // Runs action in a subtransaction.  False: it raised an ERROR, which was logged as what and undone.
 bool try_in_subtransaction(void (*action)(void*), void* argument, const char* what);
 
+// The same, told to nobody: the ERROR, in the context that was current; null: there was none.  What
+// a transaction must not go on after (a cancel, a serialization failure, a deadlock) is raised
+// anew.
+ErrorData* error_in_subtransaction(void (*action)(void*), void* argument);
+
 // Runs action in a transaction and commits it.  False: it, or the commit, raised an ERROR; the
 // transaction is gone and *error says which, in the context that was current.
 bool try_in_transaction(void (*action)(void*), void* argument, const char* activity,

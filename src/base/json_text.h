@@ -11,7 +11,7 @@ namespace whisperer::pg {
 bool is_json(Datum json);
 
 // Data of an event whose own cannot be stored: {"whisperer-problem":"<why>"}.  It goes wherever
-// data goes, into dumps and replicas too, and is sent to nobody.
+// data goes, into dumps and replicas too, and is sent to nobody.  Of a long problem the beginning.
 Datum data_with_problem(const char* problem);
 
 // Why the event cannot be sent, in the current context; null: its data is its own.

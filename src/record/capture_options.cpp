@@ -66,7 +66,7 @@ const char* name_of(const Resolution& of) {
                    RelationGetRelationName(of.relation), problem),
             errdetail("The option is \"%s\".", option),
             errhint("Options of whisperer.capture: serializer=function, columns=a,b, include=old, "
-                    "changed=a,b, key=a,b."));
+                    "changed=a,b, key=a,b, on_error=record."));
     pg_unreachable();
 }
 
@@ -151,8 +151,15 @@ void resolve_serializer(const Resolution& of, const char* option, const char* na
         return;
     }
     Oid result = get_func_rettype(options->serializer);
-    if ((result != JSONOID && result != JSONBOID) || get_func_retset(options->serializer))
-        bad_option(of, option, "the serializer must return json or jsonb");
+    if ((result != JSONOID && result != JSONBOID) || get_func_retset(options->serializer)) {
+        options->problem = "the serializer of the trigger does not return json or jsonb";
+        note_gone(
+            of, ERRCODE_INVALID_PARAMETER_VALUE,
+            psprintf("trigger \"%s\" on table \"%s\": the serializer must return json or jsonb",
+                     name_of(of), RelationGetRelationName(of.relation)),
+            "A serializer takes the row type of the table and returns json or jsonb.");
+        return;
+    }
     options->serializer_gives_jsonb = result == JSONBOID;
     if (taken == row_type)
         return;
@@ -213,6 +220,10 @@ void parse_option(const Resolution& of, const char* option) {
         if (strcmp(value, "old") != 0)
             bad_option(of, option, "include takes only the value old");
         options->include_old = true;
+    } else if (strcmp(name, "on_error") == 0) {
+        if (strcmp(value, "record") != 0)
+            bad_option(of, option, "on_error takes only the value record");
+        options->records_errors = true;
     } else {
         bad_option(of, option, "unknown option");
     }
@@ -392,7 +403,7 @@ void require_whole(const CaptureOptions& options) {
                 errhint("%s", options.gone_hint));
 }
 
-static bool is_warned(const CaptureOptions& options) {
+bool is_warned(const CaptureOptions& options) {
     FullTransactionId transaction = GetTopFullTransactionId();
     bool is_warned = FullTransactionIdEquals(options.warned_in, transaction);
     options.warned_in = transaction;

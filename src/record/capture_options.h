@@ -44,10 +44,10 @@ struct CaptureOptions {
     const char* gone;
     const char* gone_hint;
     int gone_code;
-    const char*
-        problem;  // why no data can be made, a text that JSON needs no escapes for; null: it can
+    const char* problem;  // why no data can be made; null: it can
     // Part of the data is text that a function of no built-in type gave out for json.
     bool may_be_no_json;
+    bool records_errors;  // a payload that cannot be made is an event that says so
 };
 
 // The options of a capture trigger of the relation, valid until the end of the transaction.  Errors
@@ -59,6 +59,9 @@ void require_whole(const CaptureOptions& options);
 // A trigger that was whole when it was made is in nobody's way: the same as a warning, once a
 // transaction.  What can still be told is recorded; else the event says why not, and fails.
 void warn_of_gone(const CaptureOptions& options);
+
+// Whether a warning was asked for already in this transaction.
+bool is_warned(const CaptureOptions& options);
 
 // Refuses (39P01) a statement trigger that lacks a transition table for one of the events in
 // fired_by (bits of tgtype).

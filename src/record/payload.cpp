@@ -44,20 +44,26 @@ void unpin(int level) {
 // that the statement calls (fn_extra), and goes with the statement, also after an error in the
 // middle of a call.
 struct StatementState {
-    FmgrInfo serializer;  // with what it keeps in turn, a plan for instance
+    MemoryContext context;  // of all that is below
+    FmgrInfo serializer;    // with what it keeps in turn, a plan for instance
     VirtualColumns* virtual_columns;
 };
 
 StatementState* statement_state(FmgrInfo* function) {
-    if (function->fn_extra == nullptr)
-        function->fn_extra = MemoryContextAllocZero(function->fn_mcxt, sizeof(StatementState));
+    if (function->fn_extra == nullptr) {
+        StatementState* state =
+            (StatementState*)MemoryContextAllocZero(function->fn_mcxt, sizeof(StatementState));
+        state->context = AllocSetContextCreate(function->fn_mcxt, "whisperer capture statement",
+                                               ALLOCSET_SMALL_SIZES);
+        function->fn_extra = state;
+    }
     return (StatementState*)function->fn_extra;
 }
 
 FmgrInfo* serializer_of(const PayloadMaker& maker) {
     StatementState* state = statement_state(maker.function);
     if (state->serializer.fn_oid != maker.options->serializer)
-        fmgr_info_cxt(maker.options->serializer, &state->serializer, maker.function->fn_mcxt);
+        fmgr_info_cxt(maker.options->serializer, &state->serializer, state->context);
     return &state->serializer;
 }
 
@@ -164,17 +170,20 @@ bool any_changed(const CaptureOptions& options, HeapTuple new_row, HeapTuple old
     return options.changed_count == 0;
 }
 
+HeapTuple converted_row(const PayloadMaker& maker, HeapTuple row) {
+    TupleConversionMap* map = maker.options->to_desc;
+    return map ? execute_attr_map_tuple(row, map) : row;
+}
+
 // The row with all its values, as one of the table that the options are about.
 HeapTuple whole_row(const PayloadMaker& maker, HeapTuple row) {
     if (has_virtual_columns(maker.relation)) {
         StatementState* state = statement_state(maker.function);
         if (state->virtual_columns == nullptr)
-            state->virtual_columns =
-                prepare_virtual_columns(maker.relation, maker.function->fn_mcxt);
+            state->virtual_columns = prepare_virtual_columns(maker.relation, state->context);
         row = compute_virtual_columns(state->virtual_columns, row);
     }
-    TupleConversionMap* map = maker.options->to_desc;
-    return map ? execute_attr_map_tuple(row, map) : row;
+    return converted_row(maker, row);
 }
 
 }  // namespace
@@ -207,8 +216,24 @@ bool has_same_key(const PayloadMaker& maker, HeapTuple row, HeapTuple other) {
     return true;
 }
 
-bool make_event(const PayloadMaker& maker, HeapTuple row, HeapTuple old_row, bool is_update,
-                NewEvent* event) {
+void forget_statement(const PayloadMaker& maker) {
+    StatementState* state = statement_state(maker.function);
+    MemoryContext context = state->context;
+    MemoryContextReset(context);
+    *state = {};
+    state->context = context;
+}
+
+text* key_of_stored_row(const PayloadMaker& maker, HeapTuple row) {
+    const CaptureOptions& options = *maker.options;
+    for (int i = 0; i < options.key_count; i++)
+        if (pg_is_virtual(maker.desc, options.keys[i] - 1))
+            return nullptr;
+    return object_id(options, converted_row(maker, row), maker.desc);
+}
+
+bool make_whole_event(const PayloadMaker& maker, HeapTuple row, HeapTuple old_row, bool is_update,
+                      NewEvent* event) {
     const CaptureOptions& options = *maker.options;
     bool needs_old = old_row && (options.include_old || options.changed_count > 0);
     row = whole_row(maker, row);

@@ -23,9 +23,18 @@ PayloadMaker payload_maker(const CaptureOptions* options, Relation relation, Fmg
 int pin_settings();
 
 // old_row: the row before an UPDATE, null where there is none or it is not known.  False: no event
-// for this row.
+// for this row.  What cannot be made is an ERROR, or where the options say so (on_error=record) an
+// event that says why and fails.
 bool make_event(const PayloadMaker& maker, HeapTuple row, HeapTuple old_row, bool is_update,
                 NewEvent* event);
+
+// For payload_guard.cpp: the same, and always an ERROR.
+bool make_whole_event(const PayloadMaker& maker, HeapTuple row, HeapTuple old_row, bool is_update,
+                      NewEvent* event);
+// The key as far as no expression makes it; null: it has one of those, or there is none.
+text* key_of_stored_row(const PayloadMaker& maker, HeapTuple row);
+// After an ERROR: what served the statement's rows may be in the middle of anything.
+void forget_statement(const PayloadMaker& maker);
 
 // Whether two rows as they are given have the same values in the columns of the key.
 bool has_same_key(const PayloadMaker& maker, HeapTuple row, HeapTuple other);

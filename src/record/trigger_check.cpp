@@ -3,6 +3,7 @@
 
 #include "src/base/ring.h"
 #include "src/record/capture_options.h"
+#include "src/record/named_by_triggers.h"
 #include "src/record/record.h"
 
 namespace whisperer::pg {
@@ -14,136 +15,6 @@ ProcessUtility_hook_type previous_hook = nullptr;
 bool is_installed() {
     return OidIsValid(get_namespace_oid("whisperer", true)) &&
            OidIsValid(get_extension_oid("whisperer", true));
-}
-
-// --- what a trigger's arguments name
-// ---------------------------------------------------------------
-
-// Called with each capture trigger: its row of pg_trigger and its arguments after the event type.
-using Visit = void (*)(Form_pg_trigger trigger, char** options, int count, void* argument);
-
-void visit(HeapTuple tuple, TupleDesc desc, Visit action, void* argument) {
-    Form_pg_trigger trigger = (Form_pg_trigger)GETSTRUCT(tuple);
-    if (trigger->tgnargs < 2 || !is_capture_function(trigger->tgfoid))
-        return;
-    bool is_null;
-    Datum bytes = heap_getattr(tuple, Anum_pg_trigger_tgargs, desc, &is_null);
-    if (is_null)
-        return;
-    char** arguments = (char**)palloc(sizeof(char*) * trigger->tgnargs);
-    char* at = VARDATA_ANY(DatumGetByteaPP(bytes));
-    for (int i = 0; i < trigger->tgnargs; i++) {
-        arguments[i] = at;
-        at += strlen(at) + 1;
-    }
-    action(trigger, arguments + 1, trigger->tgnargs - 1, argument);
-}
-
-// Of one table, or of all.  Only pg_trigger is read: no table is opened or locked.
-void visit_triggers(Oid table, Visit action, void* argument) {
-    Relation triggers = table_open(TriggerRelationId, AccessShareLock);
-    ScanKeyData key;
-    ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
-                ObjectIdGetDatum(table));
-    SysScanDesc scan = systable_beginscan(triggers, TriggerRelidNameIndexId, OidIsValid(table),
-                                          nullptr, OidIsValid(table) ? 1 : 0, &key);
-    while (HeapTuple tuple = systable_getnext(scan))
-        visit(tuple, RelationGetDescr(triggers), action, argument);
-    systable_endscan(scan);
-    table_close(triggers, AccessShareLock);
-}
-
-const char* value_of(const char* option, const char* name) {
-    size_t length = strlen(name);
-    return strncmp(option, name, length) == 0 && option[length] == '=' ? option + length + 1
-                                                                       : nullptr;
-}
-
-void refuse_for(Form_pg_trigger trigger, const char* what, const char* named) {
-    ereport(ERROR, errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-            errmsg("%s %s is named by trigger \"%s\" on table \"%s\"", what, named,
-                   NameStr(trigger->tgname), get_rel_name(trigger->tgrelid)),
-            errdetail("Every write to the table would fail."),
-            errhint("Drop the trigger first, and create it anew afterwards."));
-}
-
-// --- columns
-// ------------------------------------------------------------------------------------------
-
-void refuse_column(Form_pg_trigger trigger, char** options, int count, void* argument) {
-    const char* column = (const char*)argument;
-    constexpr const char* lists[] = {"columns", "changed", "key"};
-    for (int i = 0; i < count; i++)
-        for (const char* name : lists) {
-            const char* list = value_of(options[i], name);
-            List* names;
-            if (list == nullptr || !SplitIdentifierString(pstrdup(list), ',', &names))
-                continue;
-            ListCell* cell;
-            foreach (cell, names)
-                if (strcmp((const char*)lfirst(cell), column) == 0)
-                    refuse_for(trigger, "column", quote_identifier(column));
-        }
-}
-
-// What the statement does to the children it does to their columns, too.
-void check_column(const RangeVar* relation, const char* column) {
-    Oid table = RangeVarGetRelid(relation, NoLock, true);
-    if (!OidIsValid(table))
-        return;
-    List* tables =
-        relation->inh ? find_all_inheritors(table, NoLock, nullptr) : list_make1_oid(table);
-    ListCell* cell;
-    foreach (cell, tables)
-        visit_triggers(lfirst_oid(cell), refuse_column, const_cast<char*>(column));
-}
-
-// --- serializers
-// --------------------------------------------------------------------------------------
-
-struct Named {
-    const char* schema;
-    const char* function;  // null: all of the schema
-};
-
-void refuse_serializer(Form_pg_trigger trigger, char** options, int count, void* argument) {
-    const Named* named = (const Named*)argument;
-    for (int i = 0; i < count; i++) {
-        const char* value = value_of(options[i], "serializer");
-        List* names = value ? pg_qualified_names(value) : NIL;
-        if (list_length(names) == 2 && strcmp(strVal(linitial(names)), named->schema) == 0 &&
-            (!named->function || strcmp(strVal(lsecond(names)), named->function) == 0))
-            refuse_for(trigger, "serializer", value);
-    }
-}
-
-void check_function(const ObjectWithArgs* object, ObjectType kind) {
-    Oid function = LookupFuncWithArgs(kind, const_cast<ObjectWithArgs*>(object), true);
-    if (!OidIsValid(function))
-        return;
-    Named named = {get_namespace_name(get_func_namespace(function)), get_func_name(function)};
-    visit_triggers(InvalidOid, refuse_serializer, &named);
-}
-
-void check_schema(const char* schema) {
-    Named named = {schema, nullptr};
-    visit_triggers(InvalidOid, refuse_serializer, &named);
-}
-
-// An extension's objects move together with its schema's name.
-void check_extension(const char* name) {
-    Oid extension = get_extension_oid(name, true);
-    HeapTuple tuple = nullptr;
-    Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
-    ScanKeyData key;
-    ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
-                ObjectIdGetDatum(extension));
-    SysScanDesc scan = systable_beginscan(extensions, ExtensionOidIndexId, true, nullptr, 1, &key);
-    tuple = systable_getnext(scan);
-    if (HeapTupleIsValid(tuple))
-        check_schema(get_namespace_name(((Form_pg_extension)GETSTRUCT(tuple))->extnamespace));
-    systable_endscan(scan);
-    table_close(extensions, AccessShareLock);
 }
 
 // --- owners
@@ -221,6 +92,53 @@ void check_publishers(List* owned) {
     }
 }
 
+// --- parents
+// -----------------------------------------------------------------------------------------
+
+// Null: the statement parts no table from its parent.
+const RangeVar* parted_by(const AlterTableStmt* statement, int* level) {
+    ListCell* cell;
+    foreach (cell, statement->cmds) {
+        const AlterTableCmd* command = (const AlterTableCmd*)lfirst(cell);
+        *level = ERROR;
+        if (command->subtype == AT_DropInherit)
+            return statement->relation;
+        if (command->subtype != AT_DetachPartition)
+            continue;
+        // CONCURRENTLY has committed when we look.
+        if (((PartitionCmd*)command->def)->concurrent)
+            *level = WARNING;
+        return ((PartitionCmd*)command->def)->name;
+    }
+    return nullptr;
+}
+
+// A serializer may take rows of a parent.
+void check_parted(const AlterTableStmt* statement) {
+    int level;
+    const RangeVar* parted = parted_by(statement, &level);
+    Oid table = parted ? RangeVarGetRelid(parted, NoLock, true) : InvalidOid;
+    if (!OidIsValid(table))
+        return;
+    ListCell* cell;
+    foreach (cell, find_all_inheritors(table, AccessShareLock, nullptr)) {
+        Relation relation = relation_open(lfirst_oid(cell), NoLock);
+        TriggerDesc* triggers = copied_triggers(relation);
+        for (int i = 0; triggers && i < triggers->numtriggers; i++) {
+            if (!is_capture_function(triggers->triggers[i].tgfoid))
+                continue;
+            const CaptureOptions* options = capture_options(relation, &triggers->triggers[i]);
+            if (options->gone_code == ERRCODE_UNDEFINED_FUNCTION)
+                ereport(level, errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+                        errmsg("%s", options->gone),
+                        errdetail("It takes rows of the table's parent. The trigger's events would "
+                                  "fail."),
+                        errhint("Drop the trigger first, and create it anew afterwards."));
+        }
+        relation_close(relation, NoLock);
+    }
+}
+
 // --- a new trigger
 // ------------------------------------------------------------------------------------
 
@@ -273,6 +191,16 @@ void refuse_kind(Relation relation, const Trigger& trigger) {
                "Create the trigger as AFTER INSERT, UPDATE or DELETE.");
 }
 
+// Refuses what no write of any row could make an event with.
+const CaptureOptions* checked_options(Relation relation, const Trigger& trigger) {
+    refuse_kind(relation, trigger);
+    const CaptureOptions* options = capture_options(relation, &trigger);
+    require_whole(*options);
+    if (!TRIGGER_FOR_ROW(trigger.tgtype))
+        check_transition_tables(relation, trigger, *options, trigger.tgtype);
+    return options;
+}
+
 void check_new(const CreateTrigStmt* statement) {
     Oid table = RangeVarGetRelid(statement->relation, NoLock, true);
     if (!OidIsValid(table))
@@ -284,11 +212,7 @@ void check_new(const CreateTrigStmt* statement) {
         if (strcmp(trigger.tgname, statement->trigname) != 0 ||
             !is_capture_function(trigger.tgfoid))
             continue;
-        refuse_kind(relation, trigger);
-        const CaptureOptions* options = capture_options(relation, &trigger);
-        require_whole(*options);
-        if (!TRIGGER_FOR_ROW(trigger.tgtype))
-            check_transition_tables(relation, trigger, *options, trigger.tgtype);
+        const CaptureOptions* options = checked_options(relation, trigger);
         check_new_publisher(relation, trigger, *options);
         warn_of_unregistered(trigger, *options);
         depend_on_serializer(trigger, *options);
@@ -302,6 +226,7 @@ void check_new(const CreateTrigStmt* statement) {
 void check_renamed(const RenameStmt* statement) {
     switch (statement->renameType) {
         case OBJECT_COLUMN:
+        case OBJECT_ATTRIBUTE:
             if (statement->relation)
                 check_column(statement->relation, statement->subname);
             return;
@@ -373,12 +298,15 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
     bool is_interesting = is_of_interest(node);
     List* owned = is_interesting ? check_before(node) : NIL;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
-    if (!is_interesting || (owned == NIL && !IsA(node, CreateTrigStmt)))
+    if (!is_interesting ||
+        (owned == NIL && !IsA(node, CreateTrigStmt) && !IsA(node, AlterTableStmt)))
         return;
     CommandCounterIncrement();
     check_publishers(owned);
     if (IsA(node, CreateTrigStmt))
         check_new((CreateTrigStmt*)node);
+    else if (IsA(node, AlterTableStmt))
+        check_parted((AlterTableStmt*)node);
 }
 
 }  // namespace
@@ -389,3 +317,38 @@ void install_trigger_check() {
 }
 
 }  // namespace whisperer::pg
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(whisperer_check_trigger);
+
+// (relation oid, trigger oid) -> (event_type text, is_registered boolean, serializer oid): raises
+// what CREATE TRIGGER would.  A trigger that is none of ours, or that is gone: nulls.
+PGDLLEXPORT Datum whisperer_check_trigger(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    TupleDesc result;
+    if (get_call_result_type(fcinfo, nullptr, &result) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    Datum values[3] = {};
+    bool nulls[3] = {true, true, true};
+    Relation relation = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
+    TriggerDesc* triggers = relation ? copied_triggers(relation) : nullptr;
+    for (int i = 0; triggers && i < triggers->numtriggers; i++) {
+        const Trigger& trigger = triggers->triggers[i];
+        if (trigger.tgoid != PG_GETARG_OID(1) || !is_capture_function(trigger.tgfoid))
+            continue;
+        const CaptureOptions* options = checked_options(relation, trigger);
+        require_publisher(relation, trigger, *options);
+        bool is_registered;
+        (void)may_publish(options->table_owner, options->event_type, &is_registered);
+        values[0] = CStringGetTextDatum(options->event_type);
+        values[1] = BoolGetDatum(is_registered);
+        values[2] = ObjectIdGetDatum(options->serializer);
+        nulls[0] = nulls[1] = false;
+        nulls[2] = !OidIsValid(options->serializer);
+    }
+    if (relation)
+        relation_close(relation, AccessShareLock);
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(result), values, nulls));
+}
+}

@@ -1,9 +1,9 @@
 // Capture triggers are checked where somebody looks: when they are made, and when what they name
 // changes.  A writer who can do nothing about it then does not meet the mistake.
 //
-// Checked after CREATE TRIGGER, ALTER TABLE (DROP COLUMN and OWNER TO), RENAME, SET SCHEMA and
-// REASSIGN OWNED; an ERROR undoes the statement.  A serializer cannot be dropped without its
-// triggers, as PostgreSQL's own dependencies have it.
+// Checked at CREATE TRIGGER, ALTER TABLE (DROP COLUMN, OWNER TO, NO INHERIT and DETACH PARTITION),
+// ALTER TYPE of an attribute, RENAME, SET SCHEMA and REASSIGN OWNED; an ERROR undoes the statement.
+// A serializer cannot be dropped without its triggers, as PostgreSQL's own dependencies have it.
 #pragma once
 
 namespace whisperer::pg {

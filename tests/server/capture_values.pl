@@ -94,6 +94,19 @@ CREATE FUNCTION wrong(json) RETURNS json LANGUAGE sql AS \$\$ SELECT '{"x": NaN}
 SELECT whisperer.register_event('made'), whisperer.create_hook('*', '@{[ $receiver->url('/ok/made') ]}', transform => 'public.wrong');
 SELECT whisperer.deliver_event('made', '{}');
 SQL
+# on_error=record: the error as it was, at hooks with a filter and a transform too.
+sql(<<"SQL");
+SELECT whisperer.register_event('risky'), whisperer.create_hook('risky', '@{[ $receiver->url('/ok/risky') ]}', filter => '{"a": 1}', transform => 'public.wrong');
+CREATE TABLE risky (id int PRIMARY KEY, a int);
+CREATE FUNCTION risky_json(r risky) RETURNS json LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'no "x" in %', r; END \$\$;
+CREATE TRIGGER r AFTER INSERT ON risky FOR EACH ROW EXECUTE FUNCTION whisperer.capture('risky', 'serializer=public.risky_json', 'on_error=record');
+INSERT INTO risky VALUES (1, 2);
+SQL
+wait_for('the failure', sub { sql(q(SELECT count(*) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'risky' AND d.state = 'failed')) == 1 });
+is(sql(q(SELECT whisperer.why(o.id, h.id) FROM whisperer.outbox o, whisperer.hook h WHERE o.event_type = 'risky' AND o.object_id = '1' AND h.event_type = 'risky')),
+    'failed after 0 attempts: the data of the row could not be made: no "x" in (1,2) (P0001)', 'why says what the serializer said');
+is(scalar(() = $receiver->requests('/ok/risky')), 0, 'and the receiver gets no body of that');
+sql(q(SELECT whisperer.delete_hook(id) FROM whisperer.hook WHERE event_type = 'risky'));
 # Somebody's own data may begin like it.
 sql("SELECT whisperer.create_hook('made', '@{[ $receiver->url('/ok/own') ]}'); SELECT whisperer.deliver_event('made', '{\"whisperer-problem\":\"mine\",\"n\":\"1\"}')");
 wait_for('it', sub { () = $receiver->requests('/ok/own') });
@@ -207,6 +220,14 @@ ALTER TABLE thing OWNER TO ann;
 CREATE FUNCTION as_json(r thing) RETURNS json LANGUAGE sql AS $$ SELECT json_build_object('id', r.id) $$;
 SET ROLE ann;
 SELECT whisperer.watch('thing', operations => '{update}', options => '{changed=kind,key=id}');
+CREATE TYPE shape AS (id int, kind text, v int); CREATE TABLE typed OF shape;
+CREATE TRIGGER t AFTER INSERT ON typed FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated', 'columns=kind', 'key=id');
+CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent);
+CREATE FUNCTION parent_json(r parent) RETURNS json LANGUAGE sql AS $$ SELECT to_json(r.id) $$;
+CREATE TRIGGER p AFTER INSERT ON child FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated', 'serializer=public.parent_json');
+CREATE TABLE whole (id int) PARTITION BY LIST (id); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);
+CREATE FUNCTION whole_json(r whole) RETURNS json LANGUAGE sql AS $$ SELECT to_json(r.id) $$;
+CREATE TRIGGER w AFTER INSERT ON part FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated', 'serializer=public.whole_json');
 CREATE TRIGGER serial AFTER INSERT ON thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated', 'serializer=public.as_json');
 SQL
 my $insert = 'INSERT INTO thing VALUES (1, \'a\', 1) ON CONFLICT (id) DO UPDATE SET kind = thing.kind || 1';
@@ -222,6 +243,10 @@ for (
     [ 'by REASSIGN OWNED', 'REASSIGN OWNED BY ann TO bob', qr/permission denied to publish/ ],
     [ 'a column renamed', 'ALTER TABLE thing RENAME kind TO sort', qr/^column kind is named by trigger "whisperer_updated" on table "thing".*Drop the trigger first/ ],
     [ 'or dropped', 'ALTER TABLE thing DROP kind', qr/^column kind is named by trigger/ ],
+    [ 'an attribute of its type renamed', 'ALTER TYPE shape RENAME ATTRIBUTE kind TO sort CASCADE', qr/^column kind is named by trigger "t" on table "typed"/ ],
+    [ 'or dropped', 'ALTER TYPE shape DROP ATTRIBUTE id CASCADE', qr/^column id is named by trigger "t"/ ],
+    [ 'a child that is none any more', 'ALTER TABLE child NO INHERIT parent', qr/^trigger "p": serializer public.parent_json\(child\) does not exist.*Drop the trigger first/ ],
+    [ 'a partition that is none any more', 'ALTER TABLE whole DETACH PARTITION part', qr/^trigger "w": serializer public.whole_json\(part\) does not exist/ ],
     [ 'the serializer dropped', 'DROP FUNCTION as_json(thing)', qr/other objects depend on it.*trigger serial on table thing/ ],
     [ 'renamed', 'ALTER FUNCTION as_json(thing) RENAME TO to_js', qr/^serializer public.as_json is named by trigger "serial" on table "thing"/ ],
     [ 'moved to another schema', 'ALTER FUNCTION as_json(thing) SET SCHEMA shop', qr/^serializer public.as_json is named/ ],

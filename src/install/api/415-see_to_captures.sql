@@ -48,6 +48,19 @@ COMMENT ON FUNCTION whisperer_internal.remake_capture(oid, boolean, boolean) IS
     'makes a capture trigger of watch() anew so that it fires FOR EACH ROW, or ALWAYS';
 GRANT EXECUTE ON FUNCTION whisperer_internal.remake_capture(oid, boolean, boolean) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.sight_hint(relation regclass, trigger_name name, is_by_row boolean, always boolean) RETURNS text
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE WHEN trigger_name IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted')
+        THEN format('SELECT whisperer.watch(%L), with the options that it was watched with, mends that.', relation)
+        ELSE concat_ws('; then ',
+            CASE WHEN NOT is_by_row THEN 'Drop it and create it FOR EACH ROW, without REFERENCING' END,
+            CASE WHEN always THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, trigger_name) END) || '.' END;
+END;
+COMMENT ON FUNCTION whisperer_internal.sight_hint(regclass, name, boolean, boolean) IS
+    'what makes a capture trigger see all that is written';
+GRANT EXECUTE ON FUNCTION whisperer_internal.sight_hint(regclass, name, boolean, boolean) TO PUBLIC;
+
 -- Called after statements that may have made a difference, with null after one about a subscription.  That changes do not fire
 -- triggers where they are applied is what PostgreSQL's users expect, so nobody's are made to; but somebody is told.
 -- Whoever runs those statements may have no right on our schema, and must
@@ -85,10 +98,7 @@ BEGIN
         RAISE WARNING 'trigger "%" on table % does not see all that is written to it', made.tgname, made.name
             USING DETAIL = CASE WHEN made.always THEN 'The table belongs to a subscription, and what is applied fires row triggers that are ENABLE ALWAYS.'
                                 ELSE 'What is written through the table''s parent fires no statement trigger.' END,
-                  HINT = CASE WHEN made.is_watched THEN format('SELECT whisperer.watch(%L), with the options that it was watched with, mends that.', made.name)
-                  ELSE concat_ws('; then ',
-                      CASE WHEN NOT made.is_by_row THEN 'Drop it and create it FOR EACH ROW, without REFERENCING' END,
-                      CASE WHEN made.always THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', made.name, made.tgname) END) || '.' END;
+                  HINT = whisperer_internal.sight_hint(made.name, made.tgname, made.is_by_row, made.always);
     END LOOP;
 END;
 $$;
