@@ -253,7 +253,7 @@ void whisperer_http_versions(char* text, size_t capacity) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_url(WhispererSpan url, int require_https,
                                   WhispererError* error) WHISPERER_NOEXCEPT;
 /* Whether a request to it would be refused because its host is an address that these networks do
- * not let through.  What a name leads to is known only when it is sent. */
+ * not let through, or localhost.  What another name leads to is known only when it is sent. */
 WhispererCode whisperer_check_reach(WhispererSpan url, WhispererSpan allowed_networks,
                                     WhispererSpan denied_networks,
                                     WhispererError* error) WHISPERER_NOEXCEPT;

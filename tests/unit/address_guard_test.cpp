@@ -205,6 +205,17 @@ TEST(AddressGuard, ReadsTheAddressesOfSockets) {
     EXPECT_FALSE(Address::from(&local, &port));
 }
 
+TEST(AddressGuard, KnowsWhatNeedsNoLookUp) {
+    using Addresses = std::vector<std::string>;
+    EXPECT_EQ(fixed_addresses("10.0.0.1"), Addresses({"10.0.0.1"}));
+    EXPECT_EQ(fixed_addresses("10.0.0.1."), Addresses({"10.0.0.1"}));
+    EXPECT_EQ(fixed_addresses("fd00::1"), Addresses({"fd00::1"}));
+    for (const char* host : {"localhost", "localhost.", "shop.localhost", "a.b.localhost."})
+        EXPECT_EQ(fixed_addresses(host), Addresses({"127.0.0.1", "::1"})) << host;
+    for (const char* host : {"example", "mylocalhost", "localhost.example", ""})
+        EXPECT_EQ(fixed_addresses(host), Addresses()) << host;
+}
+
 TEST(AddressGuard, NamesTheBadEntry) {
     for (const char* networks : {"10.0.0.0/33", "10.0.0", "localhost", "10.0.0.0/8:0",
                                  "10.0.0.0/8:70000", "::1/129", "10.0.0.0/-1", "[10.0.0.1]:80"})

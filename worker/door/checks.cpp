@@ -1,5 +1,6 @@
 // The pure functions of the door: what people write is checked by the rules that the engine obeys.
 // They run in any backend, so nothing here initialises libcurl or keeps anything.
+#include <algorithm>
 #include <stdexcept>
 
 #include "worker/base/invalid.h"
@@ -44,16 +45,16 @@ WhispererCode whisperer_check_reach(WhispererSpan url, WhispererSpan allowed_net
                                     WhispererSpan denied_networks, WhispererError* error) noexcept {
     return guarded(error, [&] {
         const Target target = parse_url(view_of(url), false);
-        std::string host = target.host;
-        if (host.ends_with('.'))
-            host.pop_back();
-        const auto address = Address::parse(host);
+        const std::vector<std::string> addresses = fixed_addresses(target.host);
         const AddressGuard guard(view_of(allowed_networks), view_of(denied_networks));
-        if (!address || guard.allows(*address, target.port))
+        if (addresses.empty() ||
+            std::any_of(addresses.begin(), addresses.end(), [&](const std::string& address) {
+                return guard.allows(*Address::parse(address), target.port);
+            }))
             return;
-        const std::string network = network_of(host, target.port);
+        const std::string network = network_of(addresses.front(), target.port);
         throw Invalid(
-            refused_text(host, target.port),
+            refused_text(addresses.front(), target.port),
             allowed_networks.size == 0
                 ? "If it is to be reached: ALTER SYSTEM SET whisperer.allowed_networks = '" +
                       network + "'; SELECT pg_reload_conf();"

@@ -229,6 +229,16 @@ void Address::print(char* text, std::size_t capacity) const noexcept {
         text[0] = '\0';
 }
 
+std::vector<std::string> fixed_addresses(std::string_view host) {
+    if (host.ends_with('.'))
+        host.remove_suffix(1);
+    if (host == "localhost" || host.ends_with(".localhost"))
+        return {"127.0.0.1", "::1"};
+    if (Address::parse(host))
+        return {std::string(host)};
+    return {};
+}
+
 bool Network::contains(const Address& other, std::uint16_t other_port) const {
     return address.v6 == other.v6 && (port == 0 || port == other_port) &&
            same_prefix(address.bytes.data(), other.bytes.data(), prefix_bits);
