@@ -26,6 +26,15 @@ bool check_networks(char** value, void**, GucSource) {
     return accept(whisperer_check_networks({*value, strlen(*value)}, &error), error);
 }
 
+// Of a session it would be no one's business: the workers have sessions of their own.
+bool check_enabled(bool*, void**, GucSource source) {
+    if (source != PGC_S_SESSION && source != PGC_S_CLIENT)
+        return true;
+    GUC_check_errmsg("whisperer.enabled cannot be set in a session");
+    GUC_check_errhint("Use ALTER DATABASE ... SET whisperer.enabled, or ALTER SYSTEM.");
+    return false;
+}
+
 bool check_optional_url(char** value, void**, GucSource) {
     if (**value == '\0')
         return true;
@@ -103,8 +112,10 @@ void define_limits() {
 
 void define_settings() {
     Settings& s = settings;
-    define_bool("whisperer.enabled", "Delivers events; recording goes on either way.", &s.enabled,
-                true);
+    // Of one database with ALTER DATABASE, by superusers: its workers find it when they start.
+    DefineCustomBoolVariable("whisperer.enabled", "Delivers events; recording goes on either way.",
+                             nullptr, &s.enabled, true, PGC_SUSET, 0, check_enabled, nullptr,
+                             nullptr);
     define_limits();
     define_bool("whisperer.circuit_breaker",
                 "Leaves a hook alone for a while whose attempts mostly fail.", &s.circuit_breaker,

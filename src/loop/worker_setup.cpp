@@ -196,6 +196,13 @@ Worker* set_up_worker(int entry_number) {
     BackgroundWorkerInitializeConnectionByOid(own_entry->database, InvalidOid, 0);
     if (!wait_for_extension())
         return nullptr;
+    if (!settings.enabled) {
+        ereport(LOG, errmsg("whisperer: nothing is delivered in database \"%s\": whisperer.enabled "
+                            "is off there",
+                            own_entry->database_name));
+        set_state(WorkerState::Absent, "");
+        return nullptr;
+    }
     Worker* made = create_worker();
     set_state(WorkerState::Running, "");
     return made;

@@ -8,7 +8,7 @@ namespace whisperer::pg {
 
 enum class ExtensionKnown {
     Unknown,  // to be looked at by a worker -> Absent, Present
-    Absent,   // a worker looked -> Unknown, when CREATE EXTENSION announces itself
+    Absent,   // a worker looked, or is not wanted there -> Unknown, when that is announced
     Present,
 };
 

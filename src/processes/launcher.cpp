@@ -135,7 +135,7 @@ void attend_entry(SharedState* shared, int entry_number, SteadyTime now) {
     switch (entry->state) {
         case WorkerState::Absent:
             // Unless CREATE EXTENSION committed after the worker had looked.
-            if (database && database->announced_at < entry->started_at)
+            if (database && database->announced_at <= entry->started_at)
                 database->extension = ExtensionKnown::Absent;
             free_entry(entry);
             break;
@@ -290,7 +290,11 @@ void whisperer_launcher_main(Datum) {
         CHECK_FOR_INTERRUPTS();
         if (ConfigReloadPending) {
             ConfigReloadPending = false;
+            bool was_enabled = settings.enabled;
             ProcessConfigFile(PGC_SIGHUP);
+            // A worker that started in between was not wanted.
+            if (settings.enabled && !was_enabled)
+                forget_absences();
         }
         attend();
         warn_of_shortages(databases_with_extension());

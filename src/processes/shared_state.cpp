@@ -61,6 +61,17 @@ void request_shared_state() {
     shmem_startup_hook = on_startup;
 }
 
+void announce_database(SharedState* shared, Oid database) {
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    if (shared->announced_count < announcements_max)
+        shared->announced[shared->announced_count] = database;
+    shared->announced_count = OidIsValid(database)
+                                  ? Min(shared->announced_count + 1, announcements_max + 1)
+                                  : announcements_max + 1;
+    LWLockRelease(shared->lock);
+    wake_proc(&shared->launcher_proc);
+}
+
 uint32 my_proc_plus_one() {
     return (uint32)pg_proc_number(MyProc) + 1;
 }

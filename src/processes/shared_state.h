@@ -18,7 +18,7 @@ enum class WorkerState : int {
     Running,   // delivering -> Paused, Idle, Absent, Stopped
     Paused,    // whisperer.pause() -> Running, Idle, Absent, Stopped
     Idle,      // library and schema differ in version -> Running, Paused, Absent, Stopped
-    Absent,    // its database has no extension; the launcher frees it -> Free
+    Absent,    // nothing to do: no extension, or not enabled; the launcher frees it -> Free
     Stopped,   // its process ended; the launcher restarts it -> Starting, or frees it -> Free
 };
 
@@ -60,7 +60,7 @@ struct SharedState {
     EventIds event_ids;
     pg_atomic_uint32 launcher_proc;
     TimestampTz made_at;  // a crash of the server makes it anew, under the same postmaster
-    int announced_count;  // databases that got the extension; > announcements_max: look at all
+    int announced_count;  // databases to be looked at once more; > announcements_max: all
     Oid announced[announcements_max];
     int withdrawn_count;  // databases whose workers must stay away
     Oid withdrawn[withdrawals_max];
@@ -73,6 +73,9 @@ SharedState* shared_state();
 
 // Asks for shared memory; _PG_init of a preloading postmaster only.
 void request_shared_state();
+
+// The launcher is to look at the database, or with InvalidOid at all, once more.
+void announce_database(SharedState* shared, Oid database);
 
 // For a PGPROC field above: the calling process's number + 1.
 uint32 my_proc_plus_one();

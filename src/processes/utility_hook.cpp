@@ -8,6 +8,11 @@
 // the worker, in another order: it is withdrawn for those too, or one of the two would fail in a
 // deadlock.
 //
+// DROP EXTENSION takes its schema along.
+//
+// ALTER DATABASE ... SET whisperer.enabled withdraws it too, because a worker reads what its
+// database has set when it starts: when the statement is done, nothing is sent any more.
+//
 // A table that becomes a partition, a child or part of a subscription has its capture triggers seen
 // to: as they were made they would miss what is written (src/install/api/415-see_to_captures.sql).
 #include "src/processes/utility_hook.h"
@@ -25,8 +30,32 @@ constexpr int64 wait_max_us = 5 * USECS_PER_SEC;
 
 ProcessUtility_hook_type previous_hook = nullptr;
 
+bool sets_enabled(const VariableSetStmt* set) {
+    return set->kind == VAR_RESET_ALL ||
+           (set->name && pg_strcasecmp(set->name, "whisperer.enabled") == 0);
+}
+
+// Whether it may change what a worker finds when it starts.  *database: of which; InvalidOid: any.
+bool changes_enabled(Node* statement, Oid* database) {
+    const VariableSetStmt* set = nullptr;
+    const char* name = nullptr;
+    if (IsA(statement, AlterDatabaseSetStmt)) {
+        set = ((AlterDatabaseSetStmt*)statement)->setstmt;
+        name = ((AlterDatabaseSetStmt*)statement)->dbname;
+    } else if (IsA(statement, AlterRoleSetStmt)) {
+        set = ((AlterRoleSetStmt*)statement)->setstmt;
+        name = ((AlterRoleSetStmt*)statement)->database;
+    }
+    *database = name ? get_database_oid(name, true) : InvalidOid;
+    return set && sets_enabled(set) && (name == nullptr || OidIsValid(*database));
+}
+
 const char* named_database(Node* statement) {
+    Oid ignored;
     switch (nodeTag(statement)) {
+        case T_AlterDatabaseSetStmt:
+            return changes_enabled(statement, &ignored) ? ((AlterDatabaseSetStmt*)statement)->dbname
+                                                        : nullptr;
         case T_DropdbStmt:
             return ((DropdbStmt*)statement)->dbname;
         case T_RenameStmt: {
@@ -106,14 +135,36 @@ bool has_worker(SharedState* shared, Oid database) {
 // statements refuse to run in a block.
 Oid withdrawn = InvalidOid;
 
+// Databases whose workers are to start anew at the commit of the running transaction.
+constexpr int changed_max = 8;
+Oid changed[changed_max];
+int changed_count = 0;  // > changed_max, or one of them is InvalidOid: all
+
+void restart_changed(SharedState* shared) {
+    for (int i = 0; i < changed_count; i++) {
+        Oid database = changed_count > changed_max ? InvalidOid : changed[i];
+        LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+        for (int entry = 0; entry < shared->entry_count; entry++)
+            if (shared->entries[entry].database == database || !OidIsValid(database)) {
+                shared->entries[entry].stop_requested = true;
+                wake_proc(&shared->entries[entry].proc);
+            }
+        LWLockRelease(shared->lock);
+        announce_database(shared, database);
+    }
+}
+
 // At the end of the transaction, however it ended, and not before: a worker that came back between
 // the statement and its commit would be in the way of nothing, but find its database gone.  One
 // that is prepared ends elsewhere; it keeps its locks, and the worker waits for those.
 void let_return(XactEvent event, void*) {
-    if (!OidIsValid(withdrawn) ||
+    if ((!OidIsValid(withdrawn) && changed_count == 0) ||
         (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
         return;
     SharedState* shared = shared_state();
+    if (event == XACT_EVENT_COMMIT)
+        restart_changed(shared);
+    changed_count = 0;
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     for (int i = 0; i < shared->withdrawn_count; i++)
         if (shared->withdrawn[i] == withdrawn) {
@@ -125,12 +176,23 @@ void let_return(XactEvent event, void*) {
     wake_proc(&shared->launcher_proc);
 }
 
+void register_callback() {
+    static bool is_registered = false;
+    if (!is_registered)
+        RegisterXactCallback(let_return, nullptr);
+    is_registered = true;
+}
+
+void note_changed(Oid database) {
+    register_callback();
+    if (changed_count < changed_max)
+        changed[changed_count] = database;
+    changed_count = Min(changed_count + 1, changed_max + 1);
+}
+
 // False: too many are withdrawn already; the statement then runs as it would without us.
 bool withdraw(SharedState* shared, Oid database) {
-    static bool callback_registered = false;
-    if (!callback_registered)
-        RegisterXactCallback(let_return, nullptr);
-    callback_registered = true;
+    register_callback();
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     bool fits = shared->withdrawn_count < withdrawals_max && !OidIsValid(withdrawn);
     if (fits) {
@@ -239,6 +301,32 @@ void lock_captured_tables() {
     PopActiveSnapshot();
 }
 
+// CREATE EXTENSION makes the schema, but it is no member of the extension, because the extension is
+// in it.  Left behind it would be dumped, and its CREATE SCHEMA stop the restore into a database
+// with the extension.  One that has something of somebody's, or is another's, stays.
+void drop_empty_schema() {
+    Oid schema = get_namespace_oid("whisperer", true);
+    if (!OidIsValid(schema) || OidIsValid(get_extension_oid("whisperer", true)))
+        return;
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+    Oid types[] = {OIDOID};
+    Datum values[] = {ObjectIdGetDatum(schema)};
+    if (SPI_execute_with_args(
+            "SELECT FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) $1 "
+            "AND pg_catalog.pg_has_role(n.nspowner, 'USAGE') AND NOT EXISTS ("
+            "SELECT FROM pg_catalog.pg_depend d WHERE d.refobjid OPERATOR(pg_catalog.=) $1 AND "
+            "d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass)",
+            1, types, values, nullptr, true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "could not look into schema whisperer");
+    if (SPI_processed == 1 &&
+        SPI_execute("DROP SCHEMA whisperer RESTRICT", false, 0) != SPI_OK_UTILITY)
+        elog(ERROR, "could not drop schema whisperer");
+    SPI_finish();
+    PopActiveSnapshot();
+}
+
 void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
                 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                 DestReceiver* destination, QueryCompletion* completion) {
@@ -252,6 +340,10 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
     ProcessUtility_hook_type run = previous_hook ? previous_hook : standard_ProcessUtility;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
     see_to_triggers(node);
+    if (IsA(node, DropStmt) && is_about_extension(node))
+        drop_empty_schema();
+    if (shared && changes_enabled(node, &database))
+        note_changed(database);
 }
 
 }  // namespace

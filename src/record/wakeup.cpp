@@ -24,15 +24,6 @@ void wake_workers(SharedState* shared) {
     }
 }
 
-void announce(SharedState* shared) {
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    if (shared->announced_count < announcements_max)
-        shared->announced[shared->announced_count] = MyDatabaseId;
-    shared->announced_count = Min(shared->announced_count + 1, announcements_max + 1);
-    LWLockRelease(shared->lock);
-    wake_proc(&shared->launcher_proc);
-}
-
 void on_transaction_end(XactEvent event, void*) {
     if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
         return;
@@ -41,7 +32,7 @@ void on_transaction_end(XactEvent event, void*) {
         if (wake_wanted)
             wake_workers(shared);
         if (announce_wanted)
-            announce(shared);
+            announce_database(shared, MyDatabaseId);
     }
     wake_wanted = announce_wanted = false;
 }

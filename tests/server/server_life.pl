@@ -60,13 +60,13 @@ wait_for('it to wait', sub { $node->safe_psql('locked', q(SELECT count(*) FROM p
 $writer->query_safe('INSERT INTO item DEFAULT VALUES; COMMIT');
 $writer->quit;
 $dropper->quit;
-is($node->safe_psql('locked', "SELECT count(*) FROM pg_class WHERE relnamespace = 'whisperer'::regnamespace"), 0, 'a writer and DROP EXTENSION wait for each other in one order');
+is($node->safe_psql('locked', "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('whisperer')"), 0, 'a writer and DROP EXTENSION wait for each other in one order');
 
 make_database('app');
 my $load = start_load('app');
 within_5_s('app', 'DROP EXTENSION whisperer CASCADE');
 wait_for('the worker to leave', sub { processes('app') == 0 });
-is($node->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relnamespace = 'whisperer'::regnamespace"), 0, 'and nothing is left but an empty schema');
+is($node->safe_psql('app', "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('whisperer')"), 0, 'and nothing is left');
 $load->kill_kill;
 within_5_s('postgres', 'DROP DATABASE app');
 
@@ -111,6 +111,41 @@ worker_pid($node, 'renamed');
 within_5_s('postgres', 'DROP DATABASE renamed');
 within_5_s('postgres', 'DROP DATABASE copied');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/PANIC|was terminated by signal/, 'no process died of it');
+
+# --- not enabled in one database ---------------------------------------------------------------------------
+make_database($_) for 'real', 'test';
+for my $database ('real', 'test') {
+    $node->safe_psql($database, 'INSERT INTO item DEFAULT VALUES');
+    wait_for("a request of $database", sub { () = $receiver->requests("/ok/$database") });
+}
+like(($node->psql('test', 'SET whisperer.enabled = off'))[2], qr/cannot be set in a session/, 'a session cannot');
+my $older = $node->background_psql('test');
+is($older->query_safe('SELECT state FROM whisperer.status'), 'running', 'it delivers');
+$node->safe_psql('real', 'ALTER DATABASE test SET whisperer.enabled = off');
+$node->safe_psql('test', 'INSERT INTO item SELECT FROM generate_series(1, 10)');
+is(processes('test'), 0, 'no worker is left when the statement is done');
+is($older->query_safe('SELECT state, reason FROM whisperer.status'), 'down|whisperer.enabled is off', 'and an older session is told why');
+$older->quit;
+$node->safe_psql('real', 'INSERT INTO item DEFAULT VALUES');
+wait_for('the other database', sub { (() = $receiver->requests('/ok/real')) == 2 });
+$node->restart;
+$node->safe_psql('real', 'INSERT INTO item DEFAULT VALUES');
+wait_for('the other database', sub { (() = $receiver->requests('/ok/real')) == 3 });
+wait_for('the launcher to have looked', sub { PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /nothing is delivered in database "test".*ready to accept.*nothing is delivered in database "test"/s });
+is(scalar(() = $receiver->requests('/ok/test')), 1, 'nothing of it is sent, after a restart neither');
+is($node->safe_psql('test', 'SELECT count(*) FROM whisperer.outbox'), 11, 'and all recorded');
+$node->safe_psql('test', 'BEGIN; ALTER DATABASE test RESET whisperer.enabled; ALTER DATABASE real SET whisperer.enabled = off; COMMIT');
+wait_for('what waited', sub { (() = $receiver->requests('/ok/test')) == 11 });
+wait_for('the second of a transaction', sub { processes('real') == 0 });
+$node->safe_psql('real', 'BEGIN; ALTER DATABASE real RESET ALL; ROLLBACK; ALTER DATABASE test RESET ALL');
+is($node->safe_psql('real', 'SELECT reason FROM whisperer.status'), 'whisperer.enabled is off', 'a rollback changes nothing');
+
+# --- DROP EXTENSION leaves nothing behind, but what is not its own --------------------------------------------
+$node->safe_psql('test', 'DROP EXTENSION whisperer CASCADE');
+is($node->safe_psql('test', q(SELECT to_regnamespace('whisperer') IS NULL AND to_regnamespace('whisperer_internal') IS NULL)), 't', 'the schema goes with the extension');
+$node->safe_psql('test', 'CREATE EXTENSION whisperer; CREATE TABLE whisperer.mine (); DROP EXTENSION whisperer');
+is($node->safe_psql('test', 'SELECT count(*) FROM whisperer.mine'), 0, 'one with something of somebody\'s stays');
+$node->safe_psql('postgres', "DROP DATABASE $_") for 'real', 'test';
 
 # --- a copy of the files, as for a staging server -----------------------------------------------------------
 make_database('staged');

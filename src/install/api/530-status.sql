@@ -63,7 +63,11 @@ AS $$
     UNION ALL
     SELECT 0, 'down',
            CASE WHEN pg_is_in_recovery() THEN 'this server is a standby: its primary delivers, and it will itself once it is promoted'
-                WHEN current_setting('whisperer.enabled', true) = 'off' THEN 'whisperer.enabled is off'
+                WHEN current_setting('whisperer.enabled', true) = 'off'
+                     -- The session may be older than what its database has set.
+                     OR EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN unnest(s.setconfig) AS c (line)
+                                WHERE d.datname = current_database() AND s.setrole = 0 AND c.line LIKE 'whisperer.enabled=%'
+                                  AND NOT split_part(c.line, '=', 2)::boolean) THEN 'whisperer.enabled is off'
                 WHEN current_setting('shared_preload_libraries') !~ E'\\mwhisperer\\M'
                 THEN 'the library is not in shared_preload_libraries'
                 ELSE 'no worker has started yet; if it stays so, raise max_worker_processes, or see the server log' END,
