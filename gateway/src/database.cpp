@@ -20,7 +20,8 @@ using Clock = std::chrono::steady_clock;
 // Beyond statement_timeout, which does not count while a transaction is committed: one may wait for
 // a synchronous standby.
 constexpr std::chrono::seconds answer_time{20};
-// A pooler in front of the server takes everybody in, and lets them wait here.
+// A pooler in front of the server takes everybody in, and lets them wait: here, and before each
+// transaction that it lends a session for.
 constexpr std::chrono::seconds settings_time{3};
 // The rows of a page, as they are held.
 constexpr std::size_t list_bytes_max = 1024 * 1024;
@@ -193,8 +194,12 @@ Rows Database::run(const Work& work) {
     sent_.clear();
     received_ = 0;
     error_.reset();
-    if (is_pooled_)
+    if (is_pooled_) {
         send(transaction_settings, {}, false);
+        // Answered by itself: that shows that a session is lent.
+        if (PQsendFlushRequest(connection_.get()) != 1)
+            throw DatabaseLost(message_of(connection_.get()));
+    }
     if (!work.role.empty()) {
         const Value with[] = {
             work.role, wants_plan_for_values(work) ? "force_custom_plan" : "force_generic_plan"};
@@ -205,10 +210,28 @@ Rows Database::run(const Work& work) {
     if (PQpipelineSync(connection_.get()) != 1)
         throw DatabaseLost(message_of(connection_.get()));
     is_sent_ = true;
+    if (is_pooled_)
+        wait_until_lent();
     Rows rows = receive(Clock::now() + answer_time);
     if (error_)
         throw *error_;
     return rows;
+}
+
+// What the pooler has not passed on it drops when we hang up; the server is at nothing.
+void Database::wait_until_lent() {
+    const Time deadline = Clock::now() + settings_time;
+    try {
+        // Without a session, what is large is not even taken.
+        for (int left = PQflush(connection_.get()); PQisBusy(connection_.get()) == 1;
+             left = PQflush(connection_.get()))
+            wait_for_server(deadline, left > 0 ? POLLOUT : 0);
+    } catch (const DatabaseLost& lost) {
+        if (!lost.is_late)
+            throw;
+        is_sent_ = false;
+        throw DatabaseLost("the pooler lends no session", true);
+    }
 }
 
 void Database::send(const Statement& statement, std::span<const Value> values, bool is_of_role) {

@@ -140,6 +140,7 @@ class Database {
     void send(const Statement& statement, std::span<const Value> values, bool is_of_role);
     Rows receive(Time deadline);
     void receive_end(Time deadline);
+    void wait_until_lent();
     void wait_until_sent(Time deadline);
     void wait_for_server(Time deadline, short more);  // more: of poll's events
     pg_result* next_result(Time deadline);

@@ -26,6 +26,7 @@ append_to_file("$folder/conf", <<"CONF");
 [databases]
 lent = $server pool_mode=transaction pool_size=3
 taken = $server pool_mode=session pool_size=1
+one = $server pool_mode=transaction pool_size=1
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = $port
@@ -56,6 +57,22 @@ for my $database ('lent', 'taken') {
     $found{$_}++ for split /\n/, $said;
     is_deeply(\%found, { 'gateway "$user", public 0' => 20 }, 'nothing is left behind');
 }
+
+# --- none to be lent ----------------------------------------------------------------------------
+my $gateway = new_gateway($node, database => "host=127.0.0.1 port=$port dbname=one user=gateway");
+is($gateway->get('/whisperer/hooks/', $token)->{status}, 200, 'with one session for all');
+my $holder = IPC::Run::start([ 'psql', '-XqAt', '-d', "host=127.0.0.1 port=$port dbname=one user=gateway" ], '<', \my $commands, '>', \my $held);
+$commands = "BEGIN; SELECT 'held';\n";
+wait_for('the session to be held', sub { $holder->pump_nb; ($held // '') =~ /held/ });
+my %late = (event_type => 'e', target_url => $receiver->url('/ok/late'));
+my @refused = map { $gateway->answer_of($gateway->start_request('POST', '/whisperer/hooks/', token => $token, json => \%late)) } 1 .. 3;
+is(join(' ', map { $_->{status} } @refused), '503 503 503', 'while somebody holds it, nobody waits for ever');
+$commands = "ROLLBACK;\n\\q\n";
+$holder->finish;
+wait_for('the next', sub { $gateway->get('/whisperer/hooks/', $token)->{status} == 200 });
+is($gateway->get('/whisperer/hooks/?target_url=' . $late{target_url}, $token)->{json}{results}[0], undef, 'and nothing of it is done later');
+my @why = grep { ($_->{event} // '') eq 'work lost' } $gateway->log_lines;
+is($why[0]{detail}, 'the pooler lends no session', 'the log knows why');
 $pooler->kill_kill;
 
 done_testing();
