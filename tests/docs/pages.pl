@@ -8,9 +8,9 @@ use Test::More;
 use Pages;
 
 my $top = top();
-my $tests = join '', map { slurp_file($_) } glob "$top/tests/docs/*.pl";
+my $tests = join '', map { slurp_file($_) } glob "$top/tests/{docs,examples}/*.pl";
 my ($all, $not_run) = (0, 0);
-for my $file (glob "$top/{README,CONTRIBUTING}.md $top/docs/*.md") {
+for my $file (glob "$top/{README,CONTRIBUTING}.md $top/docs/*.md $top/examples/README.md $top/examples/*/README.md") {
     my $page = $file =~ s{^\Q$top\E/}{}r;
     my ($why, $here, $skipped) = ('', 0, 0);
     for my $item (page_items(slurp_file($file))) {

@@ -2,6 +2,8 @@
 #
 # What a page is made of is in Markdown.pm, with the instructions that its comments may hold.
 #
+# A test may look further on the same server: after => sub { my ($page) = @_; ... }.
+#
 # psql is a new session for each block.  Ports 8000 and 8080 become free ones; https://you.example is the receiver at 8000,
 # https://whisperer.example the gateway at 8080.
 package Pages;
@@ -52,6 +54,7 @@ sub run_page {
         elsif (is_command($item)) { $ran++; $self->run_block($name, $item, \%next) }
         %next = ();
     }
+    $options{after}->($self) if $options{after};
     $self->stop($_) for keys %{ $self->{background} };
     diag("$page: $ran commands run, $not_run not");
     return ($ran, $not_run);

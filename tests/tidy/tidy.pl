@@ -53,7 +53,7 @@ my @gateway = files(qr/\.(cpp|h)$/, 'gateway/src');
 my @console = files(qr/\.(js|css|html)$/, 'gateway/console');
 my @cpp = (@src, @engine, @gateway, @unit);
 my @sql = files(qr/\.sql$/, 'src/install');
-my @scripts = files(qr/(\.(pl|pm|mjs|py|spec)$|\/(run|setup|tree|demo|drain|isolation|soak|load|console|mutants)$|\.sh$)/, 'tests');
+my @scripts = files(qr/(\.(pl|pm|mjs|py|spec)$|\/(run|setup|tree|demo|drain|isolation|soak|load|console|mutants)$|\.sh$)/, 'tests', 'examples');
 
 # --- layers -------------------------------------------------------------------------------------
 check('includes name the path from the top of the checkout', 'Write "src/ROOM/NAME.h" or "worker/ROOM/NAME.h"; PostgreSQL headers go into src/pg.h.',
@@ -175,12 +175,12 @@ sub is_there {
 }
 my %folders_of = (src => ['src'], worker => ['worker'], gateway => ['gateway/src', 'gateway'], tests => ['tests', 'sql']);
 check('documents name files that are there', 'Name the file that has it now.',
-    (map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|gateway|docs)\/[\w.\/-]+\.\w+)`/g }
+    (map { my $document = $_; map { -e $_ ? () : "$document: $_" } slurp($document) =~ /`((?:tests|sql|src|worker|gateway|docs|examples)\/[\w.\/-]+\.\w+)`/g }
         grep { -e } 'SECURITY.md', 'README.md', 'CONTRIBUTING.md', glob 'docs/*.md'),
     (map { my $folder = $_; map { is_there($_, @{$folders_of{$folder}}) ? () : "$folder/README.md: $_" }
         slurp("$folder/README.md") =~ /`((?!\/)[\w.\/*-]+\.(?:cpp|h|sql|pl|pm|mjs|cmake|json|md|\*))`/g } sort keys %folders_of));
 # --- pages ---------------------------------------------------------------------------------------
-my @pages = ('README.md', 'CONTRIBUTING.md', glob 'docs/*.md');
+my @pages = ('README.md', 'CONTRIBUTING.md', glob 'docs/*.md examples/README.md examples/*/README.md');
 check('the README has at most 200 lines', 'Move what is not for a stranger into docs/.',
     grep { my $lines = () = slurp($_) =~ /\n/g; $lines > 200 } 'README.md');
 check('pages hold blocks and comments that the suite docs knows', 'See tests/lib/Markdown.pm.',

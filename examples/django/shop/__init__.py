@@ -1,0 +1,1 @@
+"""A small shop that tells its partners what becomes of their packages."""

@@ -1,0 +1,1 @@
+"""Tables first, then what is told of them."""
