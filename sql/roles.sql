@@ -52,7 +52,7 @@ WHERE t.attrelid = 'whisperer.hook_definition'::regclass GROUP BY 1 ORDER BY 1;
 -- Of the functions in whisperer_internal these are called by anybody, because they check their caller or need no
 -- right; the others by nobody.
 CREATE TEMP TABLE decided_callable AS SELECT unnest('{
-    capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_format,check_function,check_headers,check_headers_beside,check_hook,check_hook_count,
+    capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_filter,check_format,check_function,check_headers,check_headers_beside,check_hook,check_hook_count,
     check_hook_functions,check_hook_json,check_hook_state,check_node_name,check_payload_key,check_reach,check_retry_config,check_secret,check_signing,check_url,claim_owner,current_slot,
     extension_owner,formatted,hidden,hidden_auth,hold_event_type,hook_since,hook_state,hook_state_reason,idle_ticket,idle_ticket_done,
     in_transaction_block,incarnation_number,is_arriving,is_carried,is_fed,is_for,is_hook_fed,is_let_through,is_older,is_passed,is_pinged_here,json_contains,living_role,

@@ -297,12 +297,19 @@ WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t cap
 WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t metadata, char* json,
                                        size_t capacity, size_t* bytes,
                                        WhispererError* error) WHISPERER_NOEXCEPT;
-/* jsonb's  data @> filter  on JSON texts, in at most step_max steps.  Returns 1: contains, 0: does
- * not, -1: not JSON, or the steps did not suffice, -2: there was no memory to tell. */
+/* jsonb's  data @> filter  on JSON texts, in at most step_max steps; and what a hook's filter says,
+ * with its operators.  Both return 1: contains, is let through, 0: not, -1: not JSON, or the steps
+ * did not suffice, -2: there was no memory to tell. */
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter,
                             int64_t step_max) WHISPERER_NOEXCEPT;
+int whisperer_json_matches(WhispererSpan data, WhispererSpan filter,
+                           int64_t step_max) WHISPERER_NOEXCEPT;
+/* Whether it may be a hook's filter.  What is stored already is read all the same: one whose
+ * operators are none of ours is containment. */
+WhispererCode whisperer_check_filter(WhispererSpan json, int64_t step_max,
+                                     WhispererError* error) WHISPERER_NOEXCEPT;
 
-/* The same for many events and many filters, each read once.  NULL with WhispererOk: it cannot be
+/* Filters of hooks for many events, each read once.  NULL with WhispererOk: it cannot be
  * read; that is allowed below, and the answer is then -1.  A document borrows its data; what
  * reading it took is missing from the steps of each question.  WhispererOutOfMemory says nothing
  * of the text. */
@@ -316,8 +323,8 @@ WhispererCode whisperer_document_create(WhispererSpan data, int64_t step_max,
                                         WhispererDocument** document,
                                         WhispererError* error) WHISPERER_NOEXCEPT;
 void whisperer_document_destroy(WhispererDocument* document) WHISPERER_NOEXCEPT;
-int whisperer_document_contains(const WhispererDocument* document,
-                                const WhispererFilter* filter) WHISPERER_NOEXCEPT;
+int whisperer_document_matches(const WhispererDocument* document,
+                               const WhispererFilter* filter) WHISPERER_NOEXCEPT;
 
 /* Secrets at rest.  keys is the text of a key file: a key of 64 hex digits a line, the first seals,
  * all open.  Where a secret is stored is part of what it is sealed with. */

@@ -58,6 +58,16 @@ Datum headers_of(const WhispererEvent& event, int32 metadata) {
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(headers)));
 }
 
+// Null: undecided.
+Datum passes(FunctionCallInfo fcinfo, WhispererSpan data, WhispererSpan filter) {
+    int answer = whisperer_json_matches(data, filter, filter_steps_max);
+    if (answer < -1)
+        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
+    if (answer < 0)
+        PG_RETURN_NULL();
+    PG_RETURN_BOOL(answer == 1);
+}
+
 constexpr int secret_bytes = 32;
 
 void fill_randomly(void* bytes, size_t count) {
@@ -86,6 +96,8 @@ PG_FUNCTION_INFO_V1(whisperer_check_signing_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_headers_beside_sql);
 PG_FUNCTION_INFO_V1(whisperer_formatted);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_filter_sql);
+PG_FUNCTION_INFO_V1(whisperer_test_filter);
 
 PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
@@ -236,14 +248,25 @@ PGDLLEXPORT Datum whisperer_formatted(PG_FUNCTION_ARGS) {
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
 }
 
+// The SQL function has kept the name that it had when containment was all that a filter could say.
 PGDLLEXPORT Datum whisperer_json_contains_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
-    int contains = whisperer_json_contains(text_argument(fcinfo, 0), jsonb_argument(fcinfo, 1),
-                                           filter_steps_max);
-    if (contains < -1)
-        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
-    if (contains < 0)
-        PG_RETURN_NULL();
-    PG_RETURN_BOOL(contains == 1);
+    return passes(fcinfo, text_argument(fcinfo, 0), jsonb_argument(fcinfo, 1));
+}
+
+PGDLLEXPORT Datum whisperer_check_filter_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    require(whisperer_check_filter(jsonb_argument(fcinfo, 0), filter_steps_max, &error), error,
+            "filter");
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_test_filter(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererSpan filter = jsonb_argument(fcinfo, 0);
+    WhispererError error = {};
+    require(whisperer_check_filter(filter, filter_steps_max, &error), error, "filter");
+    return passes(fcinfo, text_argument(fcinfo, 1), filter);
 }
 }

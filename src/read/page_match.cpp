@@ -95,12 +95,12 @@ void forget_document(Row* row) {
 enum class Match { No, Yes, Undecided };
 
 // An event is not refused, nor passed over, for want of memory: the worker begins again.
-int told(int contains) {
-    if (contains < -1)
+int told(int answer) {
+    if (answer < -1)
         ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
                 errmsg("whisperer: out of memory while a filter was compared"),
                 errhint("Raise whisperer.worker_memory."));
-    return contains;
+    return answer;
 }
 
 // What the hook says of the event itself.
@@ -111,15 +111,15 @@ Match matches(const Hook& hook, Row* row) {
     if (!hook.has_filter || row->refusal || strcmp(row->event_type, ping_event_type) == 0)
         return Match::Yes;
     if (hook.filter_text.size > 0) {
-        int contains = told(whisperer_json_contains(row->data, hook.filter_text, filter_steps_max));
-        return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
+        int answer = told(whisperer_json_matches(row->data, hook.filter_text, filter_steps_max));
+        return answer < 0 ? Match::Undecided : answer == 1 ? Match::Yes : Match::No;
     }
     if (row->document == nullptr &&
         whisperer_document_create(row->data, filter_steps_max, &row->document, nullptr) !=
             WhispererOk)
         (void)told(-2);
-    int contains = told(whisperer_document_contains(row->document, hook.filter));
-    return contains < 0 ? Match::Undecided : contains == 1 ? Match::Yes : Match::No;
+    int answer = told(whisperer_document_matches(row->document, hook.filter));
+    return answer < 0 ? Match::Undecided : answer == 1 ? Match::Yes : Match::No;
 }
 
 // Committed when the hook was made, so not for it, unless it was recorded for it alone.

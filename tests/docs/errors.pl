@@ -73,6 +73,7 @@ my @cases = (
     [ create_hook => '22023', "SELECT whisperer.create_hook('mine', 'ftp://example.com/')" ],
     [ create_hook => '22004', "SELECT whisperer.create_hook(NULL, 'https://example.com/')" ],
     [ create_hook => '42883', "SELECT whisperer.create_hook('mine', 'https://example.com/', transform => 'public.none')" ],
+    [ test_filter => '22023', q(SELECT whisperer.test_filter('{"$like": "x"}', '{}')) ],
     [ update_hook => '42704', "SET ROLE bob; SELECT whisperer.update_hook(1, '{}')" ],
     [ update_hook => '55000', "SELECT whisperer.update_hook(2, '{}')" ],
     [ update_hook => '22023', "SELECT whisperer.update_hook(1, '{\"url\": 1}')" ],

@@ -1,4 +1,4 @@
-// Containment of JSON texts.  The input is data, a byte 0xFF, and the filter; without that byte the
+// Filters on JSON texts.  The input is data, a byte 0xFF, and the filter; without that byte the
 // text is both.
 #include "worker/base/json_contains.h"
 
@@ -6,6 +6,7 @@
 
 #include "tests/fuzz/property.h"
 #include "worker/base/json_scanner.h"
+#include "worker/engine.h"
 
 using namespace whisperer::engine;
 
@@ -35,6 +36,43 @@ int depth_of(std::string_view text) {
     return deepest;
 }
 
+std::string around(std::string_view before, std::string_view text, std::string_view behind) {
+    return std::string(before).append(text).append(behind);
+}
+
+// The filter as it is read when it is stored: operators, or containment.
+void check_operators(std::string_view data, std::string_view filter) {
+    const int result = json_matches(data, filter, plenty);
+    HOLDS(result >= -1 && result <= 1);
+    for (std::int64_t steps : {0, 1, 10, 100, 1000}) {
+        const int hasty = json_matches(data, filter, steps);
+        HOLDS(hasty == result || hasty == -1);
+    }
+    WhispererError error = {};
+    const WhispererSpan span = {filter.data(), filter.size()};
+    const auto code = whisperer_check_filter(span, plenty, &error);
+    HOLDS(code == WhispererOk || (code == WhispererInvalid && error.message[0] != '\0'));
+    if (!is_json(data) || !is_json(filter) || depth_of(filter) > filter_depth_max - 3)
+        return;
+    // What is refused when it is written is containment when it is stored.
+    HOLDS(code == WhispererOk || result == json_contains(data, filter, plenty));
+    if (code == WhispererOk) {
+        HOLDS(json_matches(data, around("{\"$not\":", filter, "}"), plenty) == 1 - result);
+        HOLDS(json_matches(data, around("{\"$and\":[", filter, "]}"), plenty) == result);
+        HOLDS(json_matches(data, around("{\"$or\":[{\"$in\":[]},", filter, "]}"), plenty) ==
+              result);
+    }
+    const int equal = json_matches(data, around("{\"$eq\":", filter, "}"), plenty);
+    HOLDS(json_matches(data, around("{\"$in\":[", filter, "]}"), plenty) == equal);
+    HOLDS(json_matches(data, around("{\"$ne\":", filter, "}"), plenty) == 1 - equal);
+    HOLDS(json_matches(data, around("{\"$nin\":[", filter, "]}"), plenty) == 1 - equal);
+    if (depth_of(data) < filter_depth_max)
+        HOLDS(json_matches(data, around("{\"$eq\":", data, "}"), plenty) == 1);
+    if (filter.find_first_of("{[") == filter.find_first_not_of(" \t\r\n") &&
+        json_contains(data, filter, plenty) == 1)
+        HOLDS(json_matches(data, around("{\"$contains\":", filter, "}"), plenty) == 1);
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
@@ -56,13 +94,14 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     const JsonDocument document(data, plenty);
     const auto itself = JsonFilter::parse(data, plenty);
     const auto wanted = JsonFilter::parse(filter, plenty);
-    HOLDS(!itself || document.contains(*itself) == 1);
-    HOLDS(!wanted || document.contains(*wanted) == result);
+    HOLDS(!itself || document.matches(*itself) == 1);
+    HOLDS(!wanted || document.matches(*wanted) == result);
     // Fewer steps: the same answer or none.
     for (std::int64_t steps : {0, 1, 10, 100, 1000}) {
         const int hasty = json_contains(data, filter, steps);
         HOLDS(hasty == result || hasty == -1);
     }
+    check_operators(data, filter);
     if (result == 1 && is_json(data)) {
         HOLDS(json_contains('[' + std::string(data) + ']', '[' + std::string(filter) + ']',
                             plenty) == 1 ||

@@ -33,6 +33,24 @@ is(received('/ok/eu'), '1 2 3', 'config_filter chooses hooks by their config');
 is(received('/ok/prefix'), '1 2 4', 'prefix* matches the types that begin so');
 is(received('/ok/all'), '1 2 4 5', '* matches every type');
 
+# Operators; a filter as a version stored it that had none; and a config_filter, which has none.
+$node->safe_psql('postgres', <<"SQL");
+SELECT whisperer.register_event('changed');
+SELECT whisperer.create_hook('changed', '$base/ok/became', filter => '{"old": {"status": {"\$ne": "paid"}}, "new": {"status": "paid"}}');
+SELECT whisperer.create_hook('changed', '$base/ok/stored', config => '{"size": 5}');
+SET session_replication_role = replica;
+UPDATE whisperer.hook_definition SET filter = '{"\$type": "x"}', incarnation = incarnation + 1 WHERE target_url ~ 'stored';
+UPDATE whisperer.hook_definition SET incarnation = incarnation - 1 WHERE target_url ~ 'stored';
+RESET session_replication_role;
+SELECT whisperer.deliver_event('changed', '{"n": 20, "old": {"status": "open"}, "new": {"status": "paid"}}');
+SELECT whisperer.deliver_event('changed', '{"n": 21, "old": {"status": "paid"}, "new": {"status": "paid"}}');
+SELECT whisperer.deliver_event('changed', '{"n": 22, "\$type": "x"}');
+SELECT whisperer.deliver_event('changed', '{"n": 23, "\$type": "x"}', config_filter => '{"size": {"\$gt": 4}}');
+SQL
+wait_idle($node);
+is(received('/ok/became'), '20', 'a filter with operators lets through what they say');
+is(received('/ok/stored'), '22', 'one that has other keys with $ is compared as before, and so is a config_filter');
+
 # Types that nobody registered, and whose a role may not have.
 $node->safe_psql('postgres', <<"SQL");
 CREATE ROLE maker; CREATE ROLE stranger; GRANT USAGE ON SCHEMA whisperer TO maker, stranger;

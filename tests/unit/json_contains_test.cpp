@@ -186,10 +186,10 @@ TEST(JsonDocument, AnswersManyFiltersAsEachAlone) {
           "{}", "[]", "1", R"({"z": 1})", R"({"0": 1})"}) {
         const auto wanted = JsonFilter::parse(filter, plenty);
         ASSERT_TRUE(wanted) << filter;
-        EXPECT_EQ(document.contains(*wanted), contains(data, filter)) << filter;
+        EXPECT_EQ(document.matches(*wanted), contains(data, filter)) << filter;
     }
-    EXPECT_EQ(document.contains(*JsonFilter::parse(R"({"b": 2, "key": "v"})", plenty)), 1);
-    EXPECT_EQ(document.contains(*JsonFilter::parse(R"({"b": 1})", plenty)), 0);
+    EXPECT_EQ(document.matches(*JsonFilter::parse(R"({"b": 2, "key": "v"})", plenty)), 1);
+    EXPECT_EQ(document.matches(*JsonFilter::parse(R"({"b": 1})", plenty)), 0);
 }
 
 // What one filter uses up is not missing for the next.
@@ -205,10 +205,10 @@ TEST(JsonDocument, EachFilterHasItsOwnSteps) {
     const JsonDocument document(data, 2000);
     const auto costly = JsonFilter::parse(many, plenty);
     const auto cheap = JsonFilter::parse(R"({"list": [0]})", plenty);
-    EXPECT_EQ(document.contains(*costly), -1);
-    EXPECT_EQ(document.contains(*cheap), 1);
-    EXPECT_EQ(document.contains(*costly), -1);
-    EXPECT_EQ(JsonDocument(data, 100).contains(*cheap), -1) << "reading it took all of them";
+    EXPECT_EQ(document.matches(*costly), -1);
+    EXPECT_EQ(document.matches(*cheap), 1);
+    EXPECT_EQ(document.matches(*costly), -1);
+    EXPECT_EQ(JsonDocument(data, 100).matches(*cheap), -1) << "reading it took all of them";
 }
 
 WhispererSpan span_of(std::string_view text) {
@@ -228,19 +228,19 @@ TEST(JsonDocument, ThroughTheDoor) {
         WhispererDocument* document = nullptr;
         ASSERT_EQ(whisperer_document_create(span_of(data), plenty, &document, &error), WhispererOk);
         ASSERT_NE(document, nullptr);
-        EXPECT_EQ(whisperer_document_contains(document, filter), answer) << data;
-        EXPECT_EQ(whisperer_document_contains(document, nullptr), -1);
+        EXPECT_EQ(whisperer_document_matches(document, filter), answer) << data;
+        EXPECT_EQ(whisperer_document_matches(document, nullptr), -1);
         EXPECT_EQ(whisperer_json_contains(span_of(data), span_of(R"({"a": 1})"), plenty), answer);
         whisperer_document_destroy(document);
     }
-    EXPECT_EQ(whisperer_document_contains(nullptr, filter), -1);
+    EXPECT_EQ(whisperer_document_matches(nullptr, filter), -1);
     whisperer_filter_destroy(filter);
 }
 
 TEST(JsonDocument, WhatIsNotJsonAnswersNobody) {
     const JsonDocument document(R"({"a": 1, )", plenty);
-    EXPECT_EQ(document.contains(*JsonFilter::parse(R"({"a": 1})", plenty)), -1);
-    EXPECT_EQ(document.contains(*JsonFilter::parse("{}", plenty)), -1);
+    EXPECT_EQ(document.matches(*JsonFilter::parse(R"({"a": 1})", plenty)), -1);
+    EXPECT_EQ(document.matches(*JsonFilter::parse("{}", plenty)), -1);
     EXPECT_FALSE(JsonFilter::parse("{", plenty));
 }
 

@@ -2,7 +2,7 @@
 //
 // Accepts exactly what PostgreSQL's json type does, which is more than most parsers take: numbers
 // of any size, lone surrogates and \u0000.  Iterative, so that nesting costs no stack; every token
-// and every 64 bytes of one cost a step.  Used by json_contains.
+// and every 64 bytes of one cost a step.  Used for filters.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -13,7 +13,7 @@ namespace whisperer::engine {
 
 enum class JsonKind { Object, Array, String, Number, True, False, Null };
 
-// Thrown within json_contains only: not JSON, or out of steps.
+// Thrown within a filter's reading and questions only: not JSON, or out of steps.
 struct JsonGaveUp {};
 
 class JsonScanner {

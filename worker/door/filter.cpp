@@ -1,6 +1,6 @@
 // The door to filters: a hook's is read when the hook is loaded, an event's data when the first
 // filter asks.
-#include <memory>
+#include <string>
 
 #include "worker/base/json_contains.h"
 #include "worker/base/span.h"
@@ -21,13 +21,20 @@ namespace {
 
 constexpr int no_memory = -2;
 
+template <typename Question>
+int answered(Question question) noexcept {
+    int result = -1;
+    const auto code = guarded(nullptr, [&] { result = question(); });
+    return code == WhispererOk ? result : no_memory;
+}
+
 }  // namespace
 
 WhispererCode whisperer_filter_create(WhispererSpan json, int64_t step_max,
                                       WhispererFilter** filter, WhispererError* error) noexcept {
     *filter = nullptr;
     return guarded(error, [&] {
-        if (auto read = JsonFilter::parse(view_of(json), step_max))
+        if (auto read = JsonFilter::read_stored(view_of(json), step_max))
             *filter = new WhispererFilter{std::move(*read)};
     });
 }
@@ -48,19 +55,26 @@ void whisperer_document_destroy(WhispererDocument* document) noexcept {
     delete document;
 }
 
-int whisperer_document_contains(const WhispererDocument* document,
-                                const WhispererFilter* filter) noexcept {
-    int result = -1;
+int whisperer_document_matches(const WhispererDocument* document,
+                               const WhispererFilter* filter) noexcept {
     if (document == nullptr || filter == nullptr)
-        return result;
-    const auto code =
-        guarded(nullptr, [&] { result = document->document.contains(filter->filter); });
-    return code == WhispererOk ? result : no_memory;
+        return -1;
+    return answered([&] { return document->document.matches(filter->filter); });
 }
 
 int whisperer_json_contains(WhispererSpan data, WhispererSpan filter, int64_t step_max) noexcept {
-    int result = -1;
-    const auto code =
-        guarded(nullptr, [&] { result = json_contains(view_of(data), view_of(filter), step_max); });
-    return code == WhispererOk ? result : no_memory;
+    return answered([&] { return json_contains(view_of(data), view_of(filter), step_max); });
+}
+
+int whisperer_json_matches(WhispererSpan data, WhispererSpan filter, int64_t step_max) noexcept {
+    return answered([&] { return json_matches(view_of(data), view_of(filter), step_max); });
+}
+
+WhispererCode whisperer_check_filter(WhispererSpan json, int64_t step_max,
+                                     WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        if (!JsonFilter::parse(view_of(json), step_max, FilterLanguage::Operators))
+            throw Invalid("filter is nested too deeply",
+                          "At most " + std::to_string(filter_depth_max) + " levels below the top.");
+    });
 }

@@ -31,6 +31,10 @@ CREATE FUNCTION whisperer_internal.formatted(format text, metadata integer, even
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_formatted';
 CREATE FUNCTION whisperer_internal.json_contains(data json, filter jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_json_contains_sql';
+CREATE FUNCTION whisperer_internal.check_filter(filter jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_filter_sql';
+CREATE FUNCTION whisperer.test_filter(filter jsonb, data json) RETURNS boolean
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_test_filter';
 CREATE FUNCTION whisperer_internal.in_transaction_block() RETURNS boolean
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_in_transaction_block';
 
@@ -79,8 +83,14 @@ COMMENT ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) 
     'raises 22023 if additional_headers set a header that the format or the signing sets, too';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.json_contains(json, jsonb) IS
-    'data @> filter as the worker evaluates it; null: it could not within its limits';
+    'whether a stored filter lets data through, as the worker has it; null: undecided within its limits';
 GRANT EXECUTE ON FUNCTION whisperer_internal.json_contains(json, jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_filter(jsonb) IS
+    'raises 22023 unless this may be a hook''s filter';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_filter(jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer.test_filter(jsonb, json) IS
+    'whether a filter lets data through, or null where the limits do not suffice';
+GRANT EXECUTE ON FUNCTION whisperer.test_filter(jsonb, json) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.in_transaction_block() IS
     'whether BEGIN was said; procedures that commit refuse to run then';
 GRANT EXECUTE ON FUNCTION whisperer_internal.in_transaction_block() TO PUBLIC;

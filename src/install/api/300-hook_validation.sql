@@ -222,6 +222,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'metadata_headers';
     END IF;
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
+    IF TG_OP = 'INSERT' OR NEW.filter IS DISTINCT FROM OLD.filter THEN
+        PERFORM whisperer_internal.check_filter(NEW.filter);
+    END IF;
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
         RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'description';
     END IF;

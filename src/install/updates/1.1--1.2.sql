@@ -133,3 +133,18 @@ DROP PROCEDURE IF EXISTS whisperer_internal.deliver_now_body(text, json, jsonb, 
 
 ALTER TABLE whisperer.hook_minute ADD COLUMN without_key integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN whisperer.hook_minute.without_key IS 'events without an object_id, of a hook that is ordered by it';
+
+-- Objects of a filter whose keys all begin with '$' were compared as they stand.  Those whose keys are operators now ask
+-- something else; others are compared as before.
+DO $do$
+DECLARE
+    concerned constant text := (
+        SELECT string_agg(h.id::text, ', ' ORDER BY h.id) FROM whisperer.hook_definition h
+        WHERE h.is_active AND h.filter::text ~ '\{"\$(eq|ne|in|nin|gt|gte|lt|lte|exists|prefix|suffix|contains|and|or|not)": ');
+BEGIN
+    IF concerned IS NOT NULL THEN
+        RAISE WARNING 'filters of these hooks have keys that are operators now: %', concerned
+            USING HINT = 'To compare such an object as it stands, write {"$contains": {...}} around it.';
+    END IF;
+END
+$do$;
