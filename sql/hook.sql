@@ -122,6 +122,17 @@ SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"metadata_headers": {
 SELECT whisperer.update_hook(:ann, '{"metadata_headers": ["time", "attempt"]}');
 SELECT metadata_headers FROM whisperer.hook WHERE id = :ann;
 SELECT whisperer.update_hook(:ann, '{"metadata_headers": null}');
+-- How long an attempt may take, and how many may run.  A year is 360 days in a comparison, and more in seconds.
+SELECT bound, failure(format('SELECT whisperer.update_hook(%s, %L)', :ann, bound)) FROM unnest(ARRAY[
+    '{"timeout": "0.9 s"}', '{"timeout": "301 s"}', '{"timeout": "1 year -360 days 10 s"}', '{"timeout": "-1 s"}', '{"timeout": "soon"}',
+    '{"max_in_flight": 0}', '{"max_in_flight": 10001}', '{"max_in_flight": 1.5}']) AS bound;
+SELECT whisperer.update_hook(:ann, '{"timeout": 2.5, "max_in_flight": 1}');
+SELECT timeout, max_in_flight FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :ann)) FROM unnest(ARRAY[$$timeout = '0'$$, 'max_in_flight = -1']) AS change;
+UPDATE whisperer.hook SET timeout = '5 min', max_in_flight = 10000 WHERE id = :ann;
+SELECT timeout, max_in_flight FROM whisperer.hook WHERE id = :ann;
+SELECT whisperer.update_hook(:ann, '{"timeout": null, "max_in_flight": null}');
+SELECT timeout IS NULL AND max_in_flight IS NULL AS cleared FROM whisperer.hook WHERE id = :ann;
 -- An older version took them; such a hook can be paused.
 RESET ROLE;
 ALTER TABLE whisperer.hook_definition DISABLE TRIGGER check_hook;
@@ -161,7 +172,8 @@ SET ROLE regress_ann;
 SELECT whisperer.delete_hook(:wild);
 SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
 SELECT failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :wild)) FROM unnest(ARRAY[
-    $$format = 'data'$$, $$payload_key = 'p'$$, $$signatures = '{}'$$, $$metadata_headers = '{time}'$$, $$signing = '{"header": "X", "value": "{hex}"}'$$]) AS change;
+    $$format = 'data'$$, $$payload_key = 'p'$$, $$signatures = '{}'$$, $$metadata_headers = '{time}'$$, $$signing = '{"header": "X", "value": "{hex}"}'$$,
+    $$timeout = '2 s'$$, 'max_in_flight = 2']) AS change;
 SELECT failure(format('SELECT whisperer.resume_hook(%s)', :wild));
 SELECT failure(format('SELECT whisperer.pause_hook(%s)', :wild));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/z"}')$$, :wild));

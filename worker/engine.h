@@ -51,9 +51,9 @@ typedef struct WhispererError {
 /* The settings of the same names (see docs/reference.md); read at create and at every configure. */
 typedef struct WhispererSettings {
     int32_t max_in_flight;          /* requests at once, over all hooks */
-    int32_t max_in_flight_per_hook; /* requests at once, one hook */
+    int32_t max_in_flight_per_hook; /* requests at once, one hook that does not say */
     int32_t park_after_ms;          /* a delivery older than this is parked */
-    int32_t request_timeout_ms;
+    int32_t request_timeout_ms;     /* of one attempt of a hook that does not say */
     int32_t connect_timeout_ms;
     int64_t queued_bytes_max;           /* bodies held in memory */
     int32_t failure_response_bytes_max; /* kept of the answer to a failed attempt */
@@ -93,6 +93,8 @@ typedef struct WhispererHook {
     int32_t no_webhook_signature;      /* boolean: without webhook-signature */
     int32_t no_body_signature;         /* boolean: without X-Whisperer-Signature */
     double rate_limit;                 /* requests per second, at most 1000000; 0: no limit */
+    int32_t timeout_ms;                /* of one attempt; 0: request_timeout_ms */
+    int32_t max_in_flight;             /* requests at once; 0: max_in_flight_per_hook */
 } WhispererHook;
 
 typedef struct WhispererEvent {

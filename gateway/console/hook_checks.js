@@ -78,6 +78,15 @@ export function checkRate(text) {
     return blank(text) || (Number(text) > 0 && Number(text) <= rate_max) ? null : `A number above 0 and at most ${rate_max}.`;
 }
 
+export function checkTimeout(text) {
+    return blank(text) || (Number(text) >= 1 && Number(text) <= 300) ? null : 'A number of seconds from 1 to 300.';
+}
+
+export function checkMaxInFlight(text) {
+    const count = Number(text);
+    return blank(text) || (Number.isInteger(count) && count >= 1 && count <= 10000) ? null : 'A whole number from 1 to 10000.';
+}
+
 // "Name: value" lines as {headers}, or {fault}.
 export function readHeaders(text) {
     const headers = {};

@@ -7,12 +7,14 @@ import {
     checkFilter,
     checkFunction,
     checkHeaders,
+    checkMaxInFlight,
     checkMetadata,
     checkPayloadKey,
     checkRate,
     checkRetries,
     checkSignatures,
     checkSigning,
+    checkTimeout,
     checkUrl,
     readHeaders,
 } from './hook_checks.js';
@@ -98,6 +100,8 @@ const columns = [
     ['signatures', 'Other signatures', 'json', { check: checkSignatures, hint: '["standard"], ["whisperer"] or []. Empty: both.' }],
     ['metadata_headers', 'Metadata headers', 'json', { check: checkMetadata, hint: '["time", "object", "source", "attempt"]: as X-Whisperer-Time and so on.' }],
     ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function' }],
+    ['timeout', 'Time-out', 'number', { inputmode: 'decimal', check: checkTimeout, hint: 'Seconds that one attempt may take. Empty: as the server says.' }],
+    ['max_in_flight', 'Requests at once', 'number', { inputmode: 'numeric', check: checkMaxInFlight, hint: 'At most. Empty: as the server says.' }],
     ['callback', 'Callback', 'text', { check: checkFunction, hint: 'Function that is told how each ended: schema.function' }],
 ];
 
@@ -171,7 +175,7 @@ export function layOut(fields, hook) {
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
         fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
         fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers),
-        fieldset('Receiver and callback', fields.config, ...headers, fields.callback),
+        fieldset('Receiver and callback', fields.config, ...headers, fields.timeout, fields.max_in_flight, fields.callback),
     );
 }
 

@@ -45,7 +45,8 @@ constexpr const char* load_query =
     "h.event_type, array_to_string(n.turns, ';'), h.resumes, "
     "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "
     "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures), "
-    "whisperer_internal.metadata_bits(h.metadata_headers) "
+    "whisperer_internal.metadata_bits(h.metadata_headers), "
+    "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -93,6 +94,8 @@ enum LoadColumn {
     LoadNoWebhookSignature,
     LoadNoBodySignature,
     LoadMetadata,
+    LoadTimeout,
+    LoadMaxInFlight,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -112,6 +115,7 @@ uint64 fingerprint(const WhispererHook& hook) {
     hash = hash_combine64(hash, (uint64)hook.owner);
     hash = hash_combine64(
         hash, (uint64)(hook.no_webhook_signature + 2 * hook.no_body_signature + 4 * hook.metadata));
+    hash = hash_combine64(hash, (uint64)hook.timeout_ms << 32 | (uint32)hook.max_in_flight);
     return hash_combine64(hash,
                           DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
                                                            sizeof hook.rate_limit, 0)));
@@ -127,6 +131,8 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
     definition->no_webhook_signature = bool_column(row, LoadNoWebhookSignature);
     definition->no_body_signature = bool_column(row, LoadNoBodySignature);
     definition->metadata = int32_column(row, LoadMetadata);
+    definition->timeout_ms = int32_column(row, LoadTimeout);
+    definition->max_in_flight = int32_column(row, LoadMaxInFlight);
     return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
                        &definition->secret_key, error) &&
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),
@@ -292,6 +298,8 @@ void load_lines(HookSet* set, Hook* hook, int row, const Hook* before) {
     hook->lines = before ? before->lines : nullptr;
     if (hook->lines == nullptr && bool_column(row, LoadHasLines))
         hook->lines = create_lines(set->context);
+    if (hook->lines)
+        hook->lines->own_busy_max = int32_column(row, LoadMaxInFlight);
 }
 
 void forget_filter(void* filter) {

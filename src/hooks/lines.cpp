@@ -140,6 +140,10 @@ void wake_waiting(HookLines* lines, TimestampTz now) {
     }
 }
 
+int busy_max(const HookLines* lines) {
+    return lines->own_busy_max > 0 ? lines->own_busy_max : settings.max_in_flight_per_hook;
+}
+
 }  // namespace
 
 Ordering ordering_from(const char* name) {
@@ -183,7 +187,7 @@ int64 line_of(Ordering ordering, const char* object_id) {
 
 TimestampTz lines_due_at(HookLines* lines) {
     bool has_ready = !dlist_is_empty(&lines->ready) || (lines->goes_round && !is_full(lines));
-    bool has_room = lines->busy < settings.max_in_flight_per_hook;
+    bool has_room = lines->busy < busy_max(lines);
     TimestampTz at = !has_room ? DT_NOEND : has_ready ? DT_NOBEGIN : lines->waits_until;
     return Max(at, lines->not_before);
 }
@@ -260,7 +264,7 @@ void note_round(HookLines* lines, const int64* numbers, int count) {
 }
 
 int ready_lines(HookLines* lines, ReadyLine* ready) {
-    int room = Min(settings.max_in_flight_per_hook - lines->busy, heads_max);
+    int room = Min(busy_max(lines) - lines->busy, heads_max);
     int count = 0;
     for (Line* line = first_line(&lines->ready); line && count < room;
          line = next_line(&lines->ready, line))

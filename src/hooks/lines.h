@@ -34,6 +34,7 @@ struct HookLines {
     dlist_head ready;         // whose head may be handed out, longest waiting first
     dlist_head held;          // whose head is of a window that has not been read to its end
     int busy;                 // whose head has been handed out
+    int own_busy_max;         // of the hook's own; 0: as the settings say
     bool goes_round;          // lines that are not kept here may have something to do
     int64 round_at;           // the round has come so far
     TimestampTz waits_until;  // the earliest moment at which a line's head is due again

@@ -3,8 +3,9 @@
 //   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON] [--http1]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
-// the log: {n, at_us, version, port, method, path, headers: [name, value, ...], body}.  at_us is taken when the
-// last byte of the body has arrived; port is the client's, which tells connections apart.  With --client-ca a client must show a certificate of that authority,
+// the log: {n, at_us, version, port, method, path, headers: [name, value, ...], open, body}.  at_us is taken when the
+// last byte of the body has arrived; port is the client's, which tells connections apart; open is how many requests
+// of the path had no answer then, this one among them.  With --client-ca a client must show a certificate of that authority,
 // and the line has its subject: {..., client}.  The log is written before the answer is sent, so whoever saw an
 // answer finds the line.  Over TLS it speaks HTTP/2 and HTTP/1.1, with --http1 the latter alone.
 //
@@ -40,6 +41,7 @@ if (options.help || !options.ready || !options.log) {
     process.exit(options.help ? 0 : 2);
 }
 
+const open = new Map();
 const log = openSync(options.log, 'a');
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 let count = 0;
@@ -65,11 +67,16 @@ function flush() {
     for (const entry of batch) entry.respond();
 }
 
+function countOpen(path, response) {
+    open.set(path, (open.get(path) ?? 0) + 1);
+    response.on('close', () => open.set(path, open.get(path) - 1));
+}
+
 function record(request, body, respond) {
     const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
     const headers = request.rawHeaders ?? Object.entries(request.headers).flat();
     const n = ++count;
-    const line = JSON.stringify({ n, at_us, version: request.httpVersion, port: request.socket.remotePort, method: request.method, path: request.url, headers, ...client(request), ...text(body) });
+    const line = JSON.stringify({ n, at_us, version: request.httpVersion, port: request.socket.remotePort, method: request.method, path: request.url, headers, open: open.get(request.url), ...client(request), ...text(body) });
     pending.push({ line: line + '\n', respond: () => respond(n) });
     if (pending.length === 1) setImmediate(flush);
 }
@@ -90,8 +97,9 @@ function handle(request, response) {
     request.on('error', () => {});
     request.on('end', () => {
         const body = Buffer.concat(chunks);
-        if (request.url === '/control') control(body, response);
-        else record(request, body, (n) => answer(request, response, n, body));
+        if (request.url === '/control') return control(body, response);
+        countOpen(request.url, response);
+        record(request, body, (n) => answer(request, response, n, body));
     });
 }
 

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
+use List::Util qw(max);
 use Test::More;
 use Whisperer;
 
@@ -57,6 +58,46 @@ $node->restart;
 my $event = send_to('e', grep { my $url = $_; !grep { $url eq $_ } @by_timeout } map { $_->[0] } @cases);
 wait_for('every result', sub { ended() == @cases });
 
+# --- what a hook says of its own requests ----------------------------------------------------------------------
+sql("SELECT whisperer.register_event(e) FROM unnest('{short,patient,bounded,lined}'::text[]) e");
+my $short = sql("SELECT whisperer.create_hook('short', '$base/hang/200/short', timeout => '1 s', retry_countdown_config => $once)");
+is(sql("CALL whisperer.ping_hook($short)") =~ /no response within 1 s$/, 1, 'a hook with a time-out of its own waits no longer, nor does a ping of it');
+sql(q(SELECT whisperer.deliver_event('short', '{}')));
+wait_for('the time-out', sub { sql("SELECT error FROM whisperer.delivery WHERE hook_id = $short AND state = 'failed' AND NOT error IS NULL LIMIT 1") eq 'no response within 1 s' });
+sub bounded { # name, path, more of create_hook
+    return sql("SELECT whisperer.create_hook('$_[0]', '$base$_[1]', max_in_flight => 2 $_[2])");
+}
+sub most_open { my ($path) = @_; return max(map { $_->{open} } $receiver->requests($path)) }
+my $bounded = bounded('bounded', '/ok/bounded', '');
+$receiver->control({ path => '/ok/bounded', steps => [ ('delay/20') x 12, 'hang' ] });
+sql("SELECT whisperer.deliver_event('bounded', '{}') FROM generate_series(1, 20)");
+# Two hang, and are parked; what is behind them comes back without an attempt.
+my $states = "SELECT count(*) FILTER (WHERE state = 'delivered'), count(*) FILTER (WHERE error IS NOT NULL), count(*) FROM whisperer.delivery WHERE hook_id = $bounded";
+wait_for('the others to be put off', sub { sql($states) eq '12|6|20' });
+is(scalar(() = $receiver->requests('/ok/bounded')), 14, 'two requests of a hook with max_in_flight 2 hang, and no third is made');
+$receiver->control({ path => '/ok/bounded', steps => ['delay/20'] });
+$receiver->control({ release => 1 });
+wait_for('all of them', sub { sql($states) =~ /^20\|/ });
+is(most_open('/ok/bounded'), 2, 'it never has three, and has two');
+my $lined = bounded('lined', '/delay/20/200/lined', ", ordering => 'key'");
+sql("SELECT whisperer.deliver_event('lined', '{}', object_id => g::text) FROM generate_series(1, 30) g");
+wait_for('the lines', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $lined AND state = 'delivered'") == 30 });
+is(most_open('/delay/20/200/lined'), 2, 'nor has one that is ordered');
+sql(qq(SELECT whisperer.update_hook($lined, '{"max_in_flight": null}')));
+sql("SELECT whisperer.deliver_event('lined', '{}', object_id => g::text) FROM generate_series(1, 60) g");
+wait_for('the lines', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $lined AND state = 'delivered'") == 90 });
+cmp_ok(most_open('/delay/20/200/lined'), '>', 2, 'until it says so no more');
+$node->append_conf('postgresql.conf', "whisperer.request_timeout = '1s'\n");
+$node->reload;
+wait_for('the setting', sub { sql('SHOW whisperer.request_timeout') eq '1s' });
+sql("SELECT whisperer.create_hook('patient', '$base/delay/1500/200/patient', timeout => '${Whisperer::wait_s} s', retry_countdown_config => $once)");
+sql(q(SELECT whisperer.deliver_event('patient', '{}')));
+wait_for('the answer', sub { sql("SELECT d.state FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'patient'") eq 'delivered' });
+pass('one that has more time than the setting says waits for its answer');
+$node->append_conf('postgresql.conf', "whisperer.request_timeout = '${Whisperer::wait_s}s'\n");
+$node->reload;
+my $also_ended = ended() - @cases;
+
 my $log = slurp_file($node->logfile);
 for my $case (@cases) {
     my ($url, $state, $error) = @$case;
@@ -78,7 +119,7 @@ wait_idle($node);
 my $before = -s $node->logfile;
 $receiver->control({ path => '/ok/a', steps => ['ok'] });
 sql(q(SELECT whisperer.deliver_event('e', '{}')));
-wait_for('the second event', sub { ended() == 2 * @cases - @by_timeout });
+wait_for('the second event', sub { ended() - $also_ended == 2 * @cases - @by_timeout });
 unlike(slurp_file($node->logfile, $before), qr/attempt 1/, 'none when the setting is off');
 
 done_testing();

@@ -32,6 +32,7 @@ class FakeWire final : public Wire {
         std::string url;
         HeaderLines hook_headers;
         bool has_identity;
+        microseconds timeout;
 
         // What Authorization says; empty: nothing.
         std::string authorization() const {
@@ -51,7 +52,8 @@ class FakeWire final : public Wire {
             if (line.starts_with("X-Whisperer-Hook: "))
                 hook = line.substr(18);
         sent.push_back({request.cookie, *request.body, request.attempt_headers, hook,
-                        request.target->url, *request.hook_headers, request.identity != nullptr});
+                        request.target->url, *request.hook_headers, request.identity != nullptr,
+                        request.timeout});
         if (request.target->url == refused_url) {
             results.push_back({});
             results.back().cookie = request.cookie;

@@ -200,7 +200,8 @@ void Dispatcher::start(Lane& lane) {
     --queued_;
     flight.started_at = clock_.steady();
     flight.started_unix = clock_.unix_time();
-    flight.deadline = flight.started_at + settings_->request_timeout;
+    flight.timeout = flight.hook->timeout(settings_->request_timeout);
+    deadlines_.emplace(flight.deadline(), &flight);
     busy_lanes_ += lane.in_flight() == 0 ? 1 : 0;
     flight.circuit_attempt = lane.started(flight.delivery.retry_count > 0, flight.started_at);
     authorize_and_send(flight);
@@ -216,6 +217,7 @@ void Dispatcher::send(InFlight& flight) {
     WireRequest request;
     request.cookie = &flight;
     request.owner = hook.owner();
+    request.timeout = flight.timeout;
     request.attempt_headers = attempt_headers(flight);
     request.event_headers = flight.delivery.event->header_lines();
     request.body = {flight.delivery.event, &flight.delivery.event->body()};
@@ -255,8 +257,7 @@ void Dispatcher::pump() {
     collect();
     const microseconds now = clock_.steady();
     park_old(now);
-    cut_overdue(running_, now);
-    cut_overdue(parked_, now);
+    cut_overdue(now);
     wake_due(now);
     // Before old ones are handed back, so that a pause of our host is not the endpoints' fault.
     start_and_push();
@@ -278,13 +279,10 @@ std::int64_t Dispatcher::wait_ms() const {
         next_authorized() != authorized_.end())
         return 0;
     microseconds next = wire_.next_step();
-    if (!running_.empty()) {
-        const InFlight& oldest = running_.front();
-        next = std::min(
-            {next, oldest.started_at + settings_->park_after, oldest.deadline + overdue_grace});
-    }
-    if (!parked_.empty())
-        next = std::min<microseconds>(next, parked_.front().deadline + overdue_grace);
+    if (!running_.empty())
+        next = std::min(next, running_.front().started_at + settings_->park_after);
+    if (!deadlines_.empty())
+        next = std::min<microseconds>(next, deadlines_.begin()->first + overdue_grace);
     if (!expiries_.empty())
         next = std::min(next, expiries_.top().at);
     if (!wakeups_.empty())

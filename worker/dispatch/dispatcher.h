@@ -37,13 +37,15 @@ struct InFlight {
     Queued delivery;
     microseconds started_at{0};
     microseconds started_unix{0};
-    microseconds deadline{0};
+    microseconds timeout{0};
     std::uint64_t circuit_attempt = 0;  // its number for its lane's circuit
     bool parked = false;
     std::string authorization;       // the line with the token that was fetched; empty: none
     std::uint64_t token_number = 0;  // which of its lane's tokens that is; 0: none
     bool was_renewed = false;        // sent, refused with 401, and to be sent again
     std::list<InFlight>::iterator self;
+
+    microseconds deadline() const { return started_at + timeout; }
 };
 
 class Dispatcher {
@@ -115,7 +117,7 @@ class Dispatcher {
     void note_own_fault(std::string text);
     void note_lookup(const Target& target, WireResult& result);
     void park_old(microseconds now);
-    void cut_overdue(InFlightList& list, microseconds now);
+    void cut_overdue(microseconds now);
     void return_old(microseconds now);
     void return_surplus(Lane& lane, microseconds now);
     bool credit_is_short() const;
@@ -153,6 +155,7 @@ class Dispatcher {
 
     InFlightList running_;
     InFlightList parked_;
+    std::set<std::pair<microseconds, InFlight*>> deadlines_;  // of both
     std::deque<InFlight*> authorized_;  // of both, those that have a token and are to be sent
     std::vector<WireResult> results_;
     std::deque<Outcome> outcomes_;

@@ -94,6 +94,7 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         failed_attempts_total_ += delivered ? 0 : 1;
         outcomes_.push_back(std::move(outcome));
     }
+    deadlines_.erase({flight.deadline(), &flight});
     (flight.parked ? parked_ : running_).erase(flight.self);
     blocked_ = false;
     return_surplus(lane, now);
@@ -112,7 +113,7 @@ void Dispatcher::park_old(microseconds now) {
         outcome.attempted = true;
         outcome.started_at = flight.started_unix;
         outcome.next_after = std::chrono::ceil<milliseconds>(
-            std::max(flight.deadline - now, microseconds(0)) + parked_grace);
+            std::max(flight.deadline() - now, microseconds(0)) + parked_grace);
         keep_own(outcome, flight.delivery);
         outcomes_.push_back(std::move(outcome));
         flight.parked = true;
@@ -127,9 +128,9 @@ void Dispatcher::park_old(microseconds now) {
 
 // The wire ends attempts at their deadline.  One that it does not (libcurl does not watch the clock
 // of a transfer that waits for another's connection) is cut off here, or Parked would have lied.
-void Dispatcher::cut_overdue(InFlightList& list, microseconds now) {
-    while (!list.empty() && list.front().deadline + overdue_grace <= now) {
-        InFlight& flight = list.front();
+void Dispatcher::cut_overdue(microseconds now) {
+    while (!deadlines_.empty() && deadlines_.begin()->first + overdue_grace <= now) {
+        InFlight& flight = *deadlines_.begin()->second;
         wire_.cancel(flight.lane->wire_lane(), &flight);
         WireResult result;
         result.elapsed = now - flight.started_at;
@@ -195,7 +196,7 @@ void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now,
     outcome.token = delivery.token;
     outcome.hook_id = lane.hook()->id();
     outcome.kind = WhispererReturned;
-    outcome.next_after = lane.reserve_return(now);
+    outcome.next_after = lane.reserve_return(settings_->max_in_flight_per_hook, now);
     outcome.error = why;
     keep_own(outcome, delivery);
     outcomes_.push_back(std::move(outcome));

@@ -32,6 +32,7 @@ void Dispatcher::fetch_token(InFlight& flight) {
     WireRequest request;
     request.cookie = &flight;
     request.owner = flight.hook->owner();
+    request.timeout = flight.timeout;
     request.target = auth.token_target();
     request.hook_headers = {flight.hook, &auth.token_headers()};
     request.body = {flight.hook, &auth.token_body()};

@@ -55,8 +55,8 @@ bool Lane::slow() const {
 }
 
 int Lane::limit(int max_per_hook) const {
-    return std::min(window_,
-                    slow() ? std::min(slow_lane_in_flight_max, max_per_hook) : max_per_hook);
+    const int max = hook_->max_in_flight(max_per_hook);
+    return std::min(window_, slow() ? std::min(slow_lane_in_flight_max, max) : max);
 }
 
 bool Lane::may_start(int max_per_hook, microseconds now) const {
@@ -68,7 +68,7 @@ bool Lane::waits_for_rate(int max_per_hook, microseconds now) const {
 }
 
 bool Lane::has_capacity(int max_per_hook) const {
-    if (queued() == 0 || parked_ >= max_per_hook || fetcher != nullptr)
+    if (queued() == 0 || in_flight() >= hook_->max_in_flight(max_per_hook) || fetcher != nullptr)
         return false;
     return (slow() ? in_flight() : running_) < limit(max_per_hook);
 }
@@ -95,13 +95,18 @@ bool Lane::take_older_than(microseconds moment, Queued& delivery) {
     return false;
 }
 
-// A limited lane need not queue what its rate cannot start before it is too old.
+// A lane whose hook limits it need not queue what it cannot start before that is too old.
 std::size_t Lane::queue_max(bool is_short, microseconds park_after) const {
     std::size_t max = is_short || struggling() ? struggling_lane_queue_max : std::size_t(-1);
     if (bucket_.limits()) {
         const double park_after_s = std::chrono::duration<double>(park_after).count();
         const double in_time = std::max(bucket_.rate(), 1.0) + bucket_.rate() * park_after_s;
         max = std::min(max, 1 + static_cast<std::size_t>(in_time));
+    }
+    if (hook_->has_own_max_in_flight() && mean_response_.count() > 0) {
+        const auto rounds = static_cast<std::size_t>(park_after / mean_response_);
+        const auto at_once = static_cast<std::size_t>(hook_->max_in_flight(0));
+        max = std::min(max, std::max(struggling_lane_queue_max, at_once * (1 + rounds)));
     }
     return max;
 }
@@ -207,7 +212,7 @@ microseconds Lane::wants_retries_at(microseconds now) const {
     return bucket_.token_at() + static_cast<std::int64_t>(queued()) * bucket_.spacing();
 }
 
-milliseconds Lane::reserve_return(microseconds now) {
+milliseconds Lane::reserve_return(int max_per_hook, microseconds now) {
     const bool blocked = is_blocked(now);
     reserved_until_ = std::max<microseconds>(reserved_until_, now + return_wait_min);
     if (circuit_.state() == Circuit::State::Open)
@@ -215,7 +220,7 @@ milliseconds Lane::reserve_return(microseconds now) {
     reserved_until_ = std::max({reserved_until_, bucket_.token_at(), token_.rests_until()});
     reserved_until_ = std::min<microseconds>(reserved_until_, now + return_wait_max);
     const auto wait = std::chrono::ceil<milliseconds>(reserved_until_ - now);
-    const int requests = slow() ? std::min(window_, slow_lane_in_flight_max) : window_;
+    const int requests = limit(max_per_hook);
     const microseconds spacing =
         blocked || mean_response_.count() == 0 ? return_spacing_max : mean_response_ / requests;
     reserved_until_ += std::max(std::min(spacing, return_spacing_max), bucket_.spacing());

@@ -56,6 +56,7 @@ class Lane {
     // begins with a full bucket, new credentials with no token.  True: the circuit closed by it.
     bool replace_hook(std::shared_ptr<const Hook> hook);
 
+    // max_per_hook, here and below: how many requests a hook may have that does not say.
     void push(Queued delivery);
     void pop_newest(bool is_retry);  // undoes a push
     bool may_start(int max_per_hook, microseconds now) const;
@@ -99,7 +100,7 @@ class Lane {
     bool is_blocked(microseconds now) const { return circuit_.blocks(now) || token_.rests(now); }
 
     // How long a delivery that is handed back should stay away.
-    milliseconds reserve_return(microseconds now);
+    milliseconds reserve_return(int max_per_hook, microseconds now);
     // From when retries may be read again; not after now: at once.
     microseconds wants_retries_at(microseconds now) const;
     bool slow() const;

@@ -20,11 +20,13 @@ std::string source_of(const WhispererHook& door, std::string_view user_agent) {
     const std::string choices =
         std::to_string((door.no_webhook_signature != 0 ? 1 : 0) +
                        (door.no_body_signature != 0 ? 2 : 0) + 4 * door.metadata);
+    const std::string bounds =
+        std::to_string(door.timeout_ms) + ' ' + std::to_string(door.max_in_flight);
     for (std::string_view part :
          {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
           view_of(door.additional_headers), view_of(door.retry_config), view_of(door.auth),
           view_of(door.format), view_of(door.signing), std::string_view(choices), rate_limit,
-          std::string_view(owner), user_agent}) {
+          std::string_view(owner), std::string_view(bounds), user_agent}) {
         source += std::to_string(part.size());
         source += ':';
         source += part;
@@ -56,6 +58,12 @@ double checked_rate_limit(double rate_limit) {
     return rate_limit;
 }
 
+std::int32_t checked_bound(std::int32_t value, const char* name) {
+    if (value < 0)
+        throw Invalid(std::string(name) + " must not be negative");
+    return value;
+}
+
 }  // namespace
 
 Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_https)
@@ -70,7 +78,9 @@ Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_
       signer_(view_of(door.secret_key), view_of(door.previous_secret_key), choice_of(door)),
       metadata_(door.metadata),
       retry_plan_(RetryPlan::parse(view_of(door.retry_config))),
-      rate_limit_(checked_rate_limit(door.rate_limit)) {}
+      rate_limit_(checked_rate_limit(door.rate_limit)),
+      timeout_(milliseconds(checked_bound(door.timeout_ms, "timeout"))),
+      max_in_flight_(checked_bound(door.max_in_flight, "max_in_flight")) {}
 
 bool Hook::is_made_from(const WhispererHook& door, std::string_view user_agent) const {
     return door.id == id_ && source_ == source_of(door, user_agent);

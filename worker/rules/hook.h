@@ -33,6 +33,14 @@ class Hook {
     std::int32_t metadata() const { return metadata_; }  // bits of WhispererMetadata
     const RetryPlan& retry_plan() const { return retry_plan_; }
     double rate_limit() const { return rate_limit_; }  // requests per second; 0: none
+    // Its own, or the default that is given.
+    microseconds timeout(microseconds otherwise) const {
+        return timeout_.count() > 0 ? timeout_ : otherwise;
+    }
+    int max_in_flight(int otherwise) const {
+        return max_in_flight_ > 0 ? max_in_flight_ : otherwise;
+    }
+    bool has_own_max_in_flight() const { return max_in_flight_ > 0; }
     // Whether it was made from exactly this, so that a reload of all hooks costs little.
     bool is_made_from(const WhispererHook& door, std::string_view user_agent) const;
 
@@ -48,6 +56,8 @@ class Hook {
     std::int32_t metadata_;
     RetryPlan retry_plan_;
     double rate_limit_;
+    microseconds timeout_;  // 0: the settings'
+    int max_in_flight_;     // 0: the settings'
 };
 
 }  // namespace whisperer::engine

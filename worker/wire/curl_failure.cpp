@@ -55,7 +55,7 @@ std::string duration_text(microseconds duration) {
 }
 
 std::string CurlRequest::timeout_text(microseconds elapsed) const {
-    const microseconds limit = applied_settings_->request_timeout;
+    const microseconds limit = timeout();
     const microseconds connect_limit = applied_settings_->connect_timeout;
     if (requests_sent_ > 0)
         return "no response within " + duration_text(limit);

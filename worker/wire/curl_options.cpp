@@ -45,8 +45,6 @@ void CurlRequest::apply_options() {
     curl_easy_setopt(easy_, CURLOPT_REDIR_PROTOCOLS_STR, "https");
     curl_easy_setopt(easy_, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
     curl_easy_setopt(easy_, CURLOPT_HTTP09_ALLOWED, 0L);
-    curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS,
-                     static_cast<long>(settings.request_timeout / milliseconds(1)));
     curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS,
                      static_cast<long>(settings.connect_timeout / milliseconds(1)));
     curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &CurlRequest::on_header);

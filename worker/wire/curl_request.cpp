@@ -80,6 +80,7 @@ void CurlRequest::prepare() {
     const std::string& body = *request_.body;
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body.c_str());
+    curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout() / milliseconds(1)));
     capture_.restart(
         std::max({shared_.settings->failure_response_bytes_max,
                   shared_.settings->success_response_bytes_max, request_.response_bytes_max}));
@@ -141,6 +142,10 @@ void CurlRequest::apply_headers() {
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, header_list_.data());
 }
 
+microseconds CurlRequest::timeout() const {
+    return request_.timeout.count() > 0 ? request_.timeout : applied_settings_->request_timeout;
+}
+
 microseconds CurlRequest::elapsed() const {
     curl_off_t elapsed_us = 0;
     curl_easy_getinfo(easy_, CURLINFO_TOTAL_TIME_T, &elapsed_us);
@@ -167,7 +172,7 @@ bool CurlRequest::begins_again(CURLcode code) {
     if (applied_settings_ != shared_.settings)
         return false;
     const microseconds spent = elapsed();
-    const auto left = std::chrono::floor<milliseconds>(applied_settings_->request_timeout - spent);
+    const auto left = std::chrono::floor<milliseconds>(timeout() - spent);
     if (began_again_ || requests_sent_ > 1 || status_line_came_ || left <= milliseconds(0) ||
         !(is_unfit_ ? code == CURLE_ABORTED_BY_CALLBACK : was_left(code)))
         return false;

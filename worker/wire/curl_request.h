@@ -85,6 +85,7 @@ class CurlRequest {
     bool was_left(CURLcode code) const;
     void note_answer(CURLcode code);
     bool may_use(std::uint16_t local_port) noexcept;
+    microseconds timeout() const;
     microseconds elapsed() const;
     std::optional<seconds> retry_after() const;
     bool has_begun_to_answer() const;

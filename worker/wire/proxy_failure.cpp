@@ -54,10 +54,9 @@ ProxyStage CurlRequest::proxy_stage(CURLcode code, long answered_status) const {
 
 std::string CurlRequest::proxy_text(ProxyStage stage, CURLcode code, microseconds elapsed) const {
     const std::string within =
-        " within " + duration_text(elapsed >= applied_settings_->request_timeout
-                                       ? applied_settings_->request_timeout
-                                       : std::min(applied_settings_->request_timeout,
-                                                  applied_settings_->connect_timeout));
+        " within " + duration_text(elapsed >= timeout()
+                                       ? timeout()
+                                       : std::min(timeout(), applied_settings_->connect_timeout));
     const bool timed_out = code == CURLE_OPERATION_TIMEDOUT;
     long error = 0;
     curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &error);

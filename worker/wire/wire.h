@@ -32,6 +32,7 @@ struct WireRequest {
     std::shared_ptr<const std::string> body;
     std::shared_ptr<const ClientIdentity> identity;  // null: none
     std::size_t response_bytes_max = 0;              // kept of the answer; 0: by the settings
+    microseconds timeout{0};                         // 0: by the settings
 };
 
 enum class WireEnd {

@@ -71,6 +71,8 @@ function details(hook, texts) {
             ['Other signatures', missing(hook.signatures) ? 'standard and whisperer' : hook.signatures.join(', ') || 'none'],
             missing(hook.metadata_headers) ? null : ['Metadata headers', hook.metadata_headers.join(', ')],
             ['Rate limit', missing(hook.rate_limit) ? 'none' : `${hook.rate_limit} attempts/s`],
+            missing(hook.timeout) ? null : ['Time-out', `${hook.timeout} s`],
+            missing(hook.max_in_flight) ? null : ['Requests at once', `${hook.max_in_flight} at most`],
             ['Filter', json(texts, 'filter', hook) ?? 'none'],
             [
                 'Retries',

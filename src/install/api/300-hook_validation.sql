@@ -221,6 +221,7 @@ BEGIN
         RAISE EXCEPTION 'metadata_headers must be of time, object, source and attempt'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'metadata_headers';
     END IF;
+    PERFORM whisperer_internal.check_hook_bounds(NEW.timeout, NEW.max_in_flight);
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF TG_OP = 'INSERT' OR NEW.filter IS DISTINCT FROM OLD.filter THEN
         PERFORM whisperer_internal.check_filter(NEW.filter);
@@ -260,6 +261,26 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.names_from(jsonb, text) IS 'what a column gets for a JSON array; 22023 for what is none';
 GRANT EXECUTE ON FUNCTION whisperer_internal.names_from(jsonb, text) TO PUBLIC;
 
+-- Years and months of an interval count as days in a comparison, and as more in what the worker gets.
+CREATE FUNCTION whisperer_internal.check_hook_bounds(timeout interval, max_in_flight integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT extract(epoch FROM timeout) BETWEEN 1 AND 300 THEN
+        RAISE EXCEPTION 'timeout must be from 1 s to 5 min'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'timeout', HINT = 'Null: as whisperer.request_timeout says.';
+    END IF;
+    IF NOT max_in_flight BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'max_in_flight must be from 1 to 10000 requests'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'max_in_flight',
+                  HINT = 'Null: as whisperer.max_in_flight_per_hook says; pause_hook stops a hook.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.check_hook_bounds(interval, integer) IS
+    'raises 22023 for a timeout or max_in_flight that a hook must not have';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_bounds(interval, integer) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.check_hook_json(config jsonb, filter jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -284,7 +305,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) TO PU
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes,
-                               format, payload_key, signing, signatures, metadata_headers
+                               format, payload_key, signing, signatures, metadata_headers, timeout, max_in_flight
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

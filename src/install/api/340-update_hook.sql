@@ -6,7 +6,7 @@ AS $$
 DECLARE
     -- What is secret in it hidden: no statement below has it; see hidden().
     kept jsonb := changes;
-    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers}';
+    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers,timeout,max_in_flight}';
     bad_key text;
 BEGIN
     IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
@@ -53,7 +53,9 @@ BEGIN
             signing = CASE WHEN kept ? 'signing' THEN nullif(kept->'signing', 'null') ELSE h.signing END,
             signatures = CASE WHEN kept ? 'signatures' THEN whisperer_internal.names_from(kept->'signatures', 'signatures') ELSE h.signatures END,
             metadata_headers = CASE WHEN kept ? 'metadata_headers' THEN whisperer_internal.names_from(kept->'metadata_headers', 'metadata_headers')
-                                    ELSE h.metadata_headers END
+                                    ELSE h.metadata_headers END,
+            timeout = CASE WHEN kept ? 'timeout' THEN (kept->>'timeout')::interval ELSE h.timeout END,
+            max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN (kept->>'max_in_flight')::integer ELSE h.max_in_flight END
         WHERE h.id = update_hook_body.hook_id AND h.is_active;
         IF NOT FOUND THEN
             PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);

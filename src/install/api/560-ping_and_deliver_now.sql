@@ -35,6 +35,15 @@ RETURN whisperer_internal.is_delivered_here(is_pinged_here.hook_id);
 COMMENT ON FUNCTION whisperer_internal.is_pinged_here(bigint) IS 'whether the result of a ping comes to be known in this database';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_pinged_here(bigint) TO PUBLIC;
 
+-- Long enough for the one attempt that a ping is, and for what it may have to wait for before.
+CREATE FUNCTION whisperer_internal.ping_patience(hook_id bigint) RETURNS interval
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN greatest('60 s', interval '10 s' + coalesce(
+    (SELECT h.timeout FROM whisperer.hook_definition h WHERE h.id = ping_patience.hook_id),
+    current_setting('whisperer.request_timeout')::interval));
+COMMENT ON FUNCTION whisperer_internal.ping_patience(bigint) IS 'how long ping_hook waits for a result';
+GRANT EXECUTE ON FUNCTION whisperer_internal.ping_patience(bigint) TO PUBLIC;
+
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.
 CREATE PROCEDURE whisperer_internal.ping_hook_body(
     hook_id bigint, INOUT ok boolean, INOUT http_status integer,
@@ -43,9 +52,10 @@ CREATE PROCEDURE whisperer_internal.ping_hook_body(
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '60 s'::interval;
-    event pg_catalog.uuid;
     hook bigint := ping_hook_body.hook_id;
+    patience pg_catalog.interval := whisperer_internal.ping_patience(hook);
+    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) patience;
+    event pg_catalog.uuid;
     result record;
 BEGIN
     IF whisperer_internal.in_transaction_block() THEN
@@ -67,7 +77,7 @@ BEGIN
           AND d.state OPERATOR(pg_catalog.<>) 'pending';
         EXIT WHEN FOUND;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
-            RAISE EXCEPTION 'the ping has no result after 60 s: %', whisperer.why(event, hook)
+            RAISE EXCEPTION 'the ping has no result after %: %', patience, whisperer.why(event, hook)
                 USING ERRCODE = 'query_canceled', HINT = 'SELECT * FROM whisperer.status shows what the workers do.';
         END IF;
         PERFORM pg_catalog.pg_sleep(0.01);

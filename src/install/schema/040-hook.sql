@@ -21,6 +21,10 @@ CREATE TABLE whisperer.hook_definition (
     signing      jsonb,
     signatures   text[],
     metadata_headers text[],
+    timeout      interval
+        CONSTRAINT hook_timeout_check CHECK (extract(epoch FROM timeout) BETWEEN 1 AND 300),
+    max_in_flight integer
+        CONSTRAINT hook_max_in_flight_check CHECK (max_in_flight BETWEEN 1 AND 10000),
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
@@ -48,6 +52,10 @@ COMMENT ON COLUMN whisperer.hook_definition.signatures IS
     'which of standard and whisperer its requests have; null: both';
 COMMENT ON COLUMN whisperer.hook_definition.metadata_headers IS
     'which of time, object, source and attempt its requests say in headers X-Whisperer-*; null: none';
+COMMENT ON COLUMN whisperer.hook_definition.timeout IS
+    'how long one attempt may take, 1 s to 5 min; null: as whisperer.request_timeout says';
+COMMENT ON COLUMN whisperer.hook_definition.max_in_flight IS
+    'requests that may be open at once; null: as whisperer.max_in_flight_per_hook says';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS

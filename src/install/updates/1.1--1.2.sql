@@ -148,3 +148,14 @@ BEGIN
     END IF;
 END
 $do$;
+-- What one hook may say of its requests.
+ALTER TABLE whisperer.hook_definition
+    ADD COLUMN timeout interval
+        CONSTRAINT hook_timeout_check CHECK (extract(epoch FROM timeout) BETWEEN 1 AND 300),
+    ADD COLUMN max_in_flight integer
+        CONSTRAINT hook_max_in_flight_check CHECK (max_in_flight BETWEEN 1 AND 10000);
+COMMENT ON COLUMN whisperer.hook_definition.timeout IS
+    'how long one attempt may take, 1 s to 5 min; null: as whisperer.request_timeout says';
+COMMENT ON COLUMN whisperer.hook_definition.max_in_flight IS
+    'requests that may be open at once; null: as whisperer.max_in_flight_per_hook says';
+GRANT INSERT (timeout, max_in_flight), UPDATE (timeout, max_in_flight) ON whisperer.hook_definition TO PUBLIC;
