@@ -5,6 +5,7 @@
 #include "src/processes/launcher.h"
 #include "src/processes/shared_state.h"
 #include "src/processes/utility_hook.h"
+#include "src/record/context.h"
 #include "src/record/trigger_check.h"
 #include "src/settings.h"
 
@@ -19,6 +20,7 @@ PG_MODULE_MAGIC;
 PGDLLEXPORT void _PG_init(void);
 
 void _PG_init(void) {
+    whisperer::pg::define_context();
     whisperer::pg::define_settings();
     if (!process_shared_preload_libraries_in_progress)
         return;

@@ -258,6 +258,26 @@ inline uint64 pg_transactions_completed() {
 }
 #endif
 
+// A number that no other transaction of this session has; 0: none is open.
+inline LocalTransactionId pg_local_transaction() {
+    if (MyProc == nullptr)
+        return InvalidLocalTransactionId;
+#if PG_VERSION_NUM >= 170000
+    return MyProc->vxid.lxid;
+#else
+    return MyProc->lxid;
+#endif
+}
+
+// What a check hook hands to its assign hook.  Null: no memory.
+inline void* pg_guc_alloc(size_t bytes) {
+#if PG_VERSION_NUM >= 160000
+    return guc_malloc(LOG, bytes);
+#else
+    return malloc(bytes);
+#endif
+}
+
 // Functions of exactly this many arguments; of other schemas than the named one none.
 inline FuncCandidateList pg_function_candidates(List* names, int arguments) {
 #if PG_VERSION_NUM >= 190000

@@ -109,6 +109,7 @@ typedef struct WhispererEvent {
     int64_t recorded_at_us;  /* 0: the rest is not known */
     WhispererSpan source;    /* schema.table; empty: none */
     WhispererSpan object_id; /* empty: none */
+    WhispererSpan meta;      /* what was said when it was recorded, as JSON; empty: nothing */
 } WhispererEvent;
 
 typedef struct WhispererDelivery {
@@ -271,6 +272,9 @@ WhispererCode whisperer_check_secret(WhispererSpan secret,
 WhispererCode whisperer_make_signing_key(const uint8_t* seed, char* key,
                                          WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_headers(WhispererSpan headers_json,
+                                      WhispererError* error) WHISPERER_NOEXCEPT;
+/* What a transaction may set whisperer.context to; it becomes member context of an event's meta. */
+WhispererCode whisperer_check_context(WhispererSpan context_json,
                                       WhispererError* error) WHISPERER_NOEXCEPT;
 /* Beside these additional headers, of which it may set none. */
 WhispererCode whisperer_check_auth(WhispererSpan auth_json, WhispererSpan headers_json,

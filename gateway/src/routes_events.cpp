@@ -84,7 +84,7 @@ SELECT json_build_object(<members>,
                       'response_time', extract(epoch FROM a.response_time), 'error', a.error)
                   ORDER BY a.number), '[]')
            FROM whisperer.attempt a WHERE a.event_id = d.event_id AND a.hook_id = d.hook_id),
-       'why', <why>)
+       'why', <why>, 'meta', o.meta)
 FROM whisperer.delivery d LEFT JOIN whisperer.outbox o ON <of_event>,
      LATERAL (SELECT octet_length(o.data::text) AS bytes OFFSET 0) AS p
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";

@@ -82,7 +82,7 @@ EventFacts due_facts(const Hook* hook, int row) {
     bool was_made = int32_column(row, DueRetryCount) > 0 || datum_column(row, DueBody);
     return facts_of(was_made ? text_column(row, DueFormat) : hook->format, hook->metadata,
                     timestamp_column(row, DueRecordedAt), datum_column(row, DueSource),
-                    datum_column(row, DueObjectId));
+                    datum_column(row, DueObjectId), datum_column(row, DueMeta));
 }
 
 // What was sent, as a callback is told it: a body that is no JSON as a string.

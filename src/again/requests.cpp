@@ -210,7 +210,7 @@ void replay_known(const Request& request, Datum* ids, int count) {
              values, nullptr, false, 0, SPI_OK_UPDATE);
 }
 
-constexpr int OutboxIncarnation = PageSlot + 1;
+constexpr int OutboxIncarnation = PageMeta + 1;
 
 void query_outbox(const Request* request) {
     static SPIPlanPtr plan;

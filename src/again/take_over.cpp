@@ -18,7 +18,7 @@ constexpr int64 rows_max = 1000;
 constexpr int entries_max = 2000;
 
 enum CarriedColumn {
-    CarriedIncarnation = PageSlot + 1,
+    CarriedIncarnation = PageMeta + 1,
     CarriedUndone,
 };
 

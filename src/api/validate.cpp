@@ -224,7 +224,7 @@ PGDLLEXPORT Datum whisperer_check_headers_beside_sql(PG_FUNCTION_ARGS) {
 }
 
 // The arguments are a format, what metadata_bits says, and columns of the outbox, of which the last
-// two may be null.
+// three may be null.
 PGDLLEXPORT Datum whisperer_formatted(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
     for (int i = 0; i < 6; i++)
@@ -238,7 +238,8 @@ PGDLLEXPORT Datum whisperer_formatted(PG_FUNCTION_ARGS) {
     add_facts(&event,
               facts_of(text_to_cstring(PG_GETARG_TEXT_PP(0)), metadata, PG_GETARG_TIMESTAMPTZ(5),
                        PG_ARGISNULL(6) ? (Datum)0 : PG_GETARG_DATUM(6),
-                       PG_ARGISNULL(7) ? (Datum)0 : PG_GETARG_DATUM(7)));
+                       PG_ARGISNULL(7) ? (Datum)0 : PG_GETARG_DATUM(7),
+                       PG_ARGISNULL(8) ? (Datum)0 : PG_GETARG_DATUM(8)));
     text* body = body_of(event);
     Datum values[] = {headers_of(event, metadata), PointerGetDatum(body)};
     bool nulls[] = {false, body == nullptr};

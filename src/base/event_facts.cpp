@@ -21,10 +21,16 @@ WhispererSpan utf8_of(Datum datum) {
 }  // namespace
 
 EventFacts facts_of(const char* format, int32 metadata, TimestampTz recorded_at, Datum source,
-                    Datum object_id) {
+                    Datum object_id, Datum meta) {
+    EventFacts facts = {};
+    facts.meta = utf8_of(meta);
     if (format == nullptr && metadata == 0)
-        return {};
-    return {format, unix_from_timestamp(recorded_at), utf8_of(source), utf8_of(object_id)};
+        return facts;
+    facts.format = format;
+    facts.recorded_at_us = unix_from_timestamp(recorded_at);
+    facts.source = utf8_of(source);
+    facts.object_id = utf8_of(object_id);
+    return facts;
 }
 
 text* body_of(const WhispererEvent& event) {

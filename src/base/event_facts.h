@@ -12,6 +12,7 @@ struct EventFacts {
     int64 recorded_at_us;  // 0: the others were not asked for
     WhispererSpan source;
     WhispererSpan object_id;
+    WhispererSpan meta;  // whatever was asked for
 };
 
 inline void add_facts(WhispererEvent* event, const EventFacts& facts) {
@@ -20,12 +21,13 @@ inline void add_facts(WhispererEvent* event, const EventFacts& facts) {
     event->recorded_at_us = facts.recorded_at_us;
     event->source = facts.source;
     event->object_id = facts.object_id;
+    event->meta = facts.meta;
 }
 
 // Of columns of the outbox, in a transaction; a text that has no UTF-8 is as if it were not there.
 // metadata: of the hook, bits of WhispererMetadata.
 EventFacts facts_of(const char* format, int32 metadata, TimestampTz recorded_at, Datum source,
-                    Datum object_id);
+                    Datum object_id, Datum meta);
 
 // The body that the event's format makes of it, in the database's encoding and the current context;
 // null: it makes none.

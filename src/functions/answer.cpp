@@ -104,6 +104,7 @@ void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
     event.recorded_at_us = header_of(call)->recorded_at_us;
     event.source = call_text(call, TextSource);
     event.object_id = call_text(call, TextObjectId);
+    event.meta = call_text(call, TextMeta);
     (event.format.size == 0 ? event.body : event.data) = body;
     event.keep_body = 1;
     WhispererDelivery submitted = {call->token, call->hook_id,
@@ -178,6 +179,7 @@ void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delive
     texts[TextFormat] = span(facts.format);
     texts[TextSource] = facts.source;
     texts[TextObjectId] = facts.object_id;
+    texts[TextMeta] = facts.meta;
     HelperCall* call = new_call(worker, CallKind::Transform, hook, delivery, texts);
     ((CallHeader*)call->message)->recorded_at_us = facts.recorded_at_us;
     call->token = track(worker->tracker, delivery);

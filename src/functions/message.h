@@ -23,6 +23,7 @@ enum CallText {
     TextFormat,
     TextSource,
     TextObjectId,
+    TextMeta,
     CallTextCount
 };
 

@@ -157,7 +157,8 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
 
 EventFacts row_facts(const Row& row, const char* format, int32 metadata) {
     return facts_of(format, metadata, DatumGetTimestampTz(row_column(row, PageCreatedAt)),
-                    row_column(row, PageSource), row_column(row, PageObjectId));
+                    row_column(row, PageSource), row_column(row, PageObjectId),
+                    row_column(row, PageMeta));
 }
 
 // Brings those of the first one's format to the front.  Returns how many there are.

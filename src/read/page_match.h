@@ -11,7 +11,7 @@ struct Inflight;
 struct Worker;
 
 #define PAGE_COLUMNS \
-    "id, xid, event_type, data, config_filter, created_at, hook_id, object_id, source, slot"
+    "id, xid, event_type, data, config_filter, created_at, hook_id, object_id, source, slot, meta"
 
 enum PageColumn {
     PageId = 1,
@@ -24,6 +24,7 @@ enum PageColumn {
     PageObjectId,
     PageSource,
     PageSlot,
+    PageMeta,
 };
 
 // A ping is sent once, whatever comes of it.

@@ -7,6 +7,7 @@
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
 #include "src/base/ring.h"
+#include "src/record/context.h"
 #include "src/record/wakeup.h"
 
 namespace whisperer::pg {
@@ -38,7 +39,8 @@ enum OutboxColumn {
     OutboxIncarnation,
     OutboxCreatedAt,
     OutboxSlot,
-    OutboxColumnCount
+    OutboxColumnCount,
+    OutboxMeta = OutboxColumnCount  // the tables of 1.1 lack it
 };
 
 void set_pointer(TupleTableSlot* row, OutboxColumn column, const void* value) {
@@ -46,9 +48,11 @@ void set_pointer(TupleTableSlot* row, OutboxColumn column, const void* value) {
 }
 
 void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb* config_filter,
-                int64 for_whom, const NewEvent* events, int count) {
+                int64 for_whom, text* meta, const NewEvent* events, int count) {
     int16 slot = current_slot();
     DirectInsert insert = begin_direct_insert(identity.partitions[slot], OutboxColumnCount, count);
+    if (insert.desc->natts <= OutboxMeta)
+        meta = nullptr;
     for (int i = 0; i < count; i++) {
         TupleTableSlot* row = add_direct_row(&insert);
         set_column(row, OutboxId, UUIDPGetDatum(&events[i].id));
@@ -63,6 +67,8 @@ void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb*
         set_column(row, OutboxIncarnation, Int64GetDatum(identity.incarnation));
         set_column(row, OutboxCreatedAt, TimestampTzGetDatum(GetCurrentTimestamp()));
         set_column(row, OutboxSlot, Int16GetDatum(slot));
+        if (meta)
+            set_pointer(row, OutboxMeta, meta);
     }
     end_direct_insert(&insert);
 }
@@ -73,8 +79,9 @@ void record_events(const char* event_type, text* source, Jsonb* config_filter, i
                    const NewEvent* events, int count) {
     const Identity& identity = current_identity();
     Datum type = CStringGetTextDatum(event_type);
+    text* meta = make_meta();
     for (int done = 0; done < count; done += run_length)
-        insert_run(identity, type, source, config_filter, for_whom, events + done,
+        insert_run(identity, type, source, config_filter, for_whom, meta, events + done,
                    Min(run_length, count - done));
     wake_workers_at_commit();
 }

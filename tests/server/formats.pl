@@ -117,6 +117,36 @@ is_deeply(metadata(($receiver->requests('/ok/told-doubled'))[0]), [ @about, 1 ],
 is_deeply(metadata(($receiver->requests('/ok/told-standard'))[0]), [ undef, undef, undef, 1 ], 'what is asked for');
 is_deeply(metadata(($receiver->requests('/ok/whisperer'))[0]), [ (undef) x 4 ], 'and nothing where nothing is');
 
+# --- what the transaction says of its events
+my $trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+my $says = qq(SET LOCAL whisperer.context = '{"traceparent": "$trace", "tracestate": "a=1", "actor": "J\\u00f6rg", "n": [1, 2]}');
+hook('/fail-first/1/500/context', "format => 'cloudevents', $soon");
+hook('/fail-first/1/500/context-doubled', "transform => 'app.doubled', $soon");
+hook('context-binary', "format => 'cloudevents-binary'");
+hook('context-own', q(additional_headers => '{"Traceparent": "the hook''s"}'));
+# One session, lent to two clients.
+sql(qq(BEGIN; $says; INSERT INTO "an item" VALUES ('said', 1); COMMIT; INSERT INTO "an item" VALUES ('unsaid', 1)));
+my @twice = map { "/fail-first/1/500/$_" } qw(context context-doubled);
+wait_for('second attempts', sub { !grep { (() = $receiver->requests($_)) < 4 } @twice });
+wait_idle($node);
+my %event = map { split /\|/ } split /\n/, sql(q(SELECT object_id, replace(id::text, '-', '') FROM whisperer.outbox WHERE object_id ~ 'said'));
+sub context {
+    my ($path, $object) = @_;
+    return [ map { [ map { $_ // '' } header($_, 'traceparent'), header($_, 'tracestate'), header($_, 'x-whisperer-context') ] }
+        grep { header($_, 'webhook-id') eq $event{$object} } $receiver->requests($path) ];
+}
+my $context = [ $trace, 'a=1', '{"actor":"J\u00f6rg","n":[1,2]}' ];
+is_deeply(context($_, 'said'), [ $context, $context ], "$_: what the transaction set, at each attempt") for @twice;
+is_deeply(context($_, 'unsaid'), [ [ ('') x 3 ], [ ('') x 3 ] ], "$_: and nothing of it in the next one of the session") for @twice;
+is_deeply(context('/ok/context-own', 'said'), [ [ q(the hook's), 'a=1', $context->[2] ] ], 'a header of the hook stays the hook\'s');
+my @bodies = map { $_->{body} } grep { header($_, 'webhook-id') eq $event{said} } $receiver->requests($twice[0]);
+like($bodies[0], qr/"traceparent":"$trace","tracestate":"a=1","datacontenttype"/, 'of CloudEvents it is an attribute');
+is($bodies[1], $bodies[0], 'in the same body each time');
+my ($binary) = grep { header($_, 'webhook-id') eq $event{said} } $receiver->requests('/ok/context-binary');
+is_deeply([ header($binary, 'ce-traceparent'), header($binary, 'traceparent') ], [ ($trace) x 2 ], 'which in binary mode is a header');
+# The server of tests logs every statement.
+unlike(join('', grep { !/LOG:  statement: SET LOCAL/ } split /^/, slurp_file($node->logfile)), qr/J\\u00f6rg|0af7651916cd43dd/, 'and the log has nothing of it');
+
 # --- what was sent once
 my $later = q(retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 3600}}');
 my %kept = (
@@ -135,7 +165,7 @@ sql(q(INSERT INTO "an item" VALUES ('kept', 1)));
 $event = sql(q(SELECT id FROM whisperer.outbox WHERE object_id = 'kept'));
 wait_for('a first request of each', sub { !grep { !/unsent/ && !both($_) } keys %kept });
 wait_for('all but one in the ledger', sub {
-    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 13 + 8;
+    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 17 + 8;
 });
 my $before = sql("SELECT body FROM whisperer.preview('$event') WHERE hook_id = $id{'kept-standard'}");
 sql(qq(SELECT whisperer.update_hook($_, '{"format": "data", "payload_key": null}'))) for values %id;

@@ -141,25 +141,30 @@ is($node->safe_psql('postgres', 'SELECT whisperer.my_incarnation()'), $own, 'a s
 # --- the update, while the application goes on -------------------------------------------------------------
 my $session = $node->background_psql('postgres');
 $session->query_safe('BEGIN');
-$session->query_safe('INSERT INTO item VALUES (1000)');
+# What it says has no place in the old schema.
+$session->query_safe(q(SET LOCAL whisperer.context = '{"actor": "early"}'; INSERT INTO item VALUES (1000)));
+my (undef, undef, $refusal) = $node->psql('postgres', 'ALTER EXTENSION whisperer UPDATE');
+like($refusal, qr/ERROR:  canceling statement due to lock timeout\nDETAIL:  .*recorded an event.*\nHINT:  Repeat/, 'an update gives up soon, with a hint, while a transaction is open that has recorded an event');
+$session->query_safe('COMMIT');
 my $reader = $node->background_psql('postgres');
 $reader->query_safe('BEGIN; SELECT count(*) FROM whisperer.outbox');
-my (undef, undef, $refusal) = $node->psql('postgres', 'ALTER EXTENSION whisperer UPDATE');
+(undef, undef, $refusal) = $node->psql('postgres', 'ALTER EXTENSION whisperer UPDATE');
 like($refusal, qr/ERROR:  canceling statement due to lock timeout\nDETAIL:  .*pg_dump.*\nHINT:  Repeat/, 'an update gives up soon, with a hint, while somebody reads the log');
 $reader->query_safe('COMMIT');
 $reader->quit;
 $node->safe_psql('postgres', q(SET lock_timeout = '20s'; ALTER EXTENSION whisperer UPDATE));
-pass('the update waits for no transaction that has recorded an event');
 is($node->safe_psql('postgres', 'SELECT whisperer_internal.my_incarnation()'), $own, 'the database is still itself');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.hook WHERE state <> 'active')), 0, 'and no hook counts as carried');
 wait_idle($node);
-is(scalar(() = $receiver->requests('/ok/old')), 200, 'what was recorded with the old schema is delivered');
-$session->query_safe('COMMIT');
+is(scalar(() = $receiver->requests('/ok/old')), 201, 'what was recorded with the old schema is delivered');
+$session->query_safe(q(BEGIN; SET LOCAL whisperer.context = '{"actor": "ann"}'; INSERT INTO item VALUES (1001); COMMIT));
 $session->quit;
 wait_idle($node);
 my %ids = map { Whisperer::Receiver::header($_, 'webhook-id') => 1 } $receiver->requests('/ok/old');
-is(scalar(keys %ids), 201, 'and what was recorded during the update');
-is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered')), 201, 'the ledger says so');
+is(scalar(keys %ids), 202, 'and what a session records that has recorded before');
+is_deeply([ grep { defined } map { Whisperer::Receiver::header($_, 'x-whisperer-context') } $receiver->requests('/ok/old') ],
+    [ '{"actor":"ann"}' ], 'with what its transaction says');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered')), 202, 'the ledger says so');
 is($node->safe_psql('postgres', q(SELECT has_table_privilege('watcher', 'whisperer.bookmark', 'SELECT'),
     has_function_privilege('watcher', 'whisperer_internal.worker_state'::regproc, 'EXECUTE'))), 't|t', 'what was granted stays granted');
 is($node->safe_psql('postgres', q(SELECT has_table_privilege('watcher', 'whisperer.note', 'SELECT'), relrowsecurity

@@ -231,6 +231,12 @@ void Dispatcher::send(InFlight& flight) {
         if (!flight.authorization.empty())
             request.attempt_headers.push_back(flight.authorization);
     }
+    const HeaderLines& said = flight.delivery.event->meta_lines();
+    if (!said.empty())
+        add_apart(
+            said,
+            {&request.attempt_headers, request.event_headers.get(), request.hook_headers.get()},
+            request.attempt_headers);
     wire_.start(flight.lane->wire_lane(), std::move(request));
 }
 

@@ -11,6 +11,7 @@
 #include "worker/engine.h"
 #include "worker/rules/address_guard.h"
 #include "worker/rules/auth.h"
+#include "worker/rules/event_meta.h"
 #include "worker/rules/format.h"
 #include "worker/rules/headers.h"
 #include "worker/rules/retry.h"
@@ -92,6 +93,10 @@ WhispererCode whisperer_check_headers(WhispererSpan headers_json, WhispererError
     return guarded(error, [&] { parse_additional_headers(view_of(headers_json)); });
 }
 
+WhispererCode whisperer_check_context(WhispererSpan context_json, WhispererError* error) noexcept {
+    return guarded(error, [&] { check_context(view_of(context_json)); });
+}
+
 WhispererCode whisperer_check_auth(WhispererSpan auth_json, WhispererSpan headers_json,
                                    int require_https, WhispererError* error) noexcept {
     return guarded(error, [&] {
@@ -145,6 +150,7 @@ WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t meta
     return guarded(error, [&] {
         HeaderLines lines = format_header_lines(Format::parse(view_of(event->format)), *event);
         metadata_of(*event).add_to(lines, metadata);
+        add_apart(EventMeta::parse(view_of(event->meta)).lines(), {&lines}, lines);
         *bytes = put_headers(Sink(nullptr), lines);
         if (*bytes <= capacity)
             put_headers(Sink(json), lines);

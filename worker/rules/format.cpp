@@ -13,15 +13,16 @@
 #include "worker/base/json_scanner.h"
 #include "worker/base/sink.h"
 #include "worker/base/span.h"
+#include "worker/rules/event_meta.h"
 
 namespace whisperer::engine {
 namespace {
 
 constexpr std::array<std::string_view, 6> format_names = {
     "whisperer", "standard", "cloudevents", "cloudevents-binary", "data", "form"};
-constexpr std::array<std::string_view, 7> binary_headers = {
-    "ce-specversion", "ce-id",      "ce-source",         "ce-type",
-    "ce-time",        "ce-subject", "ce-datacontenttype"};
+constexpr std::array<std::string_view, 9> binary_headers = {
+    "ce-specversion", "ce-id",          "ce-source",     "ce-type",           "ce-time",
+    "ce-subject",     "ce-traceparent", "ce-tracestate", "ce-datacontenttype"};
 
 const char* content_type(FormatKind kind) {
     switch (kind) {
@@ -106,6 +107,7 @@ void put_standard(Sink& sink, const WhispererEvent& event) {
 }
 
 void put_cloud_event(Sink& sink, const WhispererEvent& event) {
+    const EventMeta meta = EventMeta::parse(view_of(event.meta));
     sink.put(R"({"specversion":"1.0","id":")");
     sink.put_hex(event.id, sizeof event.id);
     sink.put(R"(","source":")");
@@ -117,6 +119,14 @@ void put_cloud_event(Sink& sink, const WhispererEvent& event) {
     if (event.object_id.size > 0) {
         sink.put(R"(","subject":")");
         sink.put_json_text(view_of(event.object_id));
+    }
+    if (!meta.traceparent.empty()) {
+        sink.put(R"(","traceparent":")");
+        sink.put_json_text(meta.traceparent);
+    }
+    if (!meta.tracestate.empty()) {
+        sink.put(R"(","tracestate":")");
+        sink.put_json_text(meta.tracestate);
     }
     sink.put(R"(","datacontenttype":"application/json","data":)");
     sink.put(view_of(event.data));
@@ -280,6 +290,11 @@ HeaderLines format_header_lines(const Format& format, const WhispererEvent& even
     lines.push_back(encoded_line("ce-time", time_text(event.recorded_at_us)));
     if (event.object_id.size > 0 && event.object_id.size <= header_text_bytes_max)
         lines.push_back(encoded_line("ce-subject", view_of(event.object_id)));
+    const EventMeta meta = EventMeta::parse(view_of(event.meta));
+    if (!meta.traceparent.empty())
+        lines.push_back(encoded_line("ce-traceparent", meta.traceparent));
+    if (!meta.tracestate.empty())
+        lines.push_back(encoded_line("ce-tracestate", meta.tracestate));
     return lines;
 }
 

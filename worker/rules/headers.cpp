@@ -48,6 +48,10 @@ std::string header_line(std::string_view name, std::string_view value) {
     return line;
 }
 
+std::string lower_name_of(std::string_view line) {
+    return to_lower(line.substr(0, line.find_first_of(":;")));
+}
+
 // The name in an error text: whatever a person wrote, but short and on one line.
 std::string shown(std::string_view name) {
     return '"' + to_clean_line(name, 64) + '"';
@@ -115,9 +119,18 @@ HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view h
 }
 
 bool sets_header(const HeaderLines& lines, std::string_view lower_name) {
-    return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
-        return to_lower(std::string_view(line).substr(0, line.find_first_of(":;"))) == lower_name;
-    });
+    return std::any_of(lines.begin(), lines.end(),
+                       [&](const std::string& line) { return lower_name_of(line) == lower_name; });
+}
+
+void add_apart(const HeaderLines& lines, std::initializer_list<const HeaderLines*> others,
+               HeaderLines& to) {
+    for (const std::string& line : lines) {
+        const std::string name = lower_name_of(line);
+        if (std::none_of(others.begin(), others.end(),
+                         [&](const HeaderLines* other) { return sets_header(*other, name); }))
+            to.push_back(line);
+    }
 }
 
 bool is_field_value(std::string_view value) {

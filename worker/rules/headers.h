@@ -3,6 +3,7 @@
 // Invariant: no line holds CR, LF, NUL or another control byte, and nobody's additional header can
 // replace one of ours.  Made by Hook; whisperer_check_headers runs the same rules in a backend.
 #pragma once
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,10 @@ HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view h
 
 // Whether one of the lines is for the name, which is given in lower case.
 bool sets_header(const HeaderLines& lines, std::string_view lower_name);
+
+// Adds those lines to which none of these has the same name.
+void add_apart(const HeaderLines& lines, std::initializer_list<const HeaderLines*> others,
+               HeaderLines& to);
 
 // No control character but the tab.
 bool is_field_value(std::string_view value);

@@ -27,7 +27,7 @@ CREATE FUNCTION whisperer_internal.check_signing(signing jsonb) RETURNS void
 CREATE FUNCTION whisperer_internal.check_headers_beside(headers jsonb, format text, signing jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_headers_beside_sql';
 CREATE FUNCTION whisperer_internal.formatted(format text, metadata integer, event_id uuid, event_type text, data json, recorded_at timestamptz,
-                                    source text, object_id text, OUT headers jsonb, OUT body text)
+                                    source text, object_id text, meta json, OUT headers jsonb, OUT body text)
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_formatted';
 CREATE FUNCTION whisperer_internal.json_contains(data json, filter jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_json_contains_sql';
@@ -61,9 +61,9 @@ COMMENT ON FUNCTION whisperer_internal.make_secret() IS 'a new whsec_ secret of 
 GRANT EXECUTE ON FUNCTION whisperer_internal.make_secret() TO PUBLIC;
 COMMENT ON FUNCTION whisperer.make_signing_key() IS 'a new whsk_ secret, an ed25519 key whose public half hook_public_key shows';
 GRANT EXECUTE ON FUNCTION whisperer.make_signing_key() TO PUBLIC;
-COMMENT ON FUNCTION whisperer_internal.formatted(text, integer, uuid, text, json, timestamptz, text, text) IS
+COMMENT ON FUNCTION whisperer_internal.formatted(text, integer, uuid, text, json, timestamptz, text, text, json) IS
     'what a format ("whisperer:payload": with its payload_key) and metadata_bits make of an event; body null: the format makes none';
-GRANT EXECUTE ON FUNCTION whisperer_internal.formatted(text, integer, uuid, text, json, timestamptz, text, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.formatted(text, integer, uuid, text, json, timestamptz, text, text, json) TO PUBLIC;
 -- As worker/engine.h has them: WhispererMetadata.
 CREATE FUNCTION whisperer_internal.metadata_bits(metadata_headers text[]) RETURNS integer
     LANGUAGE sql IMMUTABLE

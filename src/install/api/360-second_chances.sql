@@ -186,9 +186,9 @@ DECLARE
 BEGIN
     PERFORM whisperer_internal.require_range(caller, replay_as.hook_id, since, until);
     IF new_ids AND NOT dry_run THEN
-        INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id)
+        INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, meta)
         SELECT whisperer_internal.new_event_id(), o.event_type, o.data, o.source, o.object_id, o.config_filter,
-               replay_as.hook_id
+               replay_as.hook_id, o.meta
         FROM whisperer_internal.replayable(replay_as.hook_id, since, until) o ORDER BY o.id;
         GET DIAGNOSTICS matching = ROW_COUNT;
     ELSE

@@ -23,7 +23,7 @@ AS $$
     LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id AND (d.retry_count > 0 OR d.body IS NOT NULL),
     whisperer_internal.formatted(CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key)
                                       ELSE coalesce(d.format, 'whisperer') END, whisperer_internal.metadata_bits(h.metadata_headers),
-                                 o.id, o.event_type, o.data, o.created_at, o.source, o.object_id) AS f
+                                 o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f
     WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
     ORDER BY o.id, h.id
 $$;

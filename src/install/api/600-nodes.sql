@@ -40,12 +40,12 @@ BEGIN
     IF hooks THEN
         -- What was not allowed is for nobody; operator events tell of the deliveries of one database.
         CREATE PUBLICATION whisperer_hooks
-            FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, created_at)
+            FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, created_at, meta)
                 WHERE ((hook_id IS NULL OR hook_id > 0) AND (event_type NOT LIKE 'whisperer-%' OR event_type = 'whisperer-ping')),
             TABLE whisperer.node_message WITH (publish = 'insert', publish_via_partition_root = true);
     ELSE
         -- What a hook here asked for (ping, replay, backfill) is for that hook.
-        CREATE PUBLICATION whisperer_events FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at)
+        CREATE PUBLICATION whisperer_events FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at, meta)
             WHERE (hook_id IS NULL) WITH (publish = 'insert', publish_via_partition_root = true);
     END IF;
 END;

@@ -19,11 +19,14 @@ CREATE TABLE whisperer.outbox (
     incarnation   bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     slot          smallint NOT NULL DEFAULT whisperer_internal.current_slot(),
+    meta          json,
     PRIMARY KEY (xid, id, slot)
 ) PARTITION BY LIST (slot);
 
 COMMENT ON COLUMN whisperer.outbox.hook_id IS
     'whom the event is for: null: all that want it; a hook''s id (replay, backfill, ping): that hook; -1: nobody, its table''s owner might not publish it; less: of a type that nobody had registered, minus the oid of its table''s owner';
+COMMENT ON COLUMN whisperer.outbox.meta IS
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers; null: nothing';
 
 DO $do$
 BEGIN

@@ -159,3 +159,20 @@ COMMENT ON COLUMN whisperer.hook_definition.timeout IS
 COMMENT ON COLUMN whisperer.hook_definition.max_in_flight IS
     'requests that may be open at once; null: as whisperer.max_in_flight_per_hook says';
 GRANT INSERT (timeout, max_in_flight), UPDATE (timeout, max_in_flight) ON whisperer.hook_definition TO PUBLIC;
+-- What is said of an event beside its data.
+-- Who begins to record waits behind us for as long as we wait for somebody who has.
+DO $do$
+DECLARE
+    lock_timeout constant text := current_setting('lock_timeout');
+BEGIN
+    PERFORM set_config('lock_timeout', '2s', true);
+    ALTER TABLE whisperer.outbox ADD COLUMN meta json;
+    PERFORM set_config('lock_timeout', lock_timeout, true);
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION '%', SQLERRM
+        USING ERRCODE = 'lock_not_available', DETAIL = 'A transaction that has recorded an event, or has read the events, is open; pg_dump is one.',
+              HINT = 'Repeat the statement when it has ended: nothing has been changed.';
+END
+$do$;
+COMMENT ON COLUMN whisperer.outbox.meta IS
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers; null: nothing';

@@ -1,0 +1,77 @@
+-- What is said of an event when it is recorded: whisperer.context, and only of the transaction that set it.
+SELECT whisperer.pause();
+SELECT whisperer.register_event('said');
+CREATE TABLE saying (id int PRIMARY KEY);
+CREATE TRIGGER by_row AFTER INSERT ON saying FOR EACH ROW EXECUTE FUNCTION whisperer.capture('said');
+CREATE TRIGGER by_statement AFTER INSERT ON saying REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION whisperer.capture('said');
+CREATE VIEW heard AS SELECT data, meta FROM whisperer.outbox WHERE event_type = 'said' AND xid = pg_current_xact_id() ORDER BY id;
+BEGIN;
+SET LOCAL whisperer.context = '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "actor":"ann"}';
+INSERT INTO saying VALUES (1);
+SELECT whisperer.deliver_event('said', '{"by":"hand"}') IS NOT NULL AS recorded;
+SAVEPOINT other;
+SET LOCAL whisperer.context = '{"actor":"bob"}';
+SELECT whisperer.deliver_event('said', '{"by":"bob"}') IS NOT NULL AS recorded;
+ROLLBACK TO other;
+SELECT whisperer.deliver_event('said', '{"by":"ann again"}') IS NOT NULL AS recorded;
+SET LOCAL whisperer.context = '';
+SELECT whisperer.deliver_event('said', '{"by":"nobody"}') IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT;
+-- The session goes on, with somebody else at its other end.
+BEGIN;
+SELECT whisperer.deliver_event('said', '{"then":"nothing"}') IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT;
+SET whisperer.context = '{"actor":"a stranger"}';
+BEGIN;
+SELECT whisperer.deliver_event('said', '{"then":"nothing of the session"}') IS NOT NULL AS recorded;
+SAVEPOINT inner_one;
+SET LOCAL whisperer.context = '{"actor":"ann"}';
+SELECT whisperer.deliver_event('said', '{"then":"ann"}') IS NOT NULL AS recorded;
+ROLLBACK TO inner_one;
+SHOW whisperer.context;
+SELECT whisperer.deliver_event('said', '{"then":"nothing that came back"}') IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT AND CHAIN;
+SELECT whisperer.deliver_event('said', '{"then":"nothing in what is chained"}') IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT;
+RESET whisperer.context;
+-- What a function sets is said while it runs.
+CREATE FUNCTION say() RETURNS boolean LANGUAGE sql SET whisperer.context = '{"actor":"function"}'
+AS $$ SELECT whisperer.deliver_event('said', '{"within":"the function"}') IS NOT NULL $$;
+BEGIN;
+SELECT say();
+SELECT whisperer.deliver_event('said', '{"within":"the caller"}') IS NOT NULL AS recorded;
+SELECT set_config('whisperer.context', '{"actor":"for long"}', false);
+SELECT whisperer.deliver_event('said', '{"within":"set_config"}') IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT;
+BEGIN;
+SELECT whisperer.deliver_event('said', '{"after":"set_config"}') IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT;
+RESET whisperer.context;
+-- What it may be.
+SELECT failure($$SELECT set_config('whisperer.context', '[1]', true)$$);
+SELECT failure($$SELECT set_config('whisperer.context', 'secret of ann', true)$$);
+SELECT failure($$SELECT set_config('whisperer.context', '{"traceparent":"00-x"}', true)$$);
+SELECT failure($$SELECT set_config('whisperer.context', '{"tracestate":"a=1"}', true)$$);
+SELECT failure($$SELECT set_config('whisperer.context', json_build_object('a', repeat('x', 1024))::text, true)$$);
+SELECT set_config('whisperer.context', '', true);
+ALTER SYSTEM SET whisperer.context = '{}';
+-- What a preview shows of it.
+SELECT whisperer.create_hook('said', 'http://127.0.0.1:9/' || f, secret_key => '', format => f) > 0 AS made FROM unnest('{whisperer,cloudevents}'::text[]) f;
+BEGIN;
+SET LOCAL whisperer.context = '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "actor":"ann"}';
+SELECT whisperer.deliver_event('said', '{}') IS NOT NULL AS recorded;
+SELECT target_url, headers->>'traceparent' AS traceparent, headers->>'X-Whisperer-Context' AS context, body::jsonb - 'id' - 'time' - 'event' AS body
+FROM whisperer.preview() ORDER BY hook_id;
+ROLLBACK;
+DELETE FROM whisperer.hook_definition WHERE event_type = 'said';
+DROP FUNCTION say();
+DROP VIEW heard;
+DROP TABLE saying;
+SELECT whisperer.unregister_event('said');
+SELECT whisperer.resume();

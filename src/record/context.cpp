@@ -1,0 +1,72 @@
+// The setting, and the transaction that it was set in; see context.h.
+//
+// PostgreSQL keeps what a check hook returns with the value, also with one that comes back when a
+// SET LOCAL or a savepoint ends.  So each value knows the transaction in which it was set.
+#include "src/record/context.h"
+
+#include "src/base/encoding.h"
+#include "worker/engine.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+struct SetIn {
+    LocalTransactionId transaction;
+};
+
+char* context;
+const SetIn* set_in;      // null: the value is empty
+bool is_defined = false;  // what is checked before was set before the library was loaded
+
+// What is wrong is said without the value, which PostgreSQL's own message would have in it.
+bool refuse(const char* message, const char* hint) {
+    GUC_check_errmsg("%s", message);
+    if (hint[0] != '\0')
+        GUC_check_errhint("%s", hint);
+    return false;
+}
+
+bool check(char** value, void** extra, GucSource source) {
+    if (**value == '\0')
+        return true;
+    // PGC_S_TEST: the SET clause of a function that is being made.
+    if (source < PGC_S_TEST)
+        return refuse("whisperer.context counts in the transaction that sets it alone",
+                      "Use SET LOCAL whisperer.context in the transaction.");
+    WhispererSpan json = {*value, strlen(*value)};
+    if (IsTransactionState() && !utf8_from_server(*value, strlen(*value), &json))
+        return refuse("whisperer.context cannot be converted to UTF-8", "");
+    WhispererError error = {};
+    if (whisperer_check_context(json, &error) != WhispererOk)
+        return refuse(error.message, error.hint);
+    SetIn* in = (SetIn*)pg_guc_alloc(sizeof(SetIn));
+    if (in == nullptr)
+        return false;
+    in->transaction = is_defined ? pg_local_transaction() : InvalidLocalTransactionId;
+    *extra = in;
+    return true;
+}
+
+void assign(const char*, void* extra) {
+    set_in = (const SetIn*)extra;
+}
+
+}  // namespace
+
+void define_context() {
+    DefineCustomStringVariable(
+        "whisperer.context",
+        "What the events of this transaction say of it: a JSON object; for SET LOCAL.", nullptr,
+        &context, "", PGC_USERSET, GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, check, assign,
+        nullptr);
+    is_defined = true;
+}
+
+text* make_meta() {
+    if (set_in == nullptr || set_in->transaction != pg_local_transaction())
+        return nullptr;
+    return cstring_to_text(psprintf("{\"context\":%s}", context));
+}
+
+}  // namespace whisperer::pg

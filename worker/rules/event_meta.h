@@ -1,0 +1,32 @@
+// What was said of one event when it was recorded, beside its data: the outbox's column meta, a
+// JSON object.  Its member context is what the transaction's whisperer.context was.
+//
+// Invariant: it depends on the event alone, so that every attempt says the same; and no line holds
+// a control byte, whoever wrote the row.  Made by Event, by the formats and by preview;
+// whisperer_check_context runs the same rules where a context is set.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "worker/rules/headers.h"
+
+namespace whisperer::engine {
+
+inline constexpr std::size_t context_bytes_max = 1024;
+
+struct EventMeta {
+    std::string traceparent;  // empty: none
+    std::string tracestate;   // the same
+    std::string context;      // its other members, as a JSON object in ASCII; empty: none
+
+    // Empty: nothing was said.  Throws Invalid.
+    static EventMeta parse(std::string_view json);
+
+    // The headers of its requests.
+    HeaderLines lines() const;
+};
+
+// Throws Invalid unless a transaction may have this whisperer.context.
+void check_context(std::string_view json);
+
+}  // namespace whisperer::engine
