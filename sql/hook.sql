@@ -12,7 +12,7 @@ SELECT failure($$SELECT whisperer.create_hook('order-sent', 'https://example.com
 SELECT failure($$SELECT whisperer.create_hook('unknown', 'https://example.com/a')$$);
 SELECT failure($$SELECT whisperer.create_hook('unknown*', 'https://example.com/a')$$);
 SELECT failure($$SELECT whisperer.create_hook(NULL, 'https://example.com/a')$$);
-SELECT whisperer.create_hook('order-*', 'https://example.com/a') AS wild \gset
+SELECT whisperer.create_hook('order-*', 'https://example.com/wild') AS wild \gset
 
 -- URLs.
 SELECT failure(format('SELECT whisperer.create_hook(''order-paid'', %L)', url)) FROM (VALUES
@@ -181,12 +181,12 @@ SELECT failure(format('SELECT whisperer.rotate_secret(%s)', :wild));
 SELECT failure(format('SELECT whisperer.record_ping(%s)', :wild));
 SELECT whisperer.delete_hook(:wild);
 SELECT failure('SELECT whisperer.pause_hook(0)');
-SELECT whisperer.create_hook('order-*', 'https://example.com/a') IS NOT NULL AS made_anew;
+SELECT whisperer.create_hook('order-*', 'https://example.com/wild') IS NOT NULL AS made_anew;
 
 -- What is not ASCII in a URL is stored as it is sent, encoded once.
 SELECT whisperer.create_hook('order-*', U&'https://example.com/gr\00FC\00DFe?name=\00E9&again=%C3%A9') AS accented \gset
 SELECT target_url FROM whisperer.hook WHERE id = :accented;
-SELECT failure(format($$SELECT whisperer.create_hook('order-*', %L)$$, target_url)) FROM whisperer.hook WHERE id = :accented;
+SELECT replace(failure(format($$SELECT whisperer.create_hook('order-*', %L)$$, target_url)), 'hook ' || :'accented', 'hook N') FROM whisperer.hook WHERE id = :accented;
 SELECT whisperer.update_hook(:accented, U&'{"target_url": "https://example.com/?\65E5\672C"}');
 SELECT target_url FROM whisperer.hook WHERE id = :accented;
 SELECT whisperer.delete_hook(:accented);

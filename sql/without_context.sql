@@ -1,4 +1,6 @@
 -- An error that one of our functions raises shows what the caller did, not what the function is made of.
+-- A number that is the same whatever ran before.
+SELECT setval(pg_get_serial_sequence('whisperer.hook_definition', 'id'), 999999) > 0 AS far;
 SELECT whisperer.register_event('context');
 SELECT whisperer.create_hook('nothing', 'http://127.0.0.1/');
 SELECT whisperer.create_hook('context', 'ftp://127.0.0.1/');

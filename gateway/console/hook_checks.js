@@ -14,9 +14,9 @@ const isObject = (value) => typeof value === 'object' && value !== null && !Arra
 const blank = (text) => text.trim() === '';
 
 export function checkEventType(text) {
-    const name = text.trim();
-    if (/^[A-Za-z0-9._:/-]{0,127}\*$/.test(name) || /^[A-Za-z0-9._:/-]{1,128}$/.test(name)) return null;
-    return 'Letters, digits and . _ - : / only, at most 128; a * at the end stands for everything that begins so.';
+    const isPattern = (name) => /^[A-Za-z0-9._:/-]{0,127}\*$/.test(name) || /^[A-Za-z0-9._:/-]{1,128}$/.test(name);
+    if (text.split(',').every((name) => isPattern(name.trim()))) return null;
+    return 'Letters, digits and . _ - : / only, at most 128; a * at the end stands for everything that begins so. Several have commas between.';
 }
 
 export function checkUrl(text) {

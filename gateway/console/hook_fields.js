@@ -46,7 +46,7 @@ const formats = [
 
 // Name, label, kind of value, and what else makeField takes.
 const columns = [
-    ['event_type', 'Event type', 'text', { required: true, check: checkEventType, hint: 'A registered name, prefix*, or *.' }],
+    ['event_type', 'Event type', 'text', { required: true, check: checkEventType, hint: 'A registered name, prefix*, *, or several with commas.' }],
     ['target_url', 'Target URL', 'text', { required: true, kind: 'url', check: checkUrl, hint: 'Where each event is POSTed to.' }],
     ['description', 'Description', 'text', { wide: true, hint: 'For people only.' }],
     [
@@ -57,7 +57,7 @@ const columns = [
             kind: 'area',
             wide: true,
             check: checkFilter,
-            hint: 'JSON. Only events whose data contains it: {"status": "paid"}',
+            hint: 'JSON. Only events whose data contains it: {"status": "paid"}; or operators: {"total": {"$gt": 100}}',
         },
     ],
     ['rate_limit', 'Rate limit', 'number', { inputmode: 'decimal', check: checkRate, hint: 'Attempts a second at most. Empty: no limit.' }],

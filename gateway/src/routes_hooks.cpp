@@ -73,7 +73,8 @@ SELECT whisperer.update_hook($1::bigint,
 
 const char* const list = R"(
 SELECT <hook>, h.id FROM whisperer.hook h
-WHERE ($1::text IS NULL OR h.target_url = $1) AND ($2::text IS NULL OR h.event_type = $2)
+WHERE ($1::text IS NULL OR h.target_url = $1)
+  AND ($2::text IS NULL OR h.event_type = $2 OR $2 = ANY (string_to_array(h.event_type, ', ')))
   AND h.is_active = coalesce($3::boolean, $4::text IS DISTINCT FROM 'deleted')
   AND ($4 IS NULL OR h.state = $4) AND ($5::bigint IS NULL OR h.id < $5)
 ORDER BY h.id DESC LIMIT $6::integer)";

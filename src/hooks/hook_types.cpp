@@ -9,9 +9,16 @@ namespace {
 
 // The rule of whisperer_internal.names, which decides; here it says what is to be asked again.
 bool names(const char* pattern, const char* event_type) {
-    size_t length = strlen(pattern);
-    return length > 0 && pattern[length - 1] == '*' ? strncmp(pattern, event_type, length - 1) == 0
-                                                    : strcmp(pattern, event_type) == 0;
+    for (;;) {
+        size_t length = strcspn(pattern, ",");
+        bool is_prefix = length > 0 && pattern[length - 1] == '*';
+        size_t same = is_prefix ? length - 1 : length;
+        if (strncmp(pattern, event_type, same) == 0 && (is_prefix || event_type[same] == '\0'))
+            return true;
+        if (pattern[length] == '\0')
+            return false;
+        pattern += length + strspn(pattern + length, ", ");
+    }
 }
 
 void forget_type(HookSet* set, TypeEntry* entry) {

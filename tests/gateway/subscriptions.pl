@@ -39,7 +39,10 @@ ok(!exists $hook->{secret_key} && !exists $hook->{additional_headers}, 'and secr
 my $second = act('POST', '', { event_type => 'order-*', target_url => $receiver->url('/ok/2') })->{json};
 like($second->{secret_key}, qr/^whsec_/, 'a secret that was made is said');
 is(act('GET', "$second->{id}/")->{json}{secret_key}, undef, 'that once');
-my $third = act('POST', '', { event_type => 'order-sent', target_url => $receiver->url('/ok/2'), secret_key => '' })->{json};
+my $third = act('POST', '', { event_type => 'order-sent,order-paid', target_url => $receiver->url('/ok/third'), secret_key => '' })->{json};
+is($third->{event_type}, 'order-sent, order-paid', 'it may be for several event types');
+my $twice = act('POST', '', { event_type => 'order-*', target_url => $receiver->url('/ok/third') });
+is("$twice->{status} $twice->{json}{message}", qq(406 you have a hook for "order-sent, order-paid" at this URL already: hook $third->{id}), 'but its receiver is sent nothing twice');
 
 record(1);
 my ($got) = $receiver->requests('/ok/1');
@@ -50,8 +53,9 @@ ok(verifies_v1(($receiver->requests('/ok/2'))[0], $second->{secret_key}), 'or wi
 
 # --- found --------------------------------------------------------------------------------------
 is(ids(''), join(' ', map { $_->{id} } $third, $second, $hook), 'newest first');
-is(ids('?target_url=' . $receiver->url('/ok/2')), "$third->{id} $second->{id}", 'by target_url');
-is(ids('?event_type=order-paid'), $hook->{id}, 'by event_type');
+is(ids('?target_url=' . $receiver->url('/ok/2')), $second->{id}, 'by target_url');
+is(ids('?event_type=order-paid'), "$third->{id} $hook->{id}", 'by event_type, also where a hook has several');
+is(ids('?event_type=order-sent,+order-paid'), $third->{id}, 'or by all that it has');
 is(ids('?event_type=order-*&target_url=nowhere'), '', 'by both');
 is(act('DELETE', "$third->{id}/")->{status}, 204, 'one is deleted');
 is(ids(''), "$second->{id} $hook->{id}", 'and gone from the list');

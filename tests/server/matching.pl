@@ -21,6 +21,8 @@ SELECT whisperer.create_hook('order-paid', '$base/ok/filter', filter => '{"statu
 SELECT whisperer.create_hook('order-paid', '$base/ok/eu', config => '{"region": "eu"}');
 SELECT whisperer.create_hook('order-*', '$base/ok/prefix');
 SELECT whisperer.create_hook('*', '$base/ok/all');
+SELECT whisperer.create_hook('other,order-s*', '$base/ok/several');
+SELECT whisperer.create_hook('order-sent', '$base/ok/changed');
 SELECT whisperer.deliver_event('order-paid', '{"n": 1, "status": "paid", "tags": ["old", "new"]}');
 SELECT whisperer.deliver_event('order-paid', '{"n": 2, "status": "open", "tags": ["new"]}');
 SELECT whisperer.deliver_event('order-paid', '{"n": 3}', config_filter => '{"region": "eu"}');
@@ -32,6 +34,14 @@ is(received('/ok/filter'), '1', 'a filter lets through what contains it');
 is(received('/ok/eu'), '1 2 3', 'config_filter chooses hooks by their config');
 is(received('/ok/prefix'), '1 2 4', 'prefix* matches the types that begin so');
 is(received('/ok/all'), '1 2 4 5', '* matches every type');
+is(received('/ok/several'), '4 5', 'a hook may be for several types');
+$node->safe_psql('postgres', <<'SQL');
+SELECT whisperer.update_hook(id, '{"event_type": "none-*, order-paid"}') FROM (SELECT whisperer.register_event('none-yet')) r, whisperer.hook WHERE target_url ~ 'changed';
+SELECT whisperer.deliver_event(e, '{"n": 30}') FROM unnest('{order-paid,order-sent,other}'::text[]) e;
+SQL
+wait_idle($node);
+is(received('/ok/changed'), '4 30', 'and change to others, which counts at once');
+is(received('/ok/several'), '4 5 30 30', 'the rest get what they got');
 
 # Operators; a filter as a version stored it that had none; and a config_filter, which has none.
 $node->safe_psql('postgres', <<"SQL");
@@ -78,12 +88,12 @@ SELECT whisperer.deliver_event('order-sent', json_build_object('n', 9, 'big', re
 SELECT whisperer.deliver_event('order-sent', '{"n": 10}');
 SQL
 wait_idle($node);
-is(received('/ok/prefix'), '1 2 4 10', 'an event beyond max_payload is not sent, the next one is');
+is(received('/ok/prefix'), '1 2 4 10 30 30', 'an event beyond max_payload is not sent, the next one is');
 is($node->safe_psql('postgres', "SELECT DISTINCT state, retry_count, error FROM whisperer.delivery WHERE state = 'failed'"),
     'failed|0|payload is larger than whisperer.max_payload', 'and its delivery says why');
 
 # 410 disables the hook; what comes meanwhile waits.
-$node->safe_psql('postgres', "SELECT whisperer.create_hook('order-sent', '$base/gone')");
+$node->safe_psql('postgres', "SELECT whisperer.create_hook('order-sent', '$base/gone'), whisperer.create_hook('none-yet, whisperer-hook-disabled', '$base/ok/told')");
 $receiver->control({ path => '/gone', steps => [ 'status/410', 'ok' ] });
 $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('order-sent', '{"n": 11}')));
 wait_for('the hook to be disabled', sub {
@@ -91,6 +101,8 @@ wait_for('the hook to be disabled', sub {
 });
 is($node->safe_psql('postgres', "SELECT state_reason FROM whisperer.hook WHERE target_url ~ 'gone'"),
     'the receiver answered 410 Gone', '410 disables the hook, with the reason');
+wait_for('the operator event', sub { scalar(() = $receiver->requests("/ok/told")) == 1 });
+pass('a hook that is for operator events beside others gets those');
 $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('order-sent', '{"n": 12}')));
 wait_idle($node);
 is(received('/gone'), '11', 'a disabled hook gets nothing');

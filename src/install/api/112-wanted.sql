@@ -1,13 +1,22 @@
 -- Which hook wants which event: the rules of the worker (hooks/hook_set.cpp, read/page_match.cpp) for what tells people
 -- of it.  The worker asks the first two.
 
--- Without a query of its own it is inlined.
+-- Without a query of its own it is inlined.  Of a list each name gets a comma as its end, each prefix loses its star, and
+-- the event type begins with one of them if it is given a comma, too: no name has one.
 CREATE FUNCTION whisperer_internal.names(pattern text, event_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
-RETURN pattern = event_type OR (right(pattern, 1) = '*' AND starts_with(event_type, left(pattern, -1)));
+RETURN pattern = event_type OR (right(pattern, 1) = '*' AND starts_with(event_type, left(pattern, -1)))
+    OR (strpos(pattern, ',') > 0
+        AND (event_type || ',') ^@ ANY (string_to_array(replace(pattern || ',', '*,', ''), ' ')));
 COMMENT ON FUNCTION whisperer_internal.names(text, text) IS
-    'whether what a hook is subscribed to ("name", "prefix*", "*") names an event type';
+    'whether what a hook is subscribed to ("name", "prefix*", "*", several with ", " between) names an event type';
 GRANT EXECUTE ON FUNCTION whisperer_internal.names(text, text) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.event_patterns(event_type text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+RETURN string_to_array(event_type, ', ');
+COMMENT ON FUNCTION whisperer_internal.event_patterns(text) IS 'the names and prefixes that a hook is subscribed to';
+GRANT EXECUTE ON FUNCTION whisperer_internal.event_patterns(text) TO PUBLIC;
 
 -- Whose table recorded the event while nobody had registered its type.  That was noted then, because the name of the
 -- table may be another's when the event is read.  A role of the database that the event was carried here from is nobody.

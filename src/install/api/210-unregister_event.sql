@@ -40,7 +40,7 @@ BEGIN
     END IF;
     SELECT string_agg(u, ', ') INTO used_by FROM (
         SELECT format('hook %s', h.id) FROM whisperer.hook_definition h
-        WHERE h.is_active AND h.event_type = unregister_event_as.event_type
+        WHERE h.is_active AND unregister_event_as.event_type = ANY (whisperer_internal.event_patterns(h.event_type))
         UNION ALL
         SELECT format('trigger %I on %s', c.trigger_name, c.relation)
         FROM whisperer_internal.capture_triggers(unregister_event_as.event_type) c) AS users(u);

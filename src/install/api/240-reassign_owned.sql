@@ -5,6 +5,7 @@ AS $$
 DECLARE
     mine constant bigint := whisperer_internal.my_incarnation();
     new_name name;
+    moved whisperer.hook_definition;
 BEGIN
     SELECT r.rolname INTO new_name FROM pg_roles r WHERE r.oid = reassign_owned_as.new_owner;
     IF NOT FOUND THEN
@@ -21,6 +22,11 @@ BEGIN
     WHERE t.owner = reassign_owned_as.old_owner AND t.incarnation = mine;
     UPDATE whisperer.event_type_claim c SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE c.owner = reassign_owned_as.old_owner AND c.incarnation = mine;
+    FOR moved IN SELECT h.* FROM whisperer.hook_definition h
+                 WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine AND h.is_active AND old_owner <> new_owner LOOP
+        moved.owner := reassign_owned_as.new_owner;
+        PERFORM whisperer_internal.check_overlap(moved);
+    END LOOP;
     UPDATE whisperer.hook_definition h SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine;
 END;

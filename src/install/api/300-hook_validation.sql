@@ -181,12 +181,14 @@ BEGIN
         NEW.owner_name := pg_get_userbyid(NEW.owner);
         NEW.since := whisperer_internal.hook_since();
     END IF;
+    IF TG_OP = 'INSERT' OR NEW.event_type <> OLD.event_type THEN
+        NEW.event_type := whisperer_internal.normal_event_patterns(NEW.event_type);
+    END IF;
     NEW.resumes := whisperer_internal.check_hook_state(OLD, NEW);
     NEW.is_paused := NEW.is_paused AND NEW.is_active;
     -- Only then: a hook that may not subscribe any more can be paused and mended.
     IF NEW.is_active AND (TG_OP = 'INSERT' OR NEW.event_type <> OLD.event_type) THEN
-        PERFORM whisperer_internal.hold_event_type(NEW.event_type);
-        PERFORM whisperer_internal.check_event_pattern(
+        PERFORM whisperer_internal.check_event_patterns(
             whisperer_internal.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
     END IF;
     IF TG_OP = 'INSERT' THEN
@@ -196,6 +198,9 @@ BEGIN
     NEW.target_url := whisperer_internal.sent_url(NEW.target_url);
     IF TG_OP = 'INSERT' OR NEW.target_url <> OLD.target_url THEN
         PERFORM whisperer_internal.check_reach(NEW.target_url, 'target_url');
+    END IF;
+    IF NEW.is_active AND (TG_OP = 'INSERT' OR (NEW.event_type, NEW.target_url) <> (OLD.event_type, OLD.target_url)) THEN
+        PERFORM whisperer_internal.check_overlap(NEW);
     END IF;
     PERFORM whisperer_internal.check_retry_config(NEW.retry_countdown_config);
     -- As with the functions below: what an older version let in must not keep its owner from pausing it.

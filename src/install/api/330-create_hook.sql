@@ -78,5 +78,5 @@ CREATE FUNCTION whisperer.create_hook(
     timeout interval DEFAULT NULL, max_in_flight integer DEFAULT NULL) RETURNS bigint
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text, text, text, jsonb, text[], text[], interval, integer) IS
-    'subscribes a URL to an event type and returns the id of the hook';
+    'subscribes a URL to event types and returns the id of the hook';
 GRANT EXECUTE ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text, text, text, jsonb, text[], text[], interval, integer) TO PUBLIC;

@@ -8,6 +8,7 @@ DECLARE
     kept jsonb := changes;
     known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers,timeout,max_in_flight}';
     bad_key text;
+    index text;
 BEGIN
     IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
         RAISE EXCEPTION 'changes must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
@@ -61,6 +62,10 @@ BEGIN
             PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);
         END IF;
     EXCEPTION WHEN unique_violation THEN
+        GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
+        IF index <> 'hook_definition_once' THEN
+            RAISE;
+        END IF;
         RAISE EXCEPTION 'you have another hook for this event type at this URL'
             USING ERRCODE = 'unique_violation', HINT = 'Delete one of them.';
     END;

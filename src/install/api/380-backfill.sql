@@ -12,7 +12,7 @@ BEGIN
     IF hook.state = 'deleted' THEN
         PERFORM whisperer_internal.refuse_hook(hook.id);
     END IF;
-    IF right(hook.event_type, 1) = '*' THEN
+    IF hook.event_type ~ '[*,]' THEN
         RAISE EXCEPTION 'hook % is for several event types: "%"', hook.id, hook.event_type
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Backfill a hook that is for one event type.';
     END IF;

@@ -7,7 +7,7 @@ BEGIN ATOMIC
     SELECT s.id
     FROM whisperer.hook_definition a, whisperer.hook_definition s
     WHERE a.id = operator_hooks.about AND s.is_active AND s.id <> a.id
-      AND s.event_type IN (operator_hooks.event_type, 'whisperer-*')
+      AND whisperer_internal.event_patterns(s.event_type) && ARRAY[operator_hooks.event_type, 'whisperer-*']
       AND s.incarnation = whisperer_internal.my_incarnation() AND a.incarnation = s.incarnation
       AND pg_has_role(s.owner, a.owner, 'MEMBER');
 END;

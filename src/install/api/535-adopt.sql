@@ -33,6 +33,7 @@ DECLARE
     mine constant bigint := whisperer_internal.my_incarnation();
     carried record;
     adopted integer := 0;
+    index text;
 BEGIN
     PERFORM whisperer_internal.enable_triggers();
     -- A dump has nothing of nodes: this is a copy of a whole database, which has none and is none.
@@ -59,6 +60,10 @@ BEGIN
             INSERT INTO whisperer.request (kind, hook_id) VALUES ('catch_up', carried.id);
             adopted := adopted + 1;
         EXCEPTION WHEN unique_violation THEN
+            GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
+            IF index <> 'hook_definition_once' THEN
+                RAISE;
+            END IF;
             RAISE WARNING 'hook % stays paused: its owner has another for the same event type at the same URL', carried.id
                 USING HINT = 'Delete one of the two and call whisperer.resume() again.';
         END;

@@ -1,0 +1,54 @@
+-- Hooks for several event types: each part is checked and matched, and no two hooks of one owner overlap at one URL.
+SELECT whisperer.pause();
+SELECT clock_timestamp() AS start \gset
+CREATE ROLE regress_several; CREATE ROLE regress_heir;
+GRANT USAGE ON SCHEMA whisperer TO regress_several, regress_heir;
+SELECT whisperer.register_event(e) FROM unnest('{order-paid,order-cancelled,invoice-sent,invoice-due,secret-thing}'::text[]) e;
+SELECT whisperer.allow(e, r, 'subscribe') FROM unnest('{order-paid,order-cancelled,invoice-sent,invoice-due}'::text[]) e, unnest('{regress_several,regress_heir}'::regrole[]) r;
+-- What names what.
+SELECT pattern, string_agg(t.name, ' ' ORDER BY t.name) FILTER (WHERE whisperer_internal.names(pattern, t.name)) AS named
+FROM unnest('{"order-paid, invoice-*","*, x","invoice-*, order-cancelled","x, *","x, order-pai","order-paid, x*","order, invoice",order-*}'::text[]) pattern, whisperer.event_type t
+WHERE t.name ~ '^(order|invoice|secret)-' GROUP BY pattern ORDER BY pattern COLLATE "C";
+SET ROLE regress_several;
+SELECT whisperer.create_hook(E' order-paid,order-cancelled ,\tinvoice-*,order-paid', 'https://example.com/several') AS several \gset
+SELECT event_type FROM whisperer.hook WHERE id = :several;
+SELECT whisperer.create_hook(' order-paid ', 'https://example.com/one') AS one \gset
+SELECT event_type FROM whisperer.hook WHERE id = :one;
+-- Each part must be there and allowed.
+SELECT failure($$SELECT whisperer.create_hook('order-paid, order-lost', 'https://example.com/x')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid, secret-thing', 'https://example.com/x')$$);
+SELECT failure($$SELECT whisperer.create_hook('order-paid,', 'https://example.com/x')$$);
+SELECT failure($$SELECT whisperer.create_hook(',', 'https://example.com/x')$$);
+SELECT failure($$SELECT whisperer.create_hook('', 'https://example.com/x')$$);
+SELECT failure(format($$SELECT whisperer.create_hook(%L, 'https://example.com/x')$$, (SELECT string_agg('invoice-' || i || '*', ',') FROM generate_series(1, 60) i)));
+-- A receiver does not get an event twice.
+SELECT wanted, regexp_replace(failure(format($$SELECT whisperer.create_hook(%L, 'https://example.com/several')$$, wanted)), 'hook \d+', 'hook N') AS refusal
+FROM unnest('{order-paid,"invoice-due, x","*",invoice-d*,"invoice-sent, order-cancelled",in*}'::text[]) wanted;
+SELECT failure(format($$SELECT whisperer.create_hook('order-*', 'https://example.com/several')$$)) ~ ('hook ' || :several || ' ') AS says_which;
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/several"}')$$, :one)) ~ ('hook ' || :several || ' ') AS says_which;
+SELECT whisperer.create_hook('whisperer-*', 'https://example.com/several') > 0 AS no_overlap;
+SELECT regexp_replace(failure($$SELECT whisperer.create_hook('whisperer-hook-disabled, order-paid', 'https://example.com/several')$$), 'hook \d+', 'hook N');
+SELECT whisperer.update_hook(:several, '{"event_type": "order-cancelled, invoice-sent"}');
+SELECT whisperer.create_hook('order-paid, invoice-due', 'https://example.com/several') > 0 AS no_overlap;
+SELECT regexp_replace(failure(format($$SELECT whisperer.update_hook(%s, '{"event_type": "order-cancelled, invoice-*"}')$$, :several)), 'hook \d+', 'hook N');
+SELECT whisperer.update_hook(:several, '{"description": "changed"}');
+SELECT failure(format($$UPDATE whisperer.hook SET event_type = 'invoice-due' WHERE id = %s$$, :several)) ~ '^23505' AS by_dml_neither;
+-- Another owner's hook is another's.
+SET ROLE regress_heir;
+SELECT whisperer.create_hook('order-*, invoice-sent', 'https://example.com/several') > 0 AS made;
+RESET ROLE;
+SELECT failure($$SELECT whisperer.reassign_owned('regress_several', 'regress_heir')$$) ~ '^23505 . you have a hook for "order-\*, invoice-sent" at this URL already' AS refused;
+-- What tells of hooks knows it.
+SELECT failure($$SELECT whisperer.unregister_event('invoice-sent')$$) ~ '55006';
+SELECT whisperer.deliver_event('order-cancelled', '{}') AS cancelled \gset
+SELECT p.target_url FROM whisperer.preview(:'cancelled') p JOIN whisperer.hook h ON h.id = p.hook_id WHERE h.owner = 'regress_several'::regrole;
+SELECT whisperer.why(:'cancelled', :several) !~ 'not subscribed' AS subscribed, whisperer.why(:'cancelled', :one) ~ 'not subscribed' AS other;
+SELECT whisperer.replay(:several, :'start', dry_run => true) AS to_replay, whisperer.replay(:one, :'start', dry_run => true) AS none;
+SELECT failure(format($$SELECT whisperer.backfill(%s, 'pg_class')$$, :several)) ~ 'is for several event types' AS which_one;
+SELECT whisperer.create_hook('order-paid, whisperer-delivery-failed', 'https://example.com/operator') AS operator \gset
+SELECT :operator IN (SELECT whisperer_internal.operator_hooks(:one, 'whisperer-delivery-failed')) AS told, :operator IN (SELECT whisperer_internal.operator_hooks(:one, 'whisperer-hook-disabled')) AS not_told;
+DELETE FROM whisperer.hook_definition;
+SELECT count(whisperer.unregister_event(name)) FROM whisperer.event_type WHERE name ~ '^(order|invoice|secret)-';
+REVOKE USAGE ON SCHEMA whisperer FROM regress_several, regress_heir;
+DROP ROLE regress_several, regress_heir;
+SELECT whisperer.resume();
