@@ -32,7 +32,10 @@ SELECT failure(format('SELECT whisperer.create_hook(''order-paid'', ''https://ex
     ('{}'), ('{"choice": "never"}'), ('{"choice": "fixed"}'), ('{"choice": "fixed", "kwargs": {"seconds": -1}}'),
     ('{"choice": "fixed", "kwargs": {"seconds": 1, "second": 1}}'), ('{"choice": "schedule", "kwargs": {"seconds": []}}'),
     ('{"choice": "random", "kwargs": {"min_value": 2, "max_value": 1}}'), ('{"choice": "fixed", "kwargs": {"seconds": 1}, "jitter": 2}'),
-    ('{"choice": "custom", "kwargs": {"function": "f"}}')) AS bad(config);
+    ('{"choice": "custom", "kwargs": {"function": "f"}}'), ('{"choice": "fixed", "kwargs": {"seconds": null}}'),
+    ('{"choice": "fixed", "kwargs": {"seconds": 1}, "give_up": [200]}'), ('{"choice": "fixed", "kwargs": {"seconds": 1}, "only_if": 500}'),
+    ('{"choice": "fixed", "kwargs": {"seconds": 1}, "give_up": [404], "only_if": [404, 500]}'),
+    ('{"choice": "fixed", "kwargs": {"seconds": 1, "give_up": [404]}}')) AS bad(config);
 SELECT count(*) AS hooks FROM whisperer.hook;
 
 -- Functions: named with their schema, with the right arguments and result, and the owner may call them.
@@ -121,6 +124,12 @@ SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"metadata_headers": [
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"metadata_headers": {}}')$$, :ann));
 SELECT whisperer.update_hook(:ann, '{"metadata_headers": ["time", "attempt"]}');
 SELECT metadata_headers FROM whisperer.hook WHERE id = :ann;
+-- A key that is null is as if it were not there.
+SELECT whisperer.update_hook(:ann, '{"retry_countdown_config": {"choice": "linear", "kwargs": {"base": 1, "limit": null}, "jitter": null, "give_up": null},
+    "signing": {"header": "X-Own", "value": "{hex}", "overlap": null, "time_header": null}}');
+SELECT whisperer.update_hook(:ann, '{"config": {"auth": {"type": "bearer", "token": "t", "client_certificate": null, "client_key": null}}}');
+SELECT config->'auth' AS auth FROM whisperer.hook WHERE id = :ann;
+SELECT whisperer.update_hook(:ann, '{"retry_countdown_config": null, "signing": null, "config": null}');
 SELECT whisperer.update_hook(:ann, '{"metadata_headers": null}');
 -- How long an attempt may take, and how many may run.  A year is 360 days in a comparison, and more in seconds.
 SELECT bound, failure(format('SELECT whisperer.update_hook(%s, %L)', :ann, bound)) FROM unnest(ARRAY[

@@ -139,6 +139,7 @@ typedef struct WhispererOutcome {
     int32_t http_status;      /* 0: no answer */
     int32_t attempted;        /* boolean: a request was made; counts as an attempt */
     int32_t hook_gone;        /* boolean: the receiver said 410: disable the hook */
+    int32_t given_up;         /* boolean: by its status, whatever attempts are left */
     int32_t outdated;         /* boolean: the hook's requests go elsewhere by now */
     int32_t refused;          /* boolean: our settings do not let it go there; nothing was sent */
     int64_t started_at_us;    /* when the attempt began; 0 if none did */

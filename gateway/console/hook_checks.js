@@ -6,7 +6,7 @@ const url_bytes_max = 2048;
 const json_bytes_max = 16384;
 const rate_max = 1000000;
 const choices = ['fixed', 'linear', 'exponential', 'random', 'schedule', 'custom'];
-const retry_keys = ['choice', 'kwargs', 'max_retries', 'jitter'];
+const retry_keys = ['choice', 'kwargs', 'max_retries', 'jitter', 'give_up', 'only_if'];
 const not_object = 'It must be a JSON object: { ... }.';
 
 const bytes = (text) => new TextEncoder().encode(text).length;
@@ -55,12 +55,16 @@ const checkNames = (text, names) =>
 export const checkSignatures = (text) => checkNames(text, ['standard', 'whisperer']);
 export const checkMetadata = (text) => checkNames(text, ['time', 'object', 'source', 'attempt']);
 
+const isStatuses = (list) => Array.isArray(list) && list.every((status) => Number.isInteger(status) && status >= 300 && status <= 999);
+
 export function checkRetries(text) {
     return checkJson(text, (value) => {
         if (!isObject(value)) return not_object;
         if (!choices.includes(value.choice)) return `"choice" must be one of ${choices.join(', ')}.`;
         const unknown = Object.keys(value).find((key) => !retry_keys.includes(key));
-        return unknown === undefined ? null : `Nobody knows the key "${unknown}"; known are ${retry_keys.join(', ')}.`;
+        if (unknown !== undefined) return `Nobody knows the key "${unknown}"; known are ${retry_keys.join(', ')}.`;
+        const bad = ['give_up', 'only_if'].find((key) => !isStatuses(value[key] ?? []));
+        return bad === undefined ? null : `"${bad}" must be a list of HTTP statuses from 300 to 999: [400, 404].`;
     });
 }
 

@@ -56,11 +56,12 @@ DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook, bool once
 }
 
 // An attempt that was made only to probe a circuit costs its delivery nothing: the next is made
-// when it would have been.  Beyond those that are kept, they are not entered one by one.
+// when it would have been, unless the answer is one after which none is made.  Beyond those that
+// are kept, they are not entered one by one.
 void keep_plan(LedgerEntry* entry, const Inflight& delivery, const WhispererOutcome& outcome) {
-    bool has_failed =
-        outcome.attempted &&
-        (outcome.kind == WhispererRetry || (outcome.kind == WhispererFailed && !outcome.hook_gone));
+    bool has_failed = outcome.attempted &&
+                      (outcome.kind == WhispererRetry || (outcome.kind == WhispererFailed &&
+                                                          !outcome.hook_gone && !outcome.given_up));
     if (delivery.probes_before == 0 || entry->state == DeliveryState::Cancelled ||
         !(has_failed || outcome.kind == WhispererReturned))
         return;

@@ -95,6 +95,10 @@ wait_for('what waited for the circuit alone', sub { sql("SELECT count(*) FROM wh
 is(state_of($back), 'closed', 'and closes the circuit');
 
 my $forced = open_circuit('forced', '');
+sql(qq(SELECT whisperer.update_hook($forced, '{"retry_countdown_config": {"choice": "fixed", "kwargs": {"seconds": 3600}, "give_up": [500]}}')));
+sql("SELECT whisperer.resume_hook($forced)");
+wait_for('the probe', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $forced AND state = 'failed'") == 1 });
+pass('a probe ends its delivery where the hook gives up on its answer');
 $receiver->control({ path => '/status/500/forced', steps => ['ok'] });
 sql("SELECT whisperer.retry((SELECT event_id FROM whisperer.delivery WHERE hook_id = $forced ORDER BY next_attempt_at DESC LIMIT 1), $forced, force => true)");
 wait_for('the circuit to close', sub { state_of($forced) eq 'closed' });

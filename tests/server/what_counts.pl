@@ -87,6 +87,21 @@ sql(qq(SELECT whisperer.update_hook($lined, '{"max_in_flight": null}')));
 sql("SELECT whisperer.deliver_event('lined', '{}', object_id => g::text) FROM generate_series(1, 60) g");
 wait_for('the lines', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $lined AND state = 'delivered'") == 90 });
 cmp_ok(most_open('/delay/20/200/lined'), '>', 2, 'until it says so no more');
+# --- which answers end a delivery -------------------------------------------------------------------------------
+sub ruled { # name, rules, answers one after the other; returns how many attempts there were, and why
+    my ($name, $rules, @answers) = @_;
+    $receiver->control({ path => "/ok/$name", steps => \@answers });
+    my $hook = sql(qq(SELECT whisperer.register_event('$name'); SELECT whisperer.create_hook('$name', '$base/ok/$name',
+        retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.05}, $rules}')));
+    my $id = sql("SELECT whisperer.deliver_event('$name', '{}')");
+    wait_for('its end', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $hook AND state <> 'pending'") });
+    return scalar(() = $receiver->requests("/ok/$name")) . ' ' . sql("SELECT whisperer.why('$id', $hook)");
+}
+is(ruled('given_up', '"give_up": [400, 404]', 'status/500', 'half-head', 'status/404', 'ok'),
+    '3 failed after 3 attempts: HTTP status 404; an answer with a status of 400, 404 ends a delivery', 'give_up ends a delivery');
+is(ruled('chosen', '"only_if": [503]', 'half-head', 'status/503', 'status/500', 'ok'),
+    '3 failed after 3 attempts: HTTP status 500; of answers only those with a status of 503 are followed by another attempt', 'so does what is not in only_if');
+like(ruled('kept_on', '"give_up": [404], "only_if": null', 'status/500', 'half-head', 'ok'), qr/^3 delivered at .* by attempt 3/, 'anything else is tried again');
 $node->append_conf('postgresql.conf', "whisperer.request_timeout = '1s'\n");
 $node->reload;
 wait_for('the setting', sub { sql('SHOW whisperer.request_timeout') eq '1s' });

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "tests/unit/engine_driver.h"
+#include "worker/base/invalid.h"
 
 namespace whisperer::engine {
 namespace {
@@ -77,6 +78,17 @@ std::string json_text(const std::string& text) {
 std::string identity_json(const std::string& certificate, const std::string& key) {
     return R"({"client_certificate":)" + json_text(certificate) + R"(,"client_key":)" +
            json_text(key) + "}";
+}
+
+TEST(Auth, NullIsAsIfAbsent) {
+    const Auth auth = Auth::parse(
+        R"({"type":"oauth2","token_url":"http://a/t","client_id":"a","client_secret":"b",
+            "scope":null,"audience":null,"client_certificate":null,"client_key":null})",
+        "whisperer/1.0", false);
+    EXPECT_EQ(auth.token_body(), "grant_type=client_credentials");
+    EXPECT_EQ(auth.identity(), nullptr);
+    EXPECT_THROW(Auth::parse(R"({"type":null,"client_certificate":null})", "", false), Invalid);
+    EXPECT_THROW(Auth::parse(R"({"type":"bearer","token":null})", "", false), Invalid);
 }
 
 TEST(Auth, GoodOnes) {

@@ -125,6 +125,75 @@ TEST(Retry, ErrorsNameTheKey) {
                     HasSubstr("\"max_retries\""));
 }
 
+TEST(Retry, NullIsAsIfAbsent) {
+    EXPECT_EQ(waits(R"({"choice":"linear","kwargs":{"base":10,"limit":null},"max_retries":2,)"
+                    R"("jitter":null,"give_up":null,"only_if":null})",
+                    0.1),
+              (std::vector<double>{10, 20}));
+    EXPECT_EQ(
+        waits(R"({"choice":"exponential","kwargs":{"base":2,"factor":null,"limit":null}})", 0.5, 2),
+        (std::vector<double>{2, 4}));
+    EXPECT_EQ(
+        waits(R"({"choice":"fixed","kwargs":{"seconds":7},"max_retries":null})", 0.5, 12).size(),
+        9U);
+    EXPECT_EQ(error_of(R"({"choice":"custom","kwargs":{"function":"app.wait","any":null}})"), "");
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":null}})"),
+                HasSubstr("lacks the key \"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":null})"),
+                HasSubstr("lacks the key \"kwargs.seconds\""));
+    EXPECT_THAT(error_of(R"({"choice":null})"), HasSubstr("lacks the key \"choice\""));
+    EXPECT_THAT(error_of(R"({"choice":"fixed","kwargs":{"seconds":1},"retries":null})"),
+                HasSubstr("unknown key \"retries\""));
+}
+
+TEST(Retry, StatusesSayWhetherToTryAgain) {
+    const std::string fixed = R"({"choice":"fixed","kwargs":{"seconds":1})";
+    const auto again_after = [&](const std::string& rules) {
+        const RetryPlan plan = RetryPlan::parse(fixed + rules + "}");
+        std::vector<int> again;
+        for (const int status : {302, 400, 404, 429, 500, 503, 999})
+            if (plan.tries_again_after(status))
+                again.push_back(status);
+        return again;
+    };
+    using List = std::vector<int>;
+    EXPECT_EQ(again_after(""), (List{302, 400, 404, 429, 500, 503, 999}));
+    EXPECT_EQ(again_after(R"(,"give_up":[])"), (List{302, 400, 404, 429, 500, 503, 999}));
+    EXPECT_EQ(again_after(R"(,"give_up":[400,404,404])"), (List{302, 429, 500, 503, 999}));
+    EXPECT_EQ(again_after(R"(,"only_if":[500,503])"), (List{500, 503}));
+    EXPECT_EQ(again_after(R"(,"only_if":[])"), List{});
+    EXPECT_EQ(again_after(R"(,"give_up":[400],"only_if":[500])"), List{500});
+    EXPECT_THAT(error_of(fixed + R"(,"give_up":[400,500],"only_if":[500]})"),
+                HasSubstr("has 500 in \"give_up\" and in \"only_if\""));
+    for (const char* bad : {"400", "[200]", "[299]", "[1000]", "[400.5]", "[\"400\"]", "[null]",
+                            "{\"a\":400}", "[99999999999999999999]"})
+        for (const char* key : {"give_up", "only_if"}) {
+            const std::string rules = std::string(",\"") + key + "\":" + bad + "}";
+            EXPECT_THAT(error_of(fixed + rules), HasSubstr(key)) << bad;
+        }
+}
+
+TEST(Retry, WhatTheRulesSayEndsADelivery) {
+    const RetryPlan plan = RetryPlan::parse(
+        R"({"choice":"fixed","kwargs":{"seconds":1},"give_up":[404],"only_if":[500]})");
+    ScriptedClock clock(0.5);
+    const auto kind = [&](WireEnd end, int status, bool outdated = false) {
+        WireResult result;
+        result.end = end;
+        result.http_status = status;
+        result.outdated = outdated;
+        const Outcome outcome = judge(std::move(result), plan, 0, clock);
+        EXPECT_EQ(outcome.given_up, outcome.kind == WhispererFailed);
+        return outcome.kind;
+    };
+    EXPECT_EQ(kind(WireEnd::Answered, 404), WhispererFailed);
+    EXPECT_EQ(kind(WireEnd::Answered, 400), WhispererFailed) << "is not in only_if";
+    EXPECT_EQ(kind(WireEnd::Answered, 500), WhispererRetry);
+    EXPECT_EQ(kind(WireEnd::Failed, 0), WhispererRetry) << "no answer";
+    EXPECT_EQ(kind(WireEnd::Answered, 404, true), WhispererRetry) << "of an address it has left";
+    EXPECT_EQ(kind(WireEnd::Answered, 200), WhispererDelivered);
+}
+
 TEST(Retry, EachChoiceTakesItsOwnKeysOnly) {
     for (const char* kwargs : {R"("fixed","kwargs":{"seconds":1)", R"("linear","kwargs":{"base":1)",
                                R"("exponential","kwargs":{"base":1)",

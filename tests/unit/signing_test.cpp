@@ -25,6 +25,10 @@ std::string refusal_of(std::string_view json) {
 TEST(Signing, EachFaultNamesItsKey) {
     EXPECT_FALSE(Signing::parse("").is_set());
     EXPECT_FALSE(Signing::parse("null").is_set());
+    const Signing plain =
+        Signing::parse(R"({"header":"X-Own","value":"{hex}","content":null,"overlap":null,)"
+                       R"("algorithm":null,"time_header":null})");
+    EXPECT_EQ(plain.digest + plain.before_body + plain.overlap + plain.time_header, "SHA256");
     EXPECT_THAT(refusal_of("[]"), HasSubstr("signing is not"));
     EXPECT_THAT(refusal_of("{"), HasSubstr("signing is not"));
     const std::pair<const char*, const char*> faults[] = {

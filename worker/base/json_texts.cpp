@@ -11,7 +11,7 @@ std::optional<std::vector<JsonText>> read_json_texts(std::string_view json) {
         return std::nullopt;
     std::vector<JsonText> texts;
     for (const auto& [key, value] : object.items()) {
-        texts.push_back({key, std::nullopt});
+        texts.push_back({key, std::nullopt, value.is_null()});
         if (value.is_string())
             texts.back().text = value.get<std::string>();
     }

@@ -10,6 +10,7 @@ namespace whisperer::engine {
 struct JsonText {
     std::string key;
     std::optional<std::string> text;  // nullopt: the value is no string
+    bool is_null = false;
 };
 
 // In the order of the keys, each once; nullopt: not an object.

@@ -17,6 +17,7 @@ struct Outcome {
     int http_status = 0;
     bool attempted = false;
     bool hook_gone = false;
+    bool given_up = false;
     bool outdated = false;
     bool refused = false;
     microseconds started_at{0};  // Unix

@@ -33,6 +33,10 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
         outcome.hook_gone = true;
         return outcome;
     }
+    if (answered && !result.outdated && !plan.tries_again_after(result.http_status)) {
+        outcome.given_up = true;
+        return outcome;
+    }
     if (const auto wait = plan.wait_after(retry_count + 1, clock)) {
         outcome.kind = WhispererRetry;
         const bool asks = answered && !result.outdated &&

@@ -12,9 +12,9 @@ namespace whisperer::engine {
 std::string status_error(const WireResult& result);
 
 // An address that the hook no longer has says nothing of what comes next: neither that the receiver
-// is gone nor how long to wait.
-// Fills kind, status, next_after, hook_gone, response and error; the caller knows the rest.
-// retry_count: attempts made before this one.  Not for WireEnd::OurFault.
+// is gone, nor how long to wait, nor that another attempt is of no use.
+// Fills kind, status, next_after, hook_gone, given_up, response and error; the caller knows the
+// rest. retry_count: attempts made before this one.  Not for WireEnd::OurFault.
 Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock);
 
 }  // namespace whisperer::engine

@@ -60,6 +60,7 @@ WhispererOutcome door_outcome(const Outcome& outcome) {
     door.http_status = outcome.http_status;
     door.attempted = outcome.attempted ? 1 : 0;
     door.hook_gone = outcome.hook_gone ? 1 : 0;
+    door.given_up = outcome.given_up ? 1 : 0;
     door.refused = outcome.refused ? 1 : 0;
     door.outdated = outcome.outdated ? 1 : 0;
     door.started_at_us = outcome.started_at.count();

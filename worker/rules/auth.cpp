@@ -120,7 +120,7 @@ class AuthReader {
     const std::string* find_text(std::string_view key) {
         known_.push_back(key);
         const auto found = config_.find(std::string(key));
-        if (found == config_.end())
+        if (found == config_.end() || found->is_null())
             return nullptr;
         if (!found->is_string())
             refuse(key, "is not a string");
@@ -150,7 +150,8 @@ class AuthReader {
         const std::string* type = find_text("type");
         if (type != nullptr && !type->empty())
             return *type;
-        if (type != nullptr || !config_.contains("client_certificate"))
+        if (type != nullptr || !config_.contains("client_certificate") ||
+            config_.at("client_certificate").is_null())
             throw Invalid("config.auth lacks the key \"type\"",
                           "It is basic, bearer, token or oauth2; only a client_certificate may "
                           "stand alone.");

@@ -30,6 +30,13 @@ double RetryPlan::plain_wait_s(int attempts_made, Clock& clock) const {
     return schedule_s_[std::min(index, schedule_s_.size() - 1)];
 }
 
+bool RetryPlan::tries_again_after(int http_status) const {
+    const auto names = [http_status](const std::vector<int>& list) {
+        return std::find(list.begin(), list.end(), http_status) != list.end();
+    };
+    return !names(give_up_) && (!only_if_ || names(*only_if_));
+}
+
 std::optional<milliseconds> RetryPlan::wait_after(int attempts_made, Clock& clock) const {
     attempts_made = std::max(attempts_made, 1);
     if (attempts_made > max_retries_)

@@ -16,6 +16,9 @@ inline constexpr seconds retry_after_max = std::chrono::hours(24);
 // Where a choice has no end of its own: as many retries as the default schedule has.
 inline constexpr int retries_default = 9;
 inline constexpr int retries_max = 1000;
+// What give_up and only_if may name: whatever an answer may say that is no success.
+inline constexpr int failure_status_min = 300;
+inline constexpr int failure_status_max = 999;
 inline constexpr std::size_t retry_config_bytes_max = 8192;
 
 enum class RetryChoice {
@@ -37,6 +40,8 @@ class RetryPlan {
 
     // attempts_made >= 1, the one that just failed included.  nullopt: that was the last.
     std::optional<milliseconds> wait_after(int attempts_made, Clock& clock) const;
+    // Whether an answer with this status, other than 2xx, may be followed by another attempt.
+    bool tries_again_after(int http_status) const;
 
   private:
     friend class RetryConfigReader;
@@ -49,6 +54,8 @@ class RetryPlan {
     std::vector<double> schedule_s_;
     double jitter_ = 0;
     int max_retries_ = retries_default;
+    std::vector<int> give_up_;
+    std::optional<std::vector<int>> only_if_;  // nullopt: whatever is not in give_up_
 };
 
 }  // namespace whisperer::engine

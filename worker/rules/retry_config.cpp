@@ -13,18 +13,21 @@ namespace whisperer::engine {
 
 class RetryConfigReader {
   public:
-    explicit RetryConfigReader(const nlohmann::json& config) : config_(config) {}
+    explicit RetryConfigReader(nlohmann::json config) : config_(std::move(config)) {}
 
     RetryPlan read() {
         if (!config_.is_object())
             refuse("is not a JSON object");
-        check_keys(config_, "", {"choice", "kwargs", "max_retries", "jitter"});
+        check_keys(config_, "",
+                   {"choice", "kwargs", "max_retries", "jitter", "give_up", "only_if"});
+        forget_nulls(config_);
         read_kwargs();
         read_choice();
         if (config_.contains("max_retries"))
             plan_.max_retries_ = read_max_retries(config_.at("max_retries"));
         if (config_.contains("jitter"))
             plan_.jitter_ = number(config_.at("jitter"), "jitter", 1);
+        read_statuses();
         return plan_;
     }
 
@@ -42,10 +45,18 @@ class RetryConfigReader {
         for (const auto& [key, value] : object.items())
             if (std::find(known.begin(), known.end(), key) == known.end())
                 refuse("has an unknown key " + quoted(prefix + key),
-                       prefix.empty() ? "Known are choice, kwargs, max_retries and jitter."
-                       : key == "max_retries" || key == "jitter"
+                       prefix.empty()
+                           ? "Known are choice, kwargs, max_retries, jitter, give_up and only_if."
+                       : key == "max_retries" || key == "jitter" || key == "give_up" ||
+                               key == "only_if"
                            ? "It stands beside choice, not in kwargs."
                            : "");
+    }
+
+    // A key that is null is as one that is not there.  Whether it is known is asked before.
+    static void forget_nulls(nlohmann::json& object) {
+        for (auto one = object.begin(); one != object.end();)
+            one = one->is_null() ? object.erase(one) : std::next(one);
     }
 
     static double number(const nlohmann::json& value, const std::string& key, double max) {
@@ -71,6 +82,36 @@ class RetryConfigReader {
             kwargs_ = config_.at("kwargs");
         if (!kwargs_.is_object())
             refuse("key \"kwargs\" must be an object");
+    }
+
+    std::vector<int> statuses(const std::string& key) const {
+        const auto& list = config_.at(key);
+        std::vector<int> result;
+        for (const auto& value : list.is_array() ? list : nlohmann::json::array({-1})) {
+            const std::int64_t status = value.is_number_integer() ? value.get<std::int64_t>() : -1;
+            if (status < failure_status_min || status > failure_status_max)
+                refuse("key " + quoted(key) + " must be an array of HTTP statuses from 300 to 999",
+                       "As integers: [400, 404, 422].");
+            result.push_back(static_cast<int>(status));
+        }
+        return result;
+    }
+
+    void read_statuses() {
+        if (config_.contains("give_up"))
+            plan_.give_up_ = statuses("give_up");
+        if (!config_.contains("only_if"))
+            return;
+        plan_.only_if_ = statuses("only_if");
+        for (const int status : *plan_.only_if_)
+            if (std::find(plan_.give_up_.begin(), plan_.give_up_.end(), status) !=
+                plan_.give_up_.end())
+                refuse("has " + std::to_string(status) + " in \"give_up\" and in \"only_if\"");
+    }
+
+    void take_kwargs(std::initializer_list<std::string_view> known) {
+        check_keys(kwargs_, "kwargs.", known);
+        forget_nulls(kwargs_);
     }
 
     double required(const std::string& key, double max = wait_max_s) const {
@@ -110,20 +151,20 @@ class RetryConfigReader {
     }
 
     void read_fixed() {
-        check_keys(kwargs_, "kwargs.", {"seconds"});
+        take_kwargs({"seconds"});
         plan_.choice_ = RetryChoice::Fixed;
         plan_.first_ = required("seconds");
     }
 
     void read_linear() {
-        check_keys(kwargs_, "kwargs.", {"base", "limit"});
+        take_kwargs({"base", "limit"});
         plan_.choice_ = RetryChoice::Linear;
         plan_.first_ = required("base");
         plan_.limit_s_ = optional("limit", wait_max_s);
     }
 
     void read_exponential() {
-        check_keys(kwargs_, "kwargs.", {"base", "factor", "limit"});
+        take_kwargs({"base", "factor", "limit"});
         plan_.choice_ = RetryChoice::Exponential;
         plan_.first_ = required("base");
         plan_.second_ = optional("factor", 1);
@@ -131,7 +172,7 @@ class RetryConfigReader {
     }
 
     void read_random() {
-        check_keys(kwargs_, "kwargs.", {"min_value", "max_value"});
+        take_kwargs({"min_value", "max_value"});
         plan_.choice_ = RetryChoice::Random;
         plan_.first_ = required("min_value");
         plan_.second_ = required("max_value");
@@ -140,7 +181,7 @@ class RetryConfigReader {
     }
 
     void read_schedule() {
-        check_keys(kwargs_, "kwargs.", {"seconds"});
+        take_kwargs({"seconds"});
         plan_.choice_ = RetryChoice::Schedule;
         if (!kwargs_.contains("seconds"))
             refuse("lacks the key \"kwargs.seconds\"");
@@ -161,7 +202,7 @@ class RetryConfigReader {
             refuse("key \"kwargs.function\" must be the name of a function");
     }
 
-    const nlohmann::json& config_;
+    nlohmann::json config_;
     nlohmann::json kwargs_ = nlohmann::json::object();
     RetryPlan plan_;
 };

@@ -93,6 +93,7 @@ std::vector<JsonText> read_known_keys(std::string_view json) {
         if (std::find(known_keys.begin(), known_keys.end(), one.key) == known_keys.end())
             throw Invalid("signing has an unknown key \"" + to_clean_line(one.key, 64) + '"',
                           "Known are header, value, content, overlap, algorithm and time_header.");
+    std::erase_if(*signing, [](const JsonText& one) { return one.is_null; });
     return std::move(*signing);
 }
 

@@ -6,8 +6,8 @@ CREATE FUNCTION whisperer_internal.masked_auth(auth jsonb) RETURNS jsonb
 AS $$
 BEGIN
     -- Not a function in SQL, whose statements have the value as a parameter; see hidden().
-    RETURN CASE WHEN auth ? 'type' THEN jsonb_build_object('type', auth->'type') ELSE '{}' END
-        || CASE WHEN auth ? 'client_certificate' THEN '{"client_certificate": "***"}'::jsonb ELSE '{}' END;
+    RETURN CASE WHEN auth->>'type' IS NOT NULL THEN jsonb_build_object('type', auth->'type') ELSE '{}' END
+        || CASE WHEN auth->>'client_certificate' IS NOT NULL THEN '{"client_certificate": "***"}'::jsonb ELSE '{}' END;
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.masked_auth(jsonb) IS

@@ -1,5 +1,15 @@
 -- Everything that may stand between an event and a hook, in the order in which it is decided.
 
+CREATE FUNCTION whisperer_internal.status_rules(retry jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN concat_ws('; ',
+    'an answer with a status of ' || nullif(btrim(retry->>'give_up', '[]'), '') || ' ends a delivery',
+    CASE WHEN jsonb_typeof(retry->'only_if') = 'array'
+         THEN 'of answers only those with a status of ' || coalesce(nullif(btrim(retry->>'only_if', '[]'), ''), 'nothing') || ' are followed by another attempt' END);
+COMMENT ON FUNCTION whisperer_internal.status_rules(jsonb) IS
+    'what give_up and only_if of a retry_countdown_config say, in words; empty: they say nothing';
+GRANT EXECUTE ON FUNCTION whisperer_internal.status_rules(jsonb) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.why_pending(delivery whisperer.delivery) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -99,6 +109,9 @@ BEGIN
                 || CASE WHEN d.next_attempt_at IS NOT NULL THEN '; its callback is due' ELSE '' END
             WHEN 'cancelled' THEN concat_ws(': ', 'cancelled', d.error)
             ELSE whisperer_internal.why_pending(d) END,
+            -- What ends it, or has ended it.
+            CASE WHEN d.state IN ('pending', 'failed') AND d.retry_count > 0
+                 THEN nullif(whisperer_internal.status_rules(h.retry_countdown_config), '') END,
             (SELECT format('it has no object_id, so it waits in no line, like %s within the last hour', s.without_key)
              FROM whisperer.outbox x, whisperer.hook_stats s
              WHERE h.ordering = 'key' AND x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot AND x.object_id IS NULL
