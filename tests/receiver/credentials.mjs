@@ -2,6 +2,7 @@
 //
 //   /auth/basic/<user>/<password>, /auth/bearer/<token>     200 for exactly these, else 401
 //   /login/<name>/<user>/<password>                         POSTed as JSON: {"data": {"token": "<name>-1"}}
+//   /form_login/<name>/<user>/<password>                    POSTed as a form: {"key": "<name>-1"}
 //   /oauth2/<name>/<client>/<secret>/<seconds>[/<scope>]    client credentials, as RFC 6749 has them
 //   /newest/<scheme>/<name>                                 200 for the token of that name that came last, else 401
 //
@@ -33,6 +34,12 @@ export const credentialKinds = {
         const { username, password: given, ...others } = JSON.parse(body.toString());
         const good = username === user && given === password && Object.keys(others).length === 0;
         return good ? [200, JSON.stringify({ data: { token: makeToken(name) } })] : [403, 'no'];
+    },
+    form_login(headers, body, [name, user, password]) {
+        if (headers['content-type'] !== 'application/x-www-form-urlencoded') return [415, 'no'];
+        const given = new URLSearchParams(body.toString());
+        const good = given.get('username') === user && given.get('password') === password && [...given].length === 2;
+        return good ? [200, JSON.stringify({ key: makeToken(name) })] : [403, 'no'];
     },
     oauth2(headers, body, [name, client, secret, seconds, scope]) {
         const given = new URLSearchParams(body.toString());

@@ -61,6 +61,11 @@ is(results($shop), 'delivered|1|200|', 'a token that was revoked is replaced wit
 is(scalar(() = $receiver->requests('/login/shop/ann/pw')), 2, 'by one more login');
 is(authorizations('/newest/Token/shop'), 'Token shop-1 | Token shop-2', 'the header is as its format says');
 
+my $form = hook('form', $receiver->url('/newest/JWT/form'), '"auth_type": "token", "url": "' . $receiver->url('/form_login/form/ann%40x/p%20w') . '", "username": "ann@x", "password": "p w", "header_format": "JWT {}"');
+deliver('form');
+is(results($form), 'delivered|1|200|', 'and as dj-whisperer did, by a form');
+is($node->safe_psql('postgres', "SELECT config->'auth' FROM whisperer.hook WHERE id = $form"), '{"auth_type": "token"}', 'of which the type is shown');
+
 my $scheme = '"type": "oauth2", "client_id": "me:1", "client_secret": "s3 cr&t", "scope": "events", "token_url": "';
 my $oauth2 = hook('oauth2', $receiver->url('/newest/Bearer/api'), $scheme . $receiver->url('/oauth2/api/me%3A1/s3%20cr%26t/3600/events') . '"');
 deliver('oauth2', 50);

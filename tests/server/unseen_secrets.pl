@@ -99,6 +99,17 @@ $node->reload;
 my $hooks = $n;
 # What delivery nodes are told.
 $node->safe_psql('postgres', "INSERT INTO whisperer.node (name) VALUES ('a'); SELECT whisperer.rotate_secret(1, " . secret('told', "$text-told") . '); DELETE FROM whisperer.node');
+# Hooks that are imported.
+my ($imported_key, $imported_headers, $imported_auth) = (secret('imported', "$text-imported"), secret('imported-headers', qq({"X-Token": "$token-imported"})),
+    secret('imported-auth', qq({"auth_type": "basic", "username": "u", "password": "$text-imported-auth"})));
+is($node->safe_psql('postgres', <<"SQL"), 't|', 'a hook is imported');
+CREATE TABLE whisperer_webhook AS SELECT 900 AS id, 1 AS user_id, 'https://example.com/imported' AS target_url, true AS is_active, 'e' AS event_type,
+    '{"choice": "fixed", "kwargs": {"seconds": 1}}'::jsonb AS retry_countdown_config, $imported_key AS secret_key, $imported_headers\::jsonb AS additional_headers,
+    jsonb_build_object('auth', $imported_auth\::jsonb) AS config;
+SELECT done, problem FROM whisperer.import_dj_whisperer('public', '{"*": "app"}', dry_run => false);
+DROP TABLE whisperer_webhook;
+SQL
+$node->safe_psql('postgres', 'SELECT whisperer.delete_hook(900)');
 my $rotated = secret('rotated', "$previous-new");
 my @steps = (
     "SELECT whisperer.rotate_secret(1, $rotated)",

@@ -99,6 +99,9 @@ TEST(Auth, GoodOnes) {
           R"({"type":"token","url":"http://example.com/","username":"","password":"p",
               "username_field":"a","password_field":"b","token_key":"data.token",
               "header_format":"JWT {token}"})",
+          R"({"auth_type":"basic","username":"u","password":"p"})",
+          R"({"auth_type":"token","url":"http://a/","username":"u","password":"p",
+              "username_field":"a","password_field":"b","token_key":"k","header_format":"JWT {}"})",
           R"({"type":"oauth2","token_url":"http://a/t","client_id":"a","client_secret":"b"})",
           R"({"type":"oauth2","token_url":"http://a/t","client_id":"a","client_secret":"b",
               "scope":"x y","audience":"z"})"})
@@ -113,6 +116,10 @@ TEST(Auth, BadOnesNameTheKey) {
         {R"({"type":""})", "lacks the key \"type\""},
         {R"({"type":1})", "\"type\" is not a string"},
         {R"({"type":"digest"})", "\"type\" is not one of"},
+        {R"({"auth_type":"bearer","token":"t"})", "\"auth_type\" is not one of basic, token"},
+        {R"({"auth_type":"","username":"u","password":"p"})", "\"auth_type\" is not one of"},
+        {R"({"auth_type":"basic","type":"basic","username":"u","password":"p"})",
+         "\"auth_type\" stands beside \"type\""},
         {R"({"type":"basic","username":"u"})", "lacks the key \"password\""},
         {R"({"type":"basic","username":"u:v","password":"S3CRET"})",
          "\"username\" contains a colon"},
@@ -215,6 +222,23 @@ TEST(Auth, WhatIsSent) {
     EXPECT_EQ(token.read_token(R"({"token":"abc","expires_in":5})").line,
               "Authorization: X abc abc");
     EXPECT_EQ(token.read_token(R"({"token":"abc","expires_in":5})").lifetime, std::nullopt);
+}
+
+TEST(Auth, AuthTypeMeansWhatDjWhispererDid) {
+    const Auth token = Auth::parse(
+        R"({"auth_type":"token","url":"https://example.com/t","username":"u&","password":"p q"})",
+        "", false);
+    EXPECT_EQ(token.token_body(), "username=u%26&password=p+q");
+    EXPECT_THAT(token.token_headers(), Contains("Content-Type: application/x-www-form-urlencoded"));
+    EXPECT_EQ(token.read_token(R"({"key":"abc"})").line, "Authorization: Token abc");
+    const Auth formatted = Auth::parse(
+        R"({"auth_type":"token","url":"https://example.com/t","username":"u","password":"p",
+            "header_format":"JWT {}{token}.","token_key":"k"})",
+        "", false);
+    EXPECT_EQ(formatted.read_token(R"({"k":"{}"})").line, "Authorization: JWT {}{}.");
+    EXPECT_EQ(Auth::parse(R"({"auth_type":"basic","username":"u","password":"p"})", "", false)
+                  .constant_line(),
+              "Authorization: Basic dTpw");
 }
 
 TEST(Auth, ATokenHasABound) {

@@ -11,7 +11,10 @@
 namespace whisperer::engine {
 namespace {
 
-constexpr std::string_view token_place = "{token}";
+// {token}, and {} as dj-whisperer has it.
+constexpr std::string_view token_places[] = {"{token}", "{}"};
+
+constexpr const char* form_type = "application/x-www-form-urlencoded";
 
 // application/x-www-form-urlencoded, as RFC 6749 wants its parameters and client credentials.
 std::string form_encoded(std::string_view text) {
@@ -40,14 +43,22 @@ std::string key_text(std::string_view key) {
     return text + '"';
 }
 
+bool has_token_place(std::string_view format) {
+    return std::any_of(
+        std::begin(token_places), std::end(token_places),
+        [&](std::string_view place) { return format.find(place) != std::string_view::npos; });
+}
+
 std::string with_token(std::string_view format, std::string_view token) {
     std::string value;
-    for (std::size_t place; (place = format.find(token_place)) != std::string_view::npos;) {
-        value += format.substr(0, place);
-        value += token;
-        format.remove_prefix(place + token_place.size());
+    while (!format.empty()) {
+        const auto* const place =
+            std::find_if(std::begin(token_places), std::end(token_places),
+                         [&](std::string_view at) { return format.substr(0, at.size()) == at; });
+        const bool is_place = place != std::end(token_places);
+        value += is_place ? token : format.substr(0, 1);
+        format.remove_prefix(is_place ? place->size() : 1);
     }
-    value += format;
     return value;
 }
 
@@ -96,6 +107,8 @@ class AuthReader {
         if (!config_.is_object())
             throw Invalid("config.auth is not a JSON object");
         const std::string type = read_type();
+        if (is_of_dj_whisperer_ && type != "basic" && type != "token")
+            refuse("auth_type", "is not one of basic, token", "\"type\" may be more.");
         if (type == "basic")
             read_basic(auth);
         else if (type == "bearer")
@@ -148,6 +161,12 @@ class AuthReader {
 
     std::string read_type() {
         const std::string* type = find_text("type");
+        if (const std::string* theirs = find_text("auth_type"); theirs != nullptr) {
+            if (type != nullptr)
+                refuse("auth_type", "stands beside \"type\"");
+            is_of_dj_whisperer_ = true;
+            return *theirs;
+        }
         if (type != nullptr && !type->empty())
             return *type;
         if (type != nullptr || !config_.contains("client_certificate") ||
@@ -177,15 +196,19 @@ class AuthReader {
         const std::string password_field = filled_text("password_field", "password");
         if (username_field == password_field)
             refuse("password_field", "is the same as username_field");
+        // It has posted a form, and has other defaults.
         auth.token_body_ =
-            nlohmann::json{{username_field, username}, {password_field, password}}.dump();
-        auth.token_key_ = filled_text("token_key", "token");
+            is_of_dj_whisperer_
+                ? form_encoded(username_field) + "=" + form_encoded(username) + "&" +
+                      form_encoded(password_field) + "=" + form_encoded(password)
+                : nlohmann::json{{username_field, username}, {password_field, password}}.dump();
+        auth.token_key_ = filled_text("token_key", is_of_dj_whisperer_ ? "key" : "token");
         if (("." + auth.token_key_ + ".").find("..") != std::string::npos)
             refuse("token_key", "is not a path of keys with dots between");
         auth.header_format_ = text("header_format", "Token {token}");
-        if (auth.header_format_.find(token_place) == std::string::npos)
+        if (!has_token_place(auth.header_format_))
             refuse("header_format", "does not contain {token}");
-        add_token_headers(auth, "application/json");
+        add_token_headers(auth, is_of_dj_whisperer_ ? form_type : "application/json");
     }
 
     void read_oauth2(Auth& auth) {
@@ -201,7 +224,7 @@ class AuthReader {
         auth.token_key_ = "access_token";
         auth.header_format_ = "Bearer {token}";
         auth.honours_expires_in_ = true;
-        add_token_headers(auth, "application/x-www-form-urlencoded");
+        add_token_headers(auth, form_type);
     }
 
     void read_identity(Auth& auth) {
@@ -254,6 +277,7 @@ class AuthReader {
     std::string_view user_agent_;
     bool require_https_;
     std::vector<std::string_view> known_;
+    bool is_of_dj_whisperer_ = false;  // auth_type instead of type
 };
 
 Auth Auth::parse(std::string_view json, std::string_view user_agent, bool require_https) {

@@ -6,7 +6,8 @@ CREATE FUNCTION whisperer_internal.masked_auth(auth jsonb) RETURNS jsonb
 AS $$
 BEGIN
     -- Not a function in SQL, whose statements have the value as a parameter; see hidden().
-    RETURN CASE WHEN auth->>'type' IS NOT NULL THEN jsonb_build_object('type', auth->'type') ELSE '{}' END
+    RETURN CASE WHEN auth->>'type' IS NOT NULL THEN jsonb_build_object('type', auth->'type')
+                WHEN auth->>'auth_type' IS NOT NULL THEN jsonb_build_object('auth_type', auth->'auth_type') ELSE '{}' END
         || CASE WHEN auth->>'client_certificate' IS NOT NULL THEN '{"client_certificate": "***"}'::jsonb ELSE '{}' END;
 END;
 $$;

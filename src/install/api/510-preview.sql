@@ -12,7 +12,7 @@ AS $$
                || whisperer_internal.masked_headers(h.id)
                || CASE WHEN 'attempt' = ANY (h.metadata_headers)
                        THEN jsonb_build_object('X-Whisperer-Attempt', (coalesce(d.retry_count, 0) + 1)::text) ELSE '{}' END
-               || CASE WHEN h.config->'auth' ? 'type' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
+               || CASE WHEN h.config->'auth' ?| '{type,auth_type}' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
            CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
                 THEN f.body END
     FROM whisperer.outbox o
