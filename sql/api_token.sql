@@ -56,6 +56,24 @@ REVOKE USAGE ON SCHEMA whisperer FROM regress_token_bob; DROP ROLE regress_token
 SELECT whisperer.api_token_role(:'orphan') AS of_a_dropped_role;
 SELECT whisperer.api_token_role(:'token');
 SELECT failure('SELECT whisperer.create_api_token(987654321::regrole, ''nobody'')');
+
+-- A link into the console: a token of another kind, which is no other by its letters alone, for a while.
+SET ROLE regress_token_ann;
+SELECT whisperer.create_portal_link('regress_token_ann') AS link \gset
+SELECT substr(:'link', 17) AS portal \gset
+SELECT :'link' ~ '^console/#portal=whap_[0-9]+_[A-Za-z0-9_-]{43}$' AS shape;
+SELECT description, kind, expires_at - created_at AS valid FROM whisperer.api_token WHERE kind = 'portal';
+SELECT whisperer.api_token_role(:'portal') AS opens, whisperer.api_token_role('what' || substr(:'portal', 5)) AS as_another,
+       whisperer.api_token_role('whap' || substr(:'token', 5)) AS another_as_it;
+SELECT failure($$SELECT whisperer.create_portal_link('regress_token_boss')$$);
+SELECT failure(format('SELECT whisperer.create_portal_link(''regress_token_ann'', %L)', valid))
+FROM unnest('{0,-1 s,25 hours,NULL}'::interval[]) AS valid;
+RESET ROLE;
+UPDATE whisperer.api_token_record SET expires_at = now() - interval '25 hours' WHERE kind = 'portal';
+SELECT whisperer.api_token_role(:'portal') AS ended;
+SELECT count(whisperer.create_portal_link('regress_token_ann', '5 min')) AS makes;
+SELECT count(*) AS one_that_lives FROM whisperer.api_token_record WHERE kind = 'portal';
+
 -- Where nothing may be written the use is not noted, and the client let in all the same.
 UPDATE whisperer.api_token_record SET last_used_at = NULL WHERE description = 'subscriber''s script';
 BEGIN READ ONLY; SELECT whisperer.api_token_role(:'token') AS read_only; COMMIT;

@@ -4,7 +4,7 @@ import { closeDialogs } from './dialogs.js';
 import { h, replace, svg } from './dom.js';
 import { parseHash, hashOf, go } from './router.js';
 import { forgetLag } from './series.js';
-import { session, signIn, signOut, token } from './session.js';
+import { isPortal, session, signIn, signOut, takePortalLink, token } from './session.js';
 import { themeButton } from './theme_button.js';
 import { announce, button, empty, errorBox, head, link, linkButton } from './ui.js';
 import { deliveriesView } from './views/deliveries.js';
@@ -51,23 +51,35 @@ function mark() {
 
 function drawBar(place) {
     const signed_in = token() !== null;
-    const items = places.map(([name, label]) =>
-        h('li', {}, link(label, hashOf([name]), { 'aria-current': place === name ? 'page' : null })),
-    );
+    const items = places
+        .filter(([name]) => name !== 'overview' || !isPortal())
+        .map(([name, label]) => h('li', {}, link(label, hashOf([name]), { 'aria-current': place === name ? 'page' : null })));
     const who = signed_in && h('span', { class: 'who', title: `Role ${session.role}; whisperer ${session.version}` }, session.role);
     replace(
         bar,
-        h('a', { class: 'brand', href: hashOf(['overview']) }, mark(), 'whisperer'),
+        h('a', { class: 'brand', href: hashOf([isPortal() ? 'hooks' : 'overview']) }, mark(), 'whisperer'),
         signed_in && h('nav', { 'aria-label': 'Main' }, h('ul', { class: 'plain' }, items)),
-        h('div', { class: 'bar-end' }, who, themeButton(), signed_in && button('Sign out', () => leaveSession(null), { small: true })),
+        h('div', { class: 'bar-end' }, who, themeButton(), signed_in && !isPortal() && button('Sign out', () => leaveSession(null), { small: true })),
     );
 }
 
 function leaveSession(reason) {
+    const was_portal = isPortal();
     signOut();
     forgetLag();
     why = reason;
-    show();
+    if (was_portal) showEndOfLink();
+    else show();
+}
+
+// Who came by a link has no token to sign in with.
+function showEndOfLink() {
+    leave.abort();
+    closeDialogs();
+    document.title = 'This link has ended - whisperer';
+    drawBar(null);
+    replace(main, head('This link has ended'), empty('Open the page that led here again, for a new one.'));
+    focusHeading();
 }
 
 // The reason stays for whoever goes elsewhere before signing in.
@@ -93,9 +105,10 @@ async function show() {
     leave = new AbortController();
     const { signal } = leave;
     closeDialogs();
+    takePortalLink();
     if (token() === null) return showSignIn();
     const { path, query } = parseHash(location.hash);
-    if (path.length === 0) return go(['overview']);
+    if (path.length === 0 || (isPortal() && path[0] === 'overview')) return go([isPortal() ? 'hooks' : 'overview']);
     const [, view, title] = routes.find(([pattern]) => pattern.test(path.join('/'))) ?? [null, lost, 'Not found'];
     document.title = `${title}${path[1] && /^\d+$/.test(path[1]) ? ` ${path[1]}` : ''} - whisperer`;
     try {

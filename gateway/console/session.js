@@ -1,21 +1,48 @@
 // The token that one signed in with, and whom it stands for.  It lives in sessionStorage: this tab, until it is closed.
+// Where a browser forbids that to a page within another's, it lives until the page is left.
 
 const key = 'whisperer-token';
+let kept = null;
 
 export const session = { role: null, version: null };
 
+function storage(use) {
+    try {
+        return use(sessionStorage);
+    } catch {
+        return null;
+    }
+}
+
 export function token() {
-    return sessionStorage.getItem(key);
+    return storage((store) => store.getItem(key)) ?? kept;
+}
+
+function keep(value) {
+    kept = value;
+    storage((store) => store.setItem(key, value));
 }
 
 export function signIn(value, { role, version }) {
-    sessionStorage.setItem(key, value);
+    keep(value);
     session.role = role;
     session.version = version;
 }
 
 export function signOut() {
-    sessionStorage.removeItem(key);
+    kept = null;
+    storage((store) => store.removeItem(key));
     session.role = null;
     session.version = null;
+}
+
+// A link into the console for one customer's hooks: its token is in the address, from where it goes at once.
+export const isPortal = () => token()?.startsWith('whap_') ?? false;
+
+export function takePortalLink() {
+    const [, value] = /^#portal=(whap_[0-9]+_[\w-]+)$/.exec(location.hash) ?? [];
+    if (value === undefined) return;
+    signOut();
+    keep(value);
+    history.replaceState(null, '', '#/hooks');
 }

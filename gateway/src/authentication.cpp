@@ -37,10 +37,12 @@ std::string_view token_of(std::string_view authorization) {
                                                    : std::string_view{};
 }
 
+constexpr std::string_view prefix = "what_";
+constexpr std::string_view portal_prefix = "whap_";  // of the same length
+
 // What is not even of the form what_<id>_<43 characters> is not asked for.
 bool may_be_token(std::string_view token) {
-    constexpr std::string_view prefix = "what_";
-    if (!token.starts_with(prefix) || token.size() > 100)
+    if (!(token.starts_with(prefix) || token.starts_with(portal_prefix)) || token.size() > 100)
         return false;
     token.remove_prefix(prefix.size());
     const std::size_t underscore = token.find('_');
@@ -72,6 +74,10 @@ std::string hash_of(std::string_view token) {
 
 std::string Authentication::key_of(const Request& request) {
     return hash_of(token_of(request.authorization));
+}
+
+bool Authentication::is_portal(const Request& request) {
+    return token_of(request.authorization).starts_with(portal_prefix);
 }
 
 std::string Authentication::role_of(const Request& request, const std::string& client) {

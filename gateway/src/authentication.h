@@ -27,6 +27,10 @@ class Authentication {
     // What the token is known by, however a client spells the header: its SHA-256.
     static std::string key_of(const Request& request);
 
+    // It calls itself the token of a link into the console; no token has the letters of another
+    // kind.
+    static bool is_portal(const Request& request);
+
     // The role could not be taken after all.
     void forget(const Request& request);
 

@@ -111,6 +111,8 @@ Errand::Step Exchange::run() {
     const Request& request = head_.request;
     if (route_->access == Route::Access::Token)
         call.role = role_ = gateway_.authentication().role_of(request, client_);
+    if (Authentication::is_portal(request) && !route_->is_of_portal)
+        throw Problem{403, "forbidden", "a link into the console is not for that"};
     // What is open to everybody takes no parameters, and passes over those that monitors and
     // browsers put on; of a path that takes all that follows, the handler makes what it wants.
     if (route_->access == Route::Access::Token)

@@ -45,18 +45,19 @@ Answer list_answer(const Call& call, const Rows& rows) {
     return answer;
 }
 
-Gateway::Gateway(Pool& pool, Networks trusted_proxies)
+Gateway::Gateway(Pool& pool, Networks trusted_proxies, const std::string& embed_origins)
     : pool_(pool),
       trusted_proxies_(std::move(trusted_proxies)),
-      routes_([this] {
+      routes_([this, &embed_origins] {
           std::vector<Route> all = hook_routes();
           for (std::vector<Route> some :
-               {event_routes(), publish_routes(), figure_routes(), open_routes()})
+               {event_routes(), publish_routes(), figure_routes(), open_routes(embed_origins)})
               std::move(some.begin(), some.end(), std::back_inserter(all));
           all.push_back({.method = "GET",
                          .path = "/metrics",
                          .parameters = {{"hooks", Kind::Boolean}},
-                         .handler = [this](Call& call) { return metrics(call); }});
+                         .handler = [this](Call& call) { return metrics(call); },
+                         .is_of_portal = false});
           return all;
       }()),
       authentication_(pool),

@@ -18,7 +18,8 @@ namespace whisperer::gateway {
 
 class Gateway {
   public:
-    Gateway(Pool& pool, Networks trusted_proxies);
+    // embed_origins: of pages that may show the console in a frame; empty: none.
+    Gateway(Pool& pool, Networks trusted_proxies, const std::string& embed_origins);
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;
 

@@ -112,7 +112,7 @@ void look_at_database(Pool& pool) {
 void serve(const Options& options) {
     const sigset_t signals = block_signals();
     Pool pool(options.database, options.pool);
-    Gateway gateway(pool, options.trusted_proxies);
+    Gateway gateway(pool, options.trusted_proxies, options.embed_origins);
     Descriptor listener = listen_at(options);
     const std::string url = url_of(listener);
     start_log();

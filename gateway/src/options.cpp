@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <regex>
 #include <span>
+#include <sstream>
 
 namespace whisperer::gateway {
 
@@ -43,6 +45,19 @@ void set_proxies(Options& options, const std::string& text) {
     }
 }
 
+// They go into a header as they are, with spaces between: scheme, host and port, and nothing else.
+void set_embed_origins(Options& options, const std::string& text) {
+    static const std::regex origin(R"(https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)");
+    std::istringstream list(text);
+    for (std::string one; std::getline(list, one, ',');) {
+        if (!std::regex_match(one, origin))
+            throw CLI::ValidationError("--embed-origins",
+                                       "each must be a scheme, a host and no path, as "
+                                       "https://shop.example or http://127.0.0.1:8000");
+        options.embed_origins += (options.embed_origins.empty() ? "" : " ") + one;
+    }
+}
+
 // Values are looked at by what takes them over, not by validators (check): of a variable of the
 // environment that does not pass those, newer versions of the library (2.4) take no notice.
 void declare(CLI::App& app, Options& options) {
@@ -74,6 +89,9 @@ void declare(CLI::App& app, Options& options) {
     })->default_str(std::to_string(options.threads));
     add("--trusted-proxies", "CIDR,...", "whose X-Forwarded-For is believed; default: nobody's",
         [&options](const std::string& text) { set_proxies(options, text); });
+    add("--embed-origins", "ORIGIN,...",
+        "whose pages may show the console in a frame; default: nobody's",
+        [&options](const std::string& text) { set_embed_origins(options, text); });
 }
 
 // What is no option may be half of a connection string that lacks its quotes: a password is not

@@ -16,6 +16,7 @@ struct Options {
     std::size_t pool = 8;
     std::size_t threads = 64;
     Networks trusted_proxies;
+    std::string embed_origins;  // with spaces between
 };
 
 // What is printed in place of serving: for --help and --version (status 0), or a wrong option (2).

@@ -71,6 +71,7 @@ struct Route {
     std::function<Answer(Call&)> handler = {};
     bool is_at_once = false;  // the handler needs no database, and waits for nothing
     bool waits = false;       // the handler leaves something to wait for
+    bool is_of_portal = true;  // the token of a link into the console is good for it
     std::string use_of_type = "subscribe to";  // what one may not do with an event type
 };
 
@@ -82,6 +83,6 @@ std::vector<Route> hook_routes();
 std::vector<Route> event_routes();
 std::vector<Route> publish_routes();
 std::vector<Route> figure_routes();
-std::vector<Route> open_routes();
+std::vector<Route> open_routes(const std::string& embed_origins);
 
 }  // namespace whisperer::gateway

@@ -57,7 +57,7 @@ Answer file_answer(const Request& request, const Asset& file) {
     return answer;
 }
 
-Answer console(Call& call) {
+Answer console(Call& call, const std::string& frame_ancestors) {
     const std::string& path = call.path_parts.at(0);
     const Asset* const file = asset("console/" + (path.empty() ? "index.html" : path));
     if (file == nullptr)
@@ -67,7 +67,8 @@ Answer console(Call& call) {
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'");
+        "frame-ancestors " +
+            frame_ancestors);
     answer.headers.emplace_back("Referrer-Policy", "no-referrer");
     return answer;
 }
@@ -105,12 +106,14 @@ Answer ready(Call& call) {
 
 }  // namespace
 
-std::vector<Route> open_routes() {
-    const auto open = [](const char* path, Answer (*handler)(Call&), bool is_at_once = true) {
+std::vector<Route> open_routes(const std::string& embed_origins) {
+    const std::string frame_ancestors = embed_origins.empty() ? "'none'" : embed_origins;
+    const auto open = [](const char* path, std::function<Answer(Call&)> handler,
+                         bool is_at_once = true) {
         return Route{.method = "GET",
                      .path = path,
                      .access = Route::Access::Everybody,
-                     .handler = handler,
+                     .handler = std::move(handler),
                      .is_at_once = is_at_once};
     };
     return {
@@ -119,7 +122,8 @@ std::vector<Route> open_routes() {
         open("/whisperer/openapi.json", openapi),
         open("/", console_without_slash),
         open("/console", console_without_slash),
-        open("/console/{path*}", console),
+        open("/console/{path*}",
+             [frame_ancestors](Call& call) { return console(call, frame_ancestors); }),
     };
 }
 

@@ -35,6 +35,7 @@ std::vector<Route> publish_routes() {
                                 {"object_id", Type::Text}}},
              .what = "event type",
              .handler = publish,
+             .is_of_portal = false,
              .use_of_type = "publish"}};
 }
 

@@ -47,7 +47,8 @@ function watch(page, origin) {
 }
 
 // A page in a context of its own, signed in with a token if there is one, at a place of the console.  base: where that is.
-export async function open(place, { as = token, base = console_url, ...options } = {}) {
+// embeds: it is of another origin and shows the console, which nobody watches then.
+export async function open(place, { as = token, base = console_url, embeds = false, ...options } = {}) {
     const context = await browser.newContext({
         viewport: { width: 1280, height: 800 },
         reducedMotion: 'reduce',
@@ -61,7 +62,7 @@ export async function open(place, { as = token, base = console_url, ...options }
         ),
     );
     const page = await context.newPage();
-    watch(page, new URL(base).origin);
+    if (!embeds) watch(page, new URL(base).origin);
     if (as) {
         // Once: a token that was given up must not come back with the next page.
         await page.goto(`${base}icon.svg`);

@@ -19,10 +19,10 @@ make_token() { # role, what it is for
 }
 
 # Sets $url, without a slash at the end; its log is $work/gateway.log.
-start_gateway() { # address:port
+start_gateway() { # address:port, more options
     local gateway=${WHISPERER_GATEWAY:-build/gateway/whisperer-gateway}
     [ -x "$gateway" ] || { echo "$gateway is missing: make gateway" >&2; exit 1; }
-    "$gateway" --database "host=$PGHOST port=$PGPORT dbname=demo user=gateway" --listen "$1" \
+    "$gateway" --database "host=$PGHOST port=$PGPORT dbname=demo user=gateway" --listen "$@" \
         >"$work/gateway.out" 2>"$work/gateway.log" &
     pids+=($!)
     for _ in $(seq 500); do

@@ -114,6 +114,10 @@ my @cases = (
     [ create_api_token => '42704', "SELECT whisperer.create_api_token('1', 'x')" ],
     [ create_api_token => '22023', "SELECT whisperer.create_api_token('ann', 'x', now() - interval '1 s')" ],
     [ create_api_token => '22004', "SELECT whisperer.create_api_token('ann', NULL)" ],
+    [ create_portal_link => '42501', "SET ROLE bob; SELECT whisperer.create_portal_link('ann')" ],
+    [ create_portal_link => '42704', "SELECT whisperer.create_portal_link('1')" ],
+    [ create_portal_link => '22023', "SELECT whisperer.create_portal_link('ann', '2 days')" ],
+    [ create_portal_link => '22004', "SELECT whisperer.create_portal_link(NULL)" ],
     [ revoke_api_token => '42704', "SELECT whisperer.revoke_api_token(99)" ]);
 
 # Shown elsewhere: keys that are missing (tests/server/sealed.pl), deliveries in each state

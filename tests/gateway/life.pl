@@ -91,17 +91,18 @@ sub run_gateway {
     IPC::Run::run([ 'env', @$environment, $ENV{WHISPERER_GATEWAY}, @arguments ], '<', \undef, '>', \$out, '2>', \$error);
     return ($? >> 8) . " $out$error";
 }
-like(run_gateway([], '--help'), qr/^0 .*\n.*whisperer-gateway \[OPTIONS\]\n.*--database.*--listen.*\b127\.0\.0\.1:8080.*--pool.*\b8\b.*--threads.*\b64\b.*--trusted-proxies/s, '--help');
-like(run_gateway([], '--help'), qr/--$_ .*\(Env:WHISPERER_GATEWAY_\U@{[ s{-}{_}r ]}\)/, "with the variable of --$_") for qw(database listen pool threads trusted-proxies);
+like(run_gateway([], '--help'), qr/^0 .*\n.*whisperer-gateway \[OPTIONS\]\n.*--database.*--listen.*\b127\.0\.0\.1:8080.*--pool.*\b8\b.*--threads.*\b64\b.*--trusted-proxies.*--embed-origins/s, '--help');
+like(run_gateway([], '--help'), qr/--$_ .*\(Env:WHISPERER_GATEWAY_\U@{[ s{-}{_}r ]}\)/, "with the variable of --$_") for qw(database listen pool threads trusted-proxies embed-origins);
 like(run_gateway([], '--version'), qr/^0 whisperer-gateway \d+\.\d+\n$/, '--version');
 like(run_gateway([], @$_), qr/^2 whisperer-gateway: /, "refused: @$_") for [ '--pool', 0 ], [ '--pool', 'x' ], [ '--pool' ], [ '--listen', '8080' ], [ '--listen', 'localhost:1' ],
-    [ '--listen', '127.0.0.1:65536' ], [ '--trusted-proxies', '10.0.0.0/33' ], [ '--trusted-proxies', 'x' ], [ '--what', 1 ], ['what'];
-is(run_gateway([], '--poool', 4) =~ s/\n.*//sr, '2 whisperer-gateway: there is no option --poool; there are --help --version --database --listen --pool --threads --trusted-proxies', 'which there are');
+    [ '--listen', '127.0.0.1:65536' ], [ '--trusted-proxies', '10.0.0.0/33' ], [ '--trusted-proxies', 'x' ], map({ [ '--embed-origins', $_ ] } 'shop.example', 'https://shop.example/', 'https://*', "'self'", 'https://a; script-src *', 'https://a,,https://b', '*', "https://a\n"), [ '--what', 1 ], ['what'];
+is(run_gateway([], '--poool', 4) =~ s/\n.*//sr, '2 whisperer-gateway: there is no option --poool; there are --help --version --database --listen --pool --threads --trusted-proxies --embed-origins', 'which there are');
 is(run_gateway([], '--database', 'host=x', 'password=secret') =~ s/\n.*//sr, '2 whisperer-gateway: there is no option password; a value with spaces needs quotes', 'a password is not repeated');
 like(run_gateway([ 'WHISPERER_GATEWAY_POOL=x' ], @$_), qr/^2 whisperer-gateway: --pool: it must be from 1 to 1000 \(from WHISPERER_GATEWAY_POOL\)\n/, 'and from the environment') for [], [ '--threads', 4 ];
 like(run_gateway([ 'WHISPERER_GATEWAY_POOL=x' ], '--pool', 3, '--version'), qr/^0 /, 'over which the command line wins');
 unlike(run_gateway([], '--pool', 0), qr/\(from/, 'and is then what is wrong');
-my $other = new_gateway($node);
+my $other = new_gateway($node, options => [ '--embed-origins', 'https://shop.example,http://127.0.0.1:8000' ]);
+like($other->get('/console/')->{headers}{'content-security-policy'}, qr/; frame-ancestors https:\/\/shop\.example http:\/\/127\.0\.0\.1:8000$/, 'origins that may show the console in a frame');
 like(run_gateway([], '--listen', "127.0.0.1:$other->{port}"), qr/^1 whisperer-gateway: bind: /, 'a port that is taken');
 
 done_testing();

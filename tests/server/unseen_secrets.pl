@@ -134,6 +134,7 @@ my @steps = (
 $node->psql('postgres', "SET ROLE app; $_", on_error_stop => 0) for @steps;
 # The gateway's tokens likewise.
 my $api_token = $node->safe_psql('postgres', "SET ROLE app; SELECT whisperer.create_api_token('app', 'unseen')");
+my $portal_link = $node->safe_psql('postgres', "SET ROLE app; SELECT whisperer.create_portal_link('app')");
 secret('api_token', $api_token);
 is($node->safe_psql('postgres', "SET ROLE app; SELECT whisperer.api_token_role(functions.given('api_token'))"), 'app', 'a token is known');
 # And what is written without our functions: the statement is its writer's, but those of our triggers are not.
@@ -175,7 +176,7 @@ like($owner_sees, qr/whsec_/, 'the owner sees his own');
 
 # Needles: every secret, and what it is made of.
 my %needle = map { $_ => 1 } 'tell-nobody', 'c0ffee', substr($whsec, 6), substr($whsk, 5),
-    $node->safe_psql('postgres', 'SELECT whisperer.hook_secret(2)'), $api_token =~ /_([^_].{42})$/,
+    $node->safe_psql('postgres', 'SELECT whisperer.hook_secret(2)'), map({ /_([^_].{42})$/ } $api_token, $portal_link),
     map { MIME::Base64::encode_base64($_, '') =~ s/=+$//r } $text, $previous;
 sub nowhere {
     my ($where, $haystack) = @_;

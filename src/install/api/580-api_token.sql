@@ -1,7 +1,7 @@
 -- Tokens of the HTTP gateway.  A token is what_<id>_<43 characters>: 32 random bytes, of which the
--- database keeps a hash.
+-- database keeps a hash.  That of a portal link (582) begins with whap_.
 CREATE VIEW whisperer.api_token WITH (security_barrier = true) AS
-SELECT t.id, r.role, t.description, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
+SELECT t.id, r.role, t.description, t.created_at, t.expires_at, t.last_used_at, t.revoked_at, t.kind
 FROM whisperer.api_token_record t
 CROSS JOIN LATERAL (SELECT whisperer_internal.living_role(t.role, t.role_name, t.incarnation)::regrole AS role) AS r
 WHERE pg_has_role(coalesce(r.role, whisperer_internal.extension_owner()), 'MEMBER');
@@ -13,7 +13,7 @@ CREATE FUNCTION whisperer_internal.same_bytes(one bytea, other bytea) RETURNS bo
 COMMENT ON FUNCTION whisperer_internal.same_bytes(bytea, bytea) IS
     'equality in a time that does not depend on where the first difference is';
 
-CREATE FUNCTION whisperer_internal.create_api_token_as(caller oid, role_name regrole, description text, expires_at timestamptz)
+CREATE FUNCTION whisperer_internal.make_api_token(caller oid, role_name regrole, description text, expires_at timestamptz, kind text)
     RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -22,24 +22,31 @@ DECLARE
     random_hash constant bytea := sha256(convert_to(random, 'UTF8'));
     made bigint;
 BEGIN
-    IF create_api_token_as.role_name IS NULL OR create_api_token_as.description IS NULL THEN
+    IF make_api_token.role_name IS NULL OR make_api_token.description IS NULL THEN
         RAISE EXCEPTION 'a token needs a role and a description' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF NOT pg_has_role(caller, create_api_token_as.role_name, 'MEMBER') THEN
-        RAISE EXCEPTION 'permission denied to create a token of role "%"', create_api_token_as.role_name
+    IF NOT pg_has_role(caller, make_api_token.role_name, 'MEMBER') THEN
+        RAISE EXCEPTION 'permission denied to create a token of role "%"', make_api_token.role_name
             USING ERRCODE = 'insufficient_privilege', HINT = 'Only the role''s members may.';
     END IF;
-    IF create_api_token_as.expires_at <= now() THEN
+    IF make_api_token.expires_at <= now() THEN
         RAISE EXCEPTION 'expires_at is in the past' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    INSERT INTO whisperer.api_token_record (role, role_name, hash, description, expires_at)
-    SELECT r.oid, r.rolname, random_hash, create_api_token_as.description, create_api_token_as.expires_at
-    FROM pg_roles r WHERE r.oid = create_api_token_as.role_name
+    INSERT INTO whisperer.api_token_record (role, role_name, hash, description, expires_at, kind)
+    SELECT r.oid, r.rolname, random_hash, make_api_token.description, make_api_token.expires_at, make_api_token.kind
+    FROM pg_roles r WHERE r.oid = make_api_token.role_name
     RETURNING id INTO made;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'role "%" does not exist', create_api_token_as.role_name USING ERRCODE = 'undefined_object';
+        RAISE EXCEPTION 'role "%" does not exist', make_api_token.role_name USING ERRCODE = 'undefined_object';
     END IF;
-    RETURN format('what_%s_%s', made, random);
+    RETURN format('%s_%s_%s', CASE kind WHEN 'portal' THEN 'whap' ELSE 'what' END, made, random);
+END;
+$$;
+CREATE FUNCTION whisperer_internal.create_api_token_as(caller oid, role_name regrole, description text, expires_at timestamptz)
+    RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN whisperer_internal.make_api_token(caller, role_name, description, expires_at, 'api');
 END;
 $$;
 
@@ -73,15 +80,16 @@ CREATE FUNCTION whisperer_internal.api_token_role_as(caller oid, token text) RET
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    parts constant text[] := regexp_match(token, '^what_([0-9]{1,18})_([A-Za-z0-9_-]{43})$');
-    token_id constant bigint := parts[1]::bigint;
+    parts constant text[] := regexp_match(token, '^wha([tp])_([0-9]{1,18})_([A-Za-z0-9_-]{43})$');
+    token_id constant bigint := parts[2]::bigint;
     found whisperer.api_token_record;
     held_by name;
 BEGIN
     -- No statement has the token itself; see hidden().
     SELECT * INTO found FROM whisperer.api_token_record t
-    WHERE t.id = token_id AND t.incarnation = whisperer_internal.my_incarnation();
-    IF NOT coalesce(whisperer_internal.same_bytes(found.hash, sha256(convert_to(parts[2], 'UTF8'))), false)
+    WHERE t.id = token_id AND t.incarnation = whisperer_internal.my_incarnation()
+      AND t.kind = CASE parts[1] WHEN 'p' THEN 'portal' ELSE 'api' END;
+    IF NOT coalesce(whisperer_internal.same_bytes(found.hash, sha256(convert_to(parts[3], 'UTF8'))), false)
        OR found.revoked_at IS NOT NULL OR found.expires_at <= clock_timestamp() THEN
         RETURN NULL;
     END IF;

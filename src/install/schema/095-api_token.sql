@@ -10,13 +10,16 @@ CREATE TABLE whisperer.api_token_record (
     expires_at   timestamptz,
     last_used_at timestamptz,
     revoked_at   timestamptz,
-    incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation()
+    incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
+    kind         text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'portal'))
 );
 COMMENT ON TABLE whisperer.api_token_record IS
     'tokens of the HTTP gateway, as hashes; the view whisperer.api_token shows the rest';
 COMMENT ON COLUMN whisperer.api_token_record.hash IS 'SHA-256 of the token''s random part';
 COMMENT ON COLUMN whisperer.api_token_record.incarnation IS
     'the database that accepts it; another than this one: it was carried here and waits for resume()';
+COMMENT ON COLUMN whisperer.api_token_record.kind IS
+    'api: of a client; portal: of a link into the console, which may do less at the gateway';
 
 SELECT pg_catalog.pg_extension_config_dump('whisperer.api_token_record', '');
 SELECT pg_catalog.pg_extension_config_dump('whisperer.api_token_record_id_seq', '');
