@@ -61,12 +61,24 @@ SELECT failure($$SELECT set_config('whisperer.context', '{"tracestate":"a=1"}', 
 SELECT failure($$SELECT set_config('whisperer.context', json_build_object('a', repeat('x', 1024))::text, true)$$);
 SELECT set_config('whisperer.context', '', true);
 ALTER SYSTEM SET whisperer.context = '{}';
+-- Headers of one event.
+BEGIN;
+SELECT whisperer.deliver_event('said', d, headers => '{"X-Tenant":"7"}') IS NOT NULL AS recorded FROM (VALUES ('{"n":1}'::json)) v(d);
+SELECT whisperer.deliver_event('said', d, headers => '{"X-Tenant":"7"}') IS NOT NULL AS recorded FROM (VALUES ('{"n":2}'::jsonb)) v(d);
+SET LOCAL whisperer.context = '{"actor":"ann"}';
+SELECT whisperer.deliver_event('said', '{"n":3}', headers => '{"X-Tenant":"7","X-Empty":""}') IS NOT NULL AS recorded;
+SELECT whisperer.deliver_event('said', '{"n":4}', headers => NULL) IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT;
+SELECT failure(format($$SELECT whisperer.deliver_event('said', '{}', headers => %L)$$, h))
+FROM unnest('{"[]","{\"a\":1}","{\"webhook-id\":\"x\"}","{\"Content-Type\":\"x\"}","{\"a\":\"x\\ny\"}","{\"a b\":\"\"}"}'::text[]) h;
 -- What a preview shows of it.
 SELECT whisperer.create_hook('said', 'http://127.0.0.1:9/' || f, secret_key => '', format => f) > 0 AS made FROM unnest('{whisperer,cloudevents}'::text[]) f;
 BEGIN;
 SET LOCAL whisperer.context = '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "actor":"ann"}';
-SELECT whisperer.deliver_event('said', '{}') IS NOT NULL AS recorded;
-SELECT target_url, headers->>'traceparent' AS traceparent, headers->>'X-Whisperer-Context' AS context, body::jsonb - 'id' - 'time' - 'event' AS body
+SELECT whisperer.update_hook(id, '{"additional_headers": {"x-tenant": "mine"}}') FROM whisperer.hook WHERE target_url LIKE '%/cloudevents';
+SELECT whisperer.deliver_event('said', '{}', headers => '{"X-Tenant":"7","X-Empty":""}') IS NOT NULL AS recorded;
+SELECT target_url, headers->'X-Tenant' AS tenant, headers->'x-tenant' AS own, headers->'X-Empty' AS empty, headers->>'traceparent' AS traceparent, headers->>'X-Whisperer-Context' AS context, body::jsonb - 'id' - 'time' - 'event' AS body
 FROM whisperer.preview() ORDER BY hook_id;
 ROLLBACK;
 DELETE FROM whisperer.hook_definition WHERE event_type = 'said';

@@ -63,10 +63,20 @@ void define_context() {
     is_defined = true;
 }
 
-text* make_meta() {
-    if (set_in == nullptr || set_in->transaction != pg_local_transaction())
+text* make_meta(const Said& said) {
+    bool has_context = set_in && set_in->transaction == pg_local_transaction();
+    if (!has_context && said.headers == nullptr)
         return nullptr;
-    return cstring_to_text(psprintf("{\"context\":%s}", context));
+    StringInfoData meta;
+    initStringInfo(&meta);
+    if (has_context)
+        appendStringInfo(&meta, ",\"context\":%s", context);
+    if (said.headers)
+        appendStringInfo(&meta, ",\"headers\":%s",
+                         JsonbToCString(nullptr, &said.headers->root, VARSIZE(said.headers)));
+    meta.data[0] = '{';
+    appendStringInfoChar(&meta, '}');
+    return cstring_to_text_with_len(meta.data, meta.len);
 }
 
 }  // namespace whisperer::pg

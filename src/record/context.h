@@ -1,4 +1,5 @@
-// whisperer.context: what a transaction says of all its events, those of triggers too.
+// What is said of events beside their data.  whisperer.context: what a transaction says of all its
+// events, those of triggers too.
 //
 // Invariant: only a value that was set in the transaction counts.  A session goes from one client
 // to the next (a pooler lends it), and what the one left behind must not be said of the other's
@@ -12,8 +13,13 @@ namespace whisperer::pg {
 // Defines the setting.  _PG_init only, before the prefix is reserved.
 void define_context();
 
+// What is said of one event alone; null: nothing.
+struct Said {
+    Jsonb* headers;
+};
+
 // The outbox's column meta for an event of this transaction, as text of type json; null: nothing is
 // said.
-text* make_meta();
+text* make_meta(const Said& said);
 
 }  // namespace whisperer::pg

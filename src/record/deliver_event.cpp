@@ -1,9 +1,11 @@
 // whisperer.deliver_event: records one event by hand.  Three SQL signatures, so that a json, a
 // jsonb and an untyped literal all work; each turns its data into json text and goes the common
 // way.
+#include "src/base/encoding.h"
 #include "src/base/event_id.h"
 #include "src/base/json_text.h"
 #include "src/record/record.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
 
@@ -40,6 +42,26 @@ void require_privilege(const char* event_type) {
             err_generic_string(PG_DIAG_COLUMN_NAME, "event_type"));
 }
 
+// By the rules of a hook's additional headers.
+void check_headers(Jsonb* headers) {
+    char* json = JsonbToCString(nullptr, &headers->root, VARSIZE(headers));
+    WhispererSpan utf8;
+    WhispererError error = {};
+    if (!utf8_from_server(json, strlen(json), &utf8))
+        ereport(ERROR, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+                errmsg("headers of whisperer.deliver_event cannot be converted to UTF-8"));
+    if (whisperer_check_headers(utf8, &error) == WhispererOk)
+        return;
+    char* message = text_to_cstring(server_from_utf8({error.message, strlen(error.message)}));
+    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", message),
+            error.hint[0] != '\0' ? errhint("%s", error.hint) : 0);
+}
+
+// The functions of 1.1 and before take neither object_id nor what comes after it.
+bool is_given(FunctionCallInfo fcinfo, int number) {
+    return PG_NARGS() > number && !PG_ARGISNULL(number);
+}
+
 enum class DataType { Json, Jsonb, Text };
 
 Datum json_from(Datum data, DataType type) {
@@ -73,10 +95,14 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
     NewEvent event = {};
     event.data = json_from(PG_GETARG_DATUM(1), type);
     event.id = make_event_id();
-    // The function of 1.1 and before has no object_id.
-    if (PG_NARGS() > 3 && !PG_ARGISNULL(3))
+    if (is_given(fcinfo, 3))
         event.object_id = PG_GETARG_TEXT_PP(3);
-    record_events(event_type, nullptr, config_filter, for_all, &event, 1);
+    Said said = {};
+    if (is_given(fcinfo, 4)) {
+        said.headers = PG_GETARG_JSONB_P(4);
+        check_headers(said.headers);
+    }
+    record_events(event_type, nullptr, config_filter, for_all, &event, 1, said);
 
     pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));
     *id = event.id;

@@ -7,7 +7,6 @@
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
 #include "src/base/ring.h"
-#include "src/record/context.h"
 #include "src/record/wakeup.h"
 
 namespace whisperer::pg {
@@ -76,10 +75,10 @@ void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb*
 }  // namespace
 
 void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 for_whom,
-                   const NewEvent* events, int count) {
+                   const NewEvent* events, int count, const Said& said) {
     const Identity& identity = current_identity();
     Datum type = CStringGetTextDatum(event_type);
-    text* meta = make_meta();
+    text* meta = make_meta(said);
     for (int done = 0; done < count; done += run_length)
         insert_run(identity, type, source, config_filter, for_whom, meta, events + done,
                    Min(run_length, count - done));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "src/pg.h"
+#include "src/record/context.h"
 
 namespace whisperer::pg {
 
@@ -17,9 +18,9 @@ struct NewEvent {
 
 // Inserts count events of one type in the current transaction and wakes the workers at its commit.
 // source: the table they come from, config_filter: jsonb or null, for_whom: see below.  22023,
-// 42704 and privileges are the caller's business.
+// 42704 and privileges are the caller's business, and so is what is said of them.
 void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 for_whom,
-                   const NewEvent* events, int count);
+                   const NewEvent* events, int count, const Said& said = {});
 
 // Whom events are for, the outbox's hook_id: a hook's id, for that hook alone, or one of these.
 constexpr int64 for_all = 0;      // that want them; null there

@@ -124,6 +124,9 @@ hook('/fail-first/1/500/context', "format => 'cloudevents', $soon");
 hook('/fail-first/1/500/context-doubled', "transform => 'app.doubled', $soon");
 hook('context-binary', "format => 'cloudevents-binary'");
 hook('context-own', q(additional_headers => '{"Traceparent": "the hook''s"}'));
+my $own = $receiver->url('/ok/headers-own');
+sql(qq(SELECT whisperer.create_hook('item', '$own', secret_key => 'k', additional_headers => '{"x-tenant": "mine"}',
+    signing => '{"header": "X-Signed", "value": "{hex}"}', config => '{"auth": {"type": "bearer", "token": "t"}}')));
 # One session, lent to two clients.
 sql(qq(BEGIN; $says; INSERT INTO "an item" VALUES ('said', 1); COMMIT; INSERT INTO "an item" VALUES ('unsaid', 1)));
 my @twice = map { "/fail-first/1/500/$_" } qw(context context-doubled);
@@ -144,6 +147,23 @@ like($bodies[0], qr/"traceparent":"$trace","tracestate":"a=1","datacontenttype"/
 is($bodies[1], $bodies[0], 'in the same body each time');
 my ($binary) = grep { header($_, 'webhook-id') eq $event{said} } $receiver->requests('/ok/context-binary');
 is_deeply([ header($binary, 'ce-traceparent'), header($binary, 'traceparent') ], [ ($trace) x 2 ], 'which in binary mode is a header');
+# Headers of one event.
+my $of_one = q(headers => '{"X-Tenant": "7", "X-Signed": "forged", "Authorization": "Bearer forged", "X-Empty": ""}');
+$event{headers} = sql(qq(SELECT replace(whisperer.deliver_event('item', '{"n": 1}', $of_one)::text, '-', '')));
+$event{now} = sql(qq(CALL whisperer.deliver_now('item', '{"n": 2}', headers => '{"X-Tenant": "8"}'))) && sql(q(SELECT replace(max(id::text), '-', '') FROM whisperer.outbox));
+wait_for('second attempts', sub { !grep { (() = $receiver->requests($_)) < 8 } @twice });
+wait_idle($node);
+sub of_one {
+    my ($path, $object, @names) = @_;
+    return [ map { my $r = $_; [ map { header($r, $_) } @names ] } grep { header($_, 'webhook-id') eq $event{$object} } $receiver->requests($path) ];
+}
+my @names = qw(x-tenant authorization x-empty);
+is_deeply(of_one($_, 'headers', @names), [ ([ 7, 'Bearer forged', '' ]) x 2 ], "$_: headers of the event, at each attempt") for @twice;
+is_deeply(of_one('/ok/data', 'now', @names), [ [ 8, undef, undef ] ], 'of deliver_now, too');
+is_deeply(of_one('/ok/data', 'said', @names), [ [ (undef) x 3 ] ], 'and of no other event');
+is_deeply(of_one('/ok/headers-own', 'headers', qw(x-tenant authorization)), [ [ 'mine', 'Bearer t' ] ], 'what the hook sets stays the hook\'s');
+like(of_one('/ok/headers-own', 'headers', 'x-signed')->[0][0], qr/^[0-9a-f]{64}$/, 'its signature above all');
+
 # The server of tests logs every statement.
 unlike(join('', grep { !/LOG:  statement: SET LOCAL/ } split /^/, slurp_file($node->logfile)), qr/J\\u00f6rg|0af7651916cd43dd/, 'and the log has nothing of it');
 
@@ -165,7 +185,7 @@ sql(q(INSERT INTO "an item" VALUES ('kept', 1)));
 $event = sql(q(SELECT id FROM whisperer.outbox WHERE object_id = 'kept'));
 wait_for('a first request of each', sub { !grep { !/unsent/ && !both($_) } keys %kept });
 wait_for('all but one in the ledger', sub {
-    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 17 + 8;
+    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 18 + 8;
 });
 my $before = sql("SELECT body FROM whisperer.preview('$event') WHERE hook_id = $id{'kept-standard'}");
 sql(qq(SELECT whisperer.update_hook($_, '{"format": "data", "payload_key": null}'))) for values %id;

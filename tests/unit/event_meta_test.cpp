@@ -18,7 +18,7 @@ using testing::Not;
 const std::string traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 HeaderLines said(const std::string& context) {
-    return EventMeta::parse(R"({"context":)" + context + "}").lines();
+    return EventMeta::parse(R"({"context":)" + context + "}").lines(true);
 }
 
 std::string refusal(const std::string& context) {
@@ -72,8 +72,8 @@ TEST(EventMeta, TracesAreHeadersOfTheirOwnAndTheRestIsOne) {
     EXPECT_THAT(said(R"({"traceparent":")" + traceparent + R"("})"),
                 ElementsAre("traceparent: " + traceparent));
     EXPECT_THAT(said("{}"), IsEmpty());
-    EXPECT_THAT(EventMeta::parse("").lines(), IsEmpty());
-    EXPECT_THAT(EventMeta::parse(R"({"later": true})").lines(), IsEmpty());
+    EXPECT_THAT(EventMeta::parse("").lines(true), IsEmpty());
+    EXPECT_THAT(EventMeta::parse(R"({"later": true})").lines(true), IsEmpty());
 }
 
 TEST(EventMeta, WhatIsNotAsciiIsEscaped) {
@@ -104,11 +104,23 @@ TEST(EventMeta, ContextsThatAreNoneAreRefused) {
               "whisperer.context is longer than 1024 bytes");
 }
 
+TEST(EventMeta, HeadersOfTheEventAreItsReceiversAlone) {
+    const EventMeta meta =
+        EventMeta::parse(R"({"headers":{"X-Tenant":"7","X-Empty":"","TraceState":"b=2"},)"
+                         R"("context":{"traceparent":")" +
+                         traceparent + R"(","tracestate":"a=1"}})");
+    EXPECT_THAT(meta.lines(true), ElementsAre("TraceState: b=2", "X-Empty;", "X-Tenant: 7",
+                                              "traceparent: " + traceparent));
+    EXPECT_THAT(meta.lines(false), ElementsAre("traceparent: " + traceparent, "tracestate: a=1"));
+}
+
 // Rows may come from elsewhere.
 TEST(EventMeta, RowsThatNobodyCheckedPutNothingIntoHeaders) {
     for (const char* meta :
          {"[]", "{", R"({"context":"x"})", "{\"context\":{\"a\":\"\r\nX-Evil: 1\"}}",
-          R"({"context":{"traceparent":"00\r\nX-Evil: 1"}})"})
+          R"({"context":{"traceparent":"00\r\nX-Evil: 1"}})",
+          R"({"headers":{"a":"\r\nX-Evil: 1"}})", R"({"headers":{"webhook-id":"1"}})",
+          R"({"headers":["a"]})"})
         EXPECT_THROW(EventMeta::parse(meta), Invalid) << meta;
 }
 

@@ -231,7 +231,8 @@ void Dispatcher::send(InFlight& flight) {
         if (!flight.authorization.empty())
             request.attempt_headers.push_back(flight.authorization);
     }
-    const HeaderLines& said = flight.delivery.event->meta_lines();
+    // A header that the hook sets stays the hook's.
+    const HeaderLines said = flight.delivery.event->meta().lines(!settings_->divert_to);
     if (!said.empty())
         add_apart(
             said,

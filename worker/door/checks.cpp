@@ -25,11 +25,12 @@ namespace {
 // As a JSON object of strings.
 std::size_t put_headers(Sink sink, const HeaderLines& lines) {
     for (const std::string& line : lines) {
-        const std::size_t colon = line.find(": ");
+        const std::string_view text = line;
+        const std::size_t colon = text.find_first_of(":;");
         sink.put(&line == &lines.front() ? "{\"" : "\",\"");
-        sink.put_json_text(std::string_view(line).substr(0, colon));
+        sink.put_json_text(text.substr(0, colon));
         sink.put("\":\"");
-        sink.put_json_text(std::string_view(line).substr(colon + 2));
+        sink.put_json_text(text.substr(std::min(colon + 2, text.size())));
     }
     sink.put("\"}");
     return sink.size();
@@ -150,7 +151,7 @@ WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t meta
     return guarded(error, [&] {
         HeaderLines lines = format_header_lines(Format::parse(view_of(event->format)), *event);
         metadata_of(*event).add_to(lines, metadata);
-        add_apart(EventMeta::parse(view_of(event->meta)).lines(), {&lines}, lines);
+        add_apart(EventMeta::parse(view_of(event->meta)).lines(true), {&lines}, lines);
         *bytes = put_headers(Sink(nullptr), lines);
         if (*bytes <= capacity)
             put_headers(Sink(json), lines);

@@ -4,7 +4,6 @@
 #include "worker/base/encoding.h"
 #include "worker/base/invalid.h"
 #include "worker/base/span.h"
-#include "worker/rules/event_meta.h"
 
 namespace whisperer::engine {
 namespace {
@@ -26,7 +25,7 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
       format_(view_of(door.format)),
       body_(view_of(door.body)),
       metadata_(metadata_of(door)),
-      meta_lines_(EventMeta::parse(view_of(door.meta)).lines()),
+      meta_(EventMeta::parse(view_of(door.meta))),
       has_own_body_(!body_.empty() || door.keep_body != 0),
       held_bytes_(held_bytes) {
     if (type_.empty() || type_.size() > event_type_bytes_max)

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "worker/engine.h"
+#include "worker/rules/event_meta.h"
 #include "worker/rules/format.h"
 #include "worker/rules/headers.h"
 
@@ -34,8 +35,7 @@ class Event {
     // What the format says beside the body.
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
     const Metadata& metadata() const { return metadata_; }
-    // What was said of it when it was recorded, where its hook does not say something of that name.
-    const HeaderLines& meta_lines() const { return meta_lines_; }
+    const EventMeta& meta() const { return meta_; }
     // 32 hex digits: the webhook-id.
     const std::string& id() const { return id_; }
     const std::string& type() const { return type_; }
@@ -47,7 +47,7 @@ class Event {
     std::string body_;
     std::shared_ptr<const HeaderLines> header_lines_;
     Metadata metadata_;
-    HeaderLines meta_lines_;
+    EventMeta meta_;
     bool has_own_body_;
     std::int64_t* held_bytes_;
 };

@@ -142,6 +142,8 @@ EventMeta EventMeta::parse(std::string_view json) {
         for_each_member(json, [&](std::string_view key, std::string_view value) {
             if (key == "context")
                 read_context(meta, value);
+            else if (key == "headers")
+                meta.headers = parse_additional_headers(value);
         });
     } catch (const JsonGaveUp&) {
         throw Invalid("meta of the event is not what whisperer records");
@@ -149,14 +151,18 @@ EventMeta EventMeta::parse(std::string_view json) {
     return meta;
 }
 
-HeaderLines EventMeta::lines() const {
-    HeaderLines lines;
+HeaderLines EventMeta::lines(bool with_headers) const {
+    HeaderLines said;
     if (!traceparent.empty())
-        lines.push_back("traceparent: " + traceparent);
+        said.push_back("traceparent: " + traceparent);
     if (!tracestate.empty())
-        lines.push_back("tracestate: " + tracestate);
+        said.push_back("tracestate: " + tracestate);
     if (!context.empty())
-        lines.push_back("X-Whisperer-Context: " + context);
+        said.push_back("X-Whisperer-Context: " + context);
+    if (!with_headers || headers.empty())
+        return said;
+    HeaderLines lines = headers;
+    add_apart(said, {&headers}, lines);
     return lines;
 }
 

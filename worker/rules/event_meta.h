@@ -1,5 +1,6 @@
 // What was said of one event when it was recorded, beside its data: the outbox's column meta, a
-// JSON object.  Its member context is what the transaction's whisperer.context was.
+// JSON object.  Its member context is what the transaction's whisperer.context was, headers are
+// those of the event alone.
 //
 // Invariant: it depends on the event alone, so that every attempt says the same; and no line holds
 // a control byte, whoever wrote the row.  Made by Event, by the formats and by preview;
@@ -18,12 +19,13 @@ struct EventMeta {
     std::string traceparent;  // empty: none
     std::string tracestate;   // the same
     std::string context;      // its other members, as a JSON object in ASCII; empty: none
+    HeaderLines headers;
 
     // Empty: nothing was said.  Throws Invalid.
     static EventMeta parse(std::string_view json);
 
-    // The headers of its requests.
-    HeaderLines lines() const;
+    // The headers of its requests.  with_headers: its own too, which go to nobody but the receiver.
+    HeaderLines lines(bool with_headers) const;
 };
 
 // Throws Invalid unless a transaction may have this whisperer.context.

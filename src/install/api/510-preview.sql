@@ -5,11 +5,13 @@ CREATE FUNCTION whisperer.preview(event_id uuid DEFAULT NULL)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT h.id, h.target_url,
-           f.headers
+           -- A header that the hook sets stays the hook's, however it is written.
+           (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(f.headers) AS e
+            WHERE (lower(e.key) = ANY (own.names)) IS NOT TRUE)
                || jsonb_build_object('X-Whisperer-Event', o.event_type,
                                      'X-Whisperer-Hook', h.id::text,
                                      'webhook-id', replace(o.id::text, '-', ''))
-               || whisperer_internal.masked_headers(h.id)
+               || own.headers
                || CASE WHEN 'attempt' = ANY (h.metadata_headers)
                        THEN jsonb_build_object('X-Whisperer-Attempt', (coalesce(d.retry_count, 0) + 1)::text) ELSE '{}' END
                || CASE WHEN h.config->'auth' ?| '{type,auth_type}' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
@@ -23,7 +25,11 @@ AS $$
     LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id AND (d.retry_count > 0 OR d.body IS NOT NULL),
     whisperer_internal.formatted(CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key)
                                       ELSE coalesce(d.format, 'whisperer') END, whisperer_internal.metadata_bits(h.metadata_headers),
-                                 o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f
+                                 o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f,
+    LATERAL (SELECT m.headers, ARRAY(SELECT lower(k) FROM jsonb_object_keys(m.headers) AS k)
+                               || ARRAY['user-agent', lower(h.signing->>'time_header'),
+                                        CASE WHEN h.config->'auth' ? 'type' THEN 'authorization' END] AS names
+             FROM (SELECT whisperer_internal.masked_headers(h.id) AS headers OFFSET 0) AS m) AS own
     WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
     ORDER BY o.id, h.id
 $$;

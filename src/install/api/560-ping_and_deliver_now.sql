@@ -100,7 +100,7 @@ GRANT EXECUTE ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interva
 
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
     event_type text, data json, config_filter jsonb, timeout interval,
-    INOUT deliveries jsonb, object_id text)
+    INOUT deliveries jsonb, object_id text, headers jsonb)
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -114,7 +114,7 @@ BEGIN
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'Use whisperer.deliver_event there; it is delivered after COMMIT.';
     END IF;
-    event := whisperer.deliver_event(event_type, data, config_filter, object_id);
+    event := whisperer.deliver_event(event_type, data, config_filter, object_id, headers);
     LOOP
         COMMIT;
         IF ticket OPERATOR(pg_catalog.=) 0 THEN
@@ -145,40 +145,43 @@ $$;
 -- As deliver_event has it: json, jsonb and an untyped literal all work.
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
     event_type text, data jsonb, config_filter jsonb, timeout interval,
-    INOUT deliveries jsonb, object_id text)
+    INOUT deliveries jsonb, object_id text, headers jsonb)
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id);
+    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id, headers);
 END;
 $$;
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
     event_type text, data text, config_filter jsonb, timeout interval,
-    INOUT deliveries jsonb, object_id text)
+    INOUT deliveries jsonb, object_id text, headers jsonb)
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id);
+    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id, headers);
 END;
 $$;
 CREATE PROCEDURE whisperer.deliver_now(
     event_type text, data json, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
-    INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL)
+    INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL,
+    headers jsonb DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text) IS
+COMMENT ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text, jsonb) IS
     'records one event, commits, waits for its first results and shows them';
-GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text) TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text, jsonb) TO PUBLIC;
 CREATE PROCEDURE whisperer.deliver_now(
     event_type text, data jsonb, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
-    INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL)
+    INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL,
+    headers jsonb DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text) IS
+COMMENT ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text, jsonb) IS
     'records one event, commits, waits for its first results and shows them';
-GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text) TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text, jsonb) TO PUBLIC;
 CREATE PROCEDURE whisperer.deliver_now(
     event_type text, data text, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
-    INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL)
+    INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL,
+    headers jsonb DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text) IS
+COMMENT ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text, jsonb) IS
     'records one event, commits, waits for its first results and shows them';
-GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text) TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text, jsonb) TO PUBLIC;
