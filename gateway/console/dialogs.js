@@ -3,6 +3,7 @@
 import { h, newId, replace } from './dom.js';
 import { onSubmit } from './form.js';
 import { button, copyButton, errorBox } from './ui.js';
+import { verifyHelp } from './verify_help.js';
 
 export function openDialog(title, ...content) {
     const id = newId('dialog');
@@ -61,6 +62,7 @@ export function showSecret(title, secret, text) {
                 h('div', { class: 'joined' }, field, copyButton(secret, field)),
             ),
             h('p', { class: 'faint' }, 'It is shown this once. Give it to whoever runs the receiver, over a channel that you trust.'),
+            verifyHelp(),
             h(
                 'div',
                 { class: 'actions' },

@@ -96,6 +96,15 @@ FROM whisperer.delivery d JOIN whisperer.outbox o ON <of_event>
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
                                          {{"<of_event>", of_event}});
 
+// What is sent, as SQL shows it before: the transform's body as long as it is kept.
+const char* const request = R"(
+SELECT json_build_object('method', 'POST', 'url', p.target_url, 'headers', p.headers,
+                         'body', CASE WHEN octet_length(b.body) <= <shown_max> THEN b.body END,
+                         'body_bytes', octet_length(b.body))
+FROM whisperer.delivery d JOIN whisperer.preview($1::uuid) p ON p.hook_id = d.hook_id,
+LATERAL (SELECT coalesce(d.body, p.body) AS body) AS b
+WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";
+
 constexpr int piece_characters = 1024 * 1024;
 
 const std::string payload_piece = filled(R"(
@@ -175,6 +184,11 @@ std::vector<Route> event_routes() {
          .path = "/whisperer/hook_events/{id}/payload/",
          .parameters = {id},
          .handler = payload},
+        {.method = "GET",
+         .path = "/whisperer/hook_events/{id}/request/",
+         .parameters = {id},
+         .statements = {Statement(filled(request, {{"<shown_max>", payload_shown_max}}))},
+         .what = "request any more"},
         {.method = "POST",
          .path = "/whisperer/hook_events/{id}/retry/",
          .parameters = {id},

@@ -1,8 +1,10 @@
 // Deliveries: found, read, tried again, recovered, replayed.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 
 import { open, receiver_url, see, test, until } from './browser.mjs';
-import { attempts, deliveriesOf, idle, makeHook, registerTypes, script, sql } from './database.mjs';
+import { accessibility, contrast, overflow } from './checks.mjs';
+import { attempts, deliver, deliveriesOf, idle, makeHook, registerTypes, script, sql } from './database.mjs';
 
 const rows = (page) => page.getByRole('table', { name: 'Deliveries, newest first' }).locator('tbody tr');
 
@@ -93,6 +95,30 @@ async function oneTests() {
         assert.equal(await attempt_rows.count(), 3);
         assert.match(await attempt_rows.nth(2).textContent(), /HTTP 500.*status 500/s);
         await page.locator('.why', { hasText: 'failed after 3 attempts' }).waitFor();
+    });
+
+    await test('a delivery shows its request as curl, which sends the same body, and its event at every hook', async () => {
+        const hook = seed('curled', '/ok/curled', 1, `additional_headers => '{"X-Key": "hidden"}'`, `{"it's": "Zoë \\\\ $HOME"}`);
+        const other = makeHook('shop', 'curled', `${receiver_url}/ok/curled-too`);
+        const event = deliver('shop', 'curled', '{"second": true}').replaceAll('-', '');
+        idle();
+        const page = await open(`deliveries?webhook=${hook}`);
+        await rows(page).getByRole('link', { name: 'curled' }).last().click();
+        await page.getByRole('button', { name: 'Show as curl' }).click();
+        const curl = await page.getByRole('region', { name: 'Request, as curl' }).textContent();
+        assert.ok(!curl.includes('hidden') && curl.includes("'X-Key: ***'"), 'secrets are masked');
+        for (const look of [accessibility, contrast, overflow]) assert.deepEqual(await page.evaluate(look), []);
+        const echoed = spawnSync('sh', ['-c', curl.replace(/^curl/, 'printf %s\\\\n')], { encoding: 'utf8' }).stdout;
+        assert.ok(echoed.includes(`"data":{"it's": "Zoë \\\\ $HOME"}`), `a shell reads it as it is: ${echoed}`);
+        await page.goto(page.url().replace(/#.*/, `#/deliveries/${event}-${hook}`));
+        await page.getByRole('link', { name: 'at every hook' }).click();
+        await see_rows(page, 2);
+        await see(page, `#${other}`);
+        await page.goto(page.url().replace(/#.*/, `#/deliveries/${event}-${other}`));
+        await page.getByRole('button', { name: 'Show as curl' }).waitFor();
+        sql(`SELECT whisperer.delete_hook(${other})`);
+        await page.getByRole('button', { name: 'Show as curl' }).click();
+        await see(page, 'There is no such request any more.');
     });
 
     await test('a failed delivery is tried again; a delivered one only by force', async () => {

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 
 import { open, receiver_url, see, test, until } from './browser.mjs';
+import { accessibility, contrast, overflow } from './checks.mjs';
 import { attempts, deliver, idle, makeHook, script, sql } from './database.mjs';
+import { verifies } from './verify.mjs';
 
 const field = (page, name) => page.locator(`[name="${name}"]`);
 const errorOf = async (page, name) =>
@@ -104,8 +106,15 @@ async function createdTest() {
         assert.match(secret, /^whsec_/);
         assert.equal(secret, sql(`SELECT whisperer.hook_secret(${id})`));
         await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-        await page.getByRole('button', { name: 'Copy' }).click();
+        await page.getByRole('button', { name: 'Copy' }).first().click();
         await until(async () => (await page.evaluate(() => navigator.clipboard.readText())) === secret, 'the secret is copied');
+        await page.getByText('How the receiver verifies').click();
+        for (const language of await page.getByLabel('Language').getByRole('option').allTextContents()) {
+            await page.getByLabel('Language').selectOption(language);
+            const code = await page.getByRole('region', { name: 'Code that verifies' }).textContent();
+            if (!verifies(language, code, secret)) console.log(`# there is no ${language}`);
+        }
+        for (const look of [accessibility, contrast, overflow]) assert.deepEqual(await page.evaluate(look), []);
         await page.getByRole('button', { name: 'I have it' }).click();
         await page.getByRole('heading', { level: 1, name: 'package-created' }).waitFor();
         assert.ok(!(await page.content()).includes(secret), 'the secret is gone');

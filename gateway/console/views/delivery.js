@@ -6,6 +6,7 @@ import { h, replace } from '../dom.js';
 import { count, missing, plural, seconds, when } from '../format.js';
 import { deliveryKind } from '../health.js';
 import { members, pretty, prettyNodes } from '../json_text.js';
+import { requestCard } from '../request_card.js';
 import { hashOf } from '../router.js';
 import { badge, button, card, copyButton, empty, errorBox, facts, head, link, loading, renew, snippet, table } from '../ui.js';
 
@@ -74,7 +75,7 @@ function factsCard(item) {
     return card(
         'Details',
         facts([
-            ['Event', h('code', { class: 'breakable' }, item.uuid)],
+            ['Event', [h('code', { class: 'breakable' }, item.uuid), ' ', link('at every hook', hashOf(['deliveries'], { uuid: item.uuid }))]],
             ['Hook', link(`#${item.webhook}`, hashOf(['hooks', item.webhook]))],
             ['Object', item.object_id],
             ['Recorded', when(item.created_date)],
@@ -111,7 +112,7 @@ function confirmForce(run) {
     });
 }
 
-function contents(item, texts, result, actions) {
+function contents(item, texts, result, request, actions) {
     return [
         h(
             'p',
@@ -123,13 +124,14 @@ function contents(item, texts, result, actions) {
         head(item.event_type, actions),
         h('p', {}, badge(deliveryKind(item.state), item.state), ' ', h('span', { class: 'why breakable' }, item.why)),
         result,
-        h('div', { class: 'columns' }, h('div', {}, payloadCard(texts.get('payload'), item), attemptsCard(item)), factsCard(item)),
+        h('div', { class: 'columns' }, h('div', {}, payloadCard(texts.get('payload'), item), attemptsCard(item), request), factsCard(item)),
     ];
 }
 
 export async function deliveryView(page, { signal, path }) {
     const id = path[1];
     const result = h('div', { role: 'status' });
+    const request = requestCard(id);
     let asked = 0;
     replace(page, loading());
 
@@ -154,7 +156,7 @@ export async function deliveryView(page, { signal, path }) {
             button('Retry', () => retry(false), { kind, 'data-key': 'retry' }),
             button('Force retry', () => confirmForce(() => retry(true)), { 'data-key': 'force' }),
         ];
-        renew(page, contents(item, texts, result, actions));
+        renew(page, contents(item, texts, result, request, actions));
     }
 
     // An answer that was asked for earlier may come later, and is old.
