@@ -69,8 +69,8 @@ struct Route {
     std::vector<Statement> statements = {};
     std::string what = "hook";  // that there is not, when there is no row
     std::function<Answer(Call&)> handler = {};
-    bool is_at_once = false;  // the handler needs no database, and waits for nothing
-    bool waits = false;       // the handler leaves something to wait for
+    bool is_at_once = false;   // the handler needs no database, and waits for nothing
+    bool waits = false;        // the handler leaves something to wait for
     bool is_of_portal = true;  // the token of a link into the console is good for it
     std::string use_of_type = "subscribe to";  // what one may not do with an event type
 };

@@ -81,6 +81,7 @@ CREATE FUNCTION whisperer_internal.api_token_role_as(caller oid, token text) RET
 AS $$
 DECLARE
     parts constant text[] := regexp_match(token, '^wha([tp])_([0-9]{1,18})_([A-Za-z0-9_-]{43})$');
+    token_kind constant text := CASE parts[1] WHEN 'p' THEN 'portal' ELSE 'api' END;
     token_id constant bigint := parts[2]::bigint;
     found whisperer.api_token_record;
     held_by name;
@@ -88,7 +89,7 @@ BEGIN
     -- No statement has the token itself; see hidden().
     SELECT * INTO found FROM whisperer.api_token_record t
     WHERE t.id = token_id AND t.incarnation = whisperer_internal.my_incarnation()
-      AND t.kind = CASE parts[1] WHEN 'p' THEN 'portal' ELSE 'api' END;
+      AND t.kind = token_kind;
     IF NOT coalesce(whisperer_internal.same_bytes(found.hash, sha256(convert_to(parts[3], 'UTF8'))), false)
        OR found.revoked_at IS NOT NULL OR found.expires_at <= clock_timestamp() THEN
         RETURN NULL;
