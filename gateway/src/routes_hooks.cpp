@@ -124,6 +124,28 @@ FROM (SELECT e AS whole, e.name, e.description FROM whisperer.event_type e
       WHERE $1::text IS NULL OR e.name > $1 ORDER BY e.name LIMIT $2::integer) AS t
 ORDER BY t.name)";
 
+// What a filter would let through of the latest events that the caller may see; as above, among the
+// last transactions only.  The data is looked into when these have been chosen.
+const char* const test_filter = R"(
+SELECT json_build_object('results', coalesce(json_agg(json_build_object(
+           'uuid', replace(e.id::text, '-', ''), 'event_type', e.event_type,
+           'created_date', e.created_at, 'passes', e.passes) ORDER BY e.xid DESC, e.id DESC), '[]'))
+FROM (SELECT l.*, whisperer.test_filter($1::jsonb->'filter', l.data) AS passes
+      FROM (SELECT o.id, o.xid, o.event_type, o.created_at, o.data FROM whisperer.outbox o
+            WHERE o.event_type NOT LIKE 'whisperer-%' AND o.xid >= (greatest(
+                      pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
+              AND EXISTS (
+                  SELECT FROM unnest(string_to_array($1::jsonb->>'event_type', ',')) AS p (one),
+                       LATERAL (SELECT btrim(p.one, E' \t\r\n')) AS t (name)
+                  WHERE o.event_type = t.name
+                     OR right(t.name, 1) = '*' AND starts_with(o.event_type, left(t.name, -1)))
+            ORDER BY o.xid DESC, o.id DESC LIMIT 20) AS l
+      UNION ALL
+      -- Without an event a wrong filter is wrong all the same.
+      SELECT NULL, NULL, NULL, NULL, NULL,
+             whisperer.test_filter($1::jsonb->'filter', '{}') OFFSET 0) AS e
+WHERE e.id IS NOT NULL)";
+
 const std::vector<Member> written{
     {"event_type", Type::Text, true},
     {"target_url", Type::Text, true},
@@ -193,6 +215,10 @@ std::vector<Route> crud_routes() {
          .parameters = {{"cursor", Kind::Text}, {"limit", Kind::Limit}},
          .shape = Shape::List,
          .statements = {Statement(registry)}},
+        {.method = "POST",
+         .path = "/whisperer/test_filter/",
+         .body = BodyRules{{{"event_type", Type::Text, true}, {"filter", Type::Anything, true}}},
+         .statements = {Statement(test_filter)}},
         {.method = "GET",
          .path = one_path,
          .parameters = {id},

@@ -56,6 +56,20 @@ async function createTests() {
         assert.equal(sent, 0);
     });
 
+    await test('a filter that is being written is tried on the latest events', async () => {
+        sql(`SELECT whisperer.deliver_event('order-paid', '{"total": 120}'), whisperer.deliver_event('order-paid', '{"total": 5}')`);
+        const page = await open('hooks/new');
+        const said = page.getByRole('status', { name: 'What the filter lets through' });
+        await field(page, 'event_type').fill('order-paid');
+        await field(page, 'filter').fill('{"total": {"$gt": 100}}');
+        await until(async () => /^Of the latest \d+ events \d+ would pass/.test(await said.innerText()), 'the preview');
+        const lines = await said.getByRole('listitem').allInnerTexts();
+        assert.match(lines[0], /order-paid.*is left out$/);
+        assert.match(lines[1], /order-paid.*passes$/);
+        await field(page, 'filter').fill('{"total": {"$above": 100}}');
+        await until(async () => (await said.innerText()).includes('unknown operator "$above"'), 'what is wrong');
+    });
+
     await test('what only the server knows to be wrong comes to the same place', async () => {
         const page = await open('hooks/new');
         await field(page, 'event_type').fill('never-registered');

@@ -198,4 +198,17 @@ for ([ POST => 'pause/' ], [ POST => 'resume/' ], [ POST => 'rotate_secret/' ], 
 my $retried = $gateway->post("/whisperer/hook_events/$gone-$second->{id}/retry/", $token, { force => $true });
 is("$retried->{status} $retried->{json}{message}", "406 hook $second->{id} is deleted", 'and so does a retry');
 
+# --- a filter tried out ---------------------------------------------------------------------------
+$node->safe_psql('postgres', qq(SELECT whisperer.deliver_event('$_->[0]', '{"n": $_->[1]}'))) for [ 'order-paid', 51 ], [ 'secret-thing', 52 ], [ 'order-sent', 53 ];
+sub tried { my ($event_type, $filter) = @_; return $gateway->post('/whisperer/test_filter/', $token, { event_type => $event_type, filter => $filter }) }
+sub passes { my @found = @{ tried(@_)->{json}{results} }; return join ' ', map { "$_->{event_type}:" . ($_->{passes} ? 1 : 0) } @found[0 .. (@found > 1 ? 1 : $#found)] }
+is(passes('order-paid,  order-s*', { n => { '$gt' => 51 } }), 'order-sent:1 order-paid:0', 'a filter is tried on the latest events');
+is(passes('secret-thing', {}), '', 'that one may see');
+is(passes('*', { n => 51 }), 'order-sent:0 order-paid:1', 'whatever the pattern');
+is(passes('order-paid', { n => 51 }) =~ /^order-paid:1/ ? 1 : 0, 1, 'of one type alone');
+for (qw(order-paid none)) {
+    my $bad = tried($_, { n => { '$regex' => 'x' } });
+    is_deeply([ $bad->{status}, $bad->{json}{errors} ], [ 400, { filter => ['filter has an unknown operator "$regex"'] } ], "a wrong filter is told, with events of $_ or without");
+}
+
 done_testing();

@@ -3,6 +3,7 @@
 import { get, getAll, sendText } from '../api.js';
 import { showSecret } from '../dialogs.js';
 import { h, replace } from '../dom.js';
+import { previewFilter } from '../filter_preview.js';
 import { onSubmit } from '../form.js';
 import { changes, columnTexts, layOut, makeFields } from '../hook_fields.js';
 import { members, objectText } from '../json_text.js';
@@ -65,5 +66,6 @@ export async function hookFormView(page, { signal, path, query }) {
     );
     onSubmit(form, submit, Object.values(fields), box, () => (id === null ? create(fields, signal) : save(id, fields, before, signal)));
     replace(page, head(title), form);
+    previewFilter(fields, signal);
     fields.event_type.focus();
 }
