@@ -48,6 +48,7 @@ const formats = [
 const columns = [
     ['event_type', 'Event type', 'text', { required: true, check: checkEventType, hint: 'A registered name, prefix*, *, or several with commas.' }],
     ['target_url', 'Target URL', 'text', { required: true, kind: 'url', check: checkUrl, hint: 'Where each event is POSTed to.' }],
+    ['name', 'Name', 'text', { hint: 'What you call it: one hook of yours at a time has it.' }],
     ['description', 'Description', 'text', { wide: true, hint: 'For people only.' }],
     [
         'filter',
@@ -171,7 +172,7 @@ export function layOut(fields, hook) {
     return h(
         'div',
         { class: 'fieldsets' },
-        fieldset('What and where', fields.event_type, fields.target_url, fields.description),
+        fieldset('What and where', fields.event_type, fields.target_url, fields.name, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
         fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
         fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers),

@@ -19,6 +19,7 @@ const std::string hook_object = filled(R"(json_build_object(
     'signing', h.signing, 'signatures', h.signatures,
     'metadata_headers', h.metadata_headers,
     'timeout', extract(epoch FROM h.timeout), 'max_in_flight', h.max_in_flight,
+    'name', h.name,
     'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
     'modified_at', h.modified_at))",
                                        {{"<state_reason>", in_words("h.state_reason")}});
@@ -56,7 +57,7 @@ SELECT set_config('gateway.hook', whisperer.create_hook(
     signatures => whisperer_internal.names_from(b->'signatures', 'signatures'),
     metadata_headers => whisperer_internal.names_from(b->'metadata_headers', 'metadata_headers'),
     timeout => make_interval(secs => (b->>'timeout')::double precision),
-    max_in_flight => (b->>'max_in_flight')::integer
+    max_in_flight => (b->>'max_in_flight')::integer, name => b->>'name'
     )::text, true)
 FROM (SELECT $1::jsonb AS b) AS given)";
 
@@ -67,7 +68,8 @@ SELECT whisperer.update_hook($1::bigint,
     '{"config": null, "retry_countdown_config": null, "callback": null, "filter": null,
       "transform": null, "rate_limit": null, "ordering": null, "description": null,
       "format": null, "payload_key": null, "signing": null, "signatures": null,
-      "metadata_headers": null, "timeout": null, "max_in_flight": null}'::jsonb
+      "metadata_headers": null, "timeout": null, "max_in_flight": null,
+      "name": null}'::jsonb
     || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at}'
                     ::text[])))";
 
@@ -166,6 +168,7 @@ const std::vector<Member> written{
     {"metadata_headers", Type::Anything},
     {"timeout", Type::Number},
     {"max_in_flight", Type::Number},
+    {"name", Type::Text},
 };
 
 // A PATCH has what it changes, and may clear neither of these two.

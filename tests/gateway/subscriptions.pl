@@ -28,12 +28,12 @@ my %all = (event_type => 'order-paid', target_url => $receiver->url('/ok/1'), se
     additional_headers => { 'X-Tenant' => '7' }, config => { shop => 3 }, filter => { n => 1 }, description => "Zo\x{eb}\x{2019}s \"shop\"",
     rate_limit => 12.5, ordering => 'key', format => 'whisperer', payload_key => 'payload',
     signing => { header => 'X-Own', value => '{hex}' }, signatures => ['standard'],
-    metadata_headers => [ 'attempt', 'time' ], timeout => 2.5, max_in_flight => 2, retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 60 }, max_retries => 3 });
+    metadata_headers => [ 'attempt', 'time' ], timeout => 2.5, max_in_flight => 2, name => 'paid', retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 60 }, max_retries => 3 });
 my $made = act('POST', '', \%all);
 is($made->{status}, 201, 'a hook is made');
 my $hook = $made->{json};
-is_deeply({ map { $_ => $hook->{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight retry_countdown_config) },
-    { map { $_ => $all{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight retry_countdown_config) }, 'with all that was said');
+is_deeply({ map { $_ => $hook->{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight name retry_countdown_config) },
+    { map { $_ => $all{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight name retry_countdown_config) }, 'with all that was said');
 is("$hook->{state} $hook->{owner} $hook->{is_active}", 'active shop 1', 'it is the role\'s');
 ok(!exists $hook->{secret_key} && !exists $hook->{additional_headers}, 'and secrets that were given are not said back');
 my $second = act('POST', '', { event_type => 'order-*', target_url => $receiver->url('/ok/2') })->{json};

@@ -130,6 +130,11 @@ my @steps = (
     "SELECT whisperer.create_hook('e', 'http://127.0.0.1/bad', additional_headers => " . secret('bad_headers', qq({"Host": "$token-bad", "X-A": "$headers-bad\\n"})) . '::jsonb)',
     "SELECT whisperer.update_hook(1, jsonb_build_object('secret_key', " . secret('long', $text . 'x' x 2000) . '))',
     "SELECT whisperer.update_hook(1, jsonb_build_object('additional_headers', jsonb_build_object('X-A', jsonb_build_array(" . secret('array', "$token-array") . '))))',
+    # The first of it makes a hook, the second changes it, the third is refused for a key that nobody knows.
+    (map { "SELECT * FROM whisperer.apply_hooks((" . secret("applied_$_->[0]",
+        qq([{"name": "applied", "event_type": "e", "target_url": "http://127.0.0.1:9/applied", "$_->[1]": "$text-applied-$_->[0]", )
+        . qq("additional_headers": {"X-A": "$headers-applied-$_->[0]"}, "config": {"auth": {"type": "bearer", "token": "$token-applied-$_->[0]"}}}])) . ')::jsonb)' }
+        [ 1, 'secret_key' ], [ 2, 'secret_key' ], [ 3, 'secretkey' ]),
 );
 $node->psql('postgres', "SET ROLE app; $_", on_error_stop => 0) for @steps;
 # The gateway's tokens likewise.

@@ -63,6 +63,7 @@ function details(hook, texts) {
             ['Hook', String(hook.id)],
             ['Event type', hook.event_type],
             ['Target URL', hook.target_url],
+            hook.name && ['Name', hook.name],
             ['Description', hook.description],
             ['Owner', hook.owner],
             ['Order', hook.ordering],

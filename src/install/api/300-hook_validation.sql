@@ -226,6 +226,10 @@ BEGIN
         RAISE EXCEPTION 'metadata_headers must be of time, object, source and attempt'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'metadata_headers';
     END IF;
+    IF NEW.name = '' OR octet_length(NEW.name) > 200 OR NEW.name ~ '[[:cntrl:]]' THEN
+        RAISE EXCEPTION 'name must be from 1 to 200 bytes, without control characters'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'name';
+    END IF;
     PERFORM whisperer_internal.check_hook_bounds(NEW.timeout, NEW.max_in_flight);
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF TG_OP = 'INSERT' OR NEW.filter IS DISTINCT FROM OLD.filter THEN
@@ -310,7 +314,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) TO PU
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes,
-                               format, payload_key, signing, signatures, metadata_headers, timeout, max_in_flight
+                               format, payload_key, signing, signatures, metadata_headers, timeout, max_in_flight, name
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

@@ -6,7 +6,7 @@ AS $$
 DECLARE
     -- What is secret in it hidden: no statement below has it; see hidden().
     kept jsonb := changes;
-    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers,timeout,max_in_flight}';
+    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers,timeout,max_in_flight,name}';
     bad_key text;
     index text;
 BEGIN
@@ -56,14 +56,18 @@ BEGIN
             metadata_headers = CASE WHEN kept ? 'metadata_headers' THEN whisperer_internal.names_from(kept->'metadata_headers', 'metadata_headers')
                                     ELSE h.metadata_headers END,
             timeout = CASE WHEN kept ? 'timeout' THEN (kept->>'timeout')::interval ELSE h.timeout END,
-            max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN (kept->>'max_in_flight')::integer ELSE h.max_in_flight END
+            max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN (kept->>'max_in_flight')::integer ELSE h.max_in_flight END,
+            name = CASE WHEN kept ? 'name' THEN kept->>'name' ELSE h.name END
         WHERE h.id = update_hook_body.hook_id AND h.is_active;
         IF NOT FOUND THEN
             PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);
         END IF;
     EXCEPTION WHEN unique_violation THEN
         GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
-        IF index <> 'hook_definition_once' THEN
+        IF index = 'hook_definition_name' THEN
+            RAISE EXCEPTION 'you have a hook named "%" already', kept->>'name'
+                USING ERRCODE = 'unique_violation', COLUMN = 'name', HINT = 'A name is that of one hook of yours that is not deleted.';
+        ELSIF index <> 'hook_definition_once' THEN
             RAISE;
         END IF;
         RAISE EXCEPTION 'you have another hook for this event type at this URL'

@@ -25,6 +25,7 @@ CREATE TABLE whisperer.hook_definition (
         CONSTRAINT hook_timeout_check CHECK (extract(epoch FROM timeout) BETWEEN 1 AND 300),
     max_in_flight integer
         CONSTRAINT hook_max_in_flight_check CHECK (max_in_flight BETWEEN 1 AND 10000),
+    name         text,
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
@@ -56,6 +57,8 @@ COMMENT ON COLUMN whisperer.hook_definition.timeout IS
     'how long one attempt may take, 1 s to 5 min; null: as whisperer.request_timeout says';
 COMMENT ON COLUMN whisperer.hook_definition.max_in_flight IS
     'requests that may be open at once; null: as whisperer.max_in_flight_per_hook says';
+COMMENT ON COLUMN whisperer.hook_definition.name IS
+    'what its owner calls it, for apply_hooks; null: nothing';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS
@@ -65,6 +68,8 @@ COMMENT ON COLUMN whisperer.hook_definition.incarnation IS
 
 CREATE UNIQUE INDEX hook_definition_once
     ON whisperer.hook_definition (owner, target_url, event_type, incarnation) WHERE is_active;
+CREATE UNIQUE INDEX hook_definition_name
+    ON whisperer.hook_definition (owner, name, incarnation) WHERE is_active;
 
 -- Secrets, header values and config.auth.  Row-level security without a policy: not even
 -- pg_read_all_data sees a row.  No foreign key, here and elsewhere: a parallel pg_restore loads the

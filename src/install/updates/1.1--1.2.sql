@@ -180,3 +180,11 @@ COMMENT ON COLUMN whisperer.outbox.meta IS
 ALTER TABLE whisperer.api_token_record ADD COLUMN kind text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'portal'));
 COMMENT ON COLUMN whisperer.api_token_record.kind IS
     'api: of a client; portal: of a link into the console, which may do less at the gateway';
+
+-- What a hook's owner calls it.
+ALTER TABLE whisperer.hook_definition ADD COLUMN name text;
+COMMENT ON COLUMN whisperer.hook_definition.name IS
+    'what its owner calls it, for apply_hooks; null: nothing';
+CREATE UNIQUE INDEX hook_definition_name
+    ON whisperer.hook_definition (owner, name, incarnation) WHERE is_active;
+GRANT INSERT (name), UPDATE (name) ON whisperer.hook_definition TO PUBLIC;

@@ -1,0 +1,84 @@
+-- Hooks as code: applied, applied again, changed, pruned; what is refused, and what is left alone.
+SELECT whisperer.pause();
+CREATE ROLE regress_ann; CREATE ROLE regress_bob;
+GRANT USAGE ON SCHEMA whisperer TO regress_ann, regress_bob;
+SELECT whisperer.register_event(name) FROM unnest('{coded,coded-too}'::text[]) AS name;
+SELECT whisperer.allow(t, r, 'subscribe') FROM unnest('{coded,coded-too}'::text[]) t, unnest('{regress_ann,regress_bob}'::regrole[]) r;
+-- Every column that people may write is one that a definition may say.
+SELECT a.attname AS missing FROM pg_attribute a
+WHERE a.attrelid = 'whisperer.hook_definition'::regclass AND a.attnum > 0 AND has_column_privilege('regress_ann', a.attrelid, a.attnum, 'UPDATE')
+  AND NOT whisperer_internal.hook_defaults() ? a.attname::text AND a.attname <> ALL ('{name,event_type,target_url,is_active,is_paused,resumes}');
+SET ROLE regress_bob;
+SELECT whisperer.create_hook('coded', 'https://example.com/bob', name => 'orders') > 0 AS his;
+SET ROLE regress_ann;
+SELECT whisperer.create_hook('coded', 'https://example.com/by-hand') AS by_hand \gset
+\set both '[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "secret_key": "geheim", "additional_headers": {"X-A": "b"}, "config": {"shop": 1, "auth": {"type": "bearer", "token": "t"}}}, {"name": "more", "event_type": "coded*", "target_url": "https://example.com/gr\\u00fc\\u00dfe", "config": null, "filter": {"a": [1]}, "transform": null, "rate_limit": 2.5, "ordering": "key", "timeout": "30 s", "max_in_flight": 2, "signatures": ["standard"], "signing": {"header": "X-Own", "value": "{hex}"}, "format": "data", "retry_countdown_config": {"choice": "fixed", "kwargs": {"seconds": 1}}}]'
+CREATE FUNCTION pg_temp.applied(definitions jsonb, prune boolean DEFAULT false, dry_run boolean DEFAULT false) RETURNS text
+    LANGUAGE sql AS $$SELECT string_agg(a.name || ' ' || a.action || CASE WHEN a.hook_id IS NULL THEN ' nowhere' ELSE '' END, ', ')
+                      FROM whisperer.apply_hooks(definitions, prune, dry_run) a$$;
+SELECT pg_temp.applied(:'both', dry_run => true);
+SELECT count(*) AS hooks FROM whisperer.hook;
+SELECT pg_temp.applied(:'both');
+SELECT jsonb_pretty(whisperer.export_hooks());
+SELECT whisperer.hook_secret(id) FROM whisperer.hook WHERE name = 'orders';
+-- What it shows is what there is, and so is what was given, but for secrets that nobody can read back.
+CREATE TEMP TABLE before AS SELECT * FROM whisperer.hook;
+SELECT pg_temp.applied(whisperer.export_hooks());
+SET intervalstyle = 'sql_standard';
+SELECT pg_temp.applied(whisperer.export_hooks(), prune => true);
+RESET intervalstyle;
+SELECT count(*) AS not_as_before FROM (SELECT h::text FROM whisperer.hook h EXCEPT SELECT b::text FROM before b) AS x;
+SELECT pg_temp.applied(:'both');
+SELECT whisperer.hook_secret(id), config FROM whisperer.hook WHERE name = 'orders';
+-- A change; what is not said goes back to its default, and secrets stay.
+SELECT pg_temp.applied('[{"name": "more", "event_type": "coded", "target_url": "https://example.com/more"}, {"name": "orders", "event_type": "coded", "target_url": "https://example.com/a"}]', dry_run => true);
+SELECT pg_temp.applied('[{"name": "more", "event_type": "coded", "target_url": "https://example.com/more"}, {"name": "orders", "event_type": "coded", "target_url": "https://example.com/a"}]');
+SELECT jsonb_pretty(whisperer.export_hooks());
+SELECT whisperer.hook_secret(id), config FROM whisperer.hook WHERE name = 'orders';
+SELECT pg_temp.applied('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "config": {"auth": null}, "secret_key": "geheim"}]');
+SELECT config FROM whisperer.hook WHERE name = 'orders';
+SELECT pg_temp.applied('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "secret_key": "geheim"}]');
+SELECT pg_temp.applied('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "secret_key": "whsec_Z2VoZWlt"}]');
+SELECT pg_temp.applied('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "secret_key": ""}]');
+SELECT pg_temp.applied('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "secret_key": ""}]');
+SELECT pg_temp.applied('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "secret_key": "new"}]');
+-- Pruned: those that have a name and are not among them.  First, so that another may have their address.
+SELECT pg_temp.applied('[{"name": "moved", "event_type": "coded", "target_url": "https://example.com/more"}, {"name": "orders", "event_type": "coded", "target_url": "https://example.com/a"}]', prune => true, dry_run => true);
+SELECT pg_temp.applied('[{"name": "moved", "event_type": "coded", "target_url": "https://example.com/more"}, {"name": "orders", "event_type": "coded", "target_url": "https://example.com/a"}]', prune => true);
+SELECT name, target_url, state FROM whisperer.hook ORDER BY id;
+-- One that was made by hand joins by its name.
+SELECT whisperer.update_hook(:by_hand, '{"name": "by-hand"}');
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"name": "orders"}')$$, :by_hand));
+SELECT failure($$SELECT whisperer.create_hook('coded', 'https://example.com/z', name => 'orders')$$);
+SELECT failure(format('SELECT whisperer.update_hook(%s, %L)', :by_hand, jsonb_build_object('name', bad))) FROM unnest(ARRAY['', E'a\nb', repeat('x', 201)]) AS bad;
+SELECT whisperer.update_hook(:by_hand, '{"name": "more"}');
+-- All or nothing; the error names hook and key.
+SELECT failure(format('SELECT whisperer.apply_hooks(%L)', bad)) FROM unnest(ARRAY['{}', 'null', '[1]', '[{}]', '[{"name": 1}]',
+    '[{"name": "a", "event_type": "coded"}]', '[{"name": "a", "target_url": "https://example.com/"}]',
+    '[{"name": "a", "event_type": "coded", "target_url": "https://example.com/", "retries": 1}]',
+    '[{"name": "a", "event_type": "coded", "target_url": "https://example.com/", "is_paused": true}]',
+    '[{"name": "a", "event_type": "coded", "target_url": "https://example.com/1"}, {"name": "a", "event_type": "coded", "target_url": "https://example.com/2"}]',
+    '[{"name": "a", "event_type": "coded", "target_url": "https://example.com/1"}, {"name": "b", "event_type": "nothing", "target_url": "https://example.com/2"}]']) AS bad;
+SELECT failure($$SELECT whisperer.apply_hooks('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "timeout": "1 h"}]', dry_run => true)$$);
+SELECT failure('SELECT whisperer.apply_hooks(NULL)');
+SELECT name, target_url, state FROM whisperer.hook ORDER BY id;
+-- Nobody else's; who may not subscribe makes none.
+SET ROLE regress_bob;
+SELECT whisperer.export_hooks();
+SELECT pg_temp.applied('[]', prune => true, dry_run => true);
+SELECT pg_temp.applied('[]');
+RESET ROLE;
+SELECT whisperer.disallow('coded', 'regress_ann', 'subscribe');
+SET ROLE regress_ann;
+SELECT pg_temp.applied(whisperer.export_hooks());
+SELECT failure($$SELECT whisperer.apply_hooks('[{"name": "another", "event_type": "coded", "target_url": "https://example.com/x"}]')$$);
+RESET ROLE;
+SELECT owner, name FROM whisperer.hook WHERE is_active ORDER BY id;
+UPDATE whisperer.hook_definition SET is_active = false WHERE is_active;
+DELETE FROM whisperer.hook_definition;
+REVOKE USAGE ON SCHEMA whisperer FROM regress_ann, regress_bob;
+SELECT whisperer.unregister_event(name) FROM unnest('{coded,coded-too}'::text[]) AS name;
+DROP FUNCTION pg_temp.applied(jsonb, boolean, boolean);
+DROP TABLE before;
+DROP ROLE regress_ann, regress_bob;
+SELECT whisperer.resume();
