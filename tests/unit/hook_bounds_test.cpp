@@ -54,7 +54,7 @@ TEST_F(HookBoundsTest, WhatIsParkedCounts) {
     ASSERT_EQ(wire.running.size(), 3U);
     clock.now += seconds(1);
     EXPECT_EQ(pump().size(), 4U) << "three parked, and the one behind is too old";
-    submit(1, 13);
+    submit_many(1, 13, 16);
     pump();
     EXPECT_EQ(wire.running.size(), 3U);
     wire.answer(200);
