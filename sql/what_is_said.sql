@@ -72,6 +72,17 @@ SELECT * FROM heard;
 COMMIT;
 SELECT failure(format($$SELECT whisperer.deliver_event('said', '{}', headers => %L)$$, h))
 FROM unnest('{"[]","{\"a\":1}","{\"webhook-id\":\"x\"}","{\"Content-Type\":\"x\"}","{\"a\":\"x\\ny\"}","{\"a b\":\"\"}"}'::text[]) h;
+-- Later, and not after.
+BEGIN;
+SELECT whisperer.deliver_event('said', '{"n":5}', deliver_at => '2020-01-02 03:04:05.5+00', expires_at => '2020-01-02 05:04:06+01') IS NOT NULL AS recorded;
+SELECT whisperer.deliver_event('said', '{"n":6}', deliver_at => NULL, expires_at => NULL) IS NOT NULL AS recorded;
+SELECT * FROM heard;
+COMMIT;
+SELECT failure($$SELECT whisperer.deliver_event('said', '{}', deliver_at => now() + '31 days')$$);
+SELECT failure($$SELECT whisperer.deliver_event('said', '{}', deliver_at => 'infinity')$$);
+SELECT failure($$SELECT whisperer.deliver_event('said', '{}', deliver_at => '-infinity')$$);
+SELECT failure($$SELECT whisperer.deliver_event('said', '{}', expires_at => 'infinity')$$);
+SELECT failure($$SELECT whisperer.deliver_event('said', '{}', deliver_at => '2020-01-02', expires_at => '2020-01-02')$$);
 -- What a preview shows of it.
 SELECT whisperer.create_hook('said', 'http://127.0.0.1:9/' || f, secret_key => '', format => f) > 0 AS made FROM unnest('{whisperer,cloudevents}'::text[]) f;
 BEGIN;

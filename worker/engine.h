@@ -304,6 +304,13 @@ WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t cap
 WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t metadata, char* json,
                                        size_t capacity, size_t* bytes,
                                        WhispererError* error) WHISPERER_NOEXCEPT;
+/* When an event with this meta may be sent first, and from when on not any more. */
+typedef struct WhispererEventTimes {
+    int64_t deliver_at_us; /* 0: at once */
+    int64_t expires_at_us; /* 0: never */
+} WhispererEventTimes;
+WhispererCode whisperer_event_times(WhispererSpan meta, WhispererEventTimes* times,
+                                    WhispererError* error) WHISPERER_NOEXCEPT;
 /* jsonb's  data @> filter  on JSON texts, in at most step_max steps; and what a hook's filter says,
  * with its operators.  Both return 1: contains, is let through, 0: not, -1: not JSON, or the steps
  * did not suffice, -2: there was no memory to tell. */

@@ -238,17 +238,22 @@ void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
         tell_callback(worker, hook, row, delivery);
         return;
     }
+    EventFacts facts = due_facts(hook, row);
+    EventTimes times = times_of(facts.meta);
+    // Not even to find out whether the receiver is back.
+    if (probes_before != 0 && times.deliver_at != 0 && !is_past(times.deliver_at))
+        return;
     Datum data = datum_column(row, DueData);
     WhispererEvent event = {};
-    const char* error =
-        data == (Datum)0 ? "the event is no longer in the outbox" : read_payload(data, &event.data);
+    const char* error = is_past(times.expires_at) ? expired
+                        : data == (Datum)0        ? "the event is no longer in the outbox"
+                                                  : read_payload(data, &event.data);
     if (error) {
         add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         return;
     }
     char* event_type = text_column(row, DueEventType);
     note_event_type(&delivery, event_type);
-    EventFacts facts = due_facts(hook, row);
     if (!read_body(row, &event.body) && hook->transform && !delivery.once) {
         transform_delivery(worker, *hook, delivery, event_type, data, facts);
         return;

@@ -33,6 +33,15 @@ EventFacts facts_of(const char* format, int32 metadata, TimestampTz recorded_at,
     return facts;
 }
 
+EventTimes times_of(WhispererSpan meta) {
+    WhispererEventTimes times = {};
+    // What cannot be read cannot be sent either, which is said where it is to be.
+    if (meta.size == 0 || whisperer_event_times(meta, &times, nullptr) != WhispererOk)
+        return {};
+    return {times.deliver_at_us ? timestamp_from_unix(times.deliver_at_us) : 0,
+            times.expires_at_us ? timestamp_from_unix(times.expires_at_us) : 0};
+}
+
 text* body_of(const WhispererEvent& event) {
     size_t bytes = 0;
     if (whisperer_body(&event, nullptr, 0, &bytes, nullptr) != WhispererOk)

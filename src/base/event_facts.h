@@ -29,6 +29,17 @@ inline void add_facts(WhispererEvent* event, const EventFacts& facts) {
 EventFacts facts_of(const char* format, int32 metadata, TimestampTz recorded_at, Datum source,
                     Datum object_id, Datum meta);
 
+// When it may be sent: not before deliver_at, not from expires_at on; 0: no such moment.
+struct EventTimes {
+    TimestampTz deliver_at;
+    TimestampTz expires_at;
+};
+EventTimes times_of(WhispererSpan meta);
+
+inline bool is_past(TimestampTz moment) {
+    return moment != 0 && moment <= GetCurrentTimestamp();
+}
+
 // The body that the event's format makes of it, in the database's encoding and the current context;
 // null: it makes none.
 text* body_of(const WhispererEvent& event);

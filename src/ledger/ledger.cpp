@@ -159,7 +159,9 @@ void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Delive
     Hook* hook = find_hook(hooks, delivery.hook_id);
     entry.state = state;
     if (state == DeliveryState::Pending) {
-        entry.next_attempt_at = delivery.line != 0 ? DT_NOEND : GetCurrentTimestamp();
+        entry.next_attempt_at = delivery.line != 0         ? DT_NOEND
+                                : delivery.deliver_at != 0 ? delivery.deliver_at
+                                                           : GetCurrentTimestamp();
         note_due(hooks, hook, entry.next_attempt_at);
     }
     call_back(&entry, hooks, hook, delivery.once);

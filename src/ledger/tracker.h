@@ -42,6 +42,7 @@ struct Inflight {
     int32 round_start;          // attempts before the countdown began anew
     TimestampTz probes_before;  // it is not due before then: it goes out to probe an open circuit;
                                 // 0: it is due
+    TimestampTz deliver_at;     // recorded to be sent then; 0: at once
     int64 page;                 // -1: of no page (a retry), or its page needs it no more
 };
 

@@ -36,6 +36,7 @@ struct Row {
     char* event_type;
     char* object_id;
     const char* refusal;  // why it can be sent to nobody; null: it can
+    EventTimes times;
     WhispererSpan data;
     WhispererDocument* document;  // the data, once a filter asked
     WhispererSpan config_filter;
@@ -80,8 +81,15 @@ Datum data_of(const Row& row) {
     return row_column(row, PageData);
 }
 
+EventFacts row_facts(const Row& row, const char* format, int32 metadata) {
+    return facts_of(format, metadata, DatumGetTimestampTz(row_column(row, PageCreatedAt)),
+                    row_column(row, PageSource), row_column(row, PageObjectId),
+                    row_column(row, PageMeta));
+}
+
 // The payload, once somebody wants it.
 void read_data(Row* row) {
+    row->times = times_of(row_facts(*row, nullptr, 0).meta);
     if (row->refusal == nullptr)
         row->refusal = read_payload(data_of(*row), &row->data);
 }
@@ -137,6 +145,8 @@ bool is_of_another_node(const Row& row, const Hook& hook) {
 const char* refusal(const Row& row, Match match) {
     if (row.refusal == nullptr && match == Match::Undecided)
         return "filter could not be evaluated within its limits";
+    if (row.refusal == nullptr && is_past(row.times.expires_at))
+        return expired;
     return row.refusal;
 }
 
@@ -151,14 +161,13 @@ Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
         delivery.line = line_of(hook.ordering, row.object_id);
     delivery.lacks_key =
         !delivery.once && hook.ordering == Ordering::Key && row.object_id == nullptr;
+    // One that is to be sent later stands in no line, or it would hold up those after it.
+    if (row.times.deliver_at != 0 && !is_past(row.times.deliver_at)) {
+        delivery.deliver_at = row.times.deliver_at;
+        delivery.line = 0;
+    }
     delivery.page = page;
     return delivery;
-}
-
-EventFacts row_facts(const Row& row, const char* format, int32 metadata) {
-    return facts_of(format, metadata, DatumGetTimestampTz(row_column(row, PageCreatedAt)),
-                    row_column(row, PageSource), row_column(row, PageObjectId),
-                    row_column(row, PageMeta));
 }
 
 // Brings those of the first one's format to the front.  Returns how many there are.
@@ -213,7 +222,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         const char* error = refusal(*row, match);
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
-        else if (!hook.runnable || delivery.line != 0)
+        else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
         else if (hook.transform && !delivery.once)
             transform_delivery(worker, hook, delivery, row->event_type, data_of(*row),

@@ -30,6 +30,9 @@ enum PageColumn {
 // A ping is sent once, whatever comes of it.
 constexpr const char* ping_event_type = "whisperer-ping";
 
+// Why a delivery ends whose event is not to be sent any more.
+constexpr const char* expired = "expired";
+
 // Notes what kind of event it is that goes out.
 void note_event_type(Inflight* delivery, const char* event_type);
 

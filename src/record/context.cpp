@@ -52,6 +52,20 @@ void assign(const char*, void* extra) {
     set_in = (const SetIn*)extra;
 }
 
+// In UTC, with all its digits.
+void add_moment(StringInfo meta, const char* name, TimestampTz moment) {
+    struct pg_tm tm = {};
+    fsec_t fraction = 0;
+    if (moment == 0)
+        return;
+    if (timestamp2tm(moment, nullptr, &tm, &fraction, nullptr, nullptr) != 0 || tm.tm_year > 9999 ||
+        tm.tm_year < 1)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("%s is not a moment of the years 1 to 9999", name));
+    appendStringInfo(meta, ",\"%s\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", name, tm.tm_year,
+                     tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, fraction);
+}
+
 }  // namespace
 
 void define_context() {
@@ -65,7 +79,7 @@ void define_context() {
 
 text* make_meta(const Said& said) {
     bool has_context = set_in && set_in->transaction == pg_local_transaction();
-    if (!has_context && said.headers == nullptr)
+    if (!has_context && said.headers == nullptr && said.deliver_at == 0 && said.expires_at == 0)
         return nullptr;
     StringInfoData meta;
     initStringInfo(&meta);
@@ -74,6 +88,8 @@ text* make_meta(const Said& said) {
     if (said.headers)
         appendStringInfo(&meta, ",\"headers\":%s",
                          JsonbToCString(nullptr, &said.headers->root, VARSIZE(said.headers)));
+    add_moment(&meta, "deliver_at", said.deliver_at);
+    add_moment(&meta, "expires_at", said.expires_at);
     meta.data[0] = '{';
     appendStringInfoChar(&meta, '}');
     return cstring_to_text_with_len(meta.data, meta.len);

@@ -16,6 +16,8 @@ void define_context();
 // What is said of one event alone; null: nothing.
 struct Said {
     Jsonb* headers;
+    TimestampTz deliver_at;  // 0: at once
+    TimestampTz expires_at;  // 0: never
 };
 
 // The outbox's column meta for an event of this transaction, as text of type json; null: nothing is

@@ -5,6 +5,7 @@
 #include "src/base/event_id.h"
 #include "src/base/json_text.h"
 #include "src/record/record.h"
+#include "src/settings.h"
 #include "worker/engine.h"
 
 namespace whisperer::pg {
@@ -57,6 +58,19 @@ void check_headers(Jsonb* headers) {
             error.hint[0] != '\0' ? errhint("%s", error.hint) : 0);
 }
 
+// What is past at once is no fault: the event is recorded, and its deliveries end as expired.
+void check_times(const Said& said) {
+    TimestampTz kept_until = GetCurrentTimestamp() + settings.retention_s * USECS_PER_SEC;
+    if (said.deliver_at >= kept_until)
+        ereport(
+            ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+            errmsg("deliver_at is beyond whisperer.retention"),
+            errhint("An event is kept for %d s and would be gone by then.", settings.retention_s));
+    if (said.deliver_at != 0 && said.expires_at != 0 && said.expires_at <= said.deliver_at)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("expires_at is not after deliver_at"));
+}
+
 // The functions of 1.1 and before take neither object_id nor what comes after it.
 bool is_given(FunctionCallInfo fcinfo, int number) {
     return PG_NARGS() > number && !PG_ARGISNULL(number);
@@ -102,6 +116,11 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
         said.headers = PG_GETARG_JSONB_P(4);
         check_headers(said.headers);
     }
+    if (is_given(fcinfo, 5))
+        said.deliver_at = PG_GETARG_TIMESTAMPTZ(5);
+    if (is_given(fcinfo, 6))
+        said.expires_at = PG_GETARG_TIMESTAMPTZ(6);
+    check_times(said);
     record_events(event_type, nullptr, config_filter, for_all, &event, 1, said);
 
     pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));

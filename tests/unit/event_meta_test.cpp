@@ -114,6 +114,19 @@ TEST(EventMeta, HeadersOfTheEventAreItsReceiversAlone) {
     EXPECT_THAT(meta.lines(false), ElementsAre("traceparent: " + traceparent, "tracestate: a=1"));
 }
 
+TEST(EventMeta, MomentsAreReadAsTheyAreRecorded) {
+    const EventMeta meta = EventMeta::parse(R"({"deliver_at":"2023-11-14T22:13:20.000042Z",)"
+                                            R"("expires_at":"2024-02-29T00:00:00.000000Z"})");
+    EXPECT_EQ(meta.deliver_at_us, 1'700'000'000'000'042);
+    EXPECT_EQ(meta.expires_at_us, 1'709'164'800'000'000);
+    EXPECT_THAT(meta.lines(true), IsEmpty());
+    for (const char* wrong :
+         {R"({"deliver_at":1})", R"({"deliver_at":"2023-11-14T22:13:20Z"})",
+          R"({"deliver_at":"2023-02-29T00:00:00.000000Z"})",
+          R"({"deliver_at":"2023-11-14 22:13:20.000042Z"})", R"({"expires_at":null})"})
+        EXPECT_THROW(EventMeta::parse(wrong), Invalid) << wrong;
+}
+
 // Rows may come from elsewhere.
 TEST(EventMeta, RowsThatNobodyCheckedPutNothingIntoHeaders) {
     for (const char* meta :

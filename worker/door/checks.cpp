@@ -158,6 +158,14 @@ WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t meta
     });
 }
 
+WhispererCode whisperer_event_times(WhispererSpan meta, WhispererEventTimes* times,
+                                    WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const EventMeta parsed = EventMeta::parse(view_of(meta));
+        *times = {parsed.deliver_at_us, parsed.expires_at_us};
+    });
+}
+
 WhispererCode whisperer_check_keys(WhispererSpan keys, WhispererError* error) noexcept {
     return guarded(error, [&] { KeyRing ring(view_of(keys)); });
 }

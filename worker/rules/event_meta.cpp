@@ -1,6 +1,8 @@
 // Reads what was recorded beside an event, and writes the headers that say it.
 #include "worker/rules/event_meta.h"
 
+#include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 
@@ -132,6 +134,30 @@ void read_context(EventMeta& meta, std::string_view json) {
         meta.context = compact_ascii(others + '}');
 }
 
+// "2026-01-02T03:04:05.678901Z", as it is recorded.
+std::int64_t moment_of(std::string_view value) {
+    constexpr std::string_view form = "\"0000-00-00T00:00:00.000000Z\"";
+    bool fits = value.size() == form.size();
+    for (std::size_t i = 0; fits && i < form.size(); ++i)
+        fits = form[i] == '0' ? value[i] >= '0' && value[i] <= '9' : value[i] == form[i];
+    if (!fits)
+        throw JsonGaveUp{};
+    const auto number = [&](std::size_t begin, std::size_t count) {
+        int result = 0;
+        std::from_chars(value.data() + begin, value.data() + begin + count, result);
+        return result;
+    };
+    using namespace std::chrono;
+    const year_month_day date{year(number(1, 4)), month(static_cast<unsigned>(number(6, 2))),
+                              day(static_cast<unsigned>(number(9, 2)))};
+    if (!date.ok())
+        throw JsonGaveUp{};
+    return microseconds(sys_days(date).time_since_epoch() + hours(number(12, 2)) +
+                        minutes(number(15, 2)) + seconds(number(18, 2)) +
+                        microseconds(number(21, 6)))
+        .count();
+}
+
 }  // namespace
 
 EventMeta EventMeta::parse(std::string_view json) {
@@ -144,6 +170,10 @@ EventMeta EventMeta::parse(std::string_view json) {
                 read_context(meta, value);
             else if (key == "headers")
                 meta.headers = parse_additional_headers(value);
+            else if (key == "deliver_at")
+                meta.deliver_at_us = moment_of(value);
+            else if (key == "expires_at")
+                meta.expires_at_us = moment_of(value);
         });
     } catch (const JsonGaveUp&) {
         throw Invalid("meta of the event is not what whisperer records");

@@ -6,6 +6,7 @@
 // a control byte, whoever wrote the row.  Made by Event, by the formats and by preview;
 // whisperer_check_context runs the same rules where a context is set.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,8 @@ struct EventMeta {
     std::string tracestate;   // the same
     std::string context;      // its other members, as a JSON object in ASCII; empty: none
     HeaderLines headers;
+    std::int64_t deliver_at_us = 0;  // not sent before; 0: at once
+    std::int64_t expires_at_us = 0;  // not sent from then on; 0: never
 
     // Empty: nothing was said.  Throws Invalid.
     static EventMeta parse(std::string_view json);

@@ -188,7 +188,9 @@ BEGIN
     IF new_ids AND NOT dry_run THEN
         INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, meta)
         SELECT whisperer_internal.new_event_id(), o.event_type, o.data, o.source, o.object_id, o.config_filter,
-               replay_as.hook_id, o.meta
+               replay_as.hook_id,
+               -- Asked for now, and not for another time.
+               (SELECT json_object_agg(m.key, m.value) FROM json_each(o.meta) AS m WHERE m.key NOT IN ('deliver_at', 'expires_at'))
         FROM whisperer_internal.replayable(replay_as.hook_id, since, until) o ORDER BY o.id;
         GET DIAGNOSTICS matching = ROW_COUNT;
     ELSE

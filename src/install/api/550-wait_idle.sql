@@ -11,6 +11,15 @@ COMMENT ON FUNCTION whisperer_internal.idle_ticket_done(bigint) IS
     'whether the ticket''s events are all in the ledger';
 GRANT EXECUTE ON FUNCTION whisperer_internal.idle_ticket_done(bigint) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.is_for_later(delivery whisperer.delivery) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT delivery.next_attempt_at > now() AND delivery.next_attempt_at < 'infinity' AND EXISTS (
+        SELECT FROM whisperer.outbox o
+        WHERE o.xid = delivery.xid AND o.id = delivery.event_id AND o.slot = delivery.slot AND o.meta->>'deliver_at' IS NOT NULL);
+END;
+COMMENT ON FUNCTION whisperer_internal.is_for_later(whisperer.delivery) IS 'whether its event was recorded to be sent at a time that has not come';
+
 -- Deliveries that have had no attempt (since somebody asked for another) and do not wait for a person,
 -- requests, and hooks whose backlog from another database is still being looked for.  Hook by hook, by
 -- the index: the backlog of a dead endpoint, whose circuit is open, is not walked.
@@ -21,7 +30,7 @@ BEGIN ATOMIC
             WHERE q.kind <> 'hooks' AND q.incarnation = whisperer_internal.my_incarnation())
            + coalesce(sum((SELECT count(*) FROM whisperer.delivery d
                            WHERE d.hook_id = h.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
-                             AND d.retry_count = d.round_start)), 0)::bigint
+                             AND d.retry_count = d.round_start AND NOT whisperer_internal.is_for_later(d))), 0)::bigint
            + count(*) FILTER (WHERE h.since_incarnation <> whisperer_internal.my_incarnation()
                               AND r.taken_over IS DISTINCT FROM whisperer_internal.my_incarnation())
     FROM whisperer.hook_definition h
@@ -31,7 +40,7 @@ BEGIN ATOMIC
       AND r.disabled_resumes IS DISTINCT FROM h.resumes AND r.circuit_opened_at IS NULL;
 END;
 COMMENT ON FUNCTION whisperer_internal.unattempted() IS
-    'what wait_idle waits for beside the log: pending deliveries of active hooks without a result, requests not carried out, adopted hooks not taken over';
+    'what wait_idle waits for beside the log: pending deliveries of active hooks without a result, but for those that are for later, requests not carried out, adopted hooks not taken over';
 GRANT EXECUTE ON FUNCTION whisperer_internal.unattempted() TO PUBLIC;
 
 -- No SET clause: a procedure that has one may not commit.  So every name and operator is qualified.

@@ -175,7 +175,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $do$;
 COMMENT ON COLUMN whisperer.outbox.meta IS
-    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers; null: nothing';
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at; null: nothing';
 -- Links into the console have tokens of a kind of their own.
 ALTER TABLE whisperer.api_token_record ADD COLUMN kind text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'portal'));
 COMMENT ON COLUMN whisperer.api_token_record.kind IS
