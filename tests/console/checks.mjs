@@ -1,5 +1,15 @@
 // What every view must satisfy, checked in the page itself.  Each function runs in the browser and answers a list of
 // what is wrong.
+import { readFileSync } from 'node:fs';
+
+const axe_source = readFileSync(`${process.env.PLAYWRIGHT}/node_modules/axe-core/axe.min.js`, 'utf8');
+
+// What axe-core finds, of everything that it looks at.  This one does not run in the browser: it brings axe-core there.
+export async function axe(page) {
+    if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe_source);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 140)).join(' ')}`);
+}
 
 // Names of controls, order of headings, headers of tables, ids that references lead to.
 export function accessibility() {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import { close, open, receiver_url, see, test, token_other, until } from './browser.mjs';
-import { accessibility, contrast, overflow } from './checks.mjs';
+import { accessibility, axe, contrast, overflow } from './checks.mjs';
 import { attempts, deliver, deliveriesOf, idle, makeHook, registerTypes, sql } from './database.mjs';
 
 // What has the focus, by its name, and whether it can be seen that it has.
@@ -143,6 +143,21 @@ async function viewTests(hook) {
             await check(place);
         }
     };
+
+    await test('axe-core finds nothing on any page', async () => {
+        const page = await open('overview');
+        const audit = async (place) => assert.deepEqual(await axe(page), [], place);
+        await walk(page, audit);
+        await page.goto(page.url().replace(/#.*/, `#/deliveries/${delivery}`));
+        await page.getByRole('button', { name: 'Show as curl' }).click();
+        await page.getByRole('region', { name: 'Request, as curl' }).waitFor();
+        await audit('a request');
+        await page.goto(page.url().replace(/#.*/, `#/hooks/${hook}`));
+        await page.getByRole('button', { name: 'Rotate secret' }).click();
+        await page.getByRole('dialog').getByRole('button', { name: 'Rotate' }).click();
+        await page.getByText('How the receiver verifies').click();
+        await audit('a secret');
+    });
 
     await test('names, headings, tables and references are in order, and the dialogs’ too', async () => {
         const page = await open('overview');
