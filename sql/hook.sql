@@ -142,6 +142,17 @@ UPDATE whisperer.hook SET timeout = '5 min', max_in_flight = 10000 WHERE id = :a
 SELECT timeout, max_in_flight FROM whisperer.hook WHERE id = :ann;
 SELECT whisperer.update_hook(:ann, '{"timeout": null, "max_in_flight": null}');
 SELECT timeout IS NULL AND max_in_flight IS NULL AS cleared FROM whisperer.hook WHERE id = :ann;
+-- Several events in one request.
+SELECT change, failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :ann)) FROM unnest(ARRAY[
+    $$batch = '[]'$$, $$batch = '{"size": 0}'$$, $$batch = '{"wait": "1 day"}'$$, $$batch = '{"bytes": 10}'$$, $$batch = '{"form": "csv"}'$$,
+    $$batch = '{"count": 1}'$$, $$batch = '{}', format = 'form'$$, $$batch = '{}', format = 'cloudevents-binary'$$,
+    $$batch = '{}', metadata_headers = '{time}'$$, $$batch = '{}', ordering = 'hook'$$, $$batch = '{}', ordering = 'key'$$]) AS change;
+SELECT whisperer.update_hook(:ann, '{"batch": {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "ndjson"}}');
+SELECT batch FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"ordering": "hook"}')$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"format": "form"}')$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"batch": null}');
+SELECT batch FROM whisperer.hook WHERE id = :ann;
 -- An older version took them; such a hook can be paused.
 RESET ROLE;
 ALTER TABLE whisperer.hook_definition DISABLE TRIGGER check_hook;
@@ -182,7 +193,7 @@ SELECT whisperer.delete_hook(:wild);
 SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
 SELECT failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :wild)) FROM unnest(ARRAY[
     $$format = 'data'$$, $$payload_key = 'p'$$, $$signatures = '{}'$$, $$metadata_headers = '{time}'$$, $$signing = '{"header": "X", "value": "{hex}"}'$$,
-    $$timeout = '2 s'$$, 'max_in_flight = 2']) AS change;
+    $$timeout = '2 s'$$, 'max_in_flight = 2', $$batch = '{}'$$]) AS change;
 SELECT failure(format('SELECT whisperer.resume_hook(%s)', :wild));
 SELECT failure(format('SELECT whisperer.pause_hook(%s)', :wild));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/z"}')$$, :wild));

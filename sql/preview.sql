@@ -25,6 +25,12 @@ SELECT target_url, headers - '{X-Whisperer-Hook,webhook-id,ce-id,ce-time,X-Whisp
 FROM whisperer.preview(:'eight') WHERE hook_id <> :paid;
 SELECT whisperer.update_hook(:eu, '{"signatures": [], "metadata_headers": ["source", "object", "attempt"]}');
 SELECT headers - '{X-Whisperer-Hook,webhook-id,Content-Type}'::text[] AS headers FROM whisperer.preview(:'eight') WHERE hook_id = :eu;
+-- In batches: as one that has this event alone.
+SELECT whisperer.update_hook(:eu, '{"format": null, "metadata_headers": null, "batch": {}}'), whisperer.update_hook(:all_events, '{"format": "cloudevents", "signing": null, "batch": {"form": "ndjson"}}');
+SELECT target_url, headers - '{X-Whisperer-Hook,webhook-id,Authorization}'::text[] AS headers, headers->>'webhook-id' ~ '^[0-9a-f]{32}$' AND headers->>'webhook-id' <> replace(:'eight', '-', '') AS has_id,
+       replace(regexp_replace(body, '"time":"[^"]*"', '"time":"then"'), replace(:'eight', '-', ''), 'eight') AS body
+FROM whisperer.preview(:'eight') WHERE hook_id <> :paid;
+SELECT whisperer.update_hook(:eu, '{"batch": null}'), whisperer.update_hook(:all_events, '{"batch": null}');
 -- A ping, which no filter holds up, and an event of a type that nobody has registered yet.
 SELECT whisperer.record_ping(:paid) AS ping \gset
 SELECT target_url, body IS NOT NULL AS has_body FROM whisperer.preview(:'ping');

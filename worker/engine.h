@@ -95,6 +95,7 @@ typedef struct WhispererHook {
     double rate_limit;                 /* requests per second, at most 1000000; 0: no limit */
     int32_t timeout_ms;                /* of one attempt; 0: request_timeout_ms */
     int32_t max_in_flight;             /* requests at once; 0: max_in_flight_per_hook */
+    WhispererSpan batch;               /* several events in one request, as JSON; empty: none */
 } WhispererHook;
 
 typedef struct WhispererEvent {
@@ -110,6 +111,7 @@ typedef struct WhispererEvent {
     WhispererSpan source;    /* schema.table; empty: none */
     WhispererSpan object_id; /* empty: none */
     WhispererSpan meta;      /* what was said when it was recorded, as JSON; empty: nothing */
+    int32_t alone;           /* boolean: shares no batch with other events */
 } WhispererEvent;
 
 typedef struct WhispererDelivery {
@@ -292,6 +294,21 @@ WhispererCode whisperer_check_payload_key(WhispererSpan key, WhispererSpan forma
                                           WhispererError* error) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_check_signing(WhispererSpan signing_json,
                                       WhispererError* error) WHISPERER_NOEXCEPT;
+/* A hook's batch, beside the format and the metadata (bits of WhispererMetadata) that it has. */
+WhispererCode whisperer_check_batch(WhispererSpan batch_json, WhispererSpan format,
+                                    int32_t metadata, WhispererError* error) WHISPERER_NOEXCEPT;
+/* A batch that has one event, which has its body: that goes to body, with room for
+ * WHISPERER_BATCH_BYTES more, and its headers, webhook-id among them, as a JSON object to headers.
+ * No NULs.  *body_bytes 0: the event's format cannot be batched. */
+#define WHISPERER_BATCH_BYTES 2
+#define WHISPERER_BATCH_HEADERS_BYTES 2048
+WhispererCode whisperer_batch_of_one(WhispererSpan batch_json, const WhispererEvent* event,
+                                     char* body, size_t* body_bytes, char* headers,
+                                     size_t* headers_bytes,
+                                     WhispererError* error) WHISPERER_NOEXCEPT;
+/* Of the status that an event's last attempt had, perhaps in a batch: whether the receiver may have
+ * refused what one event says, so that the next attempt is to be made with that event alone. */
+int whisperer_may_be_about_one(int32_t http_status) WHISPERER_NOEXCEPT;
 /* Whether the additional headers set one that the format or the signing sets, too. */
 WhispererCode whisperer_check_headers_beside(WhispererSpan headers_json, WhispererSpan format,
                                              WhispererSpan signing_json,

@@ -261,6 +261,8 @@ void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
     add_facts(&event, facts);
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
     event.type = {event_type, strlen(event_type)};
+    event.alone =
+        delivery.once || whisperer_may_be_about_one(int32_column(row, DueHttpStatus)) == 1;
     WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
                                    delivery.retry_count - delivery.round_start,
                                    delivery.retry_count};

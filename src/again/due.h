@@ -17,7 +17,7 @@ struct Worker;
     "'content', d.response_content, 'time', extract(epoch FROM d.response_time), "         \
     "'error', d.error, 'retry_count', d.retry_count, 'event_id', d.event_id, "             \
     "'hook_id', d.hook_id)::text END, "                                                    \
-    "o.created_at, o.source, o.object_id, d.format, o.meta"
+    "o.created_at, o.source, o.object_id, d.format, o.meta, d.response_http_status"
 #define DUE_EVENT                                                              \
     "LEFT JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND " \
     "o.slot = d.slot"
@@ -38,7 +38,8 @@ enum DueColumn {
     DueObjectId,
     DueFormat,
     DueMeta,
-    DueColumnCount = DueMeta,
+    DueHttpStatus,
+    DueColumnCount = DueHttpStatus,
 };
 
 // Hands out what is due again, or cancels what waits for a deleted hook.

@@ -94,6 +94,8 @@ PG_FUNCTION_INFO_V1(whisperer_check_format_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_payload_key_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_signing_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_headers_beside_sql);
+PG_FUNCTION_INFO_V1(whisperer_check_batch_sql);
+PG_FUNCTION_INFO_V1(whisperer_batch_of_one_sql);
 PG_FUNCTION_INFO_V1(whisperer_formatted);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_filter_sql);
@@ -212,6 +214,42 @@ PGDLLEXPORT Datum whisperer_check_signing_sql(PG_FUNCTION_ARGS) {
     WhispererError error = {};
     require(whisperer_check_signing(jsonb_argument(fcinfo, 0), &error), error, "signing");
     PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_batch_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererError error = {};
+    require(whisperer_check_batch(jsonb_argument(fcinfo, 0), text_argument(fcinfo, 1),
+                                  PG_GETARG_INT32(2), &error),
+            error, "batch");
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_batch_of_one_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererEvent event = {};
+    event.format = text_argument(fcinfo, 1);
+    memcpy(event.id, PG_GETARG_UUID_P(2)->data, sizeof event.id);
+    event.type = text_argument(fcinfo, 3);
+    event.body = text_argument(fcinfo, 4);
+    size_t body_bytes = event.body.size + WHISPERER_BATCH_BYTES;
+    char* body = (char*)palloc(body_bytes);
+    char headers[WHISPERER_BATCH_HEADERS_BYTES];
+    size_t headers_bytes = sizeof headers;
+    WhispererError error = {};
+    require(whisperer_batch_of_one(jsonb_argument(fcinfo, 0), &event, body, &body_bytes, headers,
+                                   &headers_bytes, &error),
+            error, "batch");
+    if (body_bytes == 0)
+        PG_RETURN_NULL();
+    text* headers_text = server_from_utf8({headers, headers_bytes});
+    Datum values[] = {DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(headers_text))),
+                      PointerGetDatum(server_from_utf8({body, body_bytes}))};
+    bool nulls[] = {false, false};
+    TupleDesc columns;
+    if (get_call_result_type(fcinfo, nullptr, &columns) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
 }
 
 PGDLLEXPORT Datum whisperer_check_headers_beside_sql(PG_FUNCTION_ARGS) {

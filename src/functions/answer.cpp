@@ -107,6 +107,7 @@ void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
     event.meta = call_text(call, TextMeta);
     (event.format.size == 0 ? event.body : event.data) = body;
     event.keep_body = 1;
+    event.alone = delivery->once;
     WhispererDelivery submitted = {call->token, call->hook_id,
                                    delivery->retry_count - delivery->round_start,
                                    delivery->retry_count};

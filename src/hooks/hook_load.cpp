@@ -46,7 +46,7 @@ constexpr const char* load_query =
     "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "
     "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures), "
     "whisperer_internal.metadata_bits(h.metadata_headers), "
-    "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight "
+    "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight, h.batch::text "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -96,6 +96,7 @@ enum LoadColumn {
     LoadMetadata,
     LoadTimeout,
     LoadMaxInFlight,
+    LoadBatch,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -106,7 +107,8 @@ uint64 fingerprint(const WhispererHook& hook) {
                                    hook.retry_config,
                                    hook.auth,
                                    hook.format,
-                                   hook.signing};
+                                   hook.signing,
+                                   hook.batch};
     uint64 hash = 1;
     for (const WhispererSpan& part : parts)
         hash =
@@ -133,6 +135,7 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
     definition->metadata = int32_column(row, LoadMetadata);
     definition->timeout_ms = int32_column(row, LoadTimeout);
     definition->max_in_flight = int32_column(row, LoadMaxInFlight);
+    definition->batch = utf8_column(row, LoadBatch);
     return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
                        &definition->secret_key, error) &&
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),

@@ -192,6 +192,7 @@ void submit_row(Worker* worker, const Row& row, WhispererDelivery* deliveries, c
     memcpy(event.id, row.id.data, sizeof event.id);
     event.type = {row.event_type, strlen(row.event_type)};
     event.data = row.data;
+    event.alone = row.only_hook != 0;
     for (int first = 0; first < count;) {
         int same = of_one_format(deliveries + first, formats + first, count - first);
         WhispererEvent formatted = event;

@@ -65,10 +65,11 @@ SQL
     return $self;
 }
 
-# Paths that contain "transform" get a hook with a function.
+# Paths that contain "transform" get a hook with a function, those that contain "batch" one with batches.
 sub add_hook {
     my ($self, $path) = @_;
     my $more = $path =~ /transform/ ? ", transform => 'public.same'" : '';
+    $more .= q(, batch => '{"size": 10, "wait": "50 ms"}') if $path =~ /batch/;
     my $url = $self->{receiver}->url($path);
     my $id = $self->{node}->safe_psql('postgres', <<"SQL");
 SELECT whisperer.create_hook('item-created', '$url', retry_countdown_config =>
@@ -264,10 +265,12 @@ sub received {
         while (my $line = <$file>) {
             next unless $line =~ /\n\z/;
             my ($at, $path) = $line =~ /"at_us":(\d+),.*?"path":"([^"]*)"/ or die "not a request: $line";
-            my ($key) = $line =~ /\\"key\\":\\"([-0-9a-f]+)\\"/ or die "without a key: $line";
+            my @keys = $line =~ /\\"key\\":\\"([-0-9a-f]+)\\"/g or die "without a key: $line";
             my ($begun) = $line =~ /"webhook-timestamp","(\d+)"/ or die "without a time: $line";
             my ($id) = $line =~ /"webhook-id","([0-9a-f]+)"/ or die "without an id: $line";
-            push @{ $received{$path}{$key} }, [ $at, $begun * 1e6, $id ];
+            my ($body) = $line =~ /"body":"(.*)"\}\n/ or die "without a body: $line";
+            $self->{twofold}++ if ($self->{body_of}{$id} //= $body) ne $body;
+            push @{ $received{$path}{$_} }, [ $at, $begun * 1e6, $id ] for @keys;
         }
         $log->{read} = tell $file;
     }
@@ -351,6 +354,7 @@ sub try_fault {
     $self->show($row);
     cmp_ok($row->{committed}, '>', 0, "$what: there was a load");
     is("$row->{missing} missing, $row->{invented} invented", '0 missing, 0 invented', "$what: nothing is missing, nothing invented");
+    is($self->{twofold} // 0, 0, "$what: no id stands for two bodies");
     is($row->{again}, 0, "$what: what the ledger had is not sent again") unless $options{repeats};
     return $row;
 }

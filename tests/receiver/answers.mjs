@@ -75,6 +75,18 @@ function flaky(response, [percent, status], number) {
     perform(response, chance < Number(percent) ? `status/${status}` : 'ok');
 }
 
+const has = (event, text) => JSON.stringify(event).includes(text);
+
+// Of batches, as a JSON array.  refuse/<status>/<text>/<anything>: if the text is in the body.
+// name-failed/<status>/<text>/<anything>: says of which events it is.
+const ofBatches = {
+    refuse: (response, body, [status, text]) => perform(response, has(JSON.parse(body), text) ? `status/${status}` : 'ok'),
+    'name-failed': (response, body, [status, text]) => {
+        const failed = JSON.parse(body).filter((event) => has(event, text)).map((event) => event.event.uuid);
+        end(response, Number(status), { 'Content-Type': 'application/json' }, JSON.stringify({ failed }));
+    },
+};
+
 export function answer(request, response, number, body) {
     const path = request.url.split('?')[0];
     const script = scripts.get(path);
@@ -84,6 +96,7 @@ export function answer(request, response, number, body) {
         const [status, text] = credentialKinds[kind](request.headers, body, rest.map(decodeURIComponent));
         return end(response, status, {}, text);
     }
+    if (ofBatches[kind]) return ofBatches[kind](response, body.toString(), rest);
     if (kind === 'fail-first') return failFirst(request, response, rest);
     if (kind === 'late-first') return lateFirst(request, response, rest);
     if (kind === 'flaky') return flaky(response, rest, number);

@@ -13,7 +13,8 @@ for (const line of readFileSync(log, 'utf8').trim().split('\n').filter(Boolean))
     if (!/\/cloudevents/.test(request.path)) continue;
     const headers = {};
     for (let i = 0; i < request.headers.length; i += 2) headers[request.headers[i].toLowerCase()] = request.headers[i + 1];
-    const event = HTTP.toEvent({ headers, body: bytes(request).toString('utf8') });
-    event.validate();
-    console.log(JSON.stringify({ path: request.path, event }));
+    for (const event of [HTTP.toEvent({ headers, body: bytes(request).toString('utf8') })].flat()) {
+        event.validate();
+        console.log(JSON.stringify({ path: request.path, event }));
+    }
 }

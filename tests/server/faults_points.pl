@@ -6,7 +6,7 @@ use Faults;
 use Test::More;
 use Whisperer;
 
-my $trial = Faults->new('faults_points', paths => [ '/ok', '/late-first/50/x' ], rate => 200);
+my $trial = Faults->new('faults_points', paths => [ '/ok', '/late-first/50/x', '/ok/batch', '/late-first/50/batch' ], rate => 200);
 my $node = $trial->{node};
 
 my @points = (

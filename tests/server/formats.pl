@@ -50,6 +50,7 @@ SQL
 my @plain = qw(whisperer standard cloudevents cloudevents-binary data form);
 hook($_, "format => '$_'") for @plain;
 hook('payload', "payload_key => 'payload'");
+hook('cloudevents-batched', "format => 'cloudevents', batch => '{}'");
 hook('cloudevents-doubled', "format => 'cloudevents', transform => 'app.doubled'");
 hook('form-doubled', "format => 'form', transform => 'app.doubled', callback => 'app.tell'");
 hook('standard-told', "format => 'standard', callback => 'app.tell'");
@@ -67,6 +68,7 @@ is_deeply(said('whisperer'), [ [ $json, qq($head"data":$data}) ] ], 'whisperer')
 is_deeply(said('payload'), [ [ $json, qq($head"payload":$data}) ] ], 'whisperer with payload_key');
 is_deeply(said('standard'), [ [ $json, qq({"type":"item","timestamp":"$time","data":$data}) ] ], 'standard');
 is_deeply(said('cloudevents'), [ [ 'application/cloudevents+json; charset=utf-8', qq({$attributes,"data":$data}) ] ], 'cloudevents');
+is_deeply(said('cloudevents-batched'), [ [ 'application/cloudevents-batch+json; charset=utf-8', qq([{$attributes,"data":$data}]) ] ], 'cloudevents in batches');
 is_deeply(said('cloudevents-binary'), [ [ $json, $data ] ], 'cloudevents-binary');
 is_deeply(said('data'), [ [ $json, $data ] ], 'data');
 is_deeply(said('form'), [ [ 'application/x-www-form-urlencoded', 'id=61+%C3%BC%22%25&n=1.50' ] ], 'form');

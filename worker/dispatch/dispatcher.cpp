@@ -92,7 +92,7 @@ void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* de
 
 WhispererCredit Dispatcher::credit() const {
     const std::int64_t held = queued_ + static_cast<std::int64_t>(running_.size()) +
-                              static_cast<std::int64_t>(outcomes_.size());
+                              running_others_ + static_cast<std::int64_t>(outcomes_.size());
     return {std::int64_t{credit_factor} * settings_->max_in_flight - held,
             settings_->queued_bytes_max - held_bytes_};
 }
@@ -142,7 +142,7 @@ void Dispatcher::schedule_expiry(Lane& lane) {
     if (lane.expiry_scheduled)
         return;
     const microseconds oldest = lane.queued() > 0 ? lane.oldest() : clock_.steady();
-    expiries_.push({oldest + settings_->park_after, lane.hook()->id()});
+    expiries_.push({oldest + settings_->park_after + lane.batch_wait(), lane.hook()->id()});
     lane.expiry_scheduled = true;
 }
 
@@ -155,14 +155,19 @@ void Dispatcher::wake_due(microseconds now) {
     }
 }
 
-// A lane whose rate is used up leaves the turns and costs nothing until it may go on.
-void Dispatcher::await_rate(Lane& lane, microseconds now) {
-    if (!lane.waits_for_rate(settings_->max_in_flight_per_hook, now) ||
-        lane.wakeup_at == lane.bucket().token_at())
+// A lane whose rate is used up, or whose batch waits for members, leaves the turns and costs
+// nothing until it may go on.
+void Dispatcher::await_turn(Lane& lane, microseconds now) {
+    const microseconds at = lane.wants_turn_at(settings_->max_in_flight_per_hook, now);
+    if (at == microseconds::max() || lane.wakeup_at == at)
         return;
-    wakeups_.emplace(lane.bucket().token_at(), &lane);
+    wakeups_.emplace(at, &lane);
     wakeups_.erase({lane.wakeup_at, &lane});
-    lane.wakeup_at = lane.bucket().token_at();
+    lane.wakeup_at = at;
+    if (lane.hook()->batch() != nullptr && !lane.gathers) {
+        gathering_.push_back(&lane);
+        lane.gathers = true;
+    }
 }
 
 // Round and round, one request each, until nobody may or can.
@@ -175,6 +180,7 @@ void Dispatcher::start_ready() {
         Lane& lane = *ready_.front();
         ready_.pop_front();
         lane.ready = false;
+        lane.hurries = lane.hook()->batch() != nullptr && credit_is_short();
         if (lane.may_start(max_per_hook, now)) {
             const bool has_room = has_room_for(lane, now);
             if (has_room)
@@ -184,7 +190,7 @@ void Dispatcher::start_ready() {
         if (lane.may_start(max_per_hook, now))
             wake(lane);
         else
-            await_rate(lane, now);
+            await_turn(lane, now);
     }
     blocked_ = !ready_.empty();
 }
@@ -196,7 +202,10 @@ void Dispatcher::start(Lane& lane) {
     flight.lane = &lane;
     flight.hook = lane.hook();
     flight.target = destination(*flight.hook);
-    flight.delivery = lane.take(settings_->max_in_flight_per_hook);
+    if (flight.hook->batch() == nullptr)
+        flight.delivery = lane.take(settings_->max_in_flight_per_hook);
+    else
+        take_batch(flight);
     --queued_;
     flight.started_at = clock_.steady();
     flight.started_unix = clock_.unix_time();
@@ -219,8 +228,14 @@ void Dispatcher::send(InFlight& flight) {
     request.owner = hook.owner();
     request.timeout = flight.timeout;
     request.attempt_headers = attempt_headers(flight);
-    request.event_headers = flight.delivery.event->header_lines();
-    request.body = {flight.delivery.event, &flight.delivery.event->body()};
+    if (flight.batch == nullptr) {
+        request.event_headers = flight.delivery.event->header_lines();
+        request.body = {flight.delivery.event, &flight.delivery.event->body()};
+    } else {
+        request.event_headers = flight.batch->header_lines();
+        request.body = {flight.batch, &flight.batch->body()};
+        request.response_bytes_max = response_body_bytes_max;
+    }
     request.target = flight.target = destination(hook);
     if (settings_->divert_to) {
         request.hook_headers = hook.diverted_header_lines();
@@ -231,8 +246,10 @@ void Dispatcher::send(InFlight& flight) {
         if (!flight.authorization.empty())
             request.attempt_headers.push_back(flight.authorization);
     }
-    // A header that the hook sets stays the hook's.
-    const HeaderLines said = flight.delivery.event->meta().lines(!settings_->divert_to);
+    // A header that the hook sets stays the hook's, and what is of one event stays out of a batch.
+    const HeaderLines said = flight.batch == nullptr || flight.batch->shares_meta()
+                                 ? flight.delivery.event->meta().lines(!settings_->divert_to)
+                                 : HeaderLines();
     if (!said.empty())
         add_apart(
             said,
@@ -243,19 +260,22 @@ void Dispatcher::send(InFlight& flight) {
 
 HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     const Event& event = *flight.delivery.event;
+    const std::string& id = flight.batch == nullptr ? event.id() : flight.batch->id();
+    const std::string& body = flight.batch == nullptr ? event.body() : flight.batch->body();
     const std::string timestamp =
         std::to_string(std::chrono::floor<seconds>(flight.started_unix).count());
     HeaderLines lines;
     lines.reserve(6);
-    lines.push_back("X-Whisperer-Event: " + event.type());
-    lines.push_back("webhook-id: " + event.id());
+    if (flight.batch == nullptr)
+        lines.push_back("X-Whisperer-Event: " + event.type());
+    lines.push_back("webhook-id: " + id);
     lines.push_back("webhook-timestamp: " + timestamp);
     const std::int32_t metadata = flight.hook->metadata();
     event.metadata().add_to(lines, metadata);
     if ((metadata & WhispererMetadataAttempt) != 0)
         lines.push_back("X-Whisperer-Attempt: " +
                         std::to_string(flight.delivery.attempts_made + 1));
-    flight.hook->signer().add_lines(lines, event.id(), timestamp, event.body());
+    flight.hook->signer().add_lines(lines, id, timestamp, body);
     return lines;
 }
 
@@ -266,6 +286,8 @@ void Dispatcher::pump() {
     park_old(now);
     cut_overdue(now);
     wake_due(now);
+    if (!gathering_.empty())
+        hurry_batches();
     // Before old ones are handed back, so that a pause of our host is not the endpoints' fault.
     start_and_push();
     return_old(now);

@@ -35,6 +35,8 @@ struct InFlight {
     std::shared_ptr<const Hook> hook;
     std::shared_ptr<const Target> target;  // where its request goes
     Queued delivery;
+    std::vector<Queued> others;          // that go along in a batch
+    std::shared_ptr<const Batch> batch;  // null: the event's own body is sent
     microseconds started_at{0};
     microseconds started_unix{0};
     microseconds timeout{0};
@@ -103,7 +105,7 @@ class Dispatcher {
     void wake(Lane& lane);
     void schedule_expiry(Lane& lane);
     void wake_due(microseconds now);
-    void await_rate(Lane& lane, microseconds now);
+    void await_turn(Lane& lane, microseconds now);
     void start_and_push();
     void start_ready();
     void start(Lane& lane);
@@ -114,6 +116,8 @@ class Dispatcher {
     void collect();
     void take_result(InFlight& flight, WireResult&& result);
     void finish(InFlight& flight, WireResult&& result);
+    void end_attempt(const InFlight& flight, const Queued& delivery, WireResult&& result,
+                     std::string failure);
     void note_own_fault(std::string text);
     void note_lookup(const Target& target, WireResult& result);
     void park_old(microseconds now);
@@ -125,6 +129,20 @@ class Dispatcher {
     void forget_circuit_change(Lane& lane);
     void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);
     void forget_if_done(Lane& lane);
+
+    // Several deliveries in one request: dispatcher_batch.cpp.
+    void take_batch(InFlight& flight);
+    void forget_others(const InFlight& flight);
+    void hurry_batches();
+    std::vector<std::string> read_batch_answer(const InFlight& flight, WireResult& result) const;
+    void end_batch(const InFlight& flight, const WireResult& result,
+                   std::vector<std::string> failures);
+    template <typename Do>
+    static void for_each_delivery(const InFlight& flight, Do act) {
+        act(flight.delivery);
+        for (const Queued& other : flight.others)
+            act(other);
+    }
 
     // Tokens that must be fetched: dispatcher_token.cpp.
     bool must_fetch(const Lane& lane, microseconds now) const;
@@ -147,7 +165,8 @@ class Dispatcher {
     std::deque<Lane*> ready_;  // lanes that may start, in turn
     bool blocked_ = false;     // the last turn left ready lanes for want of room
     std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
-    std::set<std::pair<microseconds, Lane*>> wakeups_;  // of lanes that wait for their rate
+    std::set<std::pair<microseconds, Lane*>> wakeups_;  // for their rate, or with their batch
+    std::vector<Lane*> gathering_;  // of those with a batch, all that may wait for members
     std::deque<Lane*> changed_circuits_;
     ResolverHealth resolver_;
     std::string own_fault_;
@@ -161,7 +180,8 @@ class Dispatcher {
     std::deque<Outcome> outcomes_;
 
     std::int64_t queued_ = 0;
-    std::int64_t busy_lanes_ = 0;  // with something in flight
+    std::int64_t running_others_ = 0;  // in batches of running_, beside the first of each
+    std::int64_t busy_lanes_ = 0;      // with something in flight
     std::int64_t delivered_total_ = 0;
     std::int64_t failed_attempts_total_ = 0;
     std::int64_t reposts_total_ = 0;

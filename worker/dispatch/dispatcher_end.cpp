@@ -71,7 +71,12 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     Lane& lane = *flight.lane;
     const microseconds now = clock_.steady();
     const bool was_retry = flight.delivery.retry_count > 0;
-    const bool delivered = result.end == WireEnd::Answered && result.http_status / 100 == 2;
+    bool delivered = result.end == WireEnd::Answered && result.http_status / 100 == 2;
+    std::vector<std::string> failures;
+    if (flight.batch != nullptr) {
+        failures = read_batch_answer(flight, result);
+        delivered = delivered && std::find(failures.begin(), failures.end(), "") != failures.end();
+    }
     result.outdated = flight.target->url != destination(*lane.hook())->url;
     lane.ended(result, delivered, was_retry, flight.parked, now, settings_->park_after);
     busy_lanes_ -= lane.in_flight() == 0 ? 1 : 0;
@@ -79,21 +84,16 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         lane.judge_circuit(flight.circuit_attempt, result, delivered, now))
         note_circuit_change(lane);
 
-    if (result.end == WireEnd::OurFault) {
-        give_back(lane, flight.delivery, now, result.error.c_str());
-    } else {
-        Outcome outcome = judge(std::move(result), flight.hook->retry_plan(),
-                                flight.delivery.retry_count, clock_);
-        outcome.token = flight.delivery.token;
-        outcome.hook_id = flight.hook->id();
-        outcome.started_at = flight.started_unix;
-        // Where requests are diverted to says nothing of the hook's own address.
-        outcome.hook_gone &= flight.target->url == lane.hook()->target()->url;
-        keep_own(outcome, flight.delivery);
-        delivered_total_ += delivered ? 1 : 0;
-        failed_attempts_total_ += delivered ? 0 : 1;
-        outcomes_.push_back(std::move(outcome));
-    }
+    if (result.end == WireEnd::OurFault)
+        for_each_delivery(flight, [&](const Queued& delivery) {
+            give_back(lane, delivery, now, result.error.c_str());
+        });
+    else if (flight.batch == nullptr)
+        end_attempt(flight, flight.delivery, std::move(result), {});
+    else
+        end_batch(flight, result, std::move(failures));
+    if (!flight.parked)
+        forget_others(flight);
     deadlines_.erase({flight.deadline(), &flight});
     (flight.parked ? parked_ : running_).erase(flight.self);
     blocked_ = false;
@@ -103,19 +103,37 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
     forget_if_done(lane);
 }
 
+// failure: why it failed although the answer is a 2xx; empty: the result says all.
+void Dispatcher::end_attempt(const InFlight& flight, const Queued& delivery, WireResult&& result,
+                             std::string failure) {
+    Outcome outcome = judge(std::move(result), flight.hook->retry_plan(), delivery.retry_count,
+                            clock_, std::move(failure));
+    outcome.token = delivery.token;
+    outcome.hook_id = flight.hook->id();
+    outcome.started_at = flight.started_unix;
+    // Where requests are diverted to says nothing of the hook's own address.
+    outcome.hook_gone &= flight.target->url == flight.lane->hook()->target()->url;
+    keep_own(outcome, delivery);
+    ++(outcome.kind == WhispererDelivered ? delivered_total_ : failed_attempts_total_);
+    outcomes_.push_back(std::move(outcome));
+}
+
 void Dispatcher::park_old(microseconds now) {
     while (!running_.empty() && running_.front().started_at + settings_->park_after <= now) {
         InFlight& flight = running_.front();
-        Outcome outcome;
-        outcome.token = flight.delivery.token;
-        outcome.hook_id = flight.hook->id();
-        outcome.kind = WhispererParked;
-        outcome.attempted = true;
-        outcome.started_at = flight.started_unix;
-        outcome.next_after = std::chrono::ceil<milliseconds>(
-            std::max(flight.deadline() - now, microseconds(0)) + parked_grace);
-        keep_own(outcome, flight.delivery);
-        outcomes_.push_back(std::move(outcome));
+        for_each_delivery(flight, [&](const Queued& delivery) {
+            Outcome outcome;
+            outcome.token = delivery.token;
+            outcome.hook_id = flight.hook->id();
+            outcome.kind = WhispererParked;
+            outcome.attempted = true;
+            outcome.started_at = flight.started_unix;
+            outcome.next_after = std::chrono::ceil<milliseconds>(
+                std::max(flight.deadline() - now, microseconds(0)) + parked_grace);
+            keep_own(outcome, delivery);
+            outcomes_.push_back(std::move(outcome));
+        });
+        forget_others(flight);
         flight.parked = true;
         flight.lane->parked(flight.target->url != destination(*flight.lane->hook())->url);
         parked_.splice(parked_.end(), running_, running_.begin());
@@ -154,7 +172,8 @@ void Dispatcher::return_old(microseconds now) {
         lane.expiry_scheduled = false;
         Queued delivery;
         const bool limited = lane.waits_for_rate(settings_->max_in_flight_per_hook, now);
-        while (lane.take_older_than(now - settings_->park_after, delivery)) {
+        const microseconds age_max = settings_->park_after + lane.batch_wait();
+        while (lane.take_older_than(now - age_max, delivery)) {
             --queued_;
             give_back(lane, delivery, now,
                       limited                   ? "rate limit"
@@ -227,6 +246,8 @@ void Dispatcher::forget_if_done(Lane& lane) {
         return;
     std::erase(ready_, &lane);
     wakeups_.erase({lane.wakeup_at, &lane});
+    if (lane.gathers)
+        std::erase(gathering_, &lane);
     lanes_.erase(lane.hook()->id());
 }
 

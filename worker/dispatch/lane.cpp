@@ -60,11 +60,20 @@ int Lane::limit(int max_per_hook) const {
 }
 
 bool Lane::may_start(int max_per_hook, microseconds now) const {
-    return has_capacity(max_per_hook) && !is_blocked(now) && bucket_.token_at() <= now;
+    return has_capacity(max_per_hook) && !is_blocked(now) && bucket_.token_at() <= now &&
+           (hook_->batch() == nullptr || batch_at() <= now);
 }
 
 bool Lane::waits_for_rate(int max_per_hook, microseconds now) const {
     return has_capacity(max_per_hook) && !is_blocked(now) && bucket_.token_at() > now;
+}
+
+microseconds Lane::wants_turn_at(int max_per_hook, microseconds now) const {
+    if (!has_capacity(max_per_hook) || is_blocked(now))
+        return never;
+    const microseconds at =
+        hook_->batch() == nullptr ? bucket_.token_at() : std::max(bucket_.token_at(), batch_at());
+    return at > now ? at : never;
 }
 
 bool Lane::has_capacity(int max_per_hook) const {
@@ -73,10 +82,13 @@ bool Lane::has_capacity(int max_per_hook) const {
     return (slow() ? in_flight() : running_) < limit(max_per_hook);
 }
 
+bool Lane::retry_has_room(int max_per_hook) const {
+    return retries_in_flight_ < std::max(1, limit(max_per_hook) / 2);
+}
+
 Queued Lane::take(int max_per_hook) {
-    const bool retry_has_room = retries_in_flight_ < std::max(1, limit(max_per_hook) / 2);
     const bool is_retry =
-        !retries_.empty() && (fresh_.empty() || (!last_was_retry_ && retry_has_room));
+        !retries_.empty() && (fresh_.empty() || (!last_was_retry_ && retry_has_room(max_per_hook)));
     auto& queue = is_retry ? retries_ : fresh_;
     Queued delivery = std::move(queue.front());
     queue.pop_front();
@@ -97,16 +109,18 @@ bool Lane::take_older_than(microseconds moment, Queued& delivery) {
 
 // A lane whose hook limits it need not queue what it cannot start before that is too old.
 std::size_t Lane::queue_max(bool is_short, microseconds park_after) const {
-    std::size_t max = is_short || struggling() ? struggling_lane_queue_max : std::size_t(-1);
+    std::size_t max = is_short || struggling() ? std::max(struggling_lane_queue_max, per_request())
+                                               : std::size_t(-1);
     if (bucket_.limits()) {
         const double park_after_s = std::chrono::duration<double>(park_after).count();
         const double in_time = std::max(bucket_.rate(), 1.0) + bucket_.rate() * park_after_s;
-        max = std::min(max, 1 + static_cast<std::size_t>(in_time));
+        max = std::min(max, (1 + static_cast<std::size_t>(in_time)) * per_request());
     }
     if (hook_->has_own_max_in_flight() && mean_response_.count() > 0) {
         const auto rounds = static_cast<std::size_t>(park_after / mean_response_);
         const auto at_once = static_cast<std::size_t>(hook_->max_in_flight(0));
-        max = std::min(max, std::max(struggling_lane_queue_max, at_once * (1 + rounds)));
+        max = std::min(max,
+                       std::max(struggling_lane_queue_max, at_once * (1 + rounds) * per_request()));
     }
     return max;
 }
@@ -209,7 +223,8 @@ microseconds Lane::wants_retries_at(microseconds now) const {
         return token_.rests_until();
     if (queued() == 0 || bucket_.token_at() <= now)
         return now;
-    return bucket_.token_at() + static_cast<std::int64_t>(queued()) * bucket_.spacing();
+    return bucket_.token_at() +
+           static_cast<std::int64_t>(queued() / per_request()) * bucket_.spacing();
 }
 
 milliseconds Lane::reserve_return(int max_per_hook, microseconds now) {
@@ -223,7 +238,8 @@ milliseconds Lane::reserve_return(int max_per_hook, microseconds now) {
     const int requests = limit(max_per_hook);
     const microseconds spacing =
         blocked || mean_response_.count() == 0 ? return_spacing_max : mean_response_ / requests;
-    reserved_until_ += std::max(std::min(spacing, return_spacing_max), bucket_.spacing());
+    reserved_until_ += std::max(std::min(spacing, return_spacing_max), bucket_.spacing()) /
+                       static_cast<std::int64_t>(per_request());
     return wait;
 }
 

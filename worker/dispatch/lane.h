@@ -62,9 +62,19 @@ class Lane {
     bool may_start(int max_per_hook, microseconds now) const;
     // Only its rate limit keeps it from starting.
     bool waits_for_rate(int max_per_hook, microseconds now) const;
+    // It has something to start later, when its rate lets it, or its next batch waits for no more
+    // members; max: nothing.
+    microseconds wants_turn_at(int max_per_hook, microseconds now) const;
+    // How much longer than park_after it may hold a delivery.
+    milliseconds batch_wait() const {
+        return hook_->batch() == nullptr ? milliseconds(0) : hook_->batch()->wait;
+    }
     // The next in turn.  While first attempts wait, retries get every second turn and at most half
     // of the requests.  Only if may_start.
     Queued take(int max_per_hook);
+    // The next in turn, and those behind it that go into one request with it, in the order in which
+    // they were recorded.  Only of a hook with batches, if may_start.
+    std::vector<Queued> take_batch(int max_per_hook, microseconds now);
     // The oldest that was submitted at or before the moment, if any.
     bool take_older_than(microseconds moment, Queued& delivery);
     // One that the lane's shortened queue has no place for, if any; the first such.
@@ -117,6 +127,8 @@ class Lane {
     bool ready = false;             // is in the list of lanes that may start
     bool expiry_scheduled = false;  // has an entry in the heap of queue ages
     bool dropped = false;           // lives on until its requests have ended
+    bool hurries = false;           // its next batch waits for no more members
+    bool gathers = false;           // is in the list of lanes that may wait for members
     bool circuit_changed = false;   // is in the list of changes that the host has not seen
     microseconds wakeup_at = microseconds::max();  // its entry among the wake-ups; max: none
     InFlight* fetcher = nullptr;     // the delivery whose attempt fetches the token; null: none
@@ -124,6 +136,12 @@ class Lane {
 
   private:
     bool has_capacity(int max_per_hook) const;
+    bool retry_has_room(int max_per_hook) const;
+    std::size_t batch_end(const std::deque<Queued>& queue, bool& is_full) const;
+    microseconds batch_at(const std::deque<Queued>& queue) const;
+    microseconds batch_at() const;
+    // Deliveries that one request may carry.
+    std::size_t per_request() const { return hook_->batch() == nullptr ? 1 : hook_->batch()->size; }
     std::size_t queue_max(bool is_short, microseconds park_after) const;
     int limit(int max_per_hook) const;
     void remember_speed(bool slow_answer);

@@ -14,7 +14,8 @@ std::string status_error(const WireResult& result) {
     return "HTTP status " + status;
 }
 
-Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock) {
+Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock,
+              std::string failure) {
     const bool answered = result.end == WireEnd::Answered;
     Outcome outcome;
     outcome.attempted = true;
@@ -23,11 +24,14 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
     outcome.response_time = result.elapsed;
     outcome.http_status = answered ? result.http_status : 0;
     outcome.response = std::move(result.response);
-    if (answered && result.http_status / 100 == 2) {
+    const bool is_success = answered && result.http_status / 100 == 2;
+    if (is_success && failure.empty()) {
         outcome.kind = WhispererDelivered;
         return outcome;
     }
-    outcome.error = answered ? status_error(result) : std::move(result.error);
+    outcome.error = is_success ? std::move(failure)
+                    : answered ? status_error(result)
+                               : std::move(result.error);
     outcome.kind = WhispererFailed;
     if (answered && result.http_status == 410 && !result.outdated) {
         outcome.hook_gone = true;

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "worker/base/encoding.h"
 #include "worker/base/invalid.h"
 #include "worker/base/sealed.h"
 #include "worker/base/sink.h"
 #include "worker/base/span.h"
+#include "worker/dispatch/batch_answer.h"
 #include "worker/door/boundary.h"
 #include "worker/engine.h"
 #include "worker/rules/address_guard.h"
 #include "worker/rules/auth.h"
+#include "worker/rules/batch.h"
 #include "worker/rules/event_meta.h"
 #include "worker/rules/format.h"
 #include "worker/rules/headers.h"
@@ -126,6 +129,38 @@ WhispererCode whisperer_check_payload_key(WhispererSpan key, WhispererSpan forma
 
 WhispererCode whisperer_check_signing(WhispererSpan signing_json, WhispererError* error) noexcept {
     return guarded(error, [&] { Signing::parse(view_of(signing_json)); });
+}
+
+WhispererCode whisperer_check_batch(WhispererSpan batch_json, WhispererSpan format,
+                                    int32_t metadata, WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        if (BatchRule::parse(view_of(batch_json)) != nullptr)
+            check_batch_beside(Format::parse(view_of(format)), metadata);
+    });
+}
+
+WhispererCode whisperer_batch_of_one(WhispererSpan batch_json, const WhispererEvent* event,
+                                     char* body, size_t* body_bytes, char* headers,
+                                     size_t* headers_bytes, WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        *body_bytes = 0;
+        const auto rule = BatchRule::parse(view_of(batch_json));
+        const FormatKind kind = Format::parse(view_of(event->format)).kind;
+        if (rule == nullptr || !can_be_batched(kind))
+            return;
+        const std::string made = batch_body(rule->form, {view_of(event->body)});
+        const std::string id = to_hex({reinterpret_cast<const char*>(event->id), sizeof event->id});
+        HeaderLines lines = batch_header_lines(rule->form, kind, {view_of(event->type)});
+        lines.push_back("webhook-id: " + batch_id({id}, made));
+        if (put_headers(Sink(nullptr), lines) > WHISPERER_BATCH_HEADERS_BYTES)
+            throw Invalid("event type is too long");
+        *headers_bytes = put_headers(Sink(headers), lines);
+        *body_bytes = made.copy(body, made.size());
+    });
+}
+
+int whisperer_may_be_about_one(int32_t http_status) noexcept {
+    return may_be_about_one(http_status) ? 1 : 0;
 }
 
 WhispererCode whisperer_check_headers_beside(WhispererSpan headers_json, WhispererSpan format,

@@ -26,7 +26,9 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
       body_(view_of(door.body)),
       metadata_(metadata_of(door)),
       meta_(EventMeta::parse(view_of(door.meta))),
+      kind_(FormatKind::Whisperer),
       has_own_body_(!body_.empty() || door.keep_body != 0),
+      is_alone_(door.alone != 0),
       held_bytes_(held_bytes) {
     if (type_.empty() || type_.size() > event_type_bytes_max)
         throw Invalid("event type must have 1 to 256 bytes");
@@ -34,6 +36,7 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             throw Invalid("event type must not contain control characters");
     const Format format = Format::parse(format_);
+    kind_ = format.kind;
     header_lines_ = header_lines_of(format, door);
     if (body_.empty()) {
         body_.resize(write_body(format, door, nullptr, 0));

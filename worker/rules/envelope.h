@@ -31,6 +31,9 @@ class Event {
     const std::string& body() const { return body_; }
     // The body cannot be made again of what the outbox has.
     bool has_own_body() const { return has_own_body_; }
+    // It shares no batch with others.
+    bool is_alone() const { return is_alone_; }
+    FormatKind kind() const { return kind_; }
     const std::string& format() const { return format_; }
     // What the format says beside the body.
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
@@ -48,7 +51,9 @@ class Event {
     std::shared_ptr<const HeaderLines> header_lines_;
     Metadata metadata_;
     EventMeta meta_;
+    FormatKind kind_;
     bool has_own_body_;
+    bool is_alone_;
     std::int64_t* held_bytes_;
 };
 

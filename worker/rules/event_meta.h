@@ -24,6 +24,7 @@ struct EventMeta {
     std::int64_t deliver_at_us = 0;  // not sent before; 0: at once
     std::int64_t expires_at_us = 0;  // not sent from then on; 0: never
 
+    bool operator==(const EventMeta&) const = default;
     // Empty: nothing was said.  Throws Invalid.
     static EventMeta parse(std::string_view json);
 

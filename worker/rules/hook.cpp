@@ -26,7 +26,7 @@ std::string source_of(const WhispererHook& door, std::string_view user_agent) {
          {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
           view_of(door.additional_headers), view_of(door.retry_config), view_of(door.auth),
           view_of(door.format), view_of(door.signing), std::string_view(choices), rate_limit,
-          std::string_view(owner), std::string_view(bounds), user_agent}) {
+          std::string_view(owner), std::string_view(bounds), user_agent, view_of(door.batch)}) {
         source += std::to_string(part.size());
         source += ':';
         source += part;
@@ -80,7 +80,11 @@ Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_
       retry_plan_(RetryPlan::parse(view_of(door.retry_config))),
       rate_limit_(checked_rate_limit(door.rate_limit)),
       timeout_(milliseconds(checked_bound(door.timeout_ms, "timeout"))),
-      max_in_flight_(checked_bound(door.max_in_flight, "max_in_flight")) {}
+      max_in_flight_(checked_bound(door.max_in_flight, "max_in_flight")),
+      batch_(BatchRule::parse(view_of(door.batch))) {
+    if (batch_ != nullptr)
+        check_batch_beside(Format::parse(view_of(door.format)), metadata_);
+}
 
 bool Hook::is_made_from(const WhispererHook& door, std::string_view user_agent) const {
     return door.id == id_ && source_ == source_of(door, user_agent);

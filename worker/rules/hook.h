@@ -8,6 +8,7 @@
 
 #include "worker/engine.h"
 #include "worker/rules/auth.h"
+#include "worker/rules/batch.h"
 #include "worker/rules/headers.h"
 #include "worker/rules/retry.h"
 #include "worker/rules/signature.h"
@@ -41,6 +42,7 @@ class Hook {
         return max_in_flight_ > 0 ? max_in_flight_ : otherwise;
     }
     bool has_own_max_in_flight() const { return max_in_flight_ > 0; }
+    const BatchRule* batch() const { return batch_.get(); }  // null: each event has a request
     // Whether it was made from exactly this, so that a reload of all hooks costs little.
     bool is_made_from(const WhispererHook& door, std::string_view user_agent) const;
 
@@ -58,6 +60,7 @@ class Hook {
     double rate_limit_;
     microseconds timeout_;  // 0: the settings'
     int max_in_flight_;     // 0: the settings'
+    std::unique_ptr<const BatchRule> batch_;
 };
 
 }  // namespace whisperer::engine

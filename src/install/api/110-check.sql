@@ -24,6 +24,11 @@ CREATE FUNCTION whisperer_internal.check_payload_key(payload_key text, format te
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_payload_key_sql';
 CREATE FUNCTION whisperer_internal.check_signing(signing jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_signing_sql';
+CREATE FUNCTION whisperer_internal.check_batch(batch jsonb, format text, metadata integer) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_batch_sql';
+CREATE FUNCTION whisperer_internal.batch_of_one(batch jsonb, format text, event_id uuid, event_type text, member text,
+                                       OUT headers jsonb, OUT body text)
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_batch_of_one_sql';
 CREATE FUNCTION whisperer_internal.check_headers_beside(headers jsonb, format text, signing jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_headers_beside_sql';
 CREATE FUNCTION whisperer_internal.formatted(format text, metadata integer, event_id uuid, event_type text, data json, recorded_at timestamptz,
@@ -79,6 +84,12 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_payload_key(text, text) TO PU
 COMMENT ON FUNCTION whisperer_internal.check_signing(jsonb) IS
     'raises 22023, naming the key, unless this may be a hook''s signing';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_signing(jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_batch(jsonb, text, integer) IS
+    'raises 22023, naming the key, unless this may be the batch of a hook with the format and metadata_bits';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_batch(jsonb, text, integer) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.batch_of_one(jsonb, text, uuid, text, text) IS
+    'a batch that has one event, of which the format makes the member; null: it cannot be batched';
+GRANT EXECUTE ON FUNCTION whisperer_internal.batch_of_one(jsonb, text, uuid, text, text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) IS
     'raises 22023 if additional_headers set a header that the format or the signing sets, too';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) TO PUBLIC;

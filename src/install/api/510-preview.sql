@@ -11,21 +11,24 @@ AS $$
                || jsonb_build_object('X-Whisperer-Event', o.event_type,
                                      'X-Whisperer-Hook', h.id::text,
                                      'webhook-id', replace(o.id::text, '-', ''))
+               || coalesce(b.headers, '{}')
                || own.headers
                || CASE WHEN 'attempt' = ANY (h.metadata_headers)
                        THEN jsonb_build_object('X-Whisperer-Attempt', (coalesce(d.retry_count, 0) + 1)::text) ELSE '{}' END
                || CASE WHEN h.config->'auth' ?| '{type,auth_type}' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
            CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
-                THEN f.body END
+                THEN coalesce(b.body, f.body) END
     FROM whisperer.outbox o
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer_internal.my_incarnation()
      AND whisperer_internal.is_for(h, o) AND NOT whisperer_internal.is_older(o, h) AND whisperer_internal.is_let_through(h, o)
     -- What was sent once is sent in the same format again.
     LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id AND (d.retry_count > 0 OR d.body IS NOT NULL),
-    whisperer_internal.formatted(CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key)
-                                      ELSE coalesce(d.format, 'whisperer') END, whisperer_internal.metadata_bits(h.metadata_headers),
+    LATERAL (SELECT CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key) ELSE coalesce(d.format, 'whisperer') END) AS n (format),
+    whisperer_internal.formatted(n.format, whisperer_internal.metadata_bits(h.metadata_headers),
                                  o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f,
+    -- With others its id and body are those of all of them.
+    whisperer_internal.batch_of_one(h.batch, n.format, o.id, o.event_type, f.body) AS b,
     LATERAL (SELECT m.headers, ARRAY(SELECT lower(k) FROM jsonb_object_keys(m.headers) AS k)
                                || ARRAY['user-agent', lower(h.signing->>'time_header'),
                                         CASE WHEN h.config->'auth' ? 'type' THEN 'authorization' END] AS names

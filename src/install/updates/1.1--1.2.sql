@@ -99,6 +99,10 @@ COMMENT ON COLUMN whisperer.delivery.round_start IS
 -- Formats, signatures and metadata headers.  Deliveries that were made before have none in the ledger: they were in the one that there was.
 ALTER TABLE whisperer.hook_definition ADD COLUMN format text, ADD COLUMN payload_key text,
     ADD COLUMN signing jsonb, ADD COLUMN signatures text[], ADD COLUMN metadata_headers text[];
+ALTER TABLE whisperer.hook_definition ADD COLUMN batch jsonb;
+COMMENT ON COLUMN whisperer.hook_definition.batch IS
+    'several events in one request: size, wait, bytes, form; null: each has its own';
+GRANT INSERT (batch), UPDATE (batch) ON whisperer.hook_definition TO PUBLIC;
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET DEFAULT 'whisperer';
 UPDATE whisperer.hook_definition SET format = 'whisperer';
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET NOT NULL;

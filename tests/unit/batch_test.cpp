@@ -1,0 +1,452 @@
+// Batches: what they are made of, when they are sent, and what their end means for each member.
+#include "worker/rules/batch.h"
+
+#include "tests/unit/dispatcher_fixture.h"
+#include "worker/base/invalid.h"
+#include "worker/dispatch/batch_answer.h"
+
+namespace whisperer::engine {
+namespace {
+
+std::string refusal(const char* json, const char* format = "", std::int32_t metadata = 0) {
+    try {
+        if (BatchRule::parse(json) != nullptr)
+            check_batch_beside(Format::parse(format), metadata);
+        return {};
+    } catch (const Invalid& invalid) {
+        return invalid.what();
+    }
+}
+
+TEST(BatchRule, IsReadAndChecked) {
+    EXPECT_EQ(BatchRule::parse(""), nullptr);
+    EXPECT_EQ(BatchRule::parse("null"), nullptr);
+    const auto rule =
+        BatchRule::parse(R"({"size": 7, "wait": "1.5 s", "bytes": 2048, "form": "ndjson"})");
+    EXPECT_EQ(rule->size, 7U);
+    EXPECT_EQ(rule->wait, milliseconds(1500));
+    EXPECT_EQ(rule->bytes, 2048U);
+    EXPECT_EQ(rule->form, BatchForm::Ndjson);
+    const auto plain = BatchRule::parse("{}");
+    EXPECT_EQ(plain->size, 100U);
+    EXPECT_EQ(plain->wait, milliseconds(200));
+    EXPECT_EQ(BatchRule::parse(R"({"wait": "0 ms"})")->wait, milliseconds(0));
+    EXPECT_EQ(BatchRule::parse(R"({"wait": "30ms"})")->wait, milliseconds(30));
+    for (const char* wrong : {"[]",
+                              "5",
+                              "{",
+                              R"({"size": 0})",
+                              R"({"size": 1001})",
+                              R"({"size": 1.5})",
+                              R"({"size": "9"})",
+                              R"({"size": -1})",
+                              R"({"bytes": 1023})",
+                              R"({"bytes": 8388609})",
+                              R"({"wait": 5})",
+                              R"({"wait": "5"})",
+                              R"({"wait": "ms"})",
+                              R"({"wait": "-1 ms"})",
+                              R"({"wait": "11 s"})",
+                              R"({"wait": "1. s"})",
+                              R"({"wait": "1 min"})",
+                              R"({"wait": "99999999999 ms"})",
+                              R"({"form": "csv"})",
+                              R"({"sizes": 5})"})
+        EXPECT_NE(refusal(wrong), "") << wrong;
+    EXPECT_NE(refusal("{}", "form"), "");
+    EXPECT_NE(refusal("{}", "cloudevents-binary"), "");
+    EXPECT_NE(refusal("{}", "", WhispererMetadataTime), "");
+    EXPECT_EQ(refusal("", "form", WhispererMetadataTime), "");
+    for (const char* format : {"whisperer:payload", "standard", "cloudevents", "data"})
+        EXPECT_EQ(refusal("{}", format), "");
+}
+
+TEST(BatchBody, IsAnArrayOrLines) {
+    EXPECT_EQ(batch_body(BatchForm::Array, {"1", "{}"}), "[1,{}]");
+    EXPECT_EQ(batch_body(BatchForm::Array, {"1"}), "[1]");
+    EXPECT_EQ(batch_body(BatchForm::Ndjson, {"{\"a\":\n 1,\r\n\"b\":\"\\n\"}", "2"}),
+              "{\"a\":  1,  \"b\":\"\\n\"}\n2\n");
+}
+
+TEST(BatchId, StandsForOneBody) {
+    const std::string id = batch_id({"a", "b"}, "[1,1]");
+    EXPECT_EQ(id.size(), 32U);
+    EXPECT_EQ(id, batch_id({"a", "b"}, "[1,1]"));
+    EXPECT_NE(id, batch_id({"a", "c"}, "[1,1]")) << "other events of which nothing else is said";
+    EXPECT_NE(id, batch_id({"a", "b"}, "[1,2]"));
+}
+
+TEST(BatchHeaders, SayWhatIsTheSameForAll) {
+    EXPECT_EQ(batch_header_lines(BatchForm::Array, FormatKind::Standard, {"e", "e"}),
+              (HeaderLines{"Content-Type: application/json", "X-Whisperer-Batch: 2",
+                           "X-Whisperer-Event: e"}));
+    EXPECT_EQ(batch_header_lines(BatchForm::Array, FormatKind::CloudEvents, {"e", "f"}),
+              (HeaderLines{"Content-Type: application/cloudevents-batch+json; charset=utf-8",
+                           "X-Whisperer-Batch: 2"}));
+    EXPECT_EQ(batch_header_lines(BatchForm::Ndjson, FormatKind::CloudEvents, {"e"}).front(),
+              "Content-Type: application/x-ndjson");
+}
+
+class BatchTest : public DispatcherTest {
+  protected:
+    void put_batch(const char* batch, double rate_limit = 0, const char* retry = "") {
+        WhispererHook hook{};
+        hook.id = 1;
+        hook.target_url = span("http://192.0.2.1/");
+        hook.secret_key = span("secret");
+        hook.rate_limit = rate_limit;
+        hook.retry_config = span(retry);
+        hook.batch = span(batch);
+        dispatcher.put_hook(std::make_shared<const Hook>(hook, "whisperer/1.0", false));
+    }
+
+    void submit_as(std::uint64_t token, const char* format, bool alone = false,
+                   int retry_count = 0) {
+        WhispererEvent event{};
+        event.id[15] = static_cast<std::uint8_t>(token);
+        event.type = span("e");
+        const std::string data = std::to_string(token);
+        event.data = span(data.c_str());
+        event.format = span(format);
+        event.alone = alone ? 1 : 0;
+        const WhispererDelivery delivery{token, 1, retry_count, retry_count};
+        dispatcher.submit(event, &delivery, 1);
+    }
+
+    void submit_data(std::uint64_t first, std::uint64_t last) {
+        for (std::uint64_t token = first; token <= last; ++token)
+            submit_as(token, "data");
+    }
+
+    std::vector<std::string> bodies() {
+        std::vector<std::string> sent;
+        for (const auto& one : wire.sent)
+            sent.push_back(one.body);
+        return sent;
+    }
+
+    std::string header(std::size_t request, const std::string& name) {
+        for (const std::string& line : wire.sent.at(request).headers)
+            if (line.starts_with(name + ": "))
+                return line.substr(name.size() + 2);
+        return {};
+    }
+
+    using Bodies = std::vector<std::string>;
+};
+
+TEST_F(BatchTest, IsSentWhenFull) {
+    put_batch(R"({"size": 3, "wait": "200 ms"})");
+    submit_data(1, 2);
+    pump();
+    EXPECT_EQ(bodies(), Bodies{});
+    EXPECT_EQ(dispatcher.wait_ms(), 200);
+    submit_data(3, 4);
+    pump();
+    EXPECT_EQ(bodies(), Bodies{"[1,2,3]"});
+    wire.answer(200);
+    const auto ended = pump();
+    ASSERT_EQ(ended.size(), 3U);
+    for (std::size_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(ended[i].token, i + 1);
+        EXPECT_EQ(ended[i].kind, WhispererDelivered);
+        EXPECT_TRUE(ended[i].attempted);
+    }
+    EXPECT_EQ(dispatcher.counts().delivered_total, 3);
+    EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8 - 1);
+}
+
+TEST_F(BatchTest, IsSentWhenItHasWaited) {
+    put_batch(R"({"size": 3, "wait": "200 ms"})");
+    submit_data(1, 1);
+    pump();
+    clock.now += milliseconds(150);
+    submit_data(2, 2);
+    pump();
+    EXPECT_EQ(dispatcher.wait_ms(), 50) << "since the first";
+    clock.now += milliseconds(50);
+    pump();
+    EXPECT_EQ(bodies(), Bodies{"[1,2]"});
+}
+
+TEST_F(BatchTest, WithoutAWaitIsSentAtOnce) {
+    put_batch(R"({"size": 3, "wait": "0 ms"})");
+    submit_data(1, 1);
+    pump();
+    EXPECT_EQ(bodies(), Bodies{"[1]"});
+    submit_data(2, 6);
+    wire.answer(200);
+    pump();
+    EXPECT_EQ(bodies(), (Bodies{"[1]", "[2,3,4]", "[5,6]"}));
+}
+
+TEST_F(BatchTest, EndsWhereTheNextWouldMakeItTooLong) {
+    put_batch(R"({"size": 100, "wait": "200 ms", "bytes": 1024})");
+    const std::string text = '"' + std::string(400, 'x') + '"';
+    for (std::uint64_t token = 1; token <= 3; ++token) {
+        WhispererEvent event{};
+        event.id[15] = static_cast<std::uint8_t>(token);
+        event.type = span("e");
+        event.data = span(text.c_str());
+        event.format = span("data");
+        const WhispererDelivery delivery{token, 1, 0, 0};
+        dispatcher.submit(event, &delivery, 1);
+    }
+    pump();
+    EXPECT_EQ(bodies(), Bodies{"[" + text + "," + text + "]"});
+}
+
+TEST_F(BatchTest, SaysWhatAllTransactionsSay) {
+    const auto said = [&](const char* first, const char* second) {
+        put_batch(R"({"size": 2})");
+        for (std::uint64_t token : {1, 2}) {
+            WhispererEvent event{};
+            event.id[15] = static_cast<std::uint8_t>(token);
+            event.type = span("e");
+            event.data = span("{}");
+            event.meta = span(token == 1 ? first : second);
+            const WhispererDelivery delivery{token, 1, 0, 0};
+            dispatcher.submit(event, &delivery, 1);
+        }
+        pump();
+        wire.answer(200);
+        pump();
+        return header(wire.sent.size() - 1, "X-Whisperer-Context");
+    };
+    const char* one = R"({"context": {"actor": "ann"}})";
+    EXPECT_EQ(said(one, one), R"({"actor":"ann"})");
+    EXPECT_EQ(said(one, R"({"context": {"actor": "bob"}})"), "");
+    EXPECT_EQ(said(one, ""), "");
+}
+
+TEST_F(BatchTest, IsInTheOrderOfRecording) {
+    put_batch(R"({"size": 3})");
+    for (std::uint64_t token : {3, 1, 2})
+        submit_as(token, "data");
+    pump();
+    EXPECT_EQ(bodies(), Bodies{"[1,2,3]"});
+}
+
+TEST_F(BatchTest, WaitsLongerThanOthersArePutBack) {
+    put_batch(R"({"size": 3, "wait": "3 s"})");
+    submit_data(1, 1);
+    pump();
+    clock.now += milliseconds(2500);
+    EXPECT_EQ(pump().size(), 0U) << "park_after is a second";
+    clock.now += milliseconds(500);
+    pump();
+    EXPECT_EQ(bodies(), Bodies{"[1]"});
+}
+
+// Credit is 32 here.
+TEST_F(BatchTest, DoesNotWaitWhenCreditIsShort) {
+    put_batch(R"({"size": 100, "wait": "200 ms"})");
+    submit_data(1, 16);
+    pump();
+    EXPECT_EQ(bodies(), Bodies{});
+    submit_data(17, 17);
+    pump();
+    ASSERT_EQ(wire.sent.size(), 1U);
+    EXPECT_EQ(header(0, "X-Whisperer-Event"), "") << "said once, with the batch";
+    EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8 - 17) << "members hold theirs";
+    wire.answer(200);
+    EXPECT_EQ(pump().size(), 17U);
+    EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8);
+}
+
+TEST_F(BatchTest, OthersCreditDoesNotWaitForItEither) {
+    put_batch(R"({"size": 100, "wait": "200 ms"})");
+    submit_data(1, 2);
+    pump();
+    put(2);
+    for (std::uint64_t token = 50; token < 66; ++token)
+        submit(2, token);
+    pump();
+    EXPECT_EQ(wire.sent.back().body, "[1,2]");
+}
+
+TEST_F(BatchTest, MembersOfAParkedOneAreToldOf) {
+    put_batch(R"({"size": 2})");
+    submit_data(1, 2);
+    pump();
+    clock.now += milliseconds(1000);
+    const auto parked = pump();
+    ASSERT_EQ(parked.size(), 2U);
+    EXPECT_EQ(parked[1].kind, WhispererParked);
+    EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8);
+    wire.answer(500);
+    const auto ended = pump();
+    ASSERT_EQ(ended.size(), 2U);
+    EXPECT_EQ(ended[1].kind, WhispererRetry);
+    EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8);
+}
+
+TEST_F(BatchTest, AFailureIsEachMembersOwn) {
+    put_batch(R"({"size": 2})", 0,
+              R"({"choice": "fixed", "kwargs": {"seconds": 5}, "max_retries": 2})");
+    submit_as(1, "data", false, 1);
+    submit_as(2, "data", false, 2);
+    pump();
+    wire.answer(500);
+    const auto ended = pump();
+    ASSERT_EQ(ended.size(), 2U);
+    EXPECT_EQ(ended[0].kind, WhispererRetry);
+    EXPECT_EQ(ended[1].kind, WhispererFailed) << "it had no attempt left";
+    EXPECT_EQ(ended[0].http_status, 500);
+    EXPECT_EQ(dispatcher.counts().failed_attempts_total, 2);
+}
+
+TEST_F(BatchTest, ARefusedMemberIsTriedAloneEvenIfNoAttemptIsLeft) {
+    put_batch(R"({"size": 2, "wait": "1 s"})", 0,
+              R"({"choice": "fixed", "kwargs": {"seconds": 5}, "max_retries": 0})");
+    submit_data(1, 2);
+    pump();
+    wire.answer(422);
+    auto ended = pump();
+    ASSERT_EQ(ended.size(), 2U);
+    for (const Outcome& one : ended) {
+        EXPECT_EQ(one.kind, WhispererRetry);
+        EXPECT_EQ(one.next_after, milliseconds(1000));
+    }
+    submit_as(1, "data", true, 1);
+    submit_as(2, "data", true, 1);
+    pump();
+    EXPECT_EQ(wire.sent[1].body, "[1]") << "at once, as a batch of one";
+    wire.answer(200);
+    pump();
+    EXPECT_EQ(wire.sent[2].body, "[2]");
+    wire.answer(422);
+    ended = pump();
+    ASSERT_EQ(ended.size(), 1U);
+    EXPECT_EQ(ended[0].kind, WhispererFailed) << "it fails alone";
+    for (int status : {408, 425, 429, 200, 500, 301, 0})
+        EXPECT_FALSE(may_be_about_one(status)) << status;
+    for (int status : {400, 404, 422, 499})
+        EXPECT_TRUE(may_be_about_one(status)) << status;
+}
+
+TEST_F(BatchTest, OthersDoNotGoAlongWithOneThatIsAlone) {
+    put_batch(R"({"size": 10, "wait": "0 ms"})");
+    submit_data(1, 1);
+    pump();
+    wire.answer(200);
+    pump();
+    submit_data(2, 3);
+    submit_as(4, "data", true);
+    submit_as(5, "standard");
+    submit_as(6, "cloudevents");
+    submit_as(7, "cloudevents-binary");
+    for (int i = 0; i < 5; ++i) {
+        pump();
+        while (!wire.running.empty())
+            wire.answer(200);
+    }
+    pump();
+    EXPECT_EQ(bodies().at(1), "[2,3]");
+    EXPECT_EQ(wire.sent.size(), 6U);
+}
+
+TEST_F(BatchTest, WhatCannotBeBatchedGoesAsItDid) {
+    put_batch(R"({"size": 10, "wait": "1 s"})");
+    submit_as(1, "cloudevents-binary");
+    pump();
+    ASSERT_EQ(wire.sent.size(), 1U);
+    EXPECT_EQ(wire.sent[0].body, "1");
+    EXPECT_EQ(header(0, "webhook-id"), std::string(31, '0') + "1");
+    EXPECT_EQ(header(0, "X-Whisperer-Event"), "e");
+}
+
+TEST_F(BatchTest, NoIdStandsForTwoBodies) {
+    put_batch(R"({"size": 2, "wait": "0 ms"})");
+    submit_data(1, 2);
+    pump();
+    wire.answer(500);
+    pump();
+    submit_as(1, "data", false, 1);
+    pump();
+    wire.answer(500);
+    pump();
+    submit_as(1, "data", false, 1);
+    submit_as(2, "data", false, 1);
+    pump();
+    EXPECT_EQ(bodies(), (Bodies{"[1,2]", "[1]", "[1,2]"}));
+    EXPECT_NE(header(0, "webhook-id"), header(1, "webhook-id"));
+    EXPECT_EQ(header(0, "webhook-id"), header(2, "webhook-id")) << "the same bytes once more";
+}
+
+TEST_F(BatchTest, ARateCountsRequests) {
+    put_batch(R"({"size": 5, "wait": "0 ms"})", 1);
+    submit_data(1, 10);
+    EXPECT_EQ(pump().size(), 0U) << "a second's worth is two requests";
+    EXPECT_EQ(bodies(), Bodies{"[1,2,3,4,5]"});
+    wire.answer(200);
+    pump();
+    EXPECT_EQ(dispatcher.wait_ms(), 1000);
+    submit_data(11, 32);
+    EXPECT_GT(outcomes().size(), 0U) << "more than the rate lets go in time";
+    clock.now += milliseconds(1000);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 2U);
+}
+
+TEST_F(BatchTest, ADroppedHookGivesBackWhatWaits) {
+    put_batch(R"({"size": 5, "wait": "1 s"})");
+    submit_data(1, 2);
+    pump();
+    dispatcher.drop_hook(1);
+    EXPECT_EQ(outcomes().size(), 2U);
+    clock.now += seconds(2);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 0U);
+}
+
+TEST_F(BatchTest, AnAnswerNamesWhichFailed) {
+    put_batch(R"({"size": 3})");
+    submit_data(1, 3);
+    pump();
+    wire.answer(207, milliseconds(1),
+                R"({"failed": ["00000000-0000-0000-0000-000000000002"], "note": "full"})");
+    const auto ended = pump();
+    ASSERT_EQ(ended.size(), 3U);
+    EXPECT_EQ(ended[0].kind, WhispererDelivered);
+    EXPECT_EQ(ended[1].kind, WhispererRetry);
+    EXPECT_EQ(ended[1].http_status, 207);
+    EXPECT_NE(ended[1].error.find("names it"), std::string::npos);
+    EXPECT_EQ(ended[2].kind, WhispererDelivered);
+}
+
+TEST_F(BatchTest, WhatAnAnswerNamesIsNotGuessedAt) {
+    const auto failed = [&](int status, const std::string& response) {
+        put_batch(R"({"size": 2})");
+        submit_data(1, 2);
+        pump();
+        wire.answer(status, milliseconds(1), response);
+        std::size_t count = 0;
+        for (const Outcome& one : pump())
+            count += one.kind == WhispererDelivered ? 0 : 1;
+        return count;
+    };
+    const std::string first = "00000000000000000000000000000001";
+    EXPECT_EQ(failed(200, R"({"failed": [")" + first + R"("]})"), 1U);
+    EXPECT_EQ(failed(200, R"({"failed": []})"), 0U);
+    EXPECT_EQ(failed(200, R"({"failed": null})"), 0U);
+    EXPECT_EQ(failed(200, "ok"), 0U);
+    EXPECT_EQ(failed(200, R"(["failed"])"), 0U);
+    EXPECT_EQ(failed(200, R"({"data": {"failed": 3}})"), 0U);
+    EXPECT_EQ(failed(202, R"({"failed": [")" + first + R"("]})"), 0U) << "of 200 and 207 alone";
+    EXPECT_EQ(failed(200, R"({"failed": 1})"), 2U);
+    EXPECT_EQ(failed(200, R"({"failed": ["a"]})"), 2U) << "nobody knows which one is meant";
+    EXPECT_EQ(failed(200, R"( { "failed": [")" + first), 2U) << "cut off";
+    EXPECT_EQ(failed(200, R"({"got": [{"failed": 1)"), 0U);
+}
+
+TEST_F(BatchTest, KeepsAsMuchOfItsAnswerAsOthersDo) {
+    put_batch(R"({"size": 1})");
+    submit_data(1, 1);
+    pump();
+    wire.answer(200, milliseconds(1), std::string(5000, 'x'));
+    EXPECT_EQ(pump().at(0).response.size(), 1024U);
+}
+
+}  // namespace
+}  // namespace whisperer::engine
