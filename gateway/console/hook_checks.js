@@ -55,6 +55,15 @@ const checkNames = (text, names) =>
 export const checkSignatures = (text) => checkNames(text, ['standard', 'whisperer']);
 export const checkMetadata = (text) => checkNames(text, ['time', 'object', 'source', 'attempt']);
 
+export function checkBatch(text) {
+    return checkJson(text, (value) => {
+        if (!isObject(value)) return not_object;
+        const known = ['size', 'wait', 'bytes', 'form'];
+        const unknown = Object.keys(value).find((key) => !known.includes(key));
+        return unknown === undefined ? null : `Nobody knows the key "${unknown}"; known are ${known.join(', ')}.`;
+    });
+}
+
 const isStatuses = (list) => Array.isArray(list) && list.every((status) => Number.isInteger(status) && status >= 300 && status <= 999);
 
 export function checkRetries(text) {

@@ -2,6 +2,7 @@
 import { h } from './dom.js';
 import { fieldset, makeField } from './form.js';
 import {
+    checkBatch,
     checkConfig,
     checkEventType,
     checkFilter,
@@ -100,6 +101,12 @@ const columns = [
     ],
     ['signatures', 'Other signatures', 'json', { check: checkSignatures, hint: '["standard"], ["whisperer"] or []. Empty: both.' }],
     ['metadata_headers', 'Metadata headers', 'json', { check: checkMetadata, hint: '["time", "object", "source", "attempt"]: as X-Whisperer-Time and so on.' }],
+    [
+        'batch',
+        'Batches',
+        'json',
+        { check: checkBatch, hint: 'JSON: {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "array"}, or "ndjson". Empty: a request for each event.' },
+    ],
     ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function' }],
     ['timeout', 'Time-out', 'number', { inputmode: 'decimal', check: checkTimeout, hint: 'Seconds that one attempt may take. Empty: as the server says.' }],
     ['max_in_flight', 'Requests at once', 'number', { inputmode: 'numeric', check: checkMaxInFlight, hint: 'At most. Empty: as the server says.' }],
@@ -175,7 +182,7 @@ export function layOut(fields, hook) {
         fieldset('What and where', fields.event_type, fields.target_url, fields.name, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
         fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
-        fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers),
+        fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers, fields.batch),
         fieldset('Receiver and callback', fields.config, ...headers, fields.timeout, fields.max_in_flight, fields.callback),
     );
 }

@@ -20,6 +20,7 @@ const std::string hook_object = filled(R"(json_build_object(
     'metadata_headers', h.metadata_headers,
     'timeout', extract(epoch FROM h.timeout), 'max_in_flight', h.max_in_flight,
     'name', h.name,
+    'batch', h.batch,
     'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
     'modified_at', h.modified_at))",
                                        {{"<state_reason>", in_words("h.state_reason")}});
@@ -57,8 +58,8 @@ SELECT set_config('gateway.hook', whisperer.create_hook(
     signatures => whisperer_internal.names_from(b->'signatures', 'signatures'),
     metadata_headers => whisperer_internal.names_from(b->'metadata_headers', 'metadata_headers'),
     timeout => make_interval(secs => (b->>'timeout')::double precision),
-    max_in_flight => (b->>'max_in_flight')::integer, name => b->>'name'
-    )::text, true)
+    max_in_flight => (b->>'max_in_flight')::integer, name => b->>'name',
+    batch => nullif(b->'batch', 'null'))::text, true)
 FROM (SELECT $1::jsonb AS b) AS given)";
 
 // What a PUT leaves out is as if it had never been said; secrets stay, for nobody can read them
@@ -69,7 +70,7 @@ SELECT whisperer.update_hook($1::bigint,
       "transform": null, "rate_limit": null, "ordering": null, "description": null,
       "format": null, "payload_key": null, "signing": null, "signatures": null,
       "metadata_headers": null, "timeout": null, "max_in_flight": null,
-      "name": null}'::jsonb
+      "name": null, "batch": null}'::jsonb
     || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at}'
                     ::text[])))";
 
@@ -169,6 +170,7 @@ const std::vector<Member> written{
     {"timeout", Type::Number},
     {"max_in_flight", Type::Number},
     {"name", Type::Text},
+    {"batch", Type::Object},
 };
 
 // A PATCH has what it changes, and may clear neither of these two.

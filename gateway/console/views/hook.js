@@ -71,6 +71,7 @@ function details(hook, texts) {
             ['Signature of its own', json(texts, 'signing', hook)],
             ['Other signatures', missing(hook.signatures) ? 'standard and whisperer' : hook.signatures.join(', ') || 'none'],
             missing(hook.metadata_headers) ? null : ['Metadata headers', hook.metadata_headers.join(', ')],
+            missing(hook.batch) ? null : ['Batches', json(texts, 'batch', hook)],
             ['Rate limit', missing(hook.rate_limit) ? 'none' : `${hook.rate_limit} attempts/s`],
             missing(hook.timeout) ? null : ['Time-out', `${hook.timeout} s`],
             missing(hook.max_in_flight) ? null : ['Requests at once', `${hook.max_in_flight} at most`],
