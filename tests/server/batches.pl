@@ -63,6 +63,15 @@ wait_idle($node);
 is_deeply([ bodies('/ok/lines') ], [ qq("a"\n"b"\n) ], 'a line for each');
 is(header(($receiver->requests('/ok/lines'))[0], 'content-type'), 'application/x-ndjson', 'as NDJSON');
 
+# What a transform makes may have line breaks.
+sql(q(CREATE FUNCTION two_lines(event json) RETURNS json LANGUAGE sql RETURN (E'[\n' || (event->'data') || E'\n]')::json));
+hook('made', '/ok/made', '{"form": "ndjson", "size": 2, "wait": "10 s"}', q(transform => 'public.two_lines'));
+deliver('made', 'a', 'b');
+wait_idle($node);
+is_deeply([ bodies('/ok/made') ], [ qq([ "a" ]\n[ "b" ]\n) ], 'of what a transform makes, too');
+is(sql("SELECT count(*) FROM whisperer.preview((SELECT id FROM whisperer.outbox WHERE event_type = 'made' LIMIT 1)) WHERE headers->'webhook-id' = 'null' AND body IS NULL"), 1,
+    'of which preview knows neither body nor id');
+
 # --- what an answer means
 my $once = q(retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.1}, "max_retries": 0}');
 my $retried = $once =~ s/"max_retries": 0/"max_retries": 1000/r;

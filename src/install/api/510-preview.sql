@@ -11,7 +11,9 @@ AS $$
                || jsonb_build_object('X-Whisperer-Event', o.event_type,
                                      'X-Whisperer-Hook', h.id::text,
                                      'webhook-id', replace(o.id::text, '-', ''))
-               || coalesce(b.headers, '{}')
+               -- Which id a batch has depends on its body, and that is the transform's.
+               || coalesce(b.headers || CASE WHEN h.transform IS NOT NULL AND o.event_type <> 'whisperer-ping'
+                                             THEN '{"webhook-id": null}'::jsonb ELSE '{}' END, '{}')
                || own.headers
                || CASE WHEN 'attempt' = ANY (h.metadata_headers)
                        THEN jsonb_build_object('X-Whisperer-Attempt', (coalesce(d.retry_count, 0) + 1)::text) ELSE '{}' END
