@@ -311,10 +311,10 @@ TEST_F(BatchTest, ARefusedMemberIsTriedAloneEvenIfNoAttemptIsLeft) {
     submit_as(1, "data", true, 1);
     submit_as(2, "data", true, 1);
     pump();
-    EXPECT_EQ(wire.sent[1].body, "[1]") << "at once, as a batch of one";
+    EXPECT_EQ(bodies(), (Bodies{"[1,2]", "[1]"})) << "at once, as a batch of one";
     wire.answer(200);
     pump();
-    EXPECT_EQ(wire.sent[2].body, "[2]");
+    EXPECT_EQ(bodies(), (Bodies{"[1,2]", "[1]", "[2]"}));
     wire.answer(422);
     ended = pump();
     ASSERT_EQ(ended.size(), 1U);
@@ -383,10 +383,26 @@ TEST_F(BatchTest, ARateCountsRequests) {
     pump();
     EXPECT_EQ(dispatcher.wait_ms(), 1000);
     submit_data(11, 32);
-    EXPECT_GT(outcomes().size(), 0U) << "more than the rate lets go in time";
+    const auto returned = outcomes();
+    ASSERT_GT(returned.size(), 1U) << "more than the rate lets go in time";
+    EXPECT_EQ(returned.back().next_after - returned.front().next_after,
+              milliseconds(200) * (returned.size() - 1))
+        << "five of them make a request";
     clock.now += milliseconds(1000);
     pump();
     EXPECT_EQ(wire.sent.size(), 2U);
+}
+
+TEST_F(BatchTest, ALaneThatOnlyFailsMayQueueOne) {
+    put_batch(R"({"size": 20, "wait": "0 ms"})");
+    for (std::uint64_t token = 1; token <= 8; ++token) {
+        submit_data(token, token);
+        pump();
+        wire.answer(500);
+        pump();
+    }
+    submit_data(11, 32);
+    EXPECT_EQ(outcomes().size(), 2U);
 }
 
 TEST_F(BatchTest, ADroppedHookGivesBackWhatWaits) {
