@@ -303,7 +303,9 @@ void lock_captured_tables() {
 
 // CREATE EXTENSION makes the schema, but it is no member of the extension, because the extension is
 // in it.  Left behind it would be dumped, and its CREATE SCHEMA stop the restore into a database
-// with the extension.  One that has something of somebody's, or is another's, stays.
+// with the extension.  One that has something of somebody's, or is another's, stays.  Called after
+// a statement before which there was the extension: a restore makes the schema first, and then
+// drops an extension that is not there.
 void drop_empty_schema() {
     Oid schema = get_namespace_oid("whisperer", true);
     if (!OidIsValid(schema) || OidIsValid(get_extension_oid("whisperer", true)))
@@ -337,10 +339,12 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
         wait_until_left(shared, database);
     if (OidIsValid(database) && drops_triggers(node))
         lock_captured_tables();
+    bool may_drop_extension = IsA(node, DropStmt) && is_about_extension(node) &&
+                              OidIsValid(get_extension_oid("whisperer", true));
     ProcessUtility_hook_type run = previous_hook ? previous_hook : standard_ProcessUtility;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
     see_to_triggers(node);
-    if (IsA(node, DropStmt) && is_about_extension(node))
+    if (may_drop_extension)
         drop_empty_schema();
     if (shared && changes_enabled(node, &database))
         note_changed(database);

@@ -66,7 +66,9 @@ sub upgrade {
     my @versions = map { `$_/postgres --version` =~ /(\d\S*)/ } $old_bin, $new_bin;
     command_ok([ "$new_bin/pg_upgrade", '--old-datadir', $old->data_dir, '--new-datadir', $new->data_dir,
             '--old-bindir', $old_bin, '--new-bindir', $new_bin, '--socketdir', $new->host,
-            '--old-port', $old->port, '--new-port', $new->port ], "pg_upgrade from $versions[0] to $versions[1]");
+            '--old-port', $old->port, '--new-port', $new->port ], "pg_upgrade from $versions[0] to $versions[1]")
+        or diag map { "$_:\n" . join '', map { "$_\n" } grep { /error|ERROR|FATAL|Command was/ } split /\n/, slurp_file($_) }
+            glob $new->data_dir . '/pg_upgrade_output.d/*/log/*.log';
     is(served(), $before, 'nothing is sent while it runs');
     $new->start;
     is($new->safe_psql('postgres', q(SELECT string_agg(concat_ws(' ', id, owner, state, state_reason), ', ' ORDER BY id) FROM whisperer.hook)),

@@ -143,6 +143,8 @@ is($node->safe_psql('real', 'SELECT reason FROM whisperer.status'), 'whisperer.e
 # --- DROP EXTENSION leaves nothing behind, but what is not its own --------------------------------------------
 $node->safe_psql('test', 'DROP EXTENSION whisperer CASCADE');
 is($node->safe_psql('test', q(SELECT to_regnamespace('whisperer') IS NULL AND to_regnamespace('whisperer_internal') IS NULL)), 't', 'the schema goes with the extension');
+$node->safe_psql('test', 'CREATE SCHEMA whisperer; DROP EXTENSION IF EXISTS whisperer');
+is($node->safe_psql('test', q(SELECT to_regnamespace('whisperer'))), 'whisperer', 'where there was none, a schema stays: a restore makes it first');
 $node->safe_psql('test', 'CREATE EXTENSION whisperer; CREATE TABLE whisperer.mine (); DROP EXTENSION whisperer');
 is($node->safe_psql('test', 'SELECT count(*) FROM whisperer.mine'), 0, 'one with something of somebody\'s stays');
 $node->safe_psql('postgres', "DROP DATABASE $_") for 'real', 'test';
