@@ -74,6 +74,12 @@ SELECT pg_temp.applied(whisperer.export_hooks());
 SELECT failure($$SELECT whisperer.apply_hooks('[{"name": "another", "event_type": "coded", "target_url": "https://example.com/x"}]')$$);
 RESET ROLE;
 SELECT owner, name FROM whisperer.hook WHERE is_active ORDER BY id;
+-- One of the same name that a dump brings along waits, and stops no other.
+INSERT INTO whisperer.hook_definition (id, owner, owner_name, event_type, target_url, name, since, since_incarnation, incarnation)
+SELECT 1000400 + n, 0, 'regress_ann', 'coded', 'https://example.com/carried-' || n, CASE n WHEN 1 THEN h.name END, '1:1:', 42, 42
+FROM generate_series(1, 2) AS n, (SELECT name FROM whisperer.hook WHERE is_active AND owner = 'regress_ann'::regrole ORDER BY id LIMIT 1) AS h;
+SELECT whisperer.resume();
+SELECT id, state FROM whisperer.hook WHERE id > 1000400 ORDER BY id;
 UPDATE whisperer.hook_definition SET is_active = false WHERE is_active;
 DELETE FROM whisperer.hook_definition;
 REVOKE USAGE ON SCHEMA whisperer FROM regress_ann, regress_bob;

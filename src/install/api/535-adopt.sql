@@ -45,7 +45,7 @@ BEGIN
     UPDATE whisperer.api_token_record t SET role = r.oid, incarnation = mine
     FROM pg_authid r WHERE r.rolname = t.role_name AND t.incarnation <> mine;
     FOR carried IN
-        SELECT h.id, h.owner_name, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation) AS owner
+        SELECT h.id, h.owner_name, h.name, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation) AS owner
         FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY h.id
     LOOP
         IF carried.owner IS NULL THEN
@@ -61,11 +61,15 @@ BEGIN
             adopted := adopted + 1;
         EXCEPTION WHEN unique_violation THEN
             GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
-            IF index <> 'hook_definition_once' THEN
+            IF index = 'hook_definition_name' THEN
+                RAISE WARNING 'hook % stays paused: its owner has another named "%"', carried.id, carried.name
+                    USING HINT = 'Give that one another name, or delete one of the two, and call whisperer.resume() again.';
+            ELSIF index = 'hook_definition_once' THEN
+                RAISE WARNING 'hook % stays paused: its owner has another for the same event type at the same URL', carried.id
+                    USING HINT = 'Delete one of the two and call whisperer.resume() again.';
+            ELSE
                 RAISE;
             END IF;
-            RAISE WARNING 'hook % stays paused: its owner has another for the same event type at the same URL', carried.id
-                USING HINT = 'Delete one of the two and call whisperer.resume() again.';
         END;
     END LOOP;
     IF adopted > 0 THEN
