@@ -67,7 +67,7 @@ SELECT whisperer.api_token_role(:'portal') AS opens, whisperer.api_token_role('w
        whisperer.api_token_role('whap' || substr(:'token', 5)) AS another_as_it;
 SELECT failure($$SELECT whisperer.create_portal_link('regress_token_boss')$$);
 SELECT failure(format('SELECT whisperer.create_portal_link(''regress_token_ann'', %L)', valid))
-FROM unnest('{0,-1 s,25 hours,NULL}'::interval[]) AS valid;
+FROM unnest('{0,-1 s,25 hours,1200 months -35999 days,NULL}'::interval[]) AS valid;
 RESET ROLE;
 UPDATE whisperer.api_token_record SET expires_at = now() - interval '25 hours' WHERE kind = 'portal';
 SELECT whisperer.api_token_role(:'portal') AS ended;

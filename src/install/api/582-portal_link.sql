@@ -2,13 +2,14 @@
 -- application makes one for each time that it shows that page.  So there are many tokens of that kind, and
 -- those that have ended go when others are made.
 CREATE FUNCTION whisperer_internal.create_portal_link_as(caller oid, role_name regrole, valid interval)
-    RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
     IF valid IS NULL THEN
         RAISE EXCEPTION 'valid must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF valid <= '0' OR valid > '24 hours' THEN
+    -- The moments, too: 12 months less 359 days count as a day, and end a week later.
+    IF valid <= '0' OR valid > '24 hours' OR now() + valid > now() + interval '24 hours' THEN
         RAISE EXCEPTION 'valid is not from 0 to 24 hours' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'A link is for one visit; for machines there is whisperer.create_api_token.';
     END IF;
