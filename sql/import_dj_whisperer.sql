@@ -47,6 +47,12 @@ SELECT nextval('whisperer.hook_definition_id_seq') > 1000106 AS goes_on_behind_t
 -- Once more: what is there stays as it is.
 SELECT object, count(*) FILTER (WHERE done) AS done, count(*) FROM whisperer.import_dj_whisperer('dj', '{"*": "regress_shop"}', dry_run => false) GROUP BY 1 ORDER BY 1;
 
+-- The numbers of inactive hooks are taken, too.
+DELETE FROM dj.whisperer_webhookevent; DELETE FROM dj.whisperer_eventqueue; DELETE FROM dj.whisperer_webhook WHERE is_active;
+UPDATE dj.whisperer_webhook SET id = 1000200;
+SELECT * FROM whisperer.import_dj_whisperer('dj', '{"*": "regress_partner"}', dry_run => false);
+SELECT nextval('whisperer.hook_definition_id_seq') > 1000200 AS goes_on_behind_them;
+
 SELECT failure($$SELECT whisperer.import_dj_whisperer('public', '{}')$$);
 SELECT failure($$SELECT whisperer.import_dj_whisperer('dj', '[]')$$);
 GRANT USAGE ON SCHEMA whisperer TO regress_shop;

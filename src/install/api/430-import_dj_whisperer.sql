@@ -155,7 +155,8 @@ BEGIN
         END IF;
         PERFORM setval('whisperer.hook_definition_id_seq', greatest((SELECT max(h.id) FROM whisperer.hook_definition h),
                                                                      (SELECT s.last_value FROM whisperer.hook_definition_id_seq s)))
-        WHERE cardinality(hooks) > 0;
+        -- Those that were not active have their numbers, too.
+        WHERE told @> '[{"object": "hook", "done": true}]';
     EXCEPTION WHEN SQLSTATE 'WHDRY' THEN
         NULL;
     END;
