@@ -32,6 +32,21 @@ INSERT INTO dj.whisperer_eventqueue (uuid, hook_id, event_type, app_label, model
     ('00000000-0000-4000-8000-00000000000a', 1000103, 'package-created', 'shop', 'package', '63', '{}'),
     ('00000000-0000-4000-8000-00000000000b', 1000103, 'package-created', NULL, NULL, NULL, '{"id": 64}');
 
+-- Nothing of who made the tables runs as who imports.
+CREATE TYPE dj.colour AS ENUM ('red');
+CREATE TABLE dj.ran (as_whom text);
+CREATE FUNCTION dj.as_json(dj.colour) RETURNS json LANGUAGE sql AS $$INSERT INTO dj.ran VALUES (current_user); SELECT json '1'$$;
+CREATE CAST (dj.colour AS json) WITH FUNCTION dj.as_json(dj.colour);
+ALTER TABLE dj.whisperer_webhook ADD COLUMN colour dj.colour DEFAULT 'red';
+SELECT failure($$SELECT whisperer.import_dj_whisperer('dj', '{}', dry_run => false)$$);
+ALTER TABLE dj.whisperer_webhook DROP COLUMN colour;
+ALTER TABLE dj.whisperer_eventqueue RENAME TO queue;
+CREATE VIEW dj.whisperer_eventqueue AS SELECT q.*, dj.as_json('red') FROM dj.queue q;
+SELECT failure($$SELECT whisperer.import_dj_whisperer('dj', '{}', dry_run => false)$$);
+DROP VIEW dj.whisperer_eventqueue;
+ALTER TABLE dj.queue RENAME TO whisperer_eventqueue;
+SELECT as_whom = current_user AS ran FROM dj.ran;
+
 -- A trial changes nothing.
 SELECT * FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop", "2": "regress_nobody"}');
 SELECT (SELECT count(*) FROM whisperer.hook_definition h WHERE h.id IN (SELECT id FROM dj.whisperer_webhook)), (SELECT count(*) FROM whisperer.event_type WHERE name ~ '^(package|order)');

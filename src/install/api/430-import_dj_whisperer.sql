@@ -1,6 +1,32 @@
 -- From dj-whisperer, the Django application that did the same with Celery: its hooks with what belongs to them, and
 -- the events that it had not delivered.  What cannot be taken over is told, and nothing of it is left half done.
 
+-- Whoever imports is a superuser, and the tables are another's: a view, or a cast of a type to json, would run that one's
+-- code.  Held until the end, a table stays as it was looked at.
+CREATE FUNCTION whisperer_internal.require_plain_table(schema name, table_name name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_user_oid constant oid := 16384;
+    odd text;
+BEGIN
+    IF to_regclass(format('%I.%I', schema, table_name)) IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format('LOCK TABLE %I.%I IN ACCESS SHARE MODE', schema, table_name);
+    SELECT CASE WHEN c.relkind NOT IN ('r', 'p') THEN 'is not a table'
+                ELSE (SELECT format('has a column "%s" whose type is not built in', min(a.attname)) FROM pg_attribute a
+                      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= first_user_oid
+                      HAVING count(*) > 0) END
+    INTO odd FROM pg_class c WHERE c.oid = to_regclass(format('%I.%I', schema, table_name));
+    IF odd IS NOT NULL THEN
+        RAISE EXCEPTION 'reading %.% could run code of its owner: it %', quote_ident(schema), quote_ident(table_name), odd
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'It would have your rights. Import from a copy of the table that has the columns of dj-whisperer alone.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.require_plain_table(name, name) IS 'raises 22023 if reading the table could run code of its owner''s';
+
 -- An id of that moment, always the same for the same seed: ordered hooks deliver in the order of ids.
 CREATE FUNCTION whisperer_internal.event_id_of(moment timestamptz, seed text) RETURNS uuid
     LANGUAGE sql IMMUTABLE
@@ -108,6 +134,7 @@ BEGIN
         RAISE EXCEPTION 'schema "%" has no table whisperer_webhook', schema
             USING ERRCODE = 'undefined_object', HINT = 'Name the schema of Django''s tables; mostly it is public.';
     END IF;
+    PERFORM whisperer_internal.require_plain_table(schema, t.table_name) FROM unnest('{whisperer_webhook,whisperer_webhookevent,whisperer_eventqueue}'::name[]) AS t (table_name);
     IF jsonb_typeof(roles) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'roles must be a JSON object' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Write {"<id of a user>": "<role>", "*": "<role of all others>"}.';
