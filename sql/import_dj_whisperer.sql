@@ -47,6 +47,18 @@ DROP VIEW dj.whisperer_eventqueue;
 ALTER TABLE dj.queue RENAME TO whisperer_eventqueue;
 SELECT as_whom = current_user AS ran FROM dj.ran;
 
+-- What stands in the tables gives nobody a right to somebody's event type.
+CREATE ROLE regress_payroll; GRANT USAGE ON SCHEMA whisperer TO regress_payroll;
+SET ROLE regress_payroll; SELECT whisperer.register_event('salary-paid'); RESET ROLE;
+INSERT INTO dj.whisperer_webhook (id, target_url, secret_key, event_type, user_id, retry_countdown_config) VALUES (1000102, 'https://example.com/salary', 'k', 'salary-paid', 1, '{"choice": "fixed", "kwargs": {"seconds": 5}}');
+SELECT done, problem FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop"}') WHERE object = 'hook' AND id = '1000102';
+SELECT whisperer.allow('salary-paid', 'regress_shop', 'subscribe');
+SELECT done, problem FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop"}') WHERE object = 'hook' AND id = '1000102';
+DELETE FROM dj.whisperer_webhook WHERE id = 1000102;
+SELECT whisperer.unregister_event('salary-paid');
+REVOKE USAGE ON SCHEMA whisperer FROM regress_payroll;
+DROP ROLE regress_payroll;
+
 -- A trial changes nothing.
 SELECT * FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop", "2": "regress_nobody"}');
 SELECT (SELECT count(*) FROM whisperer.hook_definition h WHERE h.id IN (SELECT id FROM dj.whisperer_webhook)), (SELECT count(*) FROM whisperer.event_type WHERE name ~ '^(package|order)');

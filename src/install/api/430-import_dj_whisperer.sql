@@ -47,7 +47,8 @@ CREATE FUNCTION whisperer_internal.imported_event_type(theirs text) RETURNS text
 RETURN regexp_replace(theirs, '[^A-Za-z0-9._:/-]', '_', 'g');
 COMMENT ON FUNCTION whisperer_internal.imported_event_type(text) IS 'the name of an event type of dj-whisperer, which could be any text';
 
--- Registered by whoever imports; the hook's owner may subscribe.  Returns what is to be told of it.
+-- Registered by whoever imports; then the hook's owner may subscribe.  To what is another's only that one lets him:
+-- the names stand in tables that the application writes.  Returns what is to be told of it.
 CREATE FUNCTION whisperer_internal.import_event_type(theirs text, owner regrole) RETURNS text
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,6 +64,10 @@ BEGIN
         RAISE EXCEPTION 'event type "%" would be "%", which there is already', theirs, ours USING ERRCODE = 'duplicate_object';
     END IF;
     IF NOT whisperer.may(owner, ours, 'subscribe') THEN
+        IF (SELECT whisperer.event_type_owner(t)::regrole <> quote_ident(current_user)::regrole FROM whisperer.event_type t WHERE t.name = ours) THEN
+            RAISE EXCEPTION 'event type "%" is another''s, and role % may not subscribe to it: SELECT whisperer.allow(%, %, ''subscribe'')',
+                ours, owner, quote_literal(ours), quote_literal(owner::text) USING ERRCODE = 'insufficient_privilege';
+        END IF;
         PERFORM whisperer.allow(ours, owner, 'subscribe');
     END IF;
     RETURN CASE WHEN ours <> theirs THEN format('its event type is "%s" here, and receivers see that name', ours) END;
