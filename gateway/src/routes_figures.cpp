@@ -77,7 +77,11 @@ std::vector<Route> figure_routes() {
          .path = "/whisperer/delivery_rate/",
          .parameters = {{"hook", Kind::Id}, {"hours", Kind::Hours}},
          .statements = {Statement(delivery_rate, Statement::Plan::ForValues)}},
-        {.method = "GET", .path = "/whisperer/status/", .statements = {Statement(status)}},
+        // Of all hooks together.
+        {.method = "GET",
+         .path = "/whisperer/status/",
+         .statements = {Statement(status)},
+         .is_of_portal = false},
     };
 }
 

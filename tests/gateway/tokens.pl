@@ -148,4 +148,12 @@ unlike($gateway->log_text, qr/\Q$_\E/, 'no token is in the log') for map { /_(.{
 my ($line) = grep { ($_->{role} // '') eq 'Bob "x"' } $gateway->log_lines;
 is(join(' ', sort keys %$line), 'address duration_ms method path request_id role status time', 'but who did what, and what came of it');
 
+# --- links into the console ---------------------------------------------------------------------
+my ($portal) = $node->safe_psql('postgres', "SELECT whisperer.create_portal_link('ann')") =~ /(whap_.*)/;
+my %answer_of = map { $_ => $gateway->request('GET', $_, headers => { %{ client() }, Authorization => "Token $portal" })->{status} }
+    qw(/whisperer/session/ /whisperer/hooks/ /whisperer/hook_stats/ /whisperer/delivery_rate/ /whisperer/status/ /metrics);
+is(join(' ', map { "$_ $answer_of{$_}" } sort keys %answer_of),
+    '/metrics 403 /whisperer/delivery_rate/ 200 /whisperer/hook_stats/ 200 /whisperer/hooks/ 200 /whisperer/session/ 200 /whisperer/status/ 403',
+    'the token of a link is for the hooks of one role, and does not tell what all of them have to do');
+
 done_testing();
