@@ -78,6 +78,11 @@ SELECT whisperer.deliver_event('said', '{"n":5}', deliver_at => '2020-01-02 03:0
 SELECT whisperer.deliver_event('said', '{"n":6}', deliver_at => NULL, expires_at => NULL) IS NOT NULL AS recorded;
 SELECT * FROM heard;
 COMMIT;
+-- The moments that are zero somewhere.
+BEGIN;
+SELECT count(whisperer.deliver_event('said', '{"n":7}', expires_at => t)) FROM unnest('{epoch,2000-01-01 00:00:00+00}'::timestamptz[]) t;
+SELECT * FROM heard;
+COMMIT;
 SELECT failure($$SELECT whisperer.deliver_event('said', '{}', deliver_at => now() + '31 days')$$);
 SELECT failure($$SELECT whisperer.deliver_event('said', '{}', deliver_at => 'infinity')$$);
 SELECT failure($$SELECT whisperer.deliver_event('said', '{}', deliver_at => '-infinity')$$);

@@ -4,6 +4,7 @@
 #include "src/base/encoding.h"
 #include "src/base/event_id.h"
 #include "src/base/json_text.h"
+#include "src/base/unix_time.h"
 #include "src/record/record.h"
 #include "src/settings.h"
 #include "worker/engine.h"
@@ -56,6 +57,12 @@ void check_headers(Jsonb* headers) {
     char* message = text_to_cstring(server_from_utf8({error.message, strlen(error.message)}));
     ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", message),
             error.hint[0] != '\0' ? errhint("%s", error.hint) : 0);
+}
+
+// The first moments of PostgreSQL's and of Unix' years stand for none on the way to the receiver: a
+// microsecond later they are as past.
+TimestampTz given_moment(TimestampTz moment) {
+    return moment == 0 || moment == timestamp_from_unix(0) ? moment + 1 : moment;
 }
 
 // What is past at once is no fault: the event is recorded, and its deliveries end as expired.
@@ -117,9 +124,9 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
         check_headers(said.headers);
     }
     if (is_given(fcinfo, 5))
-        said.deliver_at = PG_GETARG_TIMESTAMPTZ(5);
+        said.deliver_at = given_moment(PG_GETARG_TIMESTAMPTZ(5));
     if (is_given(fcinfo, 6))
-        said.expires_at = PG_GETARG_TIMESTAMPTZ(6);
+        said.expires_at = given_moment(PG_GETARG_TIMESTAMPTZ(6));
     check_times(said);
     record_events(event_type, nullptr, config_filter, for_all, &event, 1, said);
 
