@@ -35,6 +35,13 @@ bool sets_enabled(const VariableSetStmt* set) {
            (set->name && pg_strcasecmp(set->name, "whisperer.enabled") == 0);
 }
 
+// Whether it is of all roles, or of the one that workers are connected as; what others have set for
+// themselves, which everybody may, no worker finds.
+bool is_of_workers(const AlterRoleSetStmt* statement) {
+    return statement->role == nullptr ||
+           get_rolespec_oid(statement->role, true) == BOOTSTRAP_SUPERUSERID;
+}
+
 // Whether it may change what a worker finds when it starts.  *database: of which; InvalidOid: any.
 bool changes_enabled(Node* statement, Oid* database) {
     const VariableSetStmt* set = nullptr;
@@ -42,7 +49,7 @@ bool changes_enabled(Node* statement, Oid* database) {
     if (IsA(statement, AlterDatabaseSetStmt)) {
         set = ((AlterDatabaseSetStmt*)statement)->setstmt;
         name = ((AlterDatabaseSetStmt*)statement)->dbname;
-    } else if (IsA(statement, AlterRoleSetStmt)) {
+    } else if (IsA(statement, AlterRoleSetStmt) && is_of_workers((AlterRoleSetStmt*)statement)) {
         set = ((AlterRoleSetStmt*)statement)->setstmt;
         name = ((AlterRoleSetStmt*)statement)->database;
     }

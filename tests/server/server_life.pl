@@ -139,6 +139,15 @@ wait_for('what waited', sub { (() = $receiver->requests('/ok/test')) == 11 });
 wait_for('the second of a transaction', sub { processes('real') == 0 });
 $node->safe_psql('real', 'BEGIN; ALTER DATABASE real RESET ALL; ROLLBACK; ALTER DATABASE test RESET ALL');
 is($node->safe_psql('real', 'SELECT reason FROM whisperer.status'), 'whisperer.enabled is off', 'a rollback changes nothing');
+my $undisturbed = worker_pid($node, 'test');
+$node->safe_psql('test', 'CREATE ROLE anybody; SET ROLE anybody; ALTER ROLE anybody RESET ALL; ALTER ROLE anybody IN DATABASE test RESET ALL');
+$node->safe_psql('test', 'INSERT INTO item DEFAULT VALUES');
+wait_for('one more', sub { (() = $receiver->requests('/ok/test')) == 12 });
+is(worker_pid($node, 'test'), $undisturbed, 'what roles set for themselves restarts no worker');
+$node->safe_psql('postgres', 'DROP ROLE anybody; ALTER ROLE ALL SET whisperer.enabled = off');
+wait_for('a setting of all roles', sub { processes('test') == 0 });
+$node->safe_psql('postgres', 'ALTER ROLE ALL RESET ALL');
+worker_pid($node, 'test');
 
 # --- DROP EXTENSION leaves nothing behind, but what is not its own --------------------------------------------
 $node->safe_psql('test', 'DROP EXTENSION whisperer CASCADE');
