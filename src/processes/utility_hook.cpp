@@ -163,8 +163,12 @@ void restart_changed(SharedState* shared) {
 
 // At the end of the transaction, however it ended, and not before: a worker that came back between
 // the statement and its commit would be in the way of nothing, but find its database gone.  One
-// that is prepared ends elsewhere; it keeps its locks, and the worker waits for those.
+// that is prepared ends elsewhere; it keeps its locks, and the worker waits for those.  For a
+// setting there are none, and nobody would tell the workers of it.
 void let_return(XactEvent event, void*) {
+    if (event == XACT_EVENT_PRE_PREPARE && changed_count > 0)
+        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                errmsg("cannot PREPARE a transaction that may have changed whisperer.enabled"));
     if ((!OidIsValid(withdrawn) && changed_count == 0) ||
         (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
         return;

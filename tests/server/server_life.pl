@@ -144,6 +144,8 @@ $node->safe_psql('test', 'CREATE ROLE anybody; SET ROLE anybody; ALTER ROLE anyb
 $node->safe_psql('test', 'INSERT INTO item DEFAULT VALUES');
 wait_for('one more', sub { (() = $receiver->requests('/ok/test')) == 12 });
 is(worker_pid($node, 'test'), $undisturbed, 'what roles set for themselves restarts no worker');
+like(($node->psql('test', "BEGIN; ALTER DATABASE test SET whisperer.enabled = off; PREPARE TRANSACTION 'off'"))[2], qr/cannot PREPARE a transaction that may have changed whisperer.enabled/,
+    'no prepared transaction changes it unheard');
 $node->safe_psql('postgres', 'DROP ROLE anybody; ALTER ROLE ALL SET whisperer.enabled = off');
 wait_for('a setting of all roles', sub { processes('test') == 0 });
 $node->safe_psql('postgres', 'ALTER ROLE ALL RESET ALL');
