@@ -44,17 +44,19 @@ int rows_max(const Hook* hook) {
     return has_functions(hook) ? calls_per_hook_max : due_rows_max;
 }
 
-void query_due(const Hook* hook) {
+void query_due(const Hook* hook, bool tried_only = false) {
     static SPIPlanPtr plan;
-    const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID};
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID, BOOLOID};
     pg_uuid_t low_id = hook->low_id;
     Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->low_at),
-                      UUIDPGetDatum(&low_id), Int64GetDatum(rows_max(hook))};
+                      UUIDPGetDatum(&low_id), Int64GetDatum(rows_max(hook)),
+                      BoolGetDatum(tried_only)};
     run_plan(kept_plan(&plan,
                        "SELECT " DUE_COLUMNS
                        " FROM (SELECT * FROM whisperer.delivery WHERE hook_id = $1 "
                        "AND next_attempt_at IS NOT NULL AND (next_attempt_at, event_id) > ($2, $3) "
                        "AND next_attempt_at < 'infinity' AND (line IS NULL OR state <> 'pending') "
+                       "AND (NOT $5 OR retry_count > 0) "
                        "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4) AS d " DUE_EVENT
                        " ORDER BY d.next_attempt_at, d.event_id",
                        lengthof(types), types),
@@ -151,12 +153,22 @@ bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
            hook->carried == nullptr && !is_being_replayed(worker, hook->id);
 }
 
-// A receiver is not left alone until the next attempt of some delivery is due, which may be hours:
-// of those that the query has from this row on, the first that can be sent is the probe.
-void probe_early(Worker* worker, const Hook* hook, uint64 row) {
+// Of those that the query has from this row on, the first that can be sent.
+void probe_from(Worker* worker, const Hook* hook, uint64 row) {
     for (; row < SPI_processed && whisperer_engine_awaits_probe(worker->engine, hook->id); row++)
         if (datum_column((int)row, DueResponse) == (Datum)0)
             hand_out(worker, hook, (int)row, 0, timestamp_column((int)row, DueNextAttemptAt));
+}
+
+// A receiver is not left alone until the next attempt of some delivery is due, which may be hours.
+// A page may be full of events that are for later; what was tried before is none of them.
+void probe_early(Worker* worker, const Hook* hook, uint64 row) {
+    bool is_full = SPI_processed == (uint64)rows_max(hook);
+    probe_from(worker, hook, row);
+    if (!is_full || !whisperer_engine_awaits_probe(worker->engine, hook->id))
+        return;
+    query_due(hook, true);
+    probe_from(worker, hook, 0);
 }
 
 // Reads on until something is not due yet, the page is full, or the engine has no credit or the

@@ -94,6 +94,17 @@ is(substr(sql("CALL whisperer.ping_hook($back)"), 0, 6), 't|200|', 'a ping shows
 wait_for('what waited for the circuit alone', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $back AND state = 'delivered'") >= 3 });
 is(state_of($back), 'closed', 'and closes the circuit');
 
+# Nor do those that are for later, however many of them come first.
+my $crowded = open_circuit('crowded', '');
+sql("UPDATE whisperer.delivery SET next_attempt_at = now() + interval '2 hours' WHERE hook_id = $crowded AND error = 'circuit is open'");
+sql(q(SELECT count(whisperer.deliver_event('crowded', '{}', deliver_at => now() + '30 min')) FROM generate_series(1, 70)));
+wait_for('what is for later', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $crowded AND state = 'pending'") == 82 });
+$tried = () = $receiver->requests('/status/500/crowded');
+sql("SELECT whisperer.resume_hook($crowded)");
+wait_for('the probe', sub { $tried < (() = $receiver->requests('/status/500/crowded')) });
+is(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $crowded AND retry_count = 0 AND next_attempt_at < now() + interval '1 h'"), 70, 'what is for later hides nothing that can probe, and does not itself');
+sql("SELECT whisperer.delete_hook($crowded)");
+
 my $forced = open_circuit('forced', '');
 sql(qq(SELECT whisperer.update_hook($forced, '{"retry_countdown_config": {"choice": "fixed", "kwargs": {"seconds": 3600}, "give_up": [500]}}')));
 sql("SELECT whisperer.resume_hook($forced)");
