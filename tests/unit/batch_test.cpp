@@ -1,7 +1,8 @@
 // Batches: what they are made of, when they are sent, and what their end means for each member.
+// What an answer says of members is in batch_answer_test.cpp.
 #include "worker/rules/batch.h"
 
-#include "tests/unit/dispatcher_fixture.h"
+#include "tests/unit/batch_fixture.h"
 #include "worker/base/invalid.h"
 #include "worker/dispatch/batch_answer.h"
 
@@ -86,54 +87,6 @@ TEST(BatchHeaders, SayWhatIsTheSameForAll) {
     EXPECT_EQ(batch_header_lines(BatchForm::Ndjson, FormatKind::CloudEvents, {"e"}).front(),
               "Content-Type: application/x-ndjson");
 }
-
-class BatchTest : public DispatcherTest {
-  protected:
-    void put_batch(const char* batch, double rate_limit = 0, const char* retry = "") {
-        WhispererHook hook{};
-        hook.id = 1;
-        hook.target_url = span("http://192.0.2.1/");
-        hook.secret_key = span("secret");
-        hook.rate_limit = rate_limit;
-        hook.retry_config = span(retry);
-        hook.batch = span(batch);
-        dispatcher.put_hook(std::make_shared<const Hook>(hook, "whisperer/1.0", false));
-    }
-
-    void submit_as(std::uint64_t token, const char* format, bool alone = false,
-                   int retry_count = 0) {
-        WhispererEvent event{};
-        event.id[15] = static_cast<std::uint8_t>(token);
-        event.type = span("e");
-        const std::string data = std::to_string(token);
-        event.data = span(data.c_str());
-        event.format = span(format);
-        event.alone = alone ? 1 : 0;
-        const WhispererDelivery delivery{token, 1, retry_count, retry_count};
-        dispatcher.submit(event, &delivery, 1);
-    }
-
-    void submit_data(std::uint64_t first, std::uint64_t last) {
-        for (std::uint64_t token = first; token <= last; ++token)
-            submit_as(token, "data");
-    }
-
-    std::vector<std::string> bodies() {
-        std::vector<std::string> sent;
-        for (const auto& one : wire.sent)
-            sent.push_back(one.body);
-        return sent;
-    }
-
-    std::string header(std::size_t request, const std::string& name) {
-        for (const std::string& line : wire.sent.at(request).headers)
-            if (line.starts_with(name + ": "))
-                return line.substr(name.size() + 2);
-        return {};
-    }
-
-    using Bodies = std::vector<std::string>;
-};
 
 TEST_F(BatchTest, IsSentWhenFull) {
     put_batch(R"({"size": 3, "wait": "200 ms"})");
@@ -414,54 +367,6 @@ TEST_F(BatchTest, ADroppedHookGivesBackWhatWaits) {
     clock.now += seconds(2);
     pump();
     EXPECT_EQ(wire.sent.size(), 0U);
-}
-
-TEST_F(BatchTest, AnAnswerNamesWhichFailed) {
-    put_batch(R"({"size": 3})");
-    submit_data(1, 3);
-    pump();
-    wire.answer(207, milliseconds(1),
-                R"({"failed": ["00000000-0000-0000-0000-000000000002"], "note": "full"})");
-    const auto ended = pump();
-    ASSERT_EQ(ended.size(), 3U);
-    EXPECT_EQ(ended[0].kind, WhispererDelivered);
-    EXPECT_EQ(ended[1].kind, WhispererRetry);
-    EXPECT_EQ(ended[1].http_status, 207);
-    EXPECT_NE(ended[1].error.find("names it"), std::string::npos);
-    EXPECT_EQ(ended[2].kind, WhispererDelivered);
-}
-
-TEST_F(BatchTest, WhatAnAnswerNamesIsNotGuessedAt) {
-    const auto failed = [&](int status, const std::string& response) {
-        put_batch(R"({"size": 2})");
-        submit_data(1, 2);
-        pump();
-        wire.answer(status, milliseconds(1), response);
-        std::size_t count = 0;
-        for (const Outcome& one : pump())
-            count += one.kind == WhispererDelivered ? 0 : 1;
-        return count;
-    };
-    const std::string first = "00000000000000000000000000000001";
-    EXPECT_EQ(failed(200, R"({"failed": [")" + first + R"("]})"), 1U);
-    EXPECT_EQ(failed(200, R"({"failed": []})"), 0U);
-    EXPECT_EQ(failed(200, R"({"failed": null})"), 0U);
-    EXPECT_EQ(failed(200, "ok"), 0U);
-    EXPECT_EQ(failed(200, R"(["failed"])"), 0U);
-    EXPECT_EQ(failed(200, R"({"data": {"failed": 3}})"), 0U);
-    EXPECT_EQ(failed(202, R"({"failed": [")" + first + R"("]})"), 0U) << "of 200 and 207 alone";
-    EXPECT_EQ(failed(200, R"({"failed": 1})"), 2U);
-    EXPECT_EQ(failed(200, R"({"failed": ["a"]})"), 2U) << "nobody knows which one is meant";
-    EXPECT_EQ(failed(200, R"( { "failed": [")" + first), 2U) << "cut off";
-    EXPECT_EQ(failed(200, R"({"got": [{"failed": 1)"), 0U);
-}
-
-TEST_F(BatchTest, KeepsAsMuchOfItsAnswerAsOthersDo) {
-    put_batch(R"({"size": 1})");
-    submit_data(1, 1);
-    pump();
-    wire.answer(200, milliseconds(1), std::string(5000, 'x'));
-    EXPECT_EQ(pump().at(0).response.size(), 1024U);
 }
 
 }  // namespace

@@ -12,22 +12,52 @@ class HostileAnswerTest : public testing::Test {
     void SetUp() override { driver.create(); }
 
     Got answered_with(const std::string& bytes) {
+        EXPECT_EQ(driver.put_hook(1, server.url()), WhispererOk);
+        return answered_to_hook(bytes);
+    }
+
+    Got answered_to_hook(const std::string& bytes) {
         server.set_handler([=](const HttpRequest&) {
             HttpReply reply;
             reply.bytes = bytes;
             reply.close = true;
             return reply;
         });
-        EXPECT_EQ(driver.put_hook(1, server.url()), WhispererOk);
         const std::size_t before = driver.got.size();
         EXPECT_EQ(driver.submit(7, 1), WhispererOk) << driver.error.message;
         EXPECT_TRUE(driver.run_for(&server, before + 1));
         return driver.got.size() > before ? driver.got[before] : Got{};
     }
 
+    // As the answer to a batch.
+    Got batch_answered_with(const std::string& bytes) {
+        const std::string url = server.url();
+        WhispererHook hook{};
+        hook.id = 1;
+        hook.target_url = span_of(url);
+        hook.secret_key = {"secret", 6};
+        hook.batch = {R"({"wait": "0 ms"})", 16};
+        EXPECT_EQ(whisperer_engine_put_hook(driver.engine, &hook, &driver.error), WhispererOk);
+        return answered_to_hook(bytes);
+    }
+
     HttpServer server;
     EngineDriver driver;
 };
+
+// What a batch's answer says of failed members may be in the rest.
+TEST_F(HostileAnswerTest, AnAnswerToABatchThatBreaksOffDeliversNothing) {
+    const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+    EXPECT_EQ(batch_answered_with(head).kind, WhispererRetry);
+    EXPECT_EQ(batch_answered_with(head + R"({"accepted": 1, )").kind, WhispererRetry);
+    const std::string note(80'000, 'x');
+    EXPECT_EQ(batch_answered_with(head + R"({"note": ")" + note + R"(", "failed": [)").kind,
+              WhispererRetry)
+        << "longer than what is read";
+    EXPECT_EQ(batch_answered_with(head + note).kind, WhispererDelivered) << "no JSON";
+    EXPECT_EQ(batch_answered_with("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").kind,
+              WhispererDelivered);
+}
 
 // libcurl calls it a lack of memory.  As our own fault it was tried for ever, and was no failure.
 TEST_F(HostileAnswerTest, OneGiantHeaderIsTheReceiversFault) {

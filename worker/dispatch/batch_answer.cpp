@@ -8,18 +8,24 @@
 
 #include "worker/base/encoding.h"
 #include "worker/base/json_scanner.h"
+#include "worker/rules/settings.h"
 
 namespace whisperer::engine {
 namespace {
 
-constexpr std::string_view begin_text = "{\"failed\"";
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+// Cleaning the answer may have made it longer than what is kept, by as much as a character.
+constexpr std::size_t cleaned_bytes_max = response_body_bytes_max - 3;
 constexpr const char* named_text = "the answer to its batch names it in \"failed\"";
 constexpr const char* unclear_text =
     "the answer to its batch has a \"failed\" that is not a list of ids of its events";
+constexpr const char* unread_text =
+    "the answer to its batch may name it in \"failed\", but is cut off or no JSON";
 
 struct Named {
     bool is_said = false;  // there is such a key
     bool is_clear = true;  // and it is a list of texts
+    bool is_read = true;   // or there may be one, but the answer cannot be read to its end
     std::vector<std::string> ids;
 };
 
@@ -48,17 +54,21 @@ void read_ids(JsonScanner& scanner, Named& named) {
     }
 }
 
-// Of what is no JSON, perhaps because it was cut off.
-bool begins_to_name(std::string_view response) {
-    std::string begin;
-    for (std::size_t at = 0; at < response.size() && begin.size() < begin_text.size(); ++at)
-        if (std::string_view(" \t\r\n").find(response[at]) == std::string_view::npos)
-            begin += response[at];
-    return begin == begin_text;
+// Of what cannot be read to its end: a receiver that says of some that they failed has not taken
+// them, so what may be such an answer is not taken for a delivery.
+bool may_name(std::string_view response, bool is_cut) {
+    const std::size_t begin = response.find_first_not_of(" \t\r\n");
+    if (begin == std::string_view::npos)
+        return is_cut;
+    return response[begin] == '{' &&
+           (is_cut || response.find("\"failed\"") != std::string_view::npos);
 }
 
-Named read_failed(std::string_view response) {
+Named read_failed(const WireResult& result) {
     Named named;
+    std::string_view response = result.response;
+    if (response.starts_with(byte_order_mark))
+        response.remove_prefix(byte_order_mark.size());
     std::int64_t steps = std::numeric_limits<std::int64_t>::max();
     try {
         JsonScanner::validate(response, steps);
@@ -74,8 +84,9 @@ Named read_failed(std::string_view response) {
                 scanner.skip_value();
         }
     } catch (const JsonGaveUp&) {
-        named.is_said = begins_to_name(response);
-        named.is_clear = false;
+        named.is_said =
+            may_name(response, result.is_cut || result.response.size() > cleaned_bytes_max);
+        named.is_read = false;
     }
     return named;
 }
@@ -86,10 +97,10 @@ std::vector<std::string> failures_named_in(const WireResult& result, const Membe
     std::vector<std::string> failures(members.size());
     if (result.end != WireEnd::Answered || (result.http_status != 200 && result.http_status != 207))
         return failures;
-    const Named named = read_failed(result.response);
+    const Named named = read_failed(result);
     if (!named.is_said)
         return failures;
-    bool is_clear = named.is_clear;
+    bool is_clear = named.is_clear && named.is_read;
     for (std::size_t i = 0; is_clear && i < named.ids.size(); ++i) {
         const auto member =
             std::lower_bound(members.begin(), members.end(), named.ids[i],
@@ -99,7 +110,7 @@ std::vector<std::string> failures_named_in(const WireResult& result, const Membe
             failures[static_cast<std::size_t>(member - members.begin())] = named_text;
     }
     if (!is_clear)
-        std::fill(failures.begin(), failures.end(), unclear_text);
+        std::fill(failures.begin(), failures.end(), named.is_read ? unclear_text : unread_text);
     return failures;
 }
 

@@ -2,7 +2,8 @@
 //
 // One answer counts for all, but one with status 200 or 207 may name those that failed:
 // {"failed":["<id>",...]}.  It is not guessed at: if there is such a key and it names something
-// else, all have failed, for one of them must have.  Called by the dispatcher.
+// else, all have failed, for one of them must have.  So have they if an object cannot be read as
+// far as such a key.  Called by the dispatcher.
 #pragma once
 #include <string>
 #include <vector>

@@ -242,6 +242,10 @@ WireResult CurlRequest::end(CURLcode code) {
                                               : shared_.settings->failure_response_bytes_max;
         result.response = capture_.text(
             request_.response_bytes_max != 0 ? request_.response_bytes_max : bytes_max);
+        curl_off_t announced = 0;
+        curl_easy_getinfo(easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+        result.is_cut =
+            !capture_.has_all() || (code != CURLE_OK && (capture_.has_body() || announced > 0));
         if (status == 429 || status == 503)
             result.retry_after = retry_after();
         char* location = nullptr;

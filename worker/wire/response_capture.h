@@ -26,6 +26,8 @@ class ResponseCapture {
 
     // Nothing has come, not even an interim answer.
     bool is_empty() const { return header_bytes_ + body_bytes_ == 0; }
+    bool has_body() const { return body_bytes_ > 0; }
+    bool has_all() const { return kept_.size() == body_bytes_; }
     bool headers_too_long() const { return header_bytes_ > response_header_bytes_max; }
     bool headers_too_many() const { return header_lines_ > response_header_lines_max; }
     std::string text(std::size_t bytes_max) const { return to_clean_text(kept_, bytes_max); }

@@ -54,6 +54,7 @@ struct WireResult {
     microseconds elapsed{0};
     std::optional<seconds> retry_after;
     std::string location;  // of a redirect
+    bool is_cut = false;   // response is not all of the body that came or was announced
     std::string response;
     std::string error;
 };
