@@ -70,6 +70,22 @@ TEST_F(BatchAnswerTest, AnAnswerThatIsCutOffMayNameAll) {
     EXPECT_EQ(failed("[1, 2"), 0U);
 }
 
+// Which attempts follow which statuses says nothing of members: the status is a success.
+TEST_F(BatchAnswerTest, OneThatIsNamedIsTriedAgainWhateverStatusesAre) {
+    for (const char* statuses : {"[503]", "[]"}) {
+        const std::string retry = R"({"choice": "fixed", "kwargs": {"seconds": 5}, "only_if": )" +
+                                  std::string(statuses) + "}";
+        put_batch(R"({"size": 2})", 0, retry.c_str());
+        submit_data(1, 2);
+        pump();
+        wire.answer(200, milliseconds(1), R"({"failed": ["00000000000000000000000000000002"]})");
+        const auto ended = pump();
+        ASSERT_EQ(ended.size(), 2U);
+        EXPECT_EQ(ended[0].kind, WhispererDelivered);
+        EXPECT_EQ(ended[1].kind, WhispererRetry) << statuses;
+    }
+}
+
 TEST_F(BatchAnswerTest, KeepsAsMuchOfItsAnswerAsOthersDo) {
     put_batch(R"({"size": 1})");
     submit_data(1, 1);

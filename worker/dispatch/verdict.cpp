@@ -37,7 +37,8 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
         outcome.hook_gone = true;
         return outcome;
     }
-    if (answered && !result.outdated && !plan.tries_again_after(result.http_status)) {
+    if (answered && !is_success && !result.outdated &&
+        !plan.tries_again_after(result.http_status)) {
         outcome.given_up = true;
         return outcome;
     }
