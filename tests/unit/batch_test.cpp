@@ -218,6 +218,33 @@ TEST_F(BatchTest, OthersCreditDoesNotWaitForItEither) {
     EXPECT_EQ(wire.sent.back().body, "[1,2]");
 }
 
+// Credit was short, but there was no room for its request; when there was, credit was not short.
+TEST_F(BatchTest, OneThatCouldNotHurryDoesSoTheNextTime) {
+    put_batch(R"({"size": 100, "wait": "900 ms"})");
+    submit_data(1, 2);
+    pump();
+    for (int hook = 2; hook <= 9; ++hook) {
+        put(hook);
+        submit(hook, static_cast<std::uint64_t>(50 + hook));
+    }
+    pump();
+    ASSERT_EQ(wire.running.size(), 8U) << "as many as may run";
+    for (std::uint64_t token = 70; token < 77; ++token)
+        submit(2, token);
+    pump();
+    dispatcher.drop_hook(2);
+    outcomes();
+    while (!wire.running.empty())
+        wire.answer(200);
+    pump();
+    EXPECT_EQ(wire.sent.size(), 8U);
+    for (std::uint64_t token = 80; token < 96; ++token)
+        submit(3, token);
+    pump();
+    EXPECT_TRUE(std::any_of(wire.sent.begin(), wire.sent.end(),
+                            [](const auto& one) { return one.body == "[1,2]"; }));
+}
+
 TEST_F(BatchTest, MembersOfAParkedOneAreToldOf) {
     put_batch(R"({"size": 2})");
     submit_data(1, 2);

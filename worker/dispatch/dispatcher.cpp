@@ -159,15 +159,17 @@ void Dispatcher::wake_due(microseconds now) {
 // nothing until it may go on.
 void Dispatcher::await_turn(Lane& lane, microseconds now) {
     const microseconds at = lane.wants_turn_at(settings_->max_in_flight_per_hook, now);
-    if (at == microseconds::max() || lane.wakeup_at == at)
+    if (at == microseconds::max())
         return;
-    wakeups_.emplace(at, &lane);
-    wakeups_.erase({lane.wakeup_at, &lane});
-    lane.wakeup_at = at;
     if (lane.hook()->batch() != nullptr && !lane.gathers) {
         gathering_.push_back(&lane);
         lane.gathers = true;
     }
+    if (lane.wakeup_at == at)
+        return;
+    wakeups_.emplace(at, &lane);
+    wakeups_.erase({lane.wakeup_at, &lane});
+    lane.wakeup_at = at;
 }
 
 // Round and round, one request each, until nobody may or can.
