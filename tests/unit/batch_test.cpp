@@ -373,7 +373,11 @@ TEST_F(BatchTest, ARateCountsRequests) {
     EXPECT_EQ(wire.sent.size(), 2U);
 }
 
+// Of credit that is not short.
 TEST_F(BatchTest, ALaneThatOnlyFailsMayQueueOne) {
+    WhispererSettings large = small_settings();
+    large.max_in_flight = 64;
+    dispatcher.configure(std::make_shared<const Settings>(large));
     put_batch(R"({"size": 20, "wait": "0 ms"})");
     for (std::uint64_t token = 1; token <= 8; ++token) {
         submit_data(token, token);
@@ -383,6 +387,30 @@ TEST_F(BatchTest, ALaneThatOnlyFailsMayQueueOne) {
     }
     submit_data(11, 32);
     EXPECT_EQ(outcomes().size(), 2U);
+}
+
+// A batch may be larger than all the credit.
+TEST_F(BatchTest, ALaneThatDoesNotKeepUpLeavesCreditToOthers) {
+    put_batch(R"({"size": 1000, "wait": "10 s"})");
+    submit_data(1, 17);
+    pump();
+    clock.now += milliseconds(1000);
+    EXPECT_EQ(pump().size(), 17U) << "its first request hangs, and is parked";
+    submit_data(101, 132);
+    EXPECT_EQ(outcomes().size(), 32 - struggling_lane_queue_max);
+    EXPECT_EQ(dispatcher.credit().deliveries,
+              credit_factor * 8 - static_cast<int>(struggling_lane_queue_max));
+}
+
+TEST_F(BatchTest, ALaneThatIsLimitedLeavesHalfTheCreditToOthers) {
+    put_batch(R"({"size": 1000, "wait": "10 s"})", 0.01);
+    submit_data(1, 17);
+    pump();
+    wire.answer(200);
+    EXPECT_EQ(pump().size(), 17U);
+    submit_data(101, 132);
+    outcomes();
+    EXPECT_EQ(dispatcher.credit().deliveries, credit_factor * 8 - 17);
 }
 
 TEST_F(BatchTest, ADroppedHookGivesBackWhatWaits) {

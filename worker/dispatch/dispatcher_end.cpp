@@ -201,10 +201,13 @@ void Dispatcher::return_surplus(Lane& lane, microseconds now) {
                       : all                      ? "token could not be fetched"
                       : limited                  ? "rate limit"
                                                  : "endpoint is busy";
-    const bool is_short = lane.unproven(now) && credit_is_short();
+    // At half of the credit batches wait for nothing any more.
+    const auto half = static_cast<std::size_t>(credit_factor / 2) *
+                      static_cast<std::size_t>(settings_->max_in_flight);
+    const QueueRoom room{credit_is_short(), lane.unproven(now), half + 1, settings_->park_after};
     Queued delivery;
     while (all ? lane.take_older_than(microseconds::max(), delivery)
-               : lane.take_surplus(is_short, settings_->park_after, delivery)) {
+               : lane.take_surplus(room, delivery)) {
         --queued_;
         give_back(lane, delivery, now, why);
     }

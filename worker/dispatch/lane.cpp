@@ -107,26 +107,31 @@ bool Lane::take_older_than(microseconds moment, Queued& delivery) {
     return false;
 }
 
-// A lane whose hook limits it need not queue what it cannot start before that is too old.
-std::size_t Lane::queue_max(bool is_short, microseconds park_after) const {
-    std::size_t max = is_short || struggling() ? std::max(struggling_lane_queue_max, per_request())
-                                               : std::size_t(-1);
+// A lane whose hook limits it need not queue what it cannot start before that is too old.  Batches
+// may be as large as all the credit there is, so what waits for them has a bound of its own.
+std::size_t Lane::queue_max(const QueueRoom& room) const {
+    const auto deliveries = [&](std::size_t requests) {
+        return std::max(requests, std::min(requests * per_request(), room.batched_max));
+    };
+    std::size_t max = std::size_t(-1);
+    if (struggling() || (room.is_unproven && room.credit_is_short))
+        max = std::max(struggling_lane_queue_max, room.credit_is_short ? 1 : deliveries(1));
     if (bucket_.limits()) {
-        const double park_after_s = std::chrono::duration<double>(park_after).count();
+        const double park_after_s = std::chrono::duration<double>(room.park_after).count();
         const double in_time = std::max(bucket_.rate(), 1.0) + bucket_.rate() * park_after_s;
-        max = std::min(max, (1 + static_cast<std::size_t>(in_time)) * per_request());
+        max = std::min(max, deliveries(1 + static_cast<std::size_t>(in_time)));
     }
     if (hook_->has_own_max_in_flight() && mean_response_.count() > 0) {
-        const auto rounds = static_cast<std::size_t>(park_after / mean_response_);
+        const auto rounds = static_cast<std::size_t>(room.park_after / mean_response_);
         const auto at_once = static_cast<std::size_t>(hook_->max_in_flight(0));
-        max = std::min(max,
-                       std::max(struggling_lane_queue_max, at_once * (1 + rounds) * per_request()));
+        max =
+            std::min(max, std::max(struggling_lane_queue_max, deliveries(at_once * (1 + rounds))));
     }
     return max;
 }
 
-bool Lane::take_surplus(bool is_short, microseconds park_after, Queued& delivery) {
-    const std::size_t max = queue_max(is_short, park_after);
+bool Lane::take_surplus(const QueueRoom& room, Queued& delivery) {
+    const std::size_t max = queue_max(room);
     if (queued() <= max)
         return false;
     auto& queue = fresh_.size() >= retries_.size() ? fresh_ : retries_;

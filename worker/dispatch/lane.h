@@ -46,6 +46,14 @@ struct Queued {
     std::shared_ptr<const Event> event;
 };
 
+// What a lane that does not keep up may hold of what is there for all.
+struct QueueRoom {
+    bool credit_is_short;
+    bool is_unproven;         // see Lane::unproven
+    std::size_t batched_max;  // of what one request after the other takes by the batch
+    microseconds park_after;
+};
+
 class Lane {
   public:
     Lane(std::shared_ptr<const Hook> hook, std::unique_ptr<WireLane> wire_lane);
@@ -78,7 +86,7 @@ class Lane {
     // The oldest that was submitted at or before the moment, if any.
     bool take_older_than(microseconds moment, Queued& delivery);
     // One that the lane's shortened queue has no place for, if any; the first such.
-    bool take_surplus(bool is_short, microseconds park_after, Queued& delivery);
+    bool take_surplus(const QueueRoom& room, Queued& delivery);
     std::size_t queued() const { return fresh_.size() + retries_.size(); }
     microseconds oldest() const;  // when it was submitted; only if queued() > 0
 
@@ -142,7 +150,7 @@ class Lane {
     microseconds batch_at() const;
     // Deliveries that one request may carry.
     std::size_t per_request() const { return hook_->batch() == nullptr ? 1 : hook_->batch()->size; }
-    std::size_t queue_max(bool is_short, microseconds park_after) const;
+    std::size_t queue_max(const QueueRoom& room) const;
     int limit(int max_per_hook) const;
     void remember_speed(bool slow_answer);
 
