@@ -9,6 +9,7 @@ package Faults;
 
 use strict;
 use warnings;
+use Fcntl qw(LOCK_EX);
 use IPC::Run ();
 use List::Util qw(max);
 use PostgreSQL::Test::Utils ();
@@ -155,6 +156,23 @@ sub moment {
 sub partition {
     my ($self, $parent) = @_;
     return "whisperer.${parent}_" . $self->{node}->safe_psql('postgres', 'SELECT whisperer_internal.current_slot()');
+}
+
+# A folder on the small file system, for one test at a time until it gives the handle back; nothing where there is none.
+sub small_folder {
+    my ($name) = @_;
+    my $small = $ENV{WHISPERER_SMALL} or return;
+    open my $handle, '>', "$small/in_use" or die "cannot open $small/in_use: $!";
+    flock $handle, LOCK_EX or die "cannot lock $small/in_use: $!";
+    mkdir "$small/$name" or die "cannot make $small/$name: $!";
+    return ("$small/$name", $handle);
+}
+
+# Fills it until there is no room for more; what fills it goes away with the file that is returned.
+sub fill {
+    my ($folder) = @_;
+    system("dd if=/dev/zero of=$folder/../ballast bs=64k 2>/dev/null");
+    return "$folder/../ballast";
 }
 
 # Copies a table while it is written to, and puts the copy's rows in its place, as pg_repack does: a trigger notes what

@@ -77,6 +77,21 @@ is(sql($trial->{node}, 'SELECT count(*) FROM whisperer.nodes WHERE hooks > 0'), 
 # --- faults -------------------------------------------------------------------------------------------------------
 
 my $a = $node{a};
+SKIP: {
+    my ($folder, $small) = Faults::small_folder('node');
+    skip 'a full disk: only root can make a small file system', 1 unless $folder;
+    sql($a, "CREATE TABLESPACE small LOCATION '$folder'");
+    sql($a, "ALTER TABLE whisperer.${_} SET TABLESPACE small") for map { ("outbox_$_", "delivery_$_") } 0 .. 7;
+    $trial->try_fault('no space left for what a delivery node takes', sub {
+        my $seen = -s $a->logfile;
+        my $ballast = Faults::fill($folder);
+        sql($trial->{node}, "INSERT INTO item (round) SELECT $trial->{round} FROM generate_series(1, 2000)");
+        wait_for('it to have no room', sub { substr(slurp_file($a->logfile), $seen) =~ /No space left on device/ });
+        unlink $ballast or die "cannot remove the ballast: $!";
+        $a->restart;
+    });
+    sql($a, "ALTER TABLE whisperer.${_} SET TABLESPACE pg_default") for map { ("outbox_$_", "delivery_$_") } 0 .. 7;
+}
 $trial->try_fault('delivery node killed with -9, started again', sub { $a->kill9; wait_for('it', sub { $a->{_pid} = undef; $a->start(fail_ok => 1) }) });
 $trial->try_fault('worker of a delivery node killed with -9', sub { kill_worker($a, worker_pid($a)) });
 $trial->try_fault('primary of delivery nodes killed with -9, started again', sub { $trial->{node}->kill9; $trial->start_server });
@@ -111,23 +126,6 @@ $trial->try_fault('delivery node removed, and added again', sub {
     $trial->wait_for_rows(20);
     sql($trial->{node}, "SELECT whisperer.add_node('a')");
 });
-
-SKIP: {
-    my $small = $ENV{WHISPERER_SMALL};
-    skip 'a full disk: only root can make a small file system', 1 unless $small;
-    my $folder = "$small/node_$$";
-    mkdir $folder or die "cannot make $folder: $!";
-    sql($a, "CREATE TABLESPACE small LOCATION '$folder'");
-    sql($a, "ALTER TABLE whisperer.${_} SET TABLESPACE small") for map { ("outbox_$_", "delivery_$_") } 0 .. 7;
-    $trial->try_fault('no space left for what a delivery node takes', sub {
-        my $seen = -s $a->logfile;
-        system("dd if=/dev/zero of=$folder/../ballast_$$ bs=64k 2>/dev/null");
-        sql($trial->{node}, "INSERT INTO item (round) SELECT $trial->{round} FROM generate_series(1, 2000)");
-        wait_for('it to have no room', sub { substr(slurp_file($a->logfile), $seen) =~ /No space left on device/ });
-        unlink "$small/ballast_$$" or die "cannot remove the ballast: $!";
-        $a->restart;
-    });
-}
 
 # --- failover -----------------------------------------------------------------------------------------------------
 
@@ -204,9 +202,9 @@ sub fail_over_without_slots {
 
 SKIP: {
     skip 'slots are synchronised from PostgreSQL 17 on', 1 if $a->pg_version->major < 17 || $trial->{node}->pg_version->major < 17;
-    $trial->try_fault('failover to a standby that has the slots of the nodes', \&fail_over_with_slots, tries => 1);
+    $trial->try_fault('failover to a standby that has the slots of the nodes', \&fail_over_with_slots);
 }
-$trial->try_fault('failover to a standby that has no slots for the nodes', \&fail_over_without_slots, tries => 1, repeats => 1);
+$trial->try_fault('failover to a standby that has no slots for the nodes', \&fail_over_without_slots, repeats => 1);
 
 $_->stop for values %node;
 $trial->{node}->stop;
