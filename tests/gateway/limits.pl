@@ -190,7 +190,9 @@ my %check = (
 );
 
 my ($table) = slurp_file("$FindBin::Bin/../../gateway/README.md") =~ /^\| what \| bound \| beyond it \|\n\|[-|]+\n((?:\|.*\n)+)/m;
-my @rows = map { (split / *\| */)[1] } split /\n/, $table;
+# pooler.pl has a pooler, and skips itself where there is none.
+my $of_pooler = 'a pooler that lends a session for a transaction';
+my @rows = grep { $_ ne $of_pooler } map { (split / *\| */)[1] } split /\n/, $table;
 is_deeply([ sort keys %check ], [ sort @rows ], 'there is a check of each row, and a row for each check');
 my ($last) = grep { /^an answer, until/ } @rows;
 for my $row ((grep { $_ ne $last } @rows), $last) { note($row); $check{$row}->() }
