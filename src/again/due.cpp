@@ -252,8 +252,9 @@ void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
     }
     EventFacts facts = due_facts(hook, row);
     EventTimes times = times_of(facts.meta);
-    // Not even to find out whether the receiver is back.
-    if (probes_before != 0 && times.deliver_at != 0 && !is_past(times.deliver_at))
+    // Not even to find out whether the receiver is back.  What stands in a line was due once, and
+    // its line waits for what comes of it: a clock that was set back changes nothing.
+    if (line == 0 && probes_before != 0 && times.deliver_at != 0 && !is_past(times.deliver_at))
         return;
     Datum data = datum_column(row, DueData);
     WhispererEvent event = {};
