@@ -229,11 +229,19 @@ void Address::print(char* text, std::size_t capacity) const noexcept {
         text[0] = '\0';
 }
 
+static std::string_view without_last_dot(std::string_view host) {
+    return host.ends_with('.') ? host.substr(0, host.size() - 1) : host;
+}
+
+bool is_localhost(std::string_view host) {
+    host = without_last_dot(host);
+    return host == "localhost" || host.ends_with(".localhost");
+}
+
 std::vector<std::string> fixed_addresses(std::string_view host) {
-    if (host.ends_with('.'))
-        host.remove_suffix(1);
-    if (host == "localhost" || host.ends_with(".localhost"))
+    if (is_localhost(host))
         return {"127.0.0.1", "::1"};
+    host = without_last_dot(host);
     if (Address::parse(host))
         return {std::string(host)};
     return {};

@@ -25,8 +25,10 @@ struct Address {
     void print(char* text, std::size_t capacity) const noexcept;
 };
 
-// What a host leads to wherever it is asked, without a look-up: an address to itself, localhost and
-// the names below it to loopback (RFC 6761, 6.3).  Empty: only a look-up can tell.
+// localhost, or a name below it (RFC 6761, 6.3): loopback, wherever it is asked.
+bool is_localhost(std::string_view host);
+// What a host leads to without a look-up: an address to itself, localhost to loopback.  Empty: only
+// a look-up can tell.
 std::vector<std::string> fixed_addresses(std::string_view host);
 
 // "cidr[:port]"; bits beyond the mask are ignored.  For IPv6 with a port "[cidr]:port" is the form

@@ -39,14 +39,11 @@ std::string CurlRequest::refusal(const WireRequest& request) const {
     if (settings.proxy.empty())
         return {};
     // Behind a proxy the guard sees only the proxy, so what can be said without it is said here.
-    std::string host = target.host;
-    if (host.ends_with('.'))
-        host.pop_back();
-    if (const auto address = Address::parse(host))
-        return settings.guard.allows(*address, target.port) ? std::string()
-                                                            : refused_text(host, target.port);
-    if (host == "localhost" || host.ends_with(".localhost"))
-        return "host " + host + " is not allowed";
+    if (is_localhost(target.host))
+        return "host " + target.host + " is not allowed";
+    for (const std::string& address : fixed_addresses(target.host))
+        if (!settings.guard.allows(*Address::parse(address), target.port))
+            return refused_text(address, target.port);
     return {};
 }
 
