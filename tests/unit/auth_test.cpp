@@ -236,6 +236,11 @@ TEST(Auth, AuthTypeMeansWhatDjWhispererDid) {
             "header_format":"JWT {}{token}.","token_key":"k"})",
         "", false);
     EXPECT_EQ(formatted.read_token(R"({"k":"{}"})").line, "Authorization: JWT {}{}.");
+    const Auth ours = Auth::parse(
+        R"({"type":"token","url":"https://example.com/t","username":"u","password":"p",
+            "header_format":"JWT {token} {}"})",
+        "", false);
+    EXPECT_EQ(ours.read_token(R"({"token":"abc"})").line, "Authorization: JWT abc {}");
     EXPECT_EQ(Auth::parse(R"({"auth_type":"basic","username":"u","password":"p"})", "", false)
                   .constant_line(),
               "Authorization: Basic dTpw");

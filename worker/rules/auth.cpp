@@ -11,9 +11,8 @@
 namespace whisperer::engine {
 namespace {
 
-// {token}, and {} as dj-whisperer has it.
-constexpr std::string_view token_places[] = {"{token}", "{}"};
-
+constexpr std::string_view token_place = "{token}";
+constexpr std::string_view their_token_place = "{}";  // dj-whisperer's
 constexpr const char* form_type = "application/x-www-form-urlencoded";
 
 // application/x-www-form-urlencoded, as RFC 6749 wants its parameters and client credentials.
@@ -43,23 +42,19 @@ std::string key_text(std::string_view key) {
     return text + '"';
 }
 
-bool has_token_place(std::string_view format) {
-    return std::any_of(
-        std::begin(token_places), std::end(token_places),
-        [&](std::string_view place) { return format.find(place) != std::string_view::npos; });
+std::string replaced(std::string_view text, std::string_view place, std::string_view with) {
+    std::string value;
+    for (std::size_t at; (at = text.find(place)) != std::string_view::npos;) {
+        value += text.substr(0, at);
+        value += with;
+        text.remove_prefix(at + place.size());
+    }
+    value += text;
+    return value;
 }
 
 std::string with_token(std::string_view format, std::string_view token) {
-    std::string value;
-    while (!format.empty()) {
-        const auto* const place =
-            std::find_if(std::begin(token_places), std::end(token_places),
-                         [&](std::string_view at) { return format.substr(0, at.size()) == at; });
-        const bool is_place = place != std::end(token_places);
-        value += is_place ? token : format.substr(0, 1);
-        format.remove_prefix(is_place ? place->size() : 1);
-    }
-    return value;
+    return replaced(format, token_place, token);
 }
 
 // The value at a path of keys with dots between; null: there is none.
@@ -206,7 +201,9 @@ class AuthReader {
         if (("." + auth.token_key_ + ".").find("..") != std::string::npos)
             refuse("token_key", "is not a path of keys with dots between");
         auth.header_format_ = text("header_format", "Token {token}");
-        if (!has_token_place(auth.header_format_))
+        if (is_of_dj_whisperer_)
+            auth.header_format_ = replaced(auth.header_format_, their_token_place, token_place);
+        if (auth.header_format_.find(token_place) == std::string::npos)
             refuse("header_format", "does not contain {token}");
         add_token_headers(auth, is_of_dj_whisperer_ ? form_type : "application/json");
     }
