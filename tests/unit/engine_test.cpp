@@ -355,6 +355,14 @@ TEST_F(EngineTest, GoesThroughTheProxyAndGuardsBeforeIt) {
         EXPECT_EQ(got.kind, got.token == 1 ? WhispererDelivered : WhispererRetry) << got.error;
     ASSERT_EQ(proxy.requests.size(), 1U);
     EXPECT_EQ(proxy.requests[0].request_line, "POST http://a.example/x HTTP/1.1");
+    // There it is the proxy's own, whatever is allowed of ours.
+    const std::string allowed = "127.0.0.0/8";
+    driver.settings.allowed_networks = span_of(allowed);
+    ASSERT_EQ(driver.configure(), WhispererOk);
+    ASSERT_EQ(driver.put_hook(++id, "http://localhost./x"), WhispererOk);
+    ASSERT_EQ(driver.submit(static_cast<std::uint64_t>(id), id), WhispererOk);
+    ASSERT_TRUE(driver.run_for(&proxy, static_cast<std::size_t>(id)));
+    EXPECT_EQ(driver.got.back().error, "host localhost. is not allowed");
     driver.settings.proxy = {nullptr, 0};
 }
 
