@@ -78,8 +78,7 @@ sub run_batch {
     my ($out, $err);
     my $file = PostgreSQL::Test::Utils::tempdir() . '/rows';
     my $status = $node->psql('postgres', "\\set rows_file '$file'\n$sql", stdout => \$out, stderr => \$err, on_error_stop => 0);
-    # psql may be gone before it was told anything.
-    wait_for('the server', sub { eval { ($node->psql('postgres', 'SELECT 1'))[0] == 0 } }) if $status != 0;
+    wait_server($node) if $status != 0;
     my %said;
     for (split /\n/, $out) {
         my ($word, $name, @verdict) = split /\|/;

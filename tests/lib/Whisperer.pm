@@ -16,7 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle hold wait_held release_hold worker_pid kill_worker);
+our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle hold wait_held release_hold worker_pid kill_worker wait_server);
 
 our $wait_s = $ENV{WHISPERER_TEST_WAIT_S} // 60;
 my @receivers;
@@ -73,7 +73,14 @@ sub kill_worker {
     my $seen = -s $node->logfile;
     kill 'KILL', $pid;
     wait_for('the crash', sub { substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $seen) =~ /terminated; reinitializing/ });
-    wait_for('the server', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
+    wait_server($node);
+}
+
+# Waits until it takes connections again.  psql, which is told its query by a pipe, would not do: one that is refused
+# may be gone before the query is written, and the broken pipe ends the test.
+sub wait_server {
+    my ($node) = @_;
+    wait_for('the server', sub { system('pg_isready', '-q', '-d', $node->connstr('postgres')) == 0 });
 }
 
 # Makes the worker wait at an injection point.
