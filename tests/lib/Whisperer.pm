@@ -194,9 +194,14 @@ sub header {
 # Of nginx: how often each webhook-id came to a path.
 sub ids {
     my ($self, $path) = @_;
+    return $self->ids_by_path->{$path} // {};
+}
+
+sub ids_by_path {
+    my ($self) = @_;
     my %times;
     open my $file, '<', $self->{log} or return {};
-    while (<$file>) { my ($at, $id) = split; $times{$id}++ if $at eq $path }
+    while (<$file>) { my ($at, $id) = split; $times{$at}{$id}++ }
     close $file;
     return \%times;
 }
