@@ -64,6 +64,7 @@ extern "C" {
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "replication/logicallauncher.h"
+#include "replication/slot.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
@@ -257,6 +258,15 @@ inline uint64 pg_transactions_completed() {
     return ShmemVariableCache->xactCompletionCount;
 }
 #endif
+
+// Somebody reads from the slot.  Under its mutex.
+inline bool pg_is_active(const ReplicationSlot* slot) {
+#if PG_VERSION_NUM >= 190000
+    return slot->active_proc != INVALID_PROC_NUMBER;
+#else
+    return slot->active_pid != 0;
+#endif
+}
 
 // A number that no other transaction of this session has; 0: none is open.
 inline LocalTransactionId pg_local_transaction() {

@@ -12,6 +12,7 @@
 #include "src/processes/database_list.h"
 #include "src/processes/resources.h"
 #include "src/processes/shared_state.h"
+#include "src/processes/slots.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -298,6 +299,7 @@ void whisperer_launcher_main(Datum) {
         }
         attend();
         warn_of_shortages(databases_with_extension());
+        warn_of_slots();
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms(),
                         PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);

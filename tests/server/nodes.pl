@@ -281,9 +281,22 @@ under_load('SELECT 1');
 $second->stop('immediate');
 under_load('SELECT 1');
 is(sql($primary, q(SELECT state FROM whisperer.nodes WHERE name = 'b')), 'away', 'the primary sees that a node is away');
+# WAL is kept in files of 16 MB.
+my $before_warning = -s $primary->logfile;
+sql($primary, q(ALTER SYSTEM SET max_slot_wal_keep_size = '90MB'));
+$primary->reload;
+sql($primary, 'CREATE TABLE filler (); DROP TABLE filler; SELECT pg_switch_wal()') for 1 .. 4;
+sub warned_of {
+    my $line = qr/WARNING:  whisperer: node "(\w+)" is away, and its replication slot keeps \d+ MB of WAL\n.*DETAIL:.*Slot "whisperer_\w+" of pg_replication_slots/;
+    return join ' ', substr(slurp_file($primary->logfile), $before_warning) =~ /$line.*max_slot_wal_keep_size\.\n.*HINT:.*remove_node\('\w+', force => true\)/g;
+}
+wait_for('a warning', \&warned_of);
 $second->start;
 settle($first, $second);
 is_deeply([ wrong_hooks('repeats') ], [], 'after a crash it goes on where it was');
+is(warned_of(), 'b', 'the log says, once, that its slot kept much');
+sql($primary, 'ALTER SYSTEM RESET max_slot_wal_keep_size');
+$primary->reload;
 like(error_of($primary, q(SELECT whisperer.remove_node('b', force => true))), qr/^node "b" is connected/, 'one that is connected is not removed by force');
 $second->stop('immediate');
 wait_for('its slot', sub { sql($primary, q(SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'whisperer_b' AND NOT active)) });
@@ -325,7 +338,7 @@ for my $node ($primary, $first) {
 }
 
 # What this test provoked has its name in the line.
-is_deeply([ grep { !/nodes\.pl|$nameless/ && /ERROR|PANIC|WARNING|leak/ && !/publisher|primary: |WAL stream|replication origin|of this node's own/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
+is_deeply([ grep { !/nodes\.pl|$nameless/ && /ERROR|PANIC|WARNING|leak/ && !/its replication slot keeps|publisher|primary: |WAL stream|replication origin|of this node's own/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
     for $primary, $first, $second;
 $_->stop for $primary, $first;
 done_testing();
