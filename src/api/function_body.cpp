@@ -8,6 +8,9 @@
 //
 // whisperer_as_caller runs <name>_body(...), with its caller's rights; triggers and procedures too.
 //
+// whisperer_as_caller_now does so and lets a STABLE body see all that is committed by now, also in
+// a transaction whose own snapshot is older.
+//
 // An error that a body raises has no CONTEXT of ours: its reader knows the function that was
 // called, and not the statements in it.
 #include "src/base/boundary.h"
@@ -63,6 +66,19 @@ Datum invoke_quietly(FunctionCallInfo call) {
     return invocation.result;
 }
 
+Datum invoke_as_caller(FunctionCallInfo fcinfo) {
+    const Body* body = body_of(fcinfo->flinfo, "_body", false);
+    LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
+    // The context says which trigger is fired, and whether a procedure may commit.
+    InitFunctionCallInfoData(*inner, const_cast<FmgrInfo*>(&body->function), PG_NARGS(),
+                             PG_GET_COLLATION(), fcinfo->context, fcinfo->resultinfo);
+    for (int i = 0; i < PG_NARGS(); i++)
+        inner->args[i] = fcinfo->args[i];
+    Datum result = invoke_quietly(inner);
+    fcinfo->isnull = inner->isnull;
+    return result;
+}
+
 }  // namespace
 }  // namespace whisperer::pg
 
@@ -70,6 +86,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(whisperer_as_owner);
 PG_FUNCTION_INFO_V1(whisperer_as_caller);
+PG_FUNCTION_INFO_V1(whisperer_as_caller_now);
 
 PGDLLEXPORT Datum whisperer_as_owner(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
@@ -94,17 +111,13 @@ PGDLLEXPORT Datum whisperer_as_owner(PG_FUNCTION_ARGS) {
 }
 
 PGDLLEXPORT Datum whisperer_as_caller(PG_FUNCTION_ARGS) {
-    using namespace whisperer::pg;
-    const Body* body = body_of(fcinfo->flinfo, "_body", false);
+    return whisperer::pg::invoke_as_caller(fcinfo);
+}
 
-    LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
-    // The context says which trigger is fired, and whether a procedure may commit.
-    InitFunctionCallInfoData(*inner, const_cast<FmgrInfo*>(&body->function), PG_NARGS(),
-                             PG_GET_COLLATION(), fcinfo->context, fcinfo->resultinfo);
-    for (int i = 0; i < PG_NARGS(); i++)
-        inner->args[i] = fcinfo->args[i];
-    Datum result = invoke_quietly(inner);
-    fcinfo->isnull = inner->isnull;
+PGDLLEXPORT Datum whisperer_as_caller_now(PG_FUNCTION_ARGS) {
+    PushActiveSnapshot(GetLatestSnapshot());
+    Datum result = whisperer::pg::invoke_as_caller(fcinfo);
+    PopActiveSnapshot();
     return result;
 }
 }

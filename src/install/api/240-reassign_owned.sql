@@ -22,6 +22,7 @@ BEGIN
     WHERE t.owner = reassign_owned_as.old_owner AND t.incarnation = mine;
     UPDATE whisperer.event_type_claim c SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE c.owner = reassign_owned_as.old_owner AND c.incarnation = mine;
+    PERFORM whisperer_internal.hold_hooks(reassign_owned_as.new_owner);
     FOR moved IN SELECT h.* FROM whisperer.hook_definition h
                  WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine AND h.is_active AND old_owner <> new_owner LOOP
         moved.owner := reassign_owned_as.new_owner;

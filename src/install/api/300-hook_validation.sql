@@ -146,22 +146,24 @@ COMMENT ON FUNCTION whisperer_internal.is_carried(text, whisperer.hook_definitio
     'whether a row that is written was made elsewhere: by a restore or by replication';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_carried(text, whisperer.hook_definition) TO PUBLIC;
 
--- By the index that hook_definition_once is: the limit is what a look costs.
-CREATE FUNCTION whisperer_internal.check_hook_count(owner oid) RETURNS void
+-- By the index that hook_definition_once is: the limit is what a look costs.  Its caller holds the role's hooks.
+CREATE FUNCTION whisperer_internal.check_hook_count_body(owner oid) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most constant integer := current_setting('whisperer.max_hooks_per_role', true);
 BEGIN
     IF most >= 0 AND (SELECT count(*) FROM (
-            SELECT FROM whisperer.hook_definition h WHERE h.owner = check_hook_count.owner AND h.is_active LIMIT most) AS his) >= most
-       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = check_hook_count.owner AND r.rolsuper) THEN
-        RAISE EXCEPTION 'role % has % hooks already', check_hook_count.owner::regrole, most
+            SELECT FROM whisperer.hook_definition h WHERE h.owner = check_hook_count_body.owner AND h.is_active LIMIT most) AS his) >= most
+       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = check_hook_count_body.owner AND r.rolsuper) THEN
+        RAISE EXCEPTION 'role % has % hooks already', check_hook_count_body.owner::regrole, most
             USING ERRCODE = 'configuration_limit_exceeded',
                   HINT = 'Delete some, or ask an administrator to raise whisperer.max_hooks_per_role.';
     END IF;
 END;
 $$;
+CREATE FUNCTION whisperer_internal.check_hook_count(owner oid) RETURNS void
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_as_caller_now';
 COMMENT ON FUNCTION whisperer_internal.check_hook_count(oid) IS
     'raises 53400 if the role has as many hooks as whisperer.max_hooks_per_role says';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_count(oid) TO PUBLIC;
@@ -190,6 +192,9 @@ BEGIN
     IF NEW.is_active AND (TG_OP = 'INSERT' OR NEW.event_type <> OLD.event_type) THEN
         PERFORM whisperer_internal.check_event_patterns(
             whisperer_internal.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
+    END IF;
+    IF NEW.is_active AND (TG_OP = 'INSERT' OR (NEW.event_type, NEW.target_url) <> (OLD.event_type, OLD.target_url)) THEN
+        PERFORM whisperer_internal.hold_hooks(NEW.owner);
     END IF;
     IF TG_OP = 'INSERT' THEN
         PERFORM whisperer_internal.check_hook_count(NEW.owner);

@@ -43,9 +43,14 @@ RETURN EXISTS (SELECT FROM unnest(whisperer_internal.event_patterns(one)) AS a (
 COMMENT ON FUNCTION whisperer_internal.overlap(text, text) IS 'whether there may be an event that both event_types name';
 GRANT EXECUTE ON FUNCTION whisperer_internal.overlap(text, text) TO PUBLIC;
 
--- Of two that are made at once neither sees the other, unless they are for the same: then the index does.  A lock would
--- have a name that others may hold.
-CREATE FUNCTION whisperer_internal.check_overlap(hook whisperer.hook_definition) RETURNS void
+CREATE FUNCTION whisperer_internal.hold_hooks(owner oid) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_hold_hooks';
+COMMENT ON FUNCTION whisperer_internal.hold_hooks(oid) IS
+    'lets no other transaction make or redirect a hook of a role of yours until this one ends';
+GRANT EXECUTE ON FUNCTION whisperer_internal.hold_hooks(oid) TO PUBLIC;
+
+-- Its caller holds the hooks of their owner.
+CREATE FUNCTION whisperer_internal.check_overlap_body(hook whisperer.hook_definition) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -62,6 +67,8 @@ BEGIN
     END IF;
 END;
 $$;
+CREATE FUNCTION whisperer_internal.check_overlap(hook whisperer.hook_definition) RETURNS void
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_as_caller_now';
 COMMENT ON FUNCTION whisperer_internal.check_overlap(whisperer.hook_definition) IS
     'raises 23505 if another hook of the owner sends events of the same types to the same URL';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_overlap(whisperer.hook_definition) TO PUBLIC;

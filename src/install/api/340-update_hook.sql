@@ -37,6 +37,10 @@ BEGIN
     IF kept ? 'additional_headers' AND kept ?| '{config,format,signing}' THEN
         PERFORM whisperer_internal.set_secret(update_hook_body.hook_id, NULL, '{}');
     END IF;
+    -- Before the row is locked, so that two sessions take both in one order.
+    IF kept ?| '{event_type,target_url}' THEN
+        PERFORM whisperer_internal.hold_hooks(h.owner) FROM whisperer.hook_definition h WHERE h.id = update_hook_body.hook_id;
+    END IF;
     BEGIN
         UPDATE whisperer.hook_definition h
         SET event_type = coalesce(kept->>'event_type', h.event_type),

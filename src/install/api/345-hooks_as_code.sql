@@ -132,6 +132,7 @@ BEGIN
         END IF;
         names := names || (definitions->i->>'name');
     END LOOP;
+    PERFORM whisperer_internal.hold_hooks(quote_ident(current_user)::regrole::oid);
     BEGIN
         -- First, for what they have others may be given.
         FOR apply_hooks_body.name, known IN SELECT h.name, h.id FROM whisperer_internal.own_hooks() h WHERE prune AND h.name <> ALL (names) ORDER BY 1 LOOP
