@@ -27,6 +27,8 @@ constexpr ReadOnly read_only_members[] = {
     {"owner", "is read-only"},
     {"created_at", "is read-only"},
     {"modified_at", "is read-only"},
+    {"created_date", "is read-only"},
+    {"modified_date", "is read-only"},
 };
 
 // What is wrong with a member, or nothing.

@@ -1,4 +1,4 @@
-// Reading Accept-Encoding; see encoding.h.
+// Reading Accept-Encoding and Accept; see encoding.h.
 #include "encoding.h"
 
 #include <algorithm>
@@ -64,6 +64,20 @@ bool takes_gzip(std::string_view accept_encoding) {
         read_coding(next_part(accept_encoding, ','), weights);
     const int gzip = weights.gzip.value_or(weights.others.value_or(0));
     return gzip > 0 && gzip >= weights.identity.value_or(0);
+}
+
+bool wants_dj_whisperer(std::string_view accept) {
+    while (!accept.empty()) {
+        std::string_view range = next_part(accept, ',');
+        if (to_lower(next_part(range, ';')) != "application/json")
+            continue;
+        while (!range.empty()) {
+            const std::string parameter = to_lower(next_part(range, ';'));
+            if (parameter == "profile=dj-whisperer" || parameter == "profile=\"dj-whisperer\"")
+                return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace whisperer::gateway

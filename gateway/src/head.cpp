@@ -81,6 +81,8 @@ class HeadReader {
             hosts_++;
         else if (name == "accept-encoding")
             append(head_.accept_encoding, value);
+        else if (name == "accept")
+            append(head_.request.accept, value);
         else if (name == "x-forwarded-for")
             append(head_.request.forwarded_for, value);
         else

@@ -18,6 +18,7 @@ struct Request {
     std::string body;
     std::string address;  // of the client: the peer's, or what a trusted proxy says
     // Headers that are read, empty if absent.
+    std::string accept;
     std::string authorization;
     std::string content_type;
     std::string forwarded_for;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "encoding.h"
 #include "json_text.h"
 #include "problem.h"
 #include "text.h"
@@ -128,9 +129,11 @@ std::string wanted(const Parameter& parameter) {
            " bytes";
 }
 
-void append_absent(const Parameter& parameter, std::vector<Value>& values) {
+void append_absent(const Request& request, const Parameter& parameter, std::vector<Value>& values) {
     if (parameter.kind == Kind::Limit)
-        values.emplace_back(std::to_string(limit_default + 1));
+        // Who expects no pages gets as few as there can be.
+        values.emplace_back(
+            std::to_string((wants_dj_whisperer(request.accept) ? limit_max : limit_default) + 1));
     else if (parameter.kind == Kind::Hours)
         values.emplace_back("24");
     else
@@ -173,7 +176,7 @@ std::vector<Value> read_parameters(const Request& request, const std::vector<Par
         }
         const auto [first, last] = request.params.equal_range(parameter.name);
         if (first == last) {
-            append_absent(parameter, values);
+            append_absent(request, parameter, values);
             continue;
         }
         if (std::next(first) != last)

@@ -22,7 +22,8 @@ const std::string hook_object = filled(R"(json_build_object(
     'name', h.name,
     'batch', h.batch,
     'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
-    'modified_at', h.modified_at))",
+    'modified_at', h.modified_at,
+    'created_date', h.created_at, 'modified_date', h.modified_at))",
                                        {{"<state_reason>", in_words("h.state_reason")}});
 
 std::string with_hook(std::string_view text) {
@@ -71,8 +72,8 @@ SELECT whisperer.update_hook($1::bigint,
       "format": null, "payload_key": null, "signing": null, "signatures": null,
       "metadata_headers": null, "timeout": null, "max_in_flight": null,
       "name": null, "batch": null}'::jsonb
-    || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at}'
-                    ::text[])))";
+    || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at,
+                      created_date,modified_date}'::text[])))";
 
 const char* const list = R"(
 SELECT <hook>, h.id FROM whisperer.hook h

@@ -57,7 +57,7 @@ sub fault_of {
         // return "status $answer->{status} is not described; body: $answer->{content}";
     return 'there is no X-Request-Id' unless $answer->{headers}{'x-request-id'};
     return if $method eq 'HEAD';
-    my $content = $response->{content}{'application/json'};
+    my $content = $response->{content}{ $answer->{headers}{'content-type'} // '' } // $response->{content}{'application/json'};
     return if !$content || !$content->{schema};
     return "the body is not JSON: $answer->{content}" unless exists $answer->{json};
     return $self->mismatch($answer->{json}, $content->{schema}, 'body');

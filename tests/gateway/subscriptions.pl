@@ -72,6 +72,19 @@ is_deeply([ @{$paid}{qw(description owner)}, $paid->{sample} ], [ 'an event', $n
 is($unseen->{sample}, undef, 'of what one may see');
 is(join(' ', map { $_->{may_subscribe} ? 1 : 0 } @{ $gateway->all('/whisperer/hooks/registry/', $token) }), '1 1 0', 'and whether one may');
 
+# --- as clients of dj-whisperer find it ------------------------------------------------------------
+sub bare { return $gateway->request('GET', "/whisperer/$_[0]", token => $token, headers => { Accept => $_[1] // 'application/json; profile=dj-whisperer' }) }
+my $bare = bare('hooks/');
+is_deeply([ map { $_->{id} } @{ ref $bare->{json} eq 'ARRAY' ? $bare->{json} : [] } ], [ $second->{id}, $hook->{id} ], 'a list is an array for who asks for it');
+is("$bare->{headers}{'content-type'} " . ($bare->{headers}{link} // 'whole'), 'application/json; profile=dj-whisperer whole', 'which says so');
+is(ref bare($_)->{json}, 'ARRAY', "and so is $_") for qw(hooks/registry/ hook_events/ event_queue/);
+$bare = bare('hooks/?limit=1&state=active');
+is($bare->{headers}{link}, "<?limit=1&state=active&cursor=$second->{id}>; rel=\"next\"", 'where it goes on stands in a header');
+is(ref bare('hooks/', $_)->{json}, 'ARRAY', "Accept: $_") for 'text/html, Application/JSON ;q=0.9; profile="dj-whisperer"', 'application/json;profile=dj-whisperer';
+is(ref bare('hooks/', $_)->{json}, 'HASH', "Accept: $_") for '*/*', 'application/json', 'text/html; profile=dj-whisperer', 'application/json; profile=dj', 'application/json, profile=dj-whisperer';
+is_deeply([ @{ hooks("$hook->{id}/")->{json} }{qw(created_date modified_date)} ], [ @{ hooks("$hook->{id}/")->{json} }{qw(created_at modified_at)} ], 'a hook has its dates under both names');
+is(act('PATCH', "$hook->{id}/", { created_date => '2020-01-01T00:00:00Z' })->{json}{errors}{created_date}[0], 'is read-only', 'which are read-only');
+
 # --- changed ------------------------------------------------------------------------------------
 my $changed = act('PATCH', "$hook->{id}/", { filter => undef, description => 'new' })->{json};
 is_deeply([ @{$changed}{qw(filter description rate_limit)} ], [ undef, 'new', 12.5 ], 'PATCH changes what it names');
