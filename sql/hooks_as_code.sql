@@ -62,6 +62,23 @@ SELECT failure(format('SELECT whisperer.apply_hooks(%L)', bad)) FROM unnest(ARRA
 SELECT failure($$SELECT whisperer.apply_hooks('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "timeout": "1 h"}]', dry_run => true)$$);
 SELECT failure('SELECT whisperer.apply_hooks(NULL)');
 SELECT name, target_url, state FROM whisperer.hook ORDER BY id;
+-- The order of the definitions is nothing: hooks take each other's places in one call, and a new one takes an old one's.
+CREATE FUNCTION pg_temp.moved(places text[]) RETURNS text LANGUAGE sql
+AS $$
+    SELECT pg_temp.applied(jsonb_agg(jsonb_build_object('name', split_part(p, ' ', 1), 'event_type', split_part(p, ' ', 2), 'target_url', 'https://example.com/' || split_part(p, ' ', 3)) ORDER BY n))
+    FROM unnest(places) WITH ORDINALITY AS t (p, n);
+$$;
+SELECT pg_temp.moved('{p coded 1,q coded 2,r coded-too 2}');
+SELECT pg_temp.moved('{p coded 2,q coded 1}');
+SELECT pg_temp.moved('{q coded 2,p coded 1}');
+SELECT pg_temp.moved('{q coded-too 2,r coded 2}');
+SELECT pg_temp.moved('{s coded* 2,q coded 3,r coded 4}');
+SELECT pg_temp.moved('{p coded 3,q coded 4,r coded 1}');
+SELECT pg_temp.moved('{p coded 3,q coded 4,r coded 1}');
+SELECT failure($$SELECT pg_temp.moved('{p coded 4,q coded 4}')$$) ~ '^23505' AS refused, failure($$SELECT pg_temp.moved('{p coded 2,q coded 3}')$$) ~ '^23505' AS one_that_stays;
+SELECT name, event_type, target_url FROM whisperer.hook WHERE name IN ('p', 'q', 'r', 's') AND is_active ORDER BY name;
+SELECT whisperer.delete_hook(id) FROM whisperer.hook WHERE name IN ('p', 'q', 'r', 's') AND is_active ORDER BY name;
+DROP FUNCTION pg_temp.moved(text[]);
 -- Nobody else's; who may not subscribe makes none.
 SET ROLE regress_bob;
 SELECT whisperer.export_hooks();

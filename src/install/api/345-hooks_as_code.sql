@@ -112,6 +112,33 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.apply_hook(bigint, jsonb) IS 'changes a hook to what read_definition returned; false: it was so';
 GRANT EXECUTE ON FUNCTION whisperer_internal.apply_hook(bigint, jsonb) TO PUBLIC;
 
+-- Of hooks that change, one may be to get what another has until its turn comes; two may swap their URLs.  The other then
+-- goes to a URL of its own first, at the host to which it is to go anyway.  Nobody sees it there.
+CREATE FUNCTION whisperer_internal.make_way(definitions jsonb) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hook record;
+BEGIN
+    FOR hook IN
+        WITH wanted AS MATERIALIZED (
+            SELECT d->>'name' AS name, whisperer_internal.normal_event_patterns(d->>'event_type') AS event_type,
+                   whisperer_internal.sent_url(d->>'target_url') AS target_url
+            FROM jsonb_array_elements(definitions) AS d)
+        SELECT h.id, substring(w.target_url FROM '^[^:/]+://[^/?#]+') || '/' || gen_random_uuid() AS aside
+        FROM whisperer_internal.own_hooks() AS h JOIN wanted w ON w.name = h.name
+        WHERE (w.event_type, w.target_url) <> (h.event_type, h.target_url)
+          AND EXISTS (SELECT FROM wanted o WHERE o.name <> h.name AND o.target_url = h.target_url
+                                             AND whisperer_internal.overlap(o.event_type, h.event_type))
+    LOOP
+        UPDATE whisperer.hook_definition h SET target_url = coalesce(hook.aside, h.target_url) WHERE h.id = hook.id;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.make_way(jsonb) IS
+    'moves hooks of yours aside whose place another definition is to get';
+GRANT EXECUTE ON FUNCTION whisperer_internal.make_way(jsonb) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.apply_hooks_body(definitions jsonb, prune boolean, dry_run boolean)
     RETURNS TABLE (name text, hook_id bigint, action text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -139,6 +166,7 @@ BEGIN
             PERFORM whisperer.delete_hook(known);
             results := results || jsonb_build_object('name', apply_hooks_body.name, 'hook_id', known, 'action', 'deleted');
         END LOOP;
+        PERFORM whisperer_internal.make_way(definitions);
         FOR i IN 0 .. count - 1 LOOP
             definition := whisperer_internal.read_definition(definitions->i);
             SELECT h.id INTO known FROM whisperer_internal.own_hooks() h WHERE h.name = definition->>'name';
