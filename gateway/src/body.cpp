@@ -22,7 +22,6 @@ constexpr ReadOnly read_only_members[] = {
     {"id", "is read-only"},
     {"state", "is read-only; see pause/, resume/ and DELETE"},
     {"state_reason", "is read-only"},
-    {"is_active", "is read-only; DELETE ends a hook"},
     {"is_paused", "is read-only; see pause/ and resume/"},
     {"owner", "is read-only"},
     {"created_at", "is read-only"},

@@ -75,6 +75,17 @@ SELECT whisperer.update_hook($1::bigint,
     || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at,
                       created_date,modified_date}'::text[])))";
 
+// What clients of dj-whisperer write.  It kept an inactive hook, so this pauses; what GET gives has
+// is_paused beside it, and changes nothing when it comes back.
+const char* const set_active = R"(
+SELECT CASE $2::jsonb->>'is_active' WHEN 'false' THEN whisperer.pause_hook($1::bigint)
+                                    WHEN 'true' THEN whisperer.resume_hook($1::bigint) END
+WHERE NOT $2::jsonb ? 'is_paused')";
+
+const char* const pause_new = R"(
+SELECT whisperer.pause_hook(current_setting('gateway.hook')::bigint)
+WHERE $1::jsonb->>'is_active' = 'false')";
+
 const char* const list = R"(
 SELECT <hook>, h.id FROM whisperer.hook h
 WHERE ($1::text IS NULL OR h.target_url = $1)
@@ -172,6 +183,7 @@ const std::vector<Member> written{
     {"max_in_flight", Type::Number},
     {"name", Type::Text},
     {"batch", Type::Object},
+    {"is_active", Type::Boolean},
 };
 
 // A PATCH has what it changes, and may clear neither of these two.
@@ -213,7 +225,7 @@ std::vector<Route> crud_routes() {
          .path = "/whisperer/hooks/",
          .body = BodyRules{written},
          .status = 201,
-         .statements = {Statement(create),
+         .statements = {Statement(create), Statement(pause_new),
                         Statement(hook_with_secret("$1::jsonb->>'secret_key' IS NULL",
                                                    "current_setting('gateway.hook')"))}},
         {.method = "GET",
@@ -233,13 +245,15 @@ std::vector<Route> crud_routes() {
          .path = one_path,
          .parameters = {id},
          .body = BodyRules{written, true},
-         .statements = {Statement(replace), Statement(hook_with_secret(secret_made, "$1"))}},
+         .statements = {Statement(replace), Statement(set_active),
+                        Statement(hook_with_secret(secret_made, "$1"))}},
         {.method = "PATCH",
          .path = one_path,
          .parameters = {id},
          .body = BodyRules{changed()},
-         .statements = {Statement("SELECT whisperer.update_hook($1::bigint, $2::jsonb)"),
-                        Statement(hook_with_secret(secret_made, "$1"))}},
+         .statements = {Statement(
+                            "SELECT whisperer.update_hook($1::bigint, $2::jsonb - 'is_active')"),
+                        Statement(set_active), Statement(hook_with_secret(secret_made, "$1"))}},
         {.method = "DELETE",
          .path = one_path,
          .parameters = {id},

@@ -85,6 +85,17 @@ is(ref bare('hooks/', $_)->{json}, 'HASH', "Accept: $_") for '*/*', 'application
 is_deeply([ @{ hooks("$hook->{id}/")->{json} }{qw(created_date modified_date)} ], [ @{ hooks("$hook->{id}/")->{json} }{qw(created_at modified_at)} ], 'a hook has its dates under both names');
 is(act('PATCH', "$hook->{id}/", { created_date => '2020-01-01T00:00:00Z' })->{json}{errors}{created_date}[0], 'is read-only', 'which are read-only');
 
+sub states { return join ' ', map { act('PATCH', "$hook->{id}/", $_)->{json}{state} // 'refused' } @_ }
+is(states({ is_active => $false }, { description => 'x' }, { is_active => undef }, { is_active => $true, description => undef }), 'paused paused paused active', 'to make it inactive pauses it');
+my %put = (event_type => 'order-paid', target_url => $all{target_url});
+sub put { return act('PUT', "$hook->{id}/", { %put, @_ })->{json}{state} // 'refused' }
+is(put(is_active => $false) . ' ' . put(%{ hooks("$hook->{id}/")->{json} }) . ' ' . put() . ' ' . put(is_active => $true), 'paused paused paused active', 'with PUT, too, but not with what GET gave');
+is(act($_->[0], $_->[1], { %put, is_active => 'no' })->{json}{errors}{is_active}[0], 'must be true or false', "$_->[0] takes no other word") for [ PUT => "$hook->{id}/" ], [ PATCH => "$hook->{id}/" ], [ POST => '' ];
+my $inactive = act('POST', '', { %put, target_url => $receiver->url('/ok/inactive'), is_active => $false })->{json};
+is($inactive->{state}, 'paused', 'a new one may begin so');
+act('DELETE', "$inactive->{id}/") if $inactive->{id};
+act('PUT', "$hook->{id}/", \%all);
+
 # --- changed ------------------------------------------------------------------------------------
 my $changed = act('PATCH', "$hook->{id}/", { filter => undef, description => 'new' })->{json};
 is_deeply([ @{$changed}{qw(filter description rate_limit)} ], [ undef, 'new', 12.5 ], 'PATCH changes what it names');
