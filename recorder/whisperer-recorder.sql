@@ -1050,10 +1050,18 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = 'whisperer_events') THEN
         CREATE PUBLICATION whisperer_events FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at)
             WITH (publish = 'insert', publish_via_partition_root = true);
-    ELSIF NOT EXISTS (SELECT FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid
-                      WHERE p.pubname = 'whisperer_events' AND p.pubinsert AND p.pubviaroot AND r.prrelid = 'whisperer.outbox'::regclass) THEN
-        RAISE EXCEPTION 'publication "whisperer_events" is another one, and does not publish the events'
-            USING ERRCODE = 'duplicate_object', HINT = 'Drop or rename it, and call this again.';
+    ELSIF NOT EXISTS (
+        SELECT FROM pg_publication p
+        WHERE p.pubname = 'whisperer_events' AND p.pubinsert AND p.pubviaroot AND NOT (p.pubupdate OR p.pubdelete OR p.pubtruncate OR p.puballtables)
+          AND NOT EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid)
+          AND ARRAY(SELECT concat(r.prrelid::regclass, ': ', (SELECT string_agg(a.attname, ' ' ORDER BY a.attname COLLATE "C") FROM pg_attribute a
+                                                              WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::smallint[])),
+                                  ' WHERE ' || r.prqual::text)
+                    FROM pg_publication_rel r WHERE r.prpubid = p.oid)
+              = ARRAY['whisperer.outbox: config_filter created_at data event_type id object_id source']) THEN
+        RAISE EXCEPTION 'publication "whisperer_events" is another one, and does not publish what nodes need'
+            USING ERRCODE = 'duplicate_object',
+                  HINT = 'Rename it, or drop it and call this again in one transaction: nodes that are subscribed go on.';
     END IF;
 END;
 $$;

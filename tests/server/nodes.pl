@@ -139,6 +139,10 @@ settle($first);
 is(sql($first, 'SELECT state FROM whisperer.hook WHERE id = 8'), 'paused', 'a hook of a role that is missing rests');
 sql($first, 'CREATE ROLE late');
 sql($primary, q(SELECT whisperer.add_node('a')));
+# As the hint has it, for a publication that is another one.
+sql($primary, 'BEGIN; DROP PUBLICATION whisperer_hooks; SELECT whisperer.publish_events(hooks => true); COMMIT');
+like(error_of($primary, 'BEGIN; ALTER PUBLICATION whisperer_hooks DROP TABLE whisperer.node_message; SELECT whisperer.publish_events(hooks => true)'),
+    qr/^publication "whisperer_hooks" is another one/, 'a publication that lacks what nodes are told is not taken for it');
 sql($primary, q(SELECT whisperer.deliver_event('order-sent', '{"n": 6}')));
 settle($first);
 is_deeply(received('/ok/late'), { 6 => 1 }, 'until the role is there and all is told again');

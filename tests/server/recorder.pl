@@ -288,7 +288,7 @@ is(sql('SELECT count(DISTINCT id) = count(*), bool_and(substr(id::text, 15, 1) =
 # --- a delivery node ---------------------------------------------------------------------------------------------
 my $receiver = new_receiver('recorder');
 my $deliverer = new_node('deliverer', extra => '');
-sql('SELECT whisperer.publish_events()');
+sql('SELECT whisperer.publish_events()') for 1 .. 2;
 my $connection = $node->connstr($database) =~ s/'/''/gr;
 my $command = sql("SELECT whisperer.subscription_command('a', '$connection')");
 $deliverer->safe_psql('postgres', $command);
@@ -308,9 +308,18 @@ $deliverer->safe_psql('postgres', 'DROP SUBSCRIPTION whisperer_events');
 
 # --- the same from a database with the extension ---------------------------------------------------------------------
 # Whoever may create publications could have taken the name, and the nodes would get nothing.
+my $columns = 'whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at';
 for my $where ('postgres', $database) {
-    my ($status, $out, $said) = $node->psql($where, "BEGIN; DROP PUBLICATION IF EXISTS whisperer_events; CREATE PUBLICATION whisperer_events FOR TABLE typed; SELECT whisperer.publish_events(); ROLLBACK");
-    like($said, qr/ERROR:  publication "whisperer_events" is another one.*HINT:  Drop or rename it/s, "$where: a publication that is another one is not taken for it");
+    my $all = $where eq 'postgres' ? "$columns, meta) WHERE (hook_id IS NULL)" : "$columns)";
+    my $inserts = q(WITH (publish = 'insert', publish_via_partition_root = true));
+    my %other = ('other tables' => 'TABLE typed', 'another table, too' => "TABLE $all, typed $inserts", 'all columns' => "TABLE whisperer.outbox $inserts",
+        'a column less' => 'TABLE ' . ($all =~ s/, object_id//r) . " $inserts", 'another filter' => 'TABLE ' . ($all =~ s/ WHERE.*//r) . " WHERE (event_type = 'made') $inserts",
+        'all tables' => "ALL TABLES $inserts", 'a schema, too' => "TABLE whisperer.outbox $inserts; ALTER PUBLICATION whisperer_events ADD TABLES IN SCHEMA whisperer",
+        'deletes, too' => "TABLE $all " . ($inserts =~ s/'insert'/'insert, delete'/r), partitions => "TABLE whisperer.outbox WITH (publish = 'insert')");
+    for my $what (sort keys %other) {
+        my ($status, $out, $said) = $node->psql($where, "BEGIN; DROP PUBLICATION IF EXISTS whisperer_events; CREATE PUBLICATION whisperer_events FOR $other{$what}; SELECT whisperer.publish_events(); ROLLBACK");
+        like($said, qr/ERROR:  publication "whisperer_events" is another one.*HINT:  Rename it, or drop it/s, "$where: a publication of $what is not taken for it");
+    }
 }
 $node->safe_psql('postgres', 'SELECT whisperer.publish_events(); SELECT whisperer.publish_events()');
 $connection = $node->connstr('postgres') =~ s/'/''/gr;

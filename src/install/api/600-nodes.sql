@@ -13,40 +13,50 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.require_node_rights(oid) IS 'raises 42501 for roles that have no say in delivery nodes';
 
+-- As CREATE PUBLICATION would have it.  Columns are sorted by name: an installation that was updated has them in another order.
+CREATE FUNCTION whisperer_internal.published_by(publication name) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN (
+    SELECT CASE WHEN p.puballtables THEN 'ALL TABLES'
+                WHEN EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid) THEN 'TABLES IN SCHEMA'
+                ELSE concat('TABLE ', (
+                    SELECT string_agg(concat(r.prrelid::regclass,
+                        ' (' || (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname COLLATE "C") FROM pg_attribute a
+                                 WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::smallint[])) || ')',
+                        ' WHERE ' || pg_get_expr(r.prqual, r.prrelid)), ', ' ORDER BY r.prrelid::regclass::text COLLATE "C")
+                    FROM pg_publication_rel r WHERE r.prpubid = p.oid)) END
+           || format(' WITH (publish = %L, publish_via_partition_root = %s)',
+                     concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
+                               CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot::text)
+    FROM pg_publication p WHERE p.pubname = published_by.publication);
+COMMENT ON FUNCTION whisperer_internal.published_by(name) IS 'what a publication publishes; null: there is none';
+
 CREATE FUNCTION whisperer_internal.publish_events_as(caller oid, hooks boolean) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     publication constant text := CASE WHEN hooks THEN 'whisperer_hooks' ELSE 'whisperer_events' END;
-    published regclass[] := ARRAY['whisperer.outbox'::regclass];
+    -- As published_by has it.  The columns that are left out have a meaning here alone: a node's defaults take their place.
+    wanted constant text := CASE WHEN hooks
+        -- What was not allowed is for nobody; operator events tell of the deliveries of one database.
+        THEN 'TABLE whisperer.node_message, whisperer.outbox (config_filter, created_at, data, event_type, hook_id, id, meta, object_id, source) '
+             'WHERE (((hook_id IS NULL) OR (hook_id > 0)) AND ((event_type !~~ ''whisperer-%''::text) OR (event_type = ''whisperer-ping''::text)))'
+        -- What a hook here asked for (ping, replay, backfill) is for that hook.
+        ELSE 'TABLE whisperer.outbox (config_filter, created_at, data, event_type, id, meta, object_id, source) WHERE (hook_id IS NULL)'
+        END || ' WITH (publish = ''insert'', publish_via_partition_root = true)';
+    found constant text := whisperer_internal.published_by(publication);
 BEGIN
     PERFORM whisperer_internal.require_node_rights(caller);
     IF current_setting('wal_level') <> 'logical' THEN
         RAISE EXCEPTION 'wal_level is %', current_setting('wal_level')
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Set wal_level = logical and restart the server.';
     END IF;
-    IF hooks THEN
-        published := published || 'whisperer.node_message'::regclass;
-    END IF;
-    IF EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication) THEN
-        IF NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication AND p.pubinsert AND p.pubviaroot
-                         AND published <@ ARRAY(SELECT r.prrelid::regclass FROM pg_publication_rel r WHERE r.prpubid = p.oid)) THEN
-            RAISE EXCEPTION 'publication "%" is another one, and does not publish the events', publication
-                USING ERRCODE = 'duplicate_object', HINT = 'Drop or rename it, and call this again.';
-        END IF;
-        RETURN;
-    END IF;
-    -- The columns that are left out have a meaning here alone: a node's defaults take their place.
-    IF hooks THEN
-        -- What was not allowed is for nobody; operator events tell of the deliveries of one database.
-        CREATE PUBLICATION whisperer_hooks
-            FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, created_at, meta)
-                WHERE ((hook_id IS NULL OR hook_id > 0) AND (event_type NOT LIKE 'whisperer-%' OR event_type = 'whisperer-ping')),
-            TABLE whisperer.node_message WITH (publish = 'insert', publish_via_partition_root = true);
-    ELSE
-        -- What a hook here asked for (ping, replay, backfill) is for that hook.
-        CREATE PUBLICATION whisperer_events FOR TABLE whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at, meta)
-            WHERE (hook_id IS NULL) WITH (publish = 'insert', publish_via_partition_root = true);
+    IF found IS NULL THEN
+        EXECUTE format('CREATE PUBLICATION %I FOR %s', publication, wanted);
+    ELSIF found <> wanted THEN
+        RAISE EXCEPTION 'publication "%" is another one, and does not publish what nodes need', publication
+            USING ERRCODE = 'duplicate_object', DETAIL = format(E'It is for %s.\nNodes need %s.', found, wanted),
+                  HINT = 'Rename it, or drop it and call this again in one transaction: nodes that are subscribed go on.';
     END IF;
 END;
 $$;
