@@ -113,6 +113,20 @@ wait_for('the worker to leave', sub {
 });
 pass('the worker leaves a database whose extension was dropped');
 
+# The launcher looked at this database when the server started, and looks again only when it is told.  The string
+# is one message, so that nothing else of the session can commit before the worker is there.
+$node->safe_psql('postgres', <<'SQL');
+BEGIN\; CREATE EXTENSION whisperer\; COMMIT\;
+DO $$ BEGIN
+    FOR look IN 1 .. 1200 LOOP
+        IF EXISTS (SELECT FROM whisperer.status WHERE state = 'running' AND pid IS NOT NULL) THEN RETURN; END IF;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RAISE 'no worker came';
+END $$;
+SQL
+pass('CREATE EXTENSION tells the launcher at once');
+
 # Without preload: a warning with a hint, recording works, and it is delivered later.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->restart;
