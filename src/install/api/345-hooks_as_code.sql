@@ -113,8 +113,9 @@ COMMENT ON FUNCTION whisperer_internal.apply_hook(bigint, jsonb) IS 'changes a h
 GRANT EXECUTE ON FUNCTION whisperer_internal.apply_hook(bigint, jsonb) TO PUBLIC;
 
 -- Of hooks that change, one may be to get what another has until its turn comes; two may swap their URLs.  The other then
--- goes to a URL of its own first, at the host to which it is to go anyway.  Nobody sees it there.
-CREATE FUNCTION whisperer_internal.make_way(definitions jsonb) RETURNS void
+-- goes to a URL of its own first, at the host to which it is to go anyway.  Nobody sees it there.  places has what that
+-- takes and no more: definitions may have secrets, and a log may have what a statement is given.
+CREATE FUNCTION whisperer_internal.make_way(places jsonb) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -124,7 +125,7 @@ BEGIN
         WITH wanted AS MATERIALIZED (
             SELECT d->>'name' AS name, whisperer_internal.normal_event_patterns(d->>'event_type') AS event_type,
                    whisperer_internal.sent_url(d->>'target_url') AS target_url
-            FROM jsonb_array_elements(definitions) AS d)
+            FROM jsonb_array_elements(places) AS d)
         SELECT h.id, substring(w.target_url FROM '^[^:/]+://[^/?#]+') || '/' || gen_random_uuid() AS aside
         FROM whisperer_internal.own_hooks() AS h JOIN wanted w ON w.name = h.name
         WHERE (w.event_type, w.target_url) <> (h.event_type, h.target_url)
@@ -146,6 +147,7 @@ AS $$
 DECLARE
     count constant integer := CASE WHEN jsonb_typeof(definitions) = 'array' THEN jsonb_array_length(definitions) END;
     names text[] := '{}';
+    places jsonb := '[]';
     results jsonb := '[]';
     definition jsonb;
     known bigint;
@@ -158,6 +160,8 @@ BEGIN
             RAISE EXCEPTION 'hook "%" is defined twice', definitions->i->>'name' USING ERRCODE = 'invalid_parameter_value';
         END IF;
         names := names || (definitions->i->>'name');
+        places := places || jsonb_build_object('name', definitions->i->'name', 'event_type', definitions->i->'event_type',
+                                               'target_url', definitions->i->'target_url');
     END LOOP;
     PERFORM whisperer_internal.hold_hooks(quote_ident(current_user)::regrole::oid);
     BEGIN
@@ -166,7 +170,7 @@ BEGIN
             PERFORM whisperer.delete_hook(known);
             results := results || jsonb_build_object('name', apply_hooks_body.name, 'hook_id', known, 'action', 'deleted');
         END LOOP;
-        PERFORM whisperer_internal.make_way(definitions);
+        PERFORM whisperer_internal.make_way(places);
         FOR i IN 0 .. count - 1 LOOP
             definition := whisperer_internal.read_definition(definitions->i);
             SELECT h.id INTO known FROM whisperer_internal.own_hooks() h WHERE h.name = definition->>'name';
