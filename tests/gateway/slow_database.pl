@@ -15,6 +15,8 @@ use Whisperer;
 my $node = new_node('slow_database', init => { allows_streaming => 1 });
 $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
 my $token = new_role($node, 'subscriber', 'e');
+# Who makes a hook waits for others of the same role that are being made, so two that are to wait for the database are two roles'.
+my @makers = ($token, new_role($node, 'another', 'e'));
 my $unused = new_token($node, 'subscriber');
 my $gateway = new_gateway($node, options => [ '--pool', 2 ]);
 my $count = 0;
@@ -24,7 +26,7 @@ sub backends { return $node->safe_psql('postgres', "SELECT count(*) $of_gateway"
 sub is_served { return $gateway->status_of('GET', '/whisperer/session/', token => $token) == 200 }
 sub set { my ($what) = @_; $node->safe_psql('postgres', $_) for $what, 'SELECT pg_reload_conf()' }
 sub start_post {
-    return $gateway->start_request('POST', '/whisperer/hooks/', token => $token,
+    return $gateway->start_request('POST', '/whisperer/hooks/', token => $makers[$count % 2],
         json => { event_type => 'e', target_url => 'http://127.0.0.1:9/' . ++$count });
 }
 
