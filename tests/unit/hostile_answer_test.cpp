@@ -91,6 +91,23 @@ TEST_F(HostileAnswerTest, ANulByteInAHeaderIsSaidInOurWords) {
     }
 }
 
+// libcurl takes such a line for a 200, after an interim answer, too.
+TEST_F(HostileAnswerTest, AMalformedStatusLineIsNoSuccess) {
+    const std::string rest = "\r\nContent-Length: 0\r\n\r\n";
+    for (const char* line : {"HTTP/:.1 500 Oops", "HTTP/1.1 5x0 Oops", "HTTP/1.1500", "HTTP/ 500",
+                             "HTTP/1.1 500500 Oops", "HTTP/1. 500 Oops", "HTTP/1.1"})
+        for (const char* interim : {"", "HTTP/1.1 100 Continue\r\n\r\n"}) {
+            const Got got = answered_with(interim + (line + rest));
+            EXPECT_EQ(got.kind, WhispererRetry) << interim << line;
+            EXPECT_EQ(got.http_status, 0) << interim << line;
+        }
+    for (const char* line :
+         {"HTTP/1.1 200 OK", "HTTP/1.0 200", "HTTP/1.1 200 ", "HTTP/1.1  200 OK"})
+        EXPECT_EQ(answered_with(line + rest).kind, WhispererDelivered) << line;
+    EXPECT_EQ(answered_with("HTTP/:.1 200 OK" + rest).error,
+              "response has a malformed status line");
+}
+
 TEST_F(HostileAnswerTest, HeadersThatBreakOffSaySo) {
     for (const char* bytes : {"HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\n"}) {
         const Got got = answered_with(bytes);

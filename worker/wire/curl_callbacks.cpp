@@ -20,6 +20,27 @@ bool has_decrypted_more(CURL* easy) {
            SSL_has_pending(static_cast<const SSL*>(info->internals)) == 1;
 }
 
+// "HTTP/1.1 200", as RFC 9112 has it, or "HTTP/2 200" of libcurl's own.  libcurl takes any other
+// line that begins so for a 200.
+bool is_status_line(std::string_view line) {
+    const auto digit = [&](std::size_t at) {
+        return at < line.size() && line[at] >= '0' && line[at] <= '9';
+    };
+    std::size_t at = sizeof "HTTP/" - 1;
+    if (!digit(at++))
+        return false;
+    if (at < line.size() && line[at] == '.') {
+        if (!digit(at + 1))
+            return false;
+        at += 2;
+    }
+    if (at >= line.size() || line[at] != ' ')
+        return false;
+    at = line.find_first_not_of(' ', at);
+    return at != std::string_view::npos && digit(at) && digit(at + 1) && digit(at + 2) &&
+           !digit(at + 3);
+}
+
 }  // namespace
 
 std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t count, void* self) {
@@ -31,8 +52,13 @@ std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t cou
     }
     const std::string_view line(data, bytes);
     // libcurl may show what it then refuses to take for one.
-    if (line.starts_with("HTTP/"))
+    if (line.starts_with("HTTP/")) {
         request.status_line_came_ = true;
+        if (!is_status_line(line)) {
+            request.bad_status_line_ = true;
+            return bytes + 1;
+        }
+    }
     if (line == "\r\n" || line == "\n") {
         long status = 0;
         curl_easy_getinfo(request.easy_, CURLINFO_RESPONSE_CODE, &status);

@@ -83,6 +83,7 @@ void CurlRequest::prepare() {
                   shared_.settings->success_response_bytes_max, request_.response_bytes_max}));
     error_[0] = '\0';
     status_line_came_ = false;
+    bad_status_line_ = false;
     headers_complete_ = false;
     cut_ = false;
     requests_sent_ = 0;

@@ -136,6 +136,7 @@ class CurlRequest {
     bool is_begun_ = false;          // and has not ended
     bool is_used_ = false;           // the handle has had options and perhaps a request
     bool status_line_came_ = false;  // an interim answer's counts
+    bool bad_status_line_ = false;
     bool headers_complete_ = false;
     bool cut_ = false;       // we stopped reading the headers
     int requests_sent_ = 0;  // of one begin: more than one if libcurl sent it again
