@@ -3,7 +3,7 @@
 
     python3 docs/receiver.py --secret whsec_... [--port 8000]
 
-It answers 200 if the signature is good and 401 if not.  It needs nothing but Python.  A receiver of your own does
+It answers 200 if the signature is good, 401 if not, and 400 if a compressed body is broken.  It needs nothing but Python.  A receiver of your own does
 the same two things, and remembers the ids that it has handled.
 """
 import argparse
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
@@ -24,19 +25,38 @@ def is_genuine(secret, headers, body):
     return any(hmac.compare_digest(one, wanted) for one in headers["webhook-signature"].split(" "))
 
 
+def decoded(headers, body):
+    """The body as it was before it was compressed: that is signed."""
+    if headers["Content-Encoding"] != "gzip":
+        return body
+    gzip = zlib.decompressobj(wbits=31)
+    text = gzip.decompress(body, 8 * 1024 * 1024)
+    if not gzip.eof or gzip.unused_data:
+        raise ValueError("broken off, or too long")
+    return text
+
+
 class Receiver(BaseHTTPRequestHandler):
     secret = ""
     handled = set()
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        coding = " (gzip)" if self.headers["Content-Encoding"] == "gzip" else ""
+        try:
+            body = decoded(self.headers, body)
+        except (ValueError, zlib.error):
+            return self.answer(400)
         good = "webhook-signature" in self.headers and is_genuine(self.secret, self.headers, body)
         event = self.headers["webhook-id"]
         verdict = "not genuine" if not good else "again" if event in self.handled else "verified"
         if good:
             self.handled.add(event)
-        print(verdict, self.headers["X-Whisperer-Event"], body.decode(), flush=True)
-        self.send_response(200 if good else 401)
+        print(verdict, f"{self.headers['X-Whisperer-Event']}{coding}", body.decode(), flush=True)
+        self.answer(200 if good else 401)
+
+    def answer(self, status):
+        self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -153,6 +153,16 @@ SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"ordering": "hook"}')
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"format": "form"}')$$, :ann));
 SELECT whisperer.update_hook(:ann, '{"batch": null}');
 SELECT batch FROM whisperer.hook WHERE id = :ann;
+-- Bodies that are compressed on their way, which nobody says otherwise.
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"encoding": "br"}')$$, :ann));
+SELECT failure(format($$UPDATE whisperer.hook SET encoding = '' WHERE id = %s$$, :ann));
+SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"additional_headers": {"Content-Encoding": "gzip"}}')$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"encoding": "gzip"}');
+SELECT encoding FROM whisperer.hook WHERE id = :ann;
+SELECT whisperer.update_hook(:ann, '{"encoding": null}');
+SELECT encoding IS NULL AS cleared FROM whisperer.hook WHERE id = :ann;
+UPDATE whisperer.hook SET encoding = 'gzip' WHERE id = :ann;
+UPDATE whisperer.hook SET encoding = NULL WHERE id = :ann;
 -- An older version took them; such a hook can be paused.
 RESET ROLE;
 ALTER TABLE whisperer.hook_definition DISABLE TRIGGER check_hook;
@@ -193,7 +203,7 @@ SELECT whisperer.delete_hook(:wild);
 SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
 SELECT failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :wild)) FROM unnest(ARRAY[
     $$format = 'data'$$, $$payload_key = 'p'$$, $$signatures = '{}'$$, $$metadata_headers = '{time}'$$, $$signing = '{"header": "X", "value": "{hex}"}'$$,
-    $$timeout = '2 s'$$, 'max_in_flight = 2', $$batch = '{}'$$]) AS change;
+    $$timeout = '2 s'$$, 'max_in_flight = 2', $$batch = '{}'$$, $$encoding = 'gzip'$$]) AS change;
 SELECT failure(format('SELECT whisperer.resume_hook(%s)', :wild));
 SELECT failure(format('SELECT whisperer.pause_hook(%s)', :wild));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/z"}')$$, :wild));

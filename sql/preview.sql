@@ -31,6 +31,12 @@ SELECT target_url, headers - '{X-Whisperer-Hook,webhook-id,Authorization}'::text
        replace(regexp_replace(body, '"time":"[^"]*"', '"time":"then"'), replace(:'eight', '-', ''), 'eight') AS body
 FROM whisperer.preview(:'eight') WHERE hook_id <> :paid;
 SELECT whisperer.update_hook(:eu, '{"batch": null}'), whisperer.update_hook(:all_events, '{"batch": null}');
+-- Compressed, if it is long enough; a ping is not.
+SELECT whisperer.update_hook(:eu, '{"encoding": "gzip"}');
+SELECT whisperer.deliver_event('shown', jsonb_build_object('text', repeat('x', 2000)), '{"region": "eu"}') AS long \gset
+SELECT headers->>'Content-Encoding' AS coding, length(body) > 2000 AS is_as_signed FROM whisperer.preview(:'long') WHERE hook_id = :eu;
+SELECT headers->>'Content-Encoding' AS coding FROM whisperer.preview(:'eight') WHERE hook_id = :eu;
+SELECT whisperer.update_hook(:eu, '{"encoding": null}');
 -- A ping, which no filter holds up, and an event of a type that nobody has registered yet.
 SELECT whisperer.record_ping(:paid) AS ping \gset
 SELECT target_url, body IS NOT NULL AS has_body FROM whisperer.preview(:'ping');

@@ -96,6 +96,7 @@ typedef struct WhispererHook {
     int32_t timeout_ms;                /* of one attempt; 0: request_timeout_ms */
     int32_t max_in_flight;             /* requests at once; 0: max_in_flight_per_hook */
     WhispererSpan batch;               /* several events in one request, as JSON; empty: none */
+    int32_t gzip; /* boolean: bodies for which whisperer_is_gzipped are compressed */
 } WhispererHook;
 
 typedef struct WhispererEvent {
@@ -306,6 +307,8 @@ WhispererCode whisperer_batch_of_one(WhispererSpan batch_json, const WhispererEv
                                      char* body, size_t* body_bytes, char* headers,
                                      size_t* headers_bytes,
                                      WhispererError* error) WHISPERER_NOEXCEPT;
+/* Whether a body of so many bytes is sent compressed to a hook with gzip. */
+int whisperer_is_gzipped(size_t body_bytes) WHISPERER_NOEXCEPT;
 /* Of the status that an event's last attempt had, perhaps in a batch: whether the receiver may have
  * refused what one event says, so that the next attempt is to be made with that event alone. */
 int whisperer_may_be_about_one(int32_t http_status) WHISPERER_NOEXCEPT;

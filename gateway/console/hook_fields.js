@@ -45,6 +45,11 @@ const formats = [
     ['form', 'form: pairs of a flat object'],
 ];
 
+const encodings = [
+    ['', 'none'],
+    ['gzip', 'gzip: bodies over 1 kB'],
+];
+
 // Name, label, kind of value, and what else makeField takes.
 const columns = [
     ['event_type', 'Event type', 'text', { required: true, check: checkEventType, hint: 'A registered name, prefix*, *, or several with commas.' }],
@@ -107,6 +112,7 @@ const columns = [
         'json',
         { check: checkBatch, hint: 'JSON: {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "array"}, or "ndjson". Empty: a request for each event.' },
     ],
+    ['encoding', 'Compression', 'text', { kind: 'select', options: encodings, hint: 'The receiver undoes it, and then verifies the signature.' }],
     ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function' }],
     ['timeout', 'Time-out', 'number', { inputmode: 'decimal', check: checkTimeout, hint: 'Seconds that one attempt may take. Empty: as the server says.' }],
     ['max_in_flight', 'Requests at once', 'number', { inputmode: 'numeric', check: checkMaxInFlight, hint: 'At most. Empty: as the server says.' }],
@@ -182,7 +188,7 @@ export function layOut(fields, hook) {
         fieldset('What and where', fields.event_type, fields.target_url, fields.name, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
         fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
-        fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers, fields.batch),
+        fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers, fields.batch, fields.encoding),
         fieldset('Receiver and callback', fields.config, ...headers, fields.timeout, fields.max_in_flight, fields.callback),
     );
 }

@@ -9,9 +9,11 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 export function asCurl({ method, url, headers, body }) {
     const parts = [`curl -X ${method} ${quoted(url)}`];
-    for (const [name, value] of Object.entries(headers)) parts.push(`-H ${quoted(`${name}: ${value}`)}`);
-    if (!missing(body)) parts.push(`--data-raw ${quoted(body)}`);
-    return parts.join(' \\\n    ');
+    for (const [name, value] of Object.entries(headers)) if (!missing(value)) parts.push(`-H ${quoted(`${name}: ${value}`)}`);
+    const is_gzipped = headers['Content-Encoding'] === 'gzip';
+    if (!missing(body)) parts.push(is_gzipped ? '--data-binary @-' : `--data-raw ${quoted(body)}`);
+    const curl = parts.join(' \\\n    ');
+    return is_gzipped && !missing(body) ? `printf %s ${quoted(body)} | gzip -c |\n${curl}` : curl;
 }
 
 function shown(request) {

@@ -96,6 +96,7 @@ PG_FUNCTION_INFO_V1(whisperer_check_signing_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_headers_beside_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_batch_sql);
 PG_FUNCTION_INFO_V1(whisperer_batch_of_one_sql);
+PG_FUNCTION_INFO_V1(whisperer_is_gzipped_sql);
 PG_FUNCTION_INFO_V1(whisperer_formatted);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_filter_sql);
@@ -250,6 +251,11 @@ PGDLLEXPORT Datum whisperer_batch_of_one_sql(PG_FUNCTION_ARGS) {
     if (get_call_result_type(fcinfo, nullptr, &columns) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "return type must be a row type");
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls)));
+}
+
+PGDLLEXPORT Datum whisperer_is_gzipped_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    PG_RETURN_BOOL(whisperer_is_gzipped(text_argument(fcinfo, 0).size) != 0);
 }
 
 PGDLLEXPORT Datum whisperer_check_headers_beside_sql(PG_FUNCTION_ARGS) {

@@ -46,7 +46,8 @@ constexpr const char* load_query =
     "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "
     "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures), "
     "whisperer_internal.metadata_bits(h.metadata_headers), "
-    "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight, h.batch::text "
+    "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight, h.batch::text, "
+    "h.encoding = 'gzip' "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -97,6 +98,7 @@ enum LoadColumn {
     LoadTimeout,
     LoadMaxInFlight,
     LoadBatch,
+    LoadGzip,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -117,6 +119,7 @@ uint64 fingerprint(const WhispererHook& hook) {
     hash = hash_combine64(hash, (uint64)hook.owner);
     hash = hash_combine64(
         hash, (uint64)(hook.no_webhook_signature + 2 * hook.no_body_signature + 4 * hook.metadata));
+    hash = hash_combine64(hash, (uint64)hook.gzip);
     hash = hash_combine64(hash, (uint64)hook.timeout_ms << 32 | (uint32)hook.max_in_flight);
     return hash_combine64(hash,
                           DatumGetUInt64(hash_any_extended((const unsigned char*)&hook.rate_limit,
@@ -136,6 +139,7 @@ bool load_definition(WhispererHook* definition, int row, WhispererError* error) 
     definition->timeout_ms = int32_column(row, LoadTimeout);
     definition->max_in_flight = int32_column(row, LoadMaxInFlight);
     definition->batch = utf8_column(row, LoadBatch);
+    definition->gzip = bool_column(row, LoadGzip);
     return open_stored(definition->id, secret_key_column, utf8_column(row, LoadSecret),
                        &definition->secret_key, error) &&
            open_stored(definition->id, previous_secret_column, utf8_column(row, LoadPreviousSecret),

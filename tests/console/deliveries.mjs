@@ -121,6 +121,18 @@ async function oneTests() {
         await see(page, 'There is no such request any more.');
     });
 
+    await test('a request that was compressed is shown as curl that compresses', async () => {
+        const long = "it's long ".repeat(200);
+        const hook = seed('gzipped', '/ok/gzipped', 1, "encoding => 'gzip'", JSON.stringify({ long }));
+        const page = await open(`deliveries?webhook=${hook}`);
+        await rows(page).getByRole('link', { name: 'gzipped' }).click();
+        await page.getByRole('button', { name: 'Show as curl' }).click();
+        const curl = await page.getByRole('region', { name: 'Request, as curl' }).textContent();
+        assert.ok(curl.includes("-H 'Content-Encoding: gzip'") && curl.endsWith('--data-binary @-'), curl);
+        const echoed = spawnSync('sh', ['-c', curl.replace(/curl -X[^]*$/, 'gunzip -c')], { encoding: 'utf8' }).stdout;
+        assert.deepEqual(JSON.parse(echoed).data, { long }, 'a shell compresses what is sent');
+    });
+
     await test('a failed delivery is tried again; a delivered one only by force', async () => {
         await script(receiver_url, '/mended', ['status/500']);
         const hook = seed('mended', '/mended', 1, attempts(1));

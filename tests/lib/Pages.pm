@@ -4,7 +4,7 @@
 #
 # A test may look further on the same server: after => sub { my ($page) = @_; ... }.
 #
-# psql is a new session for each block.  Ports 8000 and 8080 become free ones; https://you.example is the receiver at 8000,
+# psql is a new session for each block.  Ports 8000, 8001 and 8080 become free ones; https://you.example is the receiver at 8000,
 # https://whisperer.example the gateway at 8080.
 package Pages;
 
@@ -31,7 +31,7 @@ sub run_page {
     my %is = map { $_ => 1 } map { $_->{text} =~ /^page: (.*)/ ? split(/, */, $1) : () } grep { $_->{kind} eq 'comment' } @items;
     my $self = bless { page => $page, background => {}, output => '', count => 0 }, __PACKAGE__;
     $self->{node} = new_node('docs', bare => $is{bare}, extra => $options{extra});
-    $self->{ports} = { map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 8000, 8080 };
+    $self->{ports} = { map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 8000, 8001, 8080 };
     $self->{folder} = PostgreSQL::Test::Utils::tempdir('page');
     $self->start_gateway if $is{gateway};
     my ($ran, $not_run) = (0, 0);
@@ -64,7 +64,7 @@ sub placed {
     my ($self, $text) = @_;
     $text =~ s{https://you\.example}{http://127.0.0.1:8000}g;
     $text =~ s{https://whisperer\.example}{http://127.0.0.1:8080}g;
-    return $text =~ s/\b(8000|8080)\b/$self->{ports}{$1}/gr;
+    return $text =~ s/\b(8000|8001|8080)\b/$self->{ports}{$1}/gr;
 }
 
 sub environment {

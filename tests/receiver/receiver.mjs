@@ -3,7 +3,8 @@
 //   node receiver.mjs --ready FILE --log FILE [--port PORT] [--key FILE --cert FILE [--client-ca FILE] [--tls-max VERSION] [--tls-options JSON] [--http1]] [--slam]
 //
 // It listens on 127.0.0.1, writes "port" to the ready file, and appends one JSON line per request to
-// the log: {n, at_us, version, port, method, path, headers: [name, value, ...], open, body}.  at_us is taken when the
+// the log: {n, at_us, version, port, method, path, headers: [name, value, ...], open, body}.  A body that came as
+// gzip is there as it was before, with sent_bytes, how many came.  at_us is taken when the
 // last byte of the body has arrived; port is the client's, which tells connections apart; open is how many requests
 // of the path had no answer then, this one among them.  With --client-ca a client must show a certificate of that authority,
 // and the line has its subject: {..., client}.  The log is written before the answer is sent, so whoever saw an
@@ -17,6 +18,7 @@ import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
 import { parseArgs } from 'node:util';
+import { gunzipSync } from 'node:zlib';
 
 import { answer, answerAtOnce, releaseHung, setScript } from './answers.mjs';
 import { revoke } from './credentials.mjs';
@@ -72,11 +74,21 @@ function countOpen(path, response) {
     response.on('close', () => open.set(path, open.get(path) - 1));
 }
 
-function record(request, body, respond) {
+// As frameworks do before they hand a body on.
+function decoded(request, sent) {
+    if (request.headers['content-encoding'] !== 'gzip') return { body: sent };
+    try {
+        return { body: gunzipSync(sent), sent_bytes: sent.length };
+    } catch (error) {
+        return { body: sent, coding_error: error.message };
+    }
+}
+
+function record(request, { body, ...coding }, respond) {
     const at_us = Math.round((performance.timeOrigin + performance.now()) * 1000);
     const headers = request.rawHeaders ?? Object.entries(request.headers).flat();
     const n = ++count;
-    const line = JSON.stringify({ n, at_us, version: request.httpVersion, port: request.socket.remotePort, method: request.method, path: request.url, headers, open: open.get(request.url), ...client(request), ...text(body) });
+    const line = JSON.stringify({ n, at_us, version: request.httpVersion, port: request.socket.remotePort, method: request.method, path: request.url, headers, open: open.get(request.url), ...client(request), ...coding, ...text(body) });
     pending.push({ line: line + '\n', respond: () => respond(n) });
     if (pending.length === 1) setImmediate(flush);
 }
@@ -99,7 +111,8 @@ function handle(request, response) {
         const body = Buffer.concat(chunks);
         if (request.url === '/control') return control(body, response);
         countOpen(request.url, response);
-        record(request, body, (n) => answer(request, response, n, body));
+        const came = decoded(request, body);
+        record(request, came, (n) => answer(request, response, n, came.body));
     });
 }
 

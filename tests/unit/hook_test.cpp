@@ -35,6 +35,7 @@ TEST(Hook, IsTheSameWhenEveryPartIs) {
         {"headers", [](WhispererHook& h) { h.additional_headers = span(R"({"X-A":"2"})"); }},
         {"countdown", [](WhispererHook& h) { h.retry_config = span(""); }},
         {"auth", [](WhispererHook& h) { h.auth = span(""); }},
+        {"gzip", [](WhispererHook& h) { h.gzip = 1; }},
         {"rate", [](WhispererHook& h) { h.rate_limit = 7.5; }},
         {"where one secret ends", [](WhispererHook& h) {
              h.secret_key = span("a");

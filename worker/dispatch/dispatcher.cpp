@@ -172,12 +172,13 @@ void Dispatcher::await_turn(Lane& lane, microseconds now) {
     lane.wakeup_at = at;
 }
 
-// Round and round, one request each, until nobody may or can.
+// Round and round, one request each, until nobody may or can; or until enough was compressed that
+// sockets should be looked at before there is more.
 void Dispatcher::start_ready() {
     const microseconds now = clock_.steady();
     const int max_per_hook = settings_->max_in_flight_per_hook;
     std::size_t refused = 0;
-    while (refused < ready_.size() &&
+    while (refused < ready_.size() && gzipped_bytes_ < gzipped_bytes_max &&
            running_.size() < static_cast<std::size_t>(settings_->max_in_flight)) {
         Lane& lane = *ready_.front();
         ready_.pop_front();
@@ -194,7 +195,7 @@ void Dispatcher::start_ready() {
         else
             await_turn(lane, now);
     }
-    blocked_ = !ready_.empty();
+    blocked_ = !ready_.empty() && gzipped_bytes_ < gzipped_bytes_max;
 }
 
 void Dispatcher::start(Lane& lane) {
@@ -232,10 +233,10 @@ void Dispatcher::send(InFlight& flight) {
     request.attempt_headers = attempt_headers(flight);
     if (flight.batch == nullptr) {
         request.event_headers = flight.delivery.event->header_lines();
-        request.body = {flight.delivery.event, &flight.delivery.event->body()};
+        add_body(request, hook, flight.delivery.event);
     } else {
         request.event_headers = flight.batch->header_lines();
-        request.body = {flight.batch, &flight.batch->body()};
+        add_body(request, hook, flight.batch);
         request.response_bytes_max = response_body_bytes_max;
     }
     request.target = flight.target = destination(hook);
@@ -260,6 +261,19 @@ void Dispatcher::send(InFlight& flight) {
     wire_.start(flight.lane->wire_lane(), std::move(request));
 }
 
+// Of an event or a batch, which is signed as it is and may travel compressed.
+template <typename Holder>
+void Dispatcher::add_body(WireRequest& request, const Hook& hook,
+                          const std::shared_ptr<const Holder>& holder) {
+    if (!hook.wants_gzip() || !is_gzipped(holder->body().size())) {
+        request.body = {holder, &holder->body()};
+        return;
+    }
+    request.body = {holder, &holder->gzipped()};
+    request.attempt_headers.push_back("Content-Encoding: gzip");
+    gzipped_bytes_ += holder->body().size();
+}
+
 HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     const Event& event = *flight.delivery.event;
     const std::string& id = flight.batch == nullptr ? event.id() : flight.batch->id();
@@ -282,6 +296,7 @@ HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
 }
 
 void Dispatcher::pump() {
+    gzipped_bytes_ = 0;
     wire_.step();
     collect();
     const microseconds now = clock_.steady();

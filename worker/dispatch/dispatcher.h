@@ -113,6 +113,9 @@ class Dispatcher {
     const std::shared_ptr<const Target>& destination(const Hook& hook) const;
     void send(InFlight& flight);
     HeaderLines attempt_headers(const InFlight& flight) const;
+    template <typename Holder>
+    void add_body(WireRequest& request, const Hook& hook,
+                  const std::shared_ptr<const Holder>& holder);
     void collect();
     void take_result(InFlight& flight, WireResult&& result);
     void finish(InFlight& flight, WireResult&& result);
@@ -162,8 +165,9 @@ class Dispatcher {
     std::int64_t held_bytes_ = 0;  // outlives every Event: before lanes and requests
 
     std::unordered_map<std::int64_t, std::unique_ptr<Lane>> lanes_;
-    std::deque<Lane*> ready_;  // lanes that may start, in turn
-    bool blocked_ = false;     // the last turn left ready lanes for want of room
+    std::deque<Lane*> ready_;        // lanes that may start, in turn
+    bool blocked_ = false;           // the last turn left ready lanes for want of room
+    std::size_t gzipped_bytes_ = 0;  // of bodies that this pump has compressed
     std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
     std::set<std::pair<microseconds, Lane*>> wakeups_;  // for their rate, or with their batch
     std::vector<Lane*> gathering_;  // of those with a batch, all that may wait for members

@@ -16,6 +16,7 @@
 #include "worker/rules/batch.h"
 #include "worker/rules/event_meta.h"
 #include "worker/rules/format.h"
+#include "worker/rules/gzipped.h"
 #include "worker/rules/headers.h"
 #include "worker/rules/retry.h"
 #include "worker/rules/signature.h"
@@ -157,6 +158,10 @@ WhispererCode whisperer_batch_of_one(WhispererSpan batch_json, const WhispererEv
         *headers_bytes = put_headers(Sink(headers), lines);
         *body_bytes = made.copy(body, made.size());
     });
+}
+
+int whisperer_is_gzipped(size_t body_bytes) noexcept {
+    return is_gzipped(body_bytes) ? 1 : 0;
 }
 
 int whisperer_may_be_about_one(int32_t http_status) noexcept {

@@ -204,7 +204,7 @@ HeaderLines batch_header_lines(BatchForm form, FormatKind kind,
 }
 
 Batch::Batch(const BatchRule& rule, const Members& members, std::int64_t* held_bytes)
-    : held_bytes_(held_bytes) {
+    : held_bytes_(held_bytes), gzipped_(held_bytes) {
     std::vector<std::string_view> ids, types, bodies;
     for (const auto& member : members) {
         ids.emplace_back(member->id());

@@ -51,6 +51,7 @@ class Batch {
 
     const std::string& id() const { return id_; }  // 32 hex digits: the webhook-id
     const std::string& body() const { return body_; }
+    const std::string& gzipped() const { return gzipped_.of(body_); }
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
     // What is said of the members beside their data is the same for all.
     bool shares_meta() const { return shares_meta_; }
@@ -61,6 +62,7 @@ class Batch {
     std::shared_ptr<const HeaderLines> header_lines_;
     bool shares_meta_;
     std::int64_t* held_bytes_;
+    mutable Gzipped gzipped_;  // made when it is asked for
 };
 
 // The body of a batch of events whose bodies are these.

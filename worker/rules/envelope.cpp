@@ -29,7 +29,8 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
       kind_(FormatKind::Whisperer),
       has_own_body_(!body_.empty() || door.keep_body != 0),
       is_alone_(door.alone != 0),
-      held_bytes_(held_bytes) {
+      held_bytes_(held_bytes),
+      gzipped_(held_bytes) {
     if (type_.empty() || type_.size() > event_type_bytes_max)
         throw Invalid("event type must have 1 to 256 bytes");
     for (char c : type_)

@@ -12,6 +12,7 @@
 #include "worker/engine.h"
 #include "worker/rules/event_meta.h"
 #include "worker/rules/format.h"
+#include "worker/rules/gzipped.h"
 #include "worker/rules/headers.h"
 
 namespace whisperer::engine {
@@ -29,6 +30,7 @@ class Event {
     Event& operator=(const Event&) = delete;
 
     const std::string& body() const { return body_; }
+    const std::string& gzipped() const { return gzipped_.of(body_); }
     // The body cannot be made again of what the outbox has.
     bool has_own_body() const { return has_own_body_; }
     // It shares no batch with others.
@@ -55,6 +57,7 @@ class Event {
     bool has_own_body_;
     bool is_alone_;
     std::int64_t* held_bytes_;
+    mutable Gzipped gzipped_;  // made when it is asked for
 };
 
 }  // namespace whisperer::engine

@@ -19,7 +19,8 @@ std::string source_of(const WhispererHook& door, std::string_view user_agent) {
     const std::string owner = std::to_string(door.owner);
     const std::string choices =
         std::to_string((door.no_webhook_signature != 0 ? 1 : 0) +
-                       (door.no_body_signature != 0 ? 2 : 0) + 4 * door.metadata);
+                       (door.no_body_signature != 0 ? 2 : 0) + 4 * door.metadata) +
+        (door.gzip != 0 ? "z" : "");
     const std::string bounds =
         std::to_string(door.timeout_ms) + ' ' + std::to_string(door.max_in_flight);
     for (std::string_view part :
@@ -81,6 +82,7 @@ Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_
       rate_limit_(checked_rate_limit(door.rate_limit)),
       timeout_(milliseconds(checked_bound(door.timeout_ms, "timeout"))),
       max_in_flight_(checked_bound(door.max_in_flight, "max_in_flight")),
+      wants_gzip_(door.gzip != 0),
       batch_(BatchRule::parse(view_of(door.batch))) {
     if (batch_ != nullptr)
         check_batch_beside(Format::parse(view_of(door.format)), metadata_);

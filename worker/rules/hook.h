@@ -42,6 +42,7 @@ class Hook {
         return max_in_flight_ > 0 ? max_in_flight_ : otherwise;
     }
     bool has_own_max_in_flight() const { return max_in_flight_ > 0; }
+    bool wants_gzip() const { return wants_gzip_; }          // of bodies for which is_gzipped
     const BatchRule* batch() const { return batch_.get(); }  // null: each event has a request
     // Whether it was made from exactly this, so that a reload of all hooks costs little.
     bool is_made_from(const WhispererHook& door, std::string_view user_agent) const;
@@ -60,6 +61,7 @@ class Hook {
     double rate_limit_;
     microseconds timeout_;  // 0: the settings'
     int max_in_flight_;     // 0: the settings'
+    bool wants_gzip_;
     std::unique_ptr<const BatchRule> batch_;
 };
 

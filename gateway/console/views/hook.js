@@ -72,6 +72,7 @@ function details(hook, texts) {
             ['Other signatures', missing(hook.signatures) ? 'standard and whisperer' : hook.signatures.join(', ') || 'none'],
             missing(hook.metadata_headers) ? null : ['Metadata headers', hook.metadata_headers.join(', ')],
             missing(hook.batch) ? null : ['Batches', json(texts, 'batch', hook)],
+            hook.encoding && ['Compression', hook.encoding],
             ['Rate limit', missing(hook.rate_limit) ? 'none' : `${hook.rate_limit} attempts/s`],
             missing(hook.timeout) ? null : ['Time-out', `${hook.timeout} s`],
             missing(hook.max_in_flight) ? null : ['Requests at once', `${hook.max_in_flight} at most`],

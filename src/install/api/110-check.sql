@@ -29,6 +29,8 @@ CREATE FUNCTION whisperer_internal.check_batch(batch jsonb, format text, metadat
 CREATE FUNCTION whisperer_internal.batch_of_one(batch jsonb, format text, event_id uuid, event_type text, member text,
                                        OUT headers jsonb, OUT body text)
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_batch_of_one_sql';
+CREATE FUNCTION whisperer_internal.is_gzipped(body text) RETURNS boolean
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_is_gzipped_sql';
 CREATE FUNCTION whisperer_internal.check_headers_beside(headers jsonb, format text, signing jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_headers_beside_sql';
 CREATE FUNCTION whisperer_internal.formatted(format text, metadata integer, event_id uuid, event_type text, data json, recorded_at timestamptz,
@@ -90,6 +92,9 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_batch(jsonb, text, integer) T
 COMMENT ON FUNCTION whisperer_internal.batch_of_one(jsonb, text, uuid, text, text) IS
     'a batch that has one event, of which the format makes the member; null: it cannot be batched';
 GRANT EXECUTE ON FUNCTION whisperer_internal.batch_of_one(jsonb, text, uuid, text, text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.is_gzipped(text) IS
+    'whether a body of this length is compressed on its way to a hook whose encoding is gzip';
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_gzipped(text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) IS
     'raises 22023 if additional_headers set a header that the format or the signing sets, too';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_headers_beside(jsonb, text, jsonb) TO PUBLIC;

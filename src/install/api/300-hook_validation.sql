@@ -242,6 +242,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'batch',
                   HINT = 'Within a batch events are in the order in which they were recorded; ordering ''none'' lets batches overtake each other.';
     END IF;
+    IF NEW.encoding <> 'gzip' THEN
+        RAISE EXCEPTION 'encoding must be gzip'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'encoding', HINT = 'Null: bodies are sent as they are.';
+    END IF;
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF TG_OP = 'INSERT' OR NEW.filter IS DISTINCT FROM OLD.filter THEN
         PERFORM whisperer_internal.check_filter(NEW.filter);
@@ -325,7 +329,8 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_json(jsonb, jsonb) TO PU
 CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes,
-                               format, payload_key, signing, signatures, metadata_headers, timeout, max_in_flight, name, batch
+                               format, payload_key, signing, signatures, metadata_headers, timeout, max_in_flight, name, batch,
+                               encoding
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

@@ -17,6 +17,10 @@ AS $$
                || own.headers
                || CASE WHEN 'attempt' = ANY (h.metadata_headers)
                        THEN jsonb_build_object('X-Whisperer-Attempt', (coalesce(d.retry_count, 0) + 1)::text) ELSE '{}' END
+               -- What comes compressed depends on the body's length.
+               || CASE WHEN h.encoding IS NULL THEN '{}'
+                       WHEN sent.body IS NULL THEN '{"Content-Encoding": null}'
+                       WHEN whisperer_internal.is_gzipped(sent.body) THEN '{"Content-Encoding": "gzip"}' ELSE '{}'::jsonb END
                || CASE WHEN h.config->'auth' ?| '{type,auth_type}' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
            CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
                 THEN coalesce(b.body, f.body) END
@@ -31,6 +35,8 @@ AS $$
                                  o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f,
     -- With others its id and body are those of all of them.
     whisperer_internal.batch_of_one(h.batch, n.format, o.id, o.event_type, f.body) AS b,
+    LATERAL (SELECT CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping' THEN coalesce(b.body, f.body)
+                         WHEN h.batch IS NULL THEN d.body END) AS sent (body),
     LATERAL (SELECT m.headers, ARRAY(SELECT lower(k) FROM jsonb_object_keys(m.headers) AS k)
                                || ARRAY['user-agent', lower(h.signing->>'time_header'),
                                         CASE WHEN h.config->'auth' ? 'type' THEN 'authorization' END] AS names

@@ -27,6 +27,8 @@ CREATE TABLE whisperer.hook_definition (
         CONSTRAINT hook_max_in_flight_check CHECK (max_in_flight BETWEEN 1 AND 10000),
     name         text,
     batch        jsonb,
+    encoding     text
+        CONSTRAINT hook_encoding_check CHECK (encoding = 'gzip'),
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
@@ -62,6 +64,8 @@ COMMENT ON COLUMN whisperer.hook_definition.name IS
     'what its owner calls it, for apply_hooks; null: nothing';
 COMMENT ON COLUMN whisperer.hook_definition.batch IS
     'several events in one request: size, wait, bytes, form; null: each has its own';
+COMMENT ON COLUMN whisperer.hook_definition.encoding IS
+    'gzip: bodies over 1 kB are compressed on their way; null: none is';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS

@@ -103,6 +103,11 @@ ALTER TABLE whisperer.hook_definition ADD COLUMN batch jsonb;
 COMMENT ON COLUMN whisperer.hook_definition.batch IS
     'several events in one request: size, wait, bytes, form; null: each has its own';
 GRANT INSERT (batch), UPDATE (batch) ON whisperer.hook_definition TO PUBLIC;
+ALTER TABLE whisperer.hook_definition ADD COLUMN encoding text
+    CONSTRAINT hook_encoding_check CHECK (encoding = 'gzip');
+COMMENT ON COLUMN whisperer.hook_definition.encoding IS
+    'gzip: bodies over 1 kB are compressed on their way; null: none is';
+GRANT INSERT (encoding), UPDATE (encoding) ON whisperer.hook_definition TO PUBLIC;
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET DEFAULT 'whisperer';
 UPDATE whisperer.hook_definition SET format = 'whisperer';
 ALTER TABLE whisperer.hook_definition ALTER COLUMN format SET NOT NULL;
