@@ -61,6 +61,21 @@ SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com
 SELECT whisperer.create_hook('order-paid', 'https://example.com/b', transform => 'hook_functions.good', callback => 'hook_functions.told',
     retry_countdown_config => '{"choice": "custom", "kwargs": {"function": "hook_functions.wait", "more": 1}, "max_retries": 2}') AS with_functions \gset
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"transform": "hook_functions.other"}')$$, :with_functions));
+-- One that takes meta as well: by its name where there is no other, else with its arguments.
+RESET ROLE;
+CREATE FUNCTION hook_functions.informed(event json, meta jsonb) RETURNS json LANGUAGE sql RETURN event;
+CREATE FUNCTION hook_functions.good(event json, meta jsonb) RETURNS json LANGUAGE sql RETURN event;
+CREATE FUNCTION hook_functions.other(event json, meta jsonb) RETURNS text LANGUAGE sql RETURN 'x';
+SET ROLE regress_ann;
+CREATE FUNCTION pg_temp.transform(hook_id bigint, name text) RETURNS text LANGUAGE sql AS
+    $$SELECT whisperer.update_hook(hook_id, jsonb_build_object('transform', name)); SELECT h.transform FROM whisperer.hook h WHERE h.id = hook_id$$;
+SELECT name, pg_temp.transform(:with_functions, name) FROM unnest(ARRAY['hook_functions.informed', 'hook_functions.good', 'hook_functions.good( json,jsonb )',
+    'hook_functions.informed(json, jsonb)', 'HOOK_functions."informed"']) AS name;
+SELECT name, failure(format('SELECT pg_temp.transform(%s, %L)', :with_functions, name)) FROM unnest(ARRAY['hook_functions.revoked(json, jsonb)', 'hook_functions.other(json, jsonb)',
+    'hook_functions.good(jsonb, json)', 'good(json, jsonb)', '(json, jsonb)', 'hook_functions."good(json, jsonb)"']) AS name;
+UPDATE whisperer.hook SET transform = 'hook_functions.informed' WHERE id = :with_functions;
+SELECT transform FROM whisperer.hook WHERE id = :with_functions;
+DROP FUNCTION pg_temp.transform(bigint, text);
 RESET ROLE;
 SET client_min_messages = warning;
 DROP SCHEMA hook_functions CASCADE;

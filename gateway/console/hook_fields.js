@@ -113,7 +113,7 @@ const columns = [
         { check: checkBatch, hint: 'JSON: {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "array"}, or "ndjson". Empty: a request for each event.' },
     ],
     ['encoding', 'Compression', 'text', { kind: 'select', options: encodings, hint: 'The receiver undoes it, and then verifies the signature.' }],
-    ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function' }],
+    ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function, or schema.function(json, jsonb)' }],
     ['timeout', 'Time-out', 'number', { inputmode: 'decimal', check: checkTimeout, hint: 'Seconds that one attempt may take. Empty: as the server says.' }],
     ['max_in_flight', 'Requests at once', 'number', { inputmode: 'numeric', check: checkMaxInFlight, hint: 'At most. Empty: as the server says.' }],
     ['callback', 'Callback', 'text', { check: checkFunction, hint: 'Function that is told how each ended: schema.function' }],

@@ -29,6 +29,7 @@ HelperCall* new_call(Worker* worker, CallKind kind, const Hook& hook, const Infl
     header->kind = kind;
     header->owner = hook.owner;
     header->event_id = delivery.event_id;
+    header->hook_id = hook.id;
     char* end = call->message + sizeof(CallHeader);
     for (int i = 0; i < CallTextCount; i++) {
         header->text_bytes[i] = texts[i].data ? (int32)texts[i].size : -1;
@@ -183,6 +184,7 @@ void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delive
     texts[TextMeta] = facts.meta;
     HelperCall* call = new_call(worker, CallKind::Transform, hook, delivery, texts);
     ((CallHeader*)call->message)->recorded_at_us = facts.recorded_at_us;
+    ((CallHeader*)call->message)->takes_meta = hook.transform_takes_meta;
     call->token = track(worker->tracker, delivery);
     add_call(worker->helper->queue, call);
 }

@@ -66,6 +66,54 @@ Datum envelope_of(const Call& call) {
     return PointerGetDatum(json);
 }
 
+void add_member(StringInfo json, const char* name, char* value) {
+    appendStringInfo(json, ", \"%s\": ", name);
+    escape_json(json, value);
+}
+
+void add_member(StringInfo json, const char* name, const Call& call, CallText number) {
+    if (call.header->text_bytes[number] <= 0)
+        return;
+    WhispererSpan utf8 = {call.texts[number], (size_t)call.header->text_bytes[number]};
+    add_member(json, name, text_to_cstring(server_from_utf8(utf8)));
+}
+
+// RFC 3339 in UTC, as X-Whisperer-Time has it.
+char* time_text(int64 unix_us) {
+    int64 second = unix_us / USECS_PER_SEC;
+    struct tm parts;
+    char date[32];
+    time_t at = (time_t)second;
+    gmtime_r(&at, &parts);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+    return psprintf("%s.%06dZ", date, (int)(unix_us - second * USECS_PER_SEC));
+}
+
+// What is known of the event beside its data.  Nothing of it is another at another attempt, for a
+// body may be made again before the first is in the ledger.
+Datum meta_of(const Call& call) {
+    const CallHeader* header = call.header;
+    StringInfoData json;
+    initStringInfo(&json);
+    appendStringInfo(&json, "{\"hook\": " INT64_FORMAT, header->hook_id);
+    char id[2 * UUID_LEN + 1];
+    for (int i = 0; i < UUID_LEN; i++)
+        snprintf(id + 2 * i, 3, "%02x", header->event_id.data[i]);
+    add_member(&json, "id", id);
+    add_member(&json, "type", text_of(call, TextEventType));
+    add_member(&json, "time", time_text(header->recorded_at_us));
+    add_member(&json, "source", call, TextSource);
+    add_member(&json, "object", call, TextObjectId);
+    appendStringInfoChar(&json, '}');
+    Datum known = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+    if (header->text_bytes[TextMeta] <= 0)
+        return known;
+    WhispererSpan said = {call.texts[TextMeta], (size_t)header->text_bytes[TextMeta]};
+    char* text = text_to_cstring(server_from_utf8(said));
+    return DirectFunctionCall2(jsonb_concat, DirectFunctionCall1(jsonb_in, CStringGetDatum(text)),
+                               known);
+}
+
 struct Arguments {
     int count;
     Oid types[4];
@@ -84,6 +132,8 @@ Arguments arguments_of(const Call& call) {
     switch (call.header->kind) {
         case CallKind::Transform:
             add(&arguments, JSONOID, envelope_of(call));
+            if (call.header->takes_meta)
+                add(&arguments, JSONBOID, meta_of(call));
             break;
         case CallKind::Callback: {
             bool has_envelope = call.header->sent_envelope && !is_null(call, TextData);

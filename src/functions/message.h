@@ -8,7 +8,7 @@
 namespace whisperer::pg {
 
 enum class CallKind : int32 {
-    Transform,  // (event json) -> json
+    Transform,  // (event json) or (event json, meta jsonb) -> json
     Callback,   // (response jsonb, event_type text, data json, payload json) -> void
     Countdown,  // (retry_count int, kwargs jsonb) -> interval
 };
@@ -19,7 +19,7 @@ enum CallText {
     TextData,       // the same
     TextArgument,   // Callback: response; Countdown: kwargs
     TextBody,       // Callback: what was sent, if it was not the envelope
-    // Transform, for the worker alone: how what it gives is to be said; UTF-8.
+    // Transform: how what it gives is to be said, and what its meta is made of; UTF-8.
     TextFormat,
     TextSource,
     TextObjectId,
@@ -31,9 +31,11 @@ struct CallHeader {
     CallKind kind;
     Oid owner;
     pg_uuid_t event_id;
+    int64 hook_id;
     int32 retry_count;
     int64 recorded_at_us;             // the same; 0: no need of it
     bool sent_envelope;               // Callback: payload is the envelope
+    bool takes_meta;                  // Transform
     int32 text_bytes[CallTextCount];  // -1: null
 };
 

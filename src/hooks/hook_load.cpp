@@ -35,7 +35,8 @@ constexpr const char* load_query =
     "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
     "h.rate_limit, r.failing_since, r.failing_url_hash IS NULL "
     "OR r.failing_url_hash = hashtextextended(h.target_url, 0), r.circuit_opened_at IS NOT NULL, "
-    "h.event_type ~ '(^| )whisperer-', h.owner, h.transform, h.callback, "
+    "h.event_type ~ '(^| )whisperer-', h.owner, "
+    "regexp_replace(h.transform, '[(]json, jsonb[)]$', ''), h.callback, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "
     "s.auth, r.function_began, "
@@ -47,7 +48,7 @@ constexpr const char* load_query =
     "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures), "
     "whisperer_internal.metadata_bits(h.metadata_headers), "
     "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight, h.batch::text, "
-    "h.encoding = 'gzip' "
+    "h.encoding = 'gzip', h.transform LIKE '%(json, jsonb)' "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -99,6 +100,7 @@ enum LoadColumn {
     LoadMaxInFlight,
     LoadBatch,
     LoadGzip,
+    LoadTransformTakesMeta,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -277,6 +279,9 @@ void load_functions(Hook* hook, int row, const Hook* before) {
     hook->format = text_column(row, LoadFormat);
     hook->metadata = int32_column(row, LoadMetadata);
     hook->transform = text_column(row, LoadTransform);
+    hook->transform_takes_meta = bool_column(row, LoadTransformTakesMeta);
+    if (hook->transform_takes_meta)
+        hook->metadata |= WhispererMetadataTime | WhispererMetadataObject | WhispererMetadataSource;
     hook->callback = text_column(row, LoadCallback);
     hook->countdown = text_column(row, LoadCountdown);
     hook->countdown_kwargs = text_column(row, LoadCountdownKwargs);

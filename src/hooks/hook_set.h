@@ -68,10 +68,11 @@ struct Hook {
     // Functions of the owner's, run by the helper; null: none.
     Oid owner;
     char* transform;
+    bool transform_takes_meta;  // (json, jsonb)
     char* callback;
     char* countdown;         // of a custom countdown
     char* countdown_kwargs;  // JSON
-    int32 metadata;          // that its requests say in headers, bits of WhispererMetadata
+    int32 metadata;          // that its headers or its transform say, bits of WhispererMetadata
     char* format;            // with its payload_key, as the ledger keeps it; null: whisperer
     int function_timeouts;   // in a row
     int resumes;             // times that somebody resumed it

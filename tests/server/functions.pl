@@ -122,6 +122,40 @@ wait_state('the refusal', $event, 'failed');
 is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$event'"), 'transform: the function does not return one value of type json (SQLSTATE 42804)',
     'and so does the type of the result');
 
+# --- transform with meta ----------------------------------------------------------------------------
+sql(<<"SQL");
+SELECT whisperer.register_event('informed'), whisperer.allow('informed', 'ann', 'subscribe'), whisperer.allow('informed', 'ann', 'publish');
+GRANT CREATE ON SCHEMA app TO PUBLIC;
+SET ROLE ann;
+CREATE FUNCTION app.inform(event json, meta jsonb) RETURNS json LANGUAGE sql AS 'SELECT json_build_object(''event'', event->''data'', ''meta'', meta, ''who'', current_user)';
+CREATE TABLE app.thing (id int PRIMARY KEY);
+CREATE TRIGGER tell AFTER INSERT ON app.thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('informed');
+SQL
+my $informed = sql("SET ROLE ann; SELECT whisperer.create_hook('informed', '$base/fail-first/1/500/informed', transform => 'app.inform', retry_countdown_config => '$soon')");
+is(sql("SELECT transform FROM whisperer.hook WHERE id = $informed"), 'app.inform(json, jsonb)', 'a function of two arguments is named with them');
+# Whoever may make functions there takes nobody's place.
+sql("CREATE ROLE eve; GRANT USAGE ON SCHEMA app TO eve; SET ROLE eve; CREATE FUNCTION app.inform(event json) RETURNS json LANGUAGE sql AS 'SELECT to_json(''eve''::text)'");
+sql(q(SET ROLE ann; BEGIN; SET LOCAL whisperer.context = '{"actor": "ann", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}'; INSERT INTO app.thing VALUES (7); COMMIT));
+wait_for('both attempts', sub { 2 <= (() = $receiver->requests('/fail-first/1/500/informed')) });
+my @informed = map { $_->{body} } $receiver->requests('/fail-first/1/500/informed');
+is($informed[1], $informed[0], 'a body with meta has the same bytes at the next attempt');
+my $said = JSON::PP::decode_json($informed[0]);
+is($said->{who}, 'ann', 'it is called as the owner');
+is_deeply($said->{event}, { id => 7 }, 'with the envelope');
+my ($its_id, $its_time) = split /\|/, sql(q(SELECT replace(id::text, '-', ''), to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM whisperer.outbox WHERE event_type = 'informed'));
+is_deeply($said->{meta}, { id => $its_id, type => 'informed', hook => $informed, time => $its_time, source => 'app.thing', object => '7',
+    context => { actor => 'ann', traceparent => '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' } }, 'and with what is known beside it');
+sql(qq(SELECT whisperer.deliver_event('informed', '{"n": 1}')));
+wait_for('one without anything', sub { 3 <= (() = $receiver->requests('/fail-first/1/500/informed')) });
+is(join(' ', sort keys %{ JSON::PP::decode_json(($receiver->requests('/fail-first/1/500/informed'))[2]{body})->{meta} }), 'hook id time type', 'what is not known is not there');
+sql('DROP FUNCTION app.inform(json, jsonb)');
+$event = record('informed', 'x');
+wait_for('the error', sub { sql("SELECT error FROM whisperer.delivery WHERE event_id = '$event'") =~ /^transform: function app.inform\(json, jsonb\) does not exist/ });
+pass('one that is dropped is missed, and no other is called');
+sql(qq(SET ROLE ann; SELECT whisperer.update_hook($informed, '{"transform": "app.inform"}')));
+is(sql("SELECT transform FROM whisperer.hook WHERE id = $informed"), 'app.inform', 'until the hook names the other');
+sql("SELECT whisperer.delete_hook($informed); DROP FUNCTION app.inform(json); REVOKE CREATE ON SCHEMA app FROM PUBLIC");
+
 # --- callback ---------------------------------------------------------------------------------------
 sql("SET ROLE ann; SELECT whisperer.create_hook('told', '$base/ok/told', callback => 'app.told')");
 sql("SET ROLE ann; SELECT whisperer.create_hook('failing', '$base/status/500/told', callback => 'app.told', transform => 'app.shape', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0.1}, \"max_retries\": 1}')");

@@ -92,7 +92,8 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION '% function % does not exist', what, wanted
             USING ERRCODE = 'undefined_function', COLUMN = in_column,
-                  HINT = format('It must be made as CREATE FUNCTION %s RETURNS %s.', wanted, result);
+                  HINT = format('It must be made as CREATE FUNCTION %s RETURNS %s.', wanted, result)
+                         || CASE WHEN what = 'transform' AND arguments = 'json' THEN ' One that takes (json, jsonb) is told of the event as well.' ELSE '' END;
     ELSIF target.prokind <> 'f' OR target.proretset OR target.prorettype <> result THEN
         RAISE EXCEPTION '% function % must be a function that returns one %', what, wanted, result
             USING ERRCODE = 'invalid_parameter_value', COLUMN = in_column;
@@ -108,12 +109,43 @@ COMMENT ON FUNCTION whisperer_internal.check_function(oid, text, text, text, reg
     'raises 22023, 42883 or 42501 unless the owner may execute the named function with these arguments and this result';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_function(oid, text, text, text, regtype) TO PUBLIC;
 
+-- A transform may take (event json, meta jsonb).  Which of two functions of one name is meant is settled when it is written,
+-- and stands behind the name: a function that somebody makes later is never called in the other's place.
+CREATE FUNCTION whisperer_internal.normal_transform(name text) RETURNS text
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    plain constant text := regexp_replace(name, '\s*\(\s*json\s*,\s*jsonb\s*\)\s*$', '');
+    parts text[];
+    quoted text;
+BEGIN
+    IF plain <> name THEN
+        RETURN plain || '(json, jsonb)';
+    END IF;
+    parts := parse_ident(name);
+    -- Whether it may be one at all is the business of check_function.
+    IF cardinality(parts) <> 2 THEN
+        RETURN name;
+    END IF;
+    quoted := format('%I.%I', parts[1], parts[2]);
+    IF to_regprocedure(quoted || '(json)') IS NULL AND to_regprocedure(quoted || '(json, jsonb)') IS NOT NULL THEN
+        RETURN name || '(json, jsonb)';
+    END IF;
+    RETURN name;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.normal_transform(text) IS
+    'a transform with "(json, jsonb)" behind its name if that is meant, or is all that there is';
+GRANT EXECUTE ON FUNCTION whisperer_internal.normal_transform(text) TO PUBLIC;
+
 -- What of a hook names functions.
 CREATE FUNCTION whisperer_internal.check_hook_functions(owner oid, transform text, callback text, retry jsonb)
     RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF transform IS NOT NULL THEN
+    IF transform LIKE '%(json, jsonb)' THEN
+        PERFORM whisperer_internal.check_function(owner, 'transform', left(transform, -length('(json, jsonb)')), 'json, jsonb', 'json');
+    ELSIF transform IS NOT NULL THEN
         PERFORM whisperer_internal.check_function(owner, 'transform', transform, 'json', 'json');
     END IF;
     IF callback IS NOT NULL THEN
@@ -252,6 +284,9 @@ BEGIN
     END IF;
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
         RAISE EXCEPTION 'description is longer than 8192 bytes' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'description';
+    END IF;
+    IF TG_OP = 'INSERT' OR NEW.transform IS DISTINCT FROM OLD.transform THEN
+        NEW.transform := whisperer_internal.normal_transform(NEW.transform);
     END IF;
     -- Only when they change: a hook whose function is gone must not keep its owner from pausing it.
     PERFORM whisperer_internal.check_hook_functions(

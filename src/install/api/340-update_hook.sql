@@ -49,7 +49,7 @@ BEGIN
             retry_countdown_config = CASE WHEN kept ? 'retry_countdown_config' THEN nullif(kept->'retry_countdown_config', 'null') ELSE h.retry_countdown_config END,
             callback = CASE WHEN kept ? 'callback' THEN kept->>'callback' ELSE h.callback END,
             filter = CASE WHEN kept ? 'filter' THEN nullif(kept->'filter', 'null') ELSE h.filter END,
-            transform = CASE WHEN kept ? 'transform' THEN kept->>'transform' ELSE h.transform END,
+            transform = CASE WHEN kept ? 'transform' THEN whisperer_internal.normal_transform(kept->>'transform') ELSE h.transform END,
             rate_limit = CASE WHEN kept ? 'rate_limit' THEN (kept->>'rate_limit')::double precision ELSE h.rate_limit END,
             ordering = CASE WHEN kept ? 'ordering' THEN coalesce(kept->>'ordering', 'none') ELSE h.ordering END,
             description = CASE WHEN kept ? 'description' THEN kept->>'description' ELSE h.description END,
