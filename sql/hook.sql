@@ -157,6 +157,16 @@ UPDATE whisperer.hook SET timeout = '5 min', max_in_flight = 10000 WHERE id = :a
 SELECT timeout, max_in_flight FROM whisperer.hook WHERE id = :ann;
 SELECT whisperer.update_hook(:ann, '{"timeout": null, "max_in_flight": null}');
 SELECT timeout IS NULL AND max_in_flight IS NULL AS cleared FROM whisperer.hook WHERE id = :ann;
+-- Who goes first.
+SELECT priority FROM whisperer.hook WHERE id = :ann;
+SELECT whisperer.update_hook(:ann, '{"priority": "high"}');
+SELECT priority FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format('SELECT whisperer.update_hook(%s, %L)', :ann, '{"priority": "urgent"}'));
+SELECT failure(format('UPDATE whisperer.hook SET priority = %s WHERE id = %s', value, :ann)) FROM unnest(ARRAY['NULL', '''''']) AS value;
+UPDATE whisperer.hook SET priority = 'low' WHERE id = :ann;
+SELECT priority FROM whisperer.hook WHERE id = :ann;
+SELECT whisperer.update_hook(:ann, '{"priority": null}');
+SELECT priority FROM whisperer.hook WHERE id = :ann;
 -- Several events in one request.
 SELECT change, failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :ann)) FROM unnest(ARRAY[
     $$batch = '[]'$$, $$batch = '{"size": 0}'$$, $$batch = '{"wait": "1 day"}'$$, $$batch = '{"bytes": 10}'$$, $$batch = '{"form": "csv"}'$$,
@@ -218,7 +228,7 @@ SELECT whisperer.delete_hook(:wild);
 SELECT id = :ann AS ann, state, state_reason, is_active FROM whisperer.hook ORDER BY 1;
 SELECT failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :wild)) FROM unnest(ARRAY[
     $$format = 'data'$$, $$payload_key = 'p'$$, $$signatures = '{}'$$, $$metadata_headers = '{time}'$$, $$signing = '{"header": "X", "value": "{hex}"}'$$,
-    $$timeout = '2 s'$$, 'max_in_flight = 2', $$batch = '{}'$$, $$encoding = 'gzip'$$]) AS change;
+    $$timeout = '2 s'$$, 'max_in_flight = 2', $$batch = '{}'$$, $$encoding = 'gzip'$$, $$priority = 'low'$$]) AS change;
 SELECT failure(format('SELECT whisperer.resume_hook(%s)', :wild));
 SELECT failure(format('SELECT whisperer.pause_hook(%s)', :wild));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/z"}')$$, :wild));

@@ -77,6 +77,13 @@ typedef enum WhispererMetadata {
     WhispererMetadataAttempt = 8 /* 1: the first */
 } WhispererMetadata;
 
+/* Whose requests go first while others wait; WhispererHook.priority. */
+typedef enum WhispererPriority {
+    WhispererPriorityLow = -1,
+    WhispererPriorityNormal = 0,
+    WhispererPriorityHigh = 1
+} WhispererPriority;
+
 /* A subscription as the engine needs it. */
 typedef struct WhispererHook {
     int64_t id;
@@ -97,6 +104,7 @@ typedef struct WhispererHook {
     int32_t max_in_flight;             /* requests at once; 0: max_in_flight_per_hook */
     WhispererSpan batch;               /* several events in one request, as JSON; empty: none */
     int32_t gzip; /* boolean: bodies for which whisperer_is_gzipped are compressed */
+    int32_t priority;                  /* enum WhispererPriority */
 } WhispererHook;
 
 typedef struct WhispererEvent {
@@ -211,6 +219,10 @@ WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEv
                                       WhispererError* error) WHISPERER_NOEXCEPT;
 void whisperer_engine_credit(const WhispererEngine* engine,
                              WhispererCredit* credit) WHISPERER_NOEXCEPT;
+/* The priorities whose hooks have queued here what they may while there are hooks of a higher one,
+ * as bits 1 << (priority + 1).  The host keeps what else it has for them until they have room
+ * again; what it submits all the same is taken. */
+int whisperer_engine_full_priorities(const WhispererEngine* engine) WHISPERER_NOEXCEPT;
 void whisperer_engine_counts(const WhispererEngine* engine,
                              WhispererCounts* counts) WHISPERER_NOEXCEPT;
 

@@ -50,6 +50,12 @@ const encodings = [
     ['gzip', 'gzip: bodies over 1 kB'],
 ];
 
+const priorities = [
+    ['normal', 'normal'],
+    ['high', 'high: goes first'],
+    ['low', 'low: goes last'],
+];
+
 // Name, label, kind of value, and what else makeField takes.
 const columns = [
     ['event_type', 'Event type', 'text', { required: true, check: checkEventType, hint: 'A registered name, prefix*, *, or several with commas.' }],
@@ -69,6 +75,7 @@ const columns = [
     ],
     ['rate_limit', 'Rate limit', 'number', { inputmode: 'decimal', check: checkRate, hint: 'Attempts a second at most. Empty: no limit.' }],
     ['ordering', 'Order', 'text', { kind: 'select', options: orders, hint: 'A delivery that fails holds up those behind it.' }],
+    ['priority', 'Priority', 'text', { kind: 'select', options: priorities, hint: 'Counts while there is more to send than can be sent at once.' }],
     [
         'retry_countdown_config',
         'Retries',
@@ -138,6 +145,7 @@ export function makeFields(hook, types, preset) {
         });
     fields.event_type.input.value ||= preset;
     if (fields.ordering.value === '') fields.ordering.input.value = 'none';
+    if (fields.priority.value === '') fields.priority.input.value = 'normal';
     if (fields.format.value === '') fields.format.input.value = 'whisperer';
     const own = (text) => (fields.secret.value === 'own' && text === '' ? 'This is needed, or choose another signature.' : null);
     fields.secret = makeField({
@@ -187,7 +195,7 @@ export function layOut(fields, hook) {
         { class: 'fieldsets' },
         fieldset('What and where', fields.event_type, fields.target_url, fields.name, fields.description),
         hook ? null : fieldset('Signature', fields.secret, fields.secret_key),
-        fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.retry_countdown_config),
+        fieldset('Which events, how fast, how often', fields.filter, fields.rate_limit, fields.ordering, fields.priority, fields.retry_countdown_config),
         fieldset('What is sent', fields.format, fields.payload_key, fields.transform, fields.signing, fields.signatures, fields.metadata_headers, fields.batch, fields.encoding),
         fieldset('Receiver and callback', fields.config, ...headers, fields.timeout, fields.max_in_flight, fields.callback),
     );

@@ -20,7 +20,7 @@ const std::string hook_object = filled(R"(json_build_object(
     'metadata_headers', h.metadata_headers,
     'timeout', extract(epoch FROM h.timeout), 'max_in_flight', h.max_in_flight,
     'name', h.name,
-    'batch', h.batch, 'encoding', h.encoding,
+    'batch', h.batch, 'encoding', h.encoding, 'priority', h.priority,
     'owner', pg_get_userbyid(h.owner::oid), 'created_at', h.created_at,
     'modified_at', h.modified_at,
     'created_date', h.created_at, 'modified_date', h.modified_at))",
@@ -60,7 +60,7 @@ SELECT set_config('gateway.hook', whisperer.create_hook(
     metadata_headers => whisperer_internal.names_from(b->'metadata_headers', 'metadata_headers'),
     timeout => make_interval(secs => (b->>'timeout')::double precision),
     max_in_flight => (b->>'max_in_flight')::integer, name => b->>'name',
-    batch => nullif(b->'batch', 'null'), encoding => b->>'encoding')::text, true)
+    batch => nullif(b->'batch', 'null'), encoding => b->>'encoding', priority => b->>'priority')::text, true)
 FROM (SELECT $1::jsonb AS b) AS given)";
 
 // What a PUT leaves out is as if it had never been said; secrets stay, for nobody can read them
@@ -71,7 +71,7 @@ SELECT whisperer.update_hook($1::bigint,
       "transform": null, "rate_limit": null, "ordering": null, "description": null,
       "format": null, "payload_key": null, "signing": null, "signatures": null,
       "metadata_headers": null, "timeout": null, "max_in_flight": null,
-      "name": null, "batch": null, "encoding": null}'::jsonb
+      "name": null, "batch": null, "encoding": null, "priority": null}'::jsonb
     || ($2::jsonb - '{id,state,state_reason,is_active,is_paused,owner,created_at,modified_at,
                       created_date,modified_date}'::text[])))";
 
@@ -184,6 +184,7 @@ const std::vector<Member> written{
     {"name", Type::Text},
     {"batch", Type::Object},
     {"encoding", Type::Text},
+    {"priority", Type::Text},
     {"is_active", Type::Boolean},
 };
 

@@ -149,7 +149,7 @@ void wait_until(Hook* hook, TimestampTz at) {
 // A line stands still while its hook's backlog is being changed: what comes in pages may be out of
 // order until the last.
 bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
-    return hook->lines && lines_due_at(hook->lines) <= now && has_credit(worker) &&
+    return hook->lines && lines_due_at(hook->lines) <= now && may_hand_out(worker, hook) &&
            hook->carried == nullptr && !is_being_replayed(worker, hook->id);
 }
 
@@ -179,7 +179,7 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
     hook->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
     for (uint64 row = 0; row < SPI_processed; row++) {
         TimestampTz at = timestamp_column((int)row, DueNextAttemptAt);
-        if (at > now || !has_credit(worker)) {
+        if (at > now || !may_hand_out(worker, hook)) {
             if (at > now && has_credit(worker))
                 probe_early(worker, hook, row);
             hook->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
@@ -220,7 +220,7 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
 
 // An open circuit and a used-up rate are left alone: the backlog is not read.
 bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
-    if (!hook->runnable || hook_due_at(hook) > now)
+    if (!hook->runnable || hook_due_at(hook) > now || has_used_share(worker, hook))
         return false;
     if (hook->wants_probe)
         hook->wants_probe = whisperer_engine_probe_hook(worker->engine, hook->id) == 1;
@@ -232,7 +232,26 @@ bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
     return wait_ms == 0;
 }
 
+// Of one priority.  Hooks take turns at being the first, for what the engine takes may be taken
+// before the last has its turn.
+void read_hooks(Worker* worker, int priority, TimestampTz now) {
+    HookSet* hooks = worker->hooks;
+    int first = hooks->due_turn[priority + 1];
+    for (int i = 0; i < hooks->count && has_credit(worker); i++) {
+        int place = (first + i) % hooks->count;
+        Hook* hook = hooks->hooks[place];
+        if (hook->priority != priority || !is_due(worker, hook, now))
+            continue;
+        read_hook(worker, hook, now);
+        hooks->due_turn[priority + 1] = place + 1;
+    }
+}
+
 }  // namespace
+
+bool may_hand_out(const Worker* worker, const Hook* hook) {
+    return has_credit(worker) && !has_used_share(worker, hook);
+}
 
 bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
     hook->waits_for_room = has_functions(hook) && !has_room(worker->helper->queue, hook->id);
@@ -294,9 +313,10 @@ void read_due(Worker* worker) {
         cancel_deleted(worker, now);
     if (any_due) {
         begin_reading("reading due retries", Tables::LogAndLedger);
-        for (int i = 0; i < hooks->count && has_credit(worker); i++)
-            if (is_due(worker, hooks->hooks[i], now))
-                read_hook(worker, hooks->hooks[i], now);
+        // The highest last: it may take all that there is.
+        for (int priority = WhispererPriorityLow; priority <= WhispererPriorityHigh; priority++)
+            if (hooks->due_at[priority + 1] <= now)
+                read_hooks(worker, priority, now);
         commit_transaction();
     }
     update_next_due(hooks);

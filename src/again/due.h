@@ -45,6 +45,9 @@ enum DueColumn {
 // Hands out what is due again, or cancels what waits for a deleted hook.
 void read_due(Worker* worker);
 
+// Whether the engine takes what the hook has in the ledger.
+bool may_hand_out(const Worker* worker, const Hook* hook);
+
 // While the helper has enough of the hook's calls, its backlog is not handed out. The end of a call
 // says when there is room again; should it be missed, so does the clock.
 bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now);

@@ -120,7 +120,7 @@ void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
     if (count == 0)
         return;
     query_heads(hook->id, ready, count);
-    for (uint64 row = 0; row < SPI_processed && has_credit(worker); row++) {
+    for (uint64 row = 0; row < SPI_processed && may_hand_out(worker, hook); row++) {
         if (must_wait_for_room(worker, hook, now))
             break;
         take_head(worker, hook, (int)row, now);

@@ -48,7 +48,8 @@ constexpr const char* load_query =
     "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures), "
     "whisperer_internal.metadata_bits(h.metadata_headers), "
     "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight, h.batch::text, "
-    "h.encoding = 'gzip', h.transform LIKE '%(json, jsonb)' "
+    "h.encoding = 'gzip', h.transform LIKE '%(json, jsonb)', "
+    "CASE h.priority WHEN 'high' THEN 1 WHEN 'low' THEN -1 ELSE 0 END "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -101,6 +102,7 @@ enum LoadColumn {
     LoadBatch,
     LoadGzip,
     LoadTransformTakesMeta,
+    LoadPriority,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -119,6 +121,7 @@ uint64 fingerprint(const WhispererHook& hook) {
             hash_combine64(hash, DatumGetUInt64(hash_any_extended((const unsigned char*)part.data,
                                                                   (int)part.size, part.size + 1)));
     hash = hash_combine64(hash, (uint64)hook.owner);
+    hash = hash_combine64(hash, (uint64)hook.priority);
     hash = hash_combine64(
         hash, (uint64)(hook.no_webhook_signature + 2 * hook.no_body_signature + 4 * hook.metadata));
     hash = hash_combine64(hash, (uint64)hook.gzip);
@@ -171,6 +174,7 @@ void refuse_hook(Hook* hook, const Hook* before, const WhispererError& error) {
 void put_hook(WhispererEngine* engine, Hook* hook, int row, const Hook* before) {
     WhispererHook definition = {};
     definition.rate_limit = hook->rate_limit;
+    definition.priority = hook->priority;
     definition.owner = hook->owner;
     WhispererError error = {};
     if (!load_definition(&definition, row, &error)) {
@@ -341,6 +345,7 @@ bool load_filter(Hook* hook, int row, bool as_text, WhispererError* error) {
 // Of an unlimited hook nothing is spaced.
 void load_rate(Hook* hook, int row, const Hook* before) {
     hook->rate_limit = DatumGetFloat8(datum_column(row, LoadRateLimit));
+    hook->priority = int32_column(row, LoadPriority);
     if (before == nullptr)
         return;
     hook->freed_from = before->freed_from;

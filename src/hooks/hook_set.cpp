@@ -225,13 +225,19 @@ void sum_up(HookSet* set) {
     set->unadopted = set->carried_count = set->stale_health = 0;
     set->has_operators = hash_get_num_entries(set->operators) > 0;
     set->reload_at = DT_NOEND;
+    int lowest = WhispererPriorityHigh, highest = WhispererPriorityLow;
     for (int i = 0; i < set->count; i++) {
         const Hook* hook = set->hooks[i];
+        if (hook->runnable) {
+            lowest = Min(lowest, hook->priority);
+            highest = Max(highest, hook->priority);
+        }
         set->unadopted += hook->is_unadopted;
         set->carried_count += hook->carried != nullptr;
         set->stale_health += hook->circuit_is_stale || hook->failing_is_stale;
         set->reload_at = Min(set->reload_at, hook->reload_at);
     }
+    set->has_priorities = lowest < highest;
     update_next_due(set);
 }
 
@@ -320,9 +326,14 @@ TimestampTz hook_due_at(const Hook* hook) {
     return has_lines ? Min(hook->next_due_at, lines_due_at(hook->lines)) : hook->next_due_at;
 }
 
+static void note_due_at(HookSet* set, const Hook* hook, TimestampTz at) {
+    TimestampTz* due_at = &set->due_at[hook->priority + 1];
+    *due_at = Min(*due_at, at);
+}
+
 void note_lines_due(HookSet* set, const Hook* hook) {
     if (hook->runnable)
-        set->next_due_at = Min(set->next_due_at, hook_due_at(hook));
+        note_due_at(set, hook, hook_due_at(hook));
 }
 
 void note_due(HookSet* set, Hook* hook, TimestampTz at) {
@@ -330,7 +341,7 @@ void note_due(HookSet* set, Hook* hook, TimestampTz at) {
     if (hook->lines)
         hook->lines->not_before = Min(hook->lines->not_before, at);
     if (hook->runnable || hook->is_deleted)
-        set->next_due_at = Min(set->next_due_at, at);
+        note_due_at(set, hook, at);
     // Due before what was already read: the clock went back, or it waits for nothing.
     if (at <= hook->low_at) {
         hook->low_at = at - 1;
@@ -371,11 +382,20 @@ void look_at_all_again(HookSet* set) {
     update_next_due(set);
 }
 
+TimestampTz next_due_at(const HookSet* set, int full_priorities) {
+    TimestampTz next = DT_NOEND;
+    for (int i = 0; i < priority_count; i++)
+        if ((full_priorities >> i & 1) == 0)
+            next = Min(next, set->due_at[i]);
+    return next;
+}
+
 void update_next_due(HookSet* set) {
-    set->next_due_at = DT_NOEND;
+    for (TimestampTz& due_at : set->due_at)
+        due_at = DT_NOEND;
     for (int i = 0; i < set->count; i++)
         if (set->hooks[i]->runnable || set->hooks[i]->is_deleted)
-            set->next_due_at = Min(set->next_due_at, hook_due_at(set->hooks[i]));
+            note_due_at(set, set->hooks[i], hook_due_at(set->hooks[i]));
 }
 
 void empty_requests(HookSet* set, uint64 read_by_all) {

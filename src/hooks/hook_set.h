@@ -36,6 +36,8 @@ enum FreedFrom {
     FreedFromAddress = 4,  // to which nothing might be sent
 };
 
+constexpr int priority_count = 3;
+
 // Of a hook's functions, in a row: it is disabled.
 constexpr int function_timeouts_max = 10;
 
@@ -92,6 +94,7 @@ struct Hook {
     pg_uuid_t low_id;
     TimestampTz reload_at;  // the secret before a rotation runs out; DT_NOEND: not by itself
     double rate_limit;      // attempts per second; 0: none
+    int priority;           // of WhispererPriority
     int freed_from;         // FreedFrom: what the ledger has waits for it no longer
     DuePlace freed;         // up to here
     bool wants_probe;       // its circuit's probe is to be made at once
@@ -125,7 +128,10 @@ struct HookSet {
     int carried_count;           // hooks with something to take over
     bool delivery_paused;        // whisperer.pause()
     TimestampTz reload_at;       // the earliest of the hooks
-    TimestampTz next_due_at;     // the earliest of the hooks that may be served
+    // The earliest of the hooks that may be served, by their priorities; see next_due_at().
+    TimestampTz due_at[priority_count];
+    int due_turn[priority_count];  // whose turn it is to have its backlog read first
+    bool has_priorities;           // not all that may be served have the same
     int worker;
     int workers;
 };
@@ -171,6 +177,10 @@ void note_due(HookSet* set, Hook* hook, TimestampTz at);
 
 // Whatever the hooks waited for, it may be due by a clock that was set.
 void look_at_all_again(HookSet* set);
+
+// When one of the hooks that may be served has something to hand out.  full_priorities: those whose
+// hooks are not looked at, see worker/engine.h; 0: none.
+TimestampTz next_due_at(const HookSet* set, int full_priorities);
 
 // Looks at all hooks again, after some were read or changed.
 void update_next_due(HookSet* set);

@@ -80,7 +80,7 @@ constexpr const char* update_query =
     "format = coalesce(d.format, u.format), "
     "error = CASE WHEN d.error <> 'rate limit' AND d.retry_count > 0 "
     "AND u.retry_count = d.retry_count AND u.error IN ('circuit is open', 'endpoint is busy', "
-    "'token is being fetched') "
+    "'token is being fetched', 'hooks of a higher priority go first') "
     "THEN d.error ELSE u.error END, "
     "modified_at = CASE WHEN u.state = 'pending' AND u.requested_at IS NULL THEN d.modified_at "
     "ELSE now() END FROM " LAST_ENTRIES THIS_ROW;

@@ -2,6 +2,7 @@
 #include "src/ledger/submit.h"
 
 #include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
 
@@ -11,6 +12,11 @@ bool has_credit(const Worker* worker) {
     WhispererCredit credit;
     whisperer_engine_credit(worker->engine, &credit);
     return credit.deliveries > 0 && credit.bytes > 0;
+}
+
+bool has_used_share(const Worker* worker, const Hook* hook) {
+    return hook->priority != WhispererPriorityHigh &&
+           (whisperer_engine_full_priorities(worker->engine) >> (hook->priority + 1) & 1) != 0;
 }
 
 void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,

@@ -7,10 +7,15 @@
 
 namespace whisperer::pg {
 
+struct Hook;
 struct Worker;
 
 // Whether the engine takes more.
 bool has_credit(const Worker* worker);
+
+// Whether hooks of this one's priority have all in the engine that they may, as long as there are
+// hooks of a higher one.  What else is there for it waits in the ledger.
+bool has_used_share(const Worker* worker, const Hook* hook);
 
 // Hands one event to the given hooks.  The engine copies everything.
 void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,

@@ -69,6 +69,7 @@ struct Turn {
     SteadyTime tick_at;
     SteadyTime status_at;
     SteadyTime held_until;
+    bool ledger_first;     // what is due goes before what is new
     TimestampTz began_at;  // by the wall clock
     uint64 ticket_looked;
     uint64 windows_ended;
@@ -122,9 +123,12 @@ void read(SteadyTime now) {
         turn.look = true;
 }
 
+TimestampTz due_at() {
+    return next_due_at(worker->hooks, whisperer_engine_full_priorities(worker->engine));
+}
+
 void read_retries() {
-    if (worker->hooks->next_due_at > GetCurrentTimestamp() || worker->hooks->delivery_paused ||
-        !has_credit(worker))
+    if (due_at() > GetCurrentTimestamp() || worker->hooks->delivery_paused || !has_credit(worker))
         return;
     read_due(worker);
 }
@@ -280,6 +284,18 @@ void end_window() {
     }
 }
 
+// What hooks of a higher priority have in the log may be all that the engine takes: every other
+// turn what the ledger has for the others goes first.
+void read_all(SteadyTime now) {
+    turn.ledger_first = worker->hooks->has_priorities && !turn.ledger_first;
+    if (turn.ledger_first)
+        read_retries();
+    read(now);
+    end_window();
+    if (!turn.ledger_first)
+        read_retries();
+}
+
 // Steps that look into the ledger and add to it.  The batch goes first: the ledger does not show
 // yet what it holds.
 void look_back(SteadyTime now) {
@@ -339,10 +355,10 @@ long wait_ms(SteadyTime now) {
     SteadyTime meters_at = meters_due_at(worker->ledger->meters);
     if (meters_at < DT_NOEND)
         wait = Min(wait, (Max(meters_at, now) - now) / 1000 + 1);
-    if (!worker->hooks->delivery_paused && worker->hooks->next_due_at < DT_NOEND &&
-        has_credit(worker)) {
+    TimestampTz retries_at = due_at();
+    if (!worker->hooks->delivery_paused && retries_at < DT_NOEND && has_credit(worker)) {
         TimestampTz wall_now = GetCurrentTimestamp();
-        wait = Min(wait, (Max(worker->hooks->next_due_at, wall_now) - wall_now) / 1000 + 1);
+        wait = Min(wait, (Max(retries_at, wall_now) - wall_now) / 1000 + 1);
     }
     return (long)wait;
 }
@@ -388,9 +404,7 @@ void loop() {
         SteadyTime began_at = steady_now();
         SteadyTime now = began_at;
         notice_commits(now);
-        read(now);
-        end_window();
-        read_retries();
+        read_all(now);
         run_engine();
         now = steady_now();
         run_helper(worker, now);

@@ -223,7 +223,8 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         const char* error = refusal(*row, match);
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
-        else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0)
+        else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0 ||
+                 (!delivery.once && has_used_share(worker, &hook)))
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
         else if (hook.transform && !delivery.once)
             transform_delivery(worker, hook, delivery, row->event_type, data_of(*row),

@@ -28,12 +28,12 @@ my %all = (event_type => 'order-paid', target_url => $receiver->url('/ok/1'), se
     additional_headers => { 'X-Tenant' => '7' }, config => { shop => 3 }, filter => { n => 1 }, description => "Zo\x{eb}\x{2019}s \"shop\"",
     rate_limit => 12.5, ordering => 'key', format => 'whisperer', payload_key => 'payload',
     signing => { header => 'X-Own', value => '{hex}' }, signatures => ['standard'],
-    metadata_headers => [ 'attempt', 'time' ], timeout => 2.5, max_in_flight => 2, name => 'paid', encoding => 'gzip', retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 60 }, max_retries => 3 });
+    metadata_headers => [ 'attempt', 'time' ], timeout => 2.5, max_in_flight => 2, name => 'paid', encoding => 'gzip', priority => 'high', retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 60 }, max_retries => 3 });
 my $made = act('POST', '', \%all);
 is($made->{status}, 201, 'a hook is made');
 my $hook = $made->{json};
-is_deeply({ map { $_ => $hook->{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight name batch encoding retry_countdown_config) },
-    { map { $_ => $all{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight name batch encoding retry_countdown_config) }, 'with all that was said');
+is_deeply({ map { $_ => $hook->{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight name batch encoding priority retry_countdown_config) },
+    { map { $_ => $all{$_} } qw(event_type target_url config filter description rate_limit ordering format payload_key signing signatures metadata_headers timeout max_in_flight name batch encoding priority retry_countdown_config) }, 'with all that was said');
 is("$hook->{state} $hook->{owner} $hook->{is_active}", 'active shop 1', 'it is the role\'s');
 ok(!exists $hook->{secret_key} && !exists $hook->{additional_headers}, 'and secrets that were given are not said back');
 my $second = act('POST', '', { event_type => 'order-*', target_url => $receiver->url('/ok/2') })->{json};
@@ -103,7 +103,7 @@ like(act('PATCH', "$hook->{id}/", { secret_key => undef })->{json}{secret_key}, 
 my $replaced = act('PUT', "$hook->{id}/", { %{ hooks("$hook->{id}/")->{json} }, description => 'put', rate_limit => undef })->{json};
 is_deeply([ @{$replaced}{qw(id description rate_limit ordering config)} ], [ $hook->{id}, 'put', undef, 'key', { shop => 3 } ], 'PUT takes what GET gave');
 $replaced = act('PUT', "$hook->{id}/", { event_type => 'order-sent', target_url => $receiver->url('/ok/3') })->{json};
-is_deeply([ @{$replaced}{qw(event_type description ordering config filter retry_countdown_config format payload_key signing signatures metadata_headers batch encoding)} ], [ 'order-sent', undef, 'none', {}, undef, undef, 'whisperer', undef, undef, undef, undef, undef, undef ], 'what PUT leaves out is cleared');
+is_deeply([ @{$replaced}{qw(event_type description ordering config filter retry_countdown_config format payload_key signing signatures metadata_headers batch encoding priority)} ], [ 'order-sent', undef, 'none', {}, undef, undef, 'whisperer', undef, undef, undef, undef, undef, undef, 'normal' ], 'what PUT leaves out is cleared');
 $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('order-sent', '{}')));
 wait_idle($node);
 is(Whisperer::Receiver::header(($receiver->requests('/ok/3'))[0], 'X-Tenant'), '7', 'but for what nobody can read back');
@@ -117,7 +117,7 @@ for ([ {}, 'event_type target_url' ], [ { %new, event_type => undef }, 'event_ty
     [ { %new, filter => { x => 'y' x 9000 } }, 'filter' ], [ { %new, additional_headers => { "a\r\nb" => 'c' } }, 'additional_headers' ],
     [ { %new, additional_headers => { Host => 'c' } }, 'additional_headers' ], [ { %new, additional_headers => 'x' }, 'additional_headers' ],
     [ { %new, retry_countdown_config => { choice => 'never' } }, 'retry_countdown_config' ], [ { %new, secret_key => 'whsec_???' }, 'secret_key' ],
-    [ { %new, rate_limit => -1 }, 'rate_limit' ], [ { %new, rate_limit => '1' }, 'rate_limit' ], [ { %new, ordering => 'random' }, 'ordering' ],
+    [ { %new, rate_limit => -1 }, 'rate_limit' ], [ { %new, rate_limit => '1' }, 'rate_limit' ], [ { %new, ordering => 'random' }, 'ordering' ], [ { %new, priority => 'urgent' }, 'priority' ], [ { %new, priority => 1 }, 'priority' ],
     [ { %new, format => 'xml' }, 'format' ], [ { %new, format => 1 }, 'format' ], [ { %new, format => 'data', payload_key => 'p' }, 'payload_key' ],
     [ { %new, signing => { header => 'Host', value => '{hex}' } }, 'signing' ], [ { %new, signing => 'github' }, 'signing' ],
     [ { %new, signatures => ['none'] }, 'signatures' ], [ { %new, signatures => 'none' }, 'signatures' ], [ { %new, metadata_headers => ['row'] }, 'metadata_headers' ],

@@ -42,13 +42,21 @@ void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
     const auto found = lanes_.find(hook->id());
     if (found == lanes_.end()) {
         const std::int64_t id = hook->id();
+        const Priority priority = hook->priority();
         lanes_.emplace(id, std::make_unique<Lane>(std::move(hook), wire_.open_lane()));
+        shares_.note_lane(priority, 1);
         return;
     }
     Lane& lane = *found->second;
+    const auto queued = static_cast<std::int64_t>(lane.queued());
+    note_queued(lane, -queued);
+    if (!lane.dropped)
+        shares_.note_lane(lane.hook()->priority(), -1);
     lane.dropped = false;
     if (lane.replace_hook(std::move(hook)))
         note_circuit_change(lane);
+    shares_.note_lane(lane.hook()->priority(), 1);
+    note_queued(lane, queued);
     wake(lane);
 }
 
@@ -85,14 +93,15 @@ void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* de
             lanes_.at(deliveries[taken].hook_id)->pop_newest(deliveries[taken].retry_count > 0);
         throw;
     }
-    queued_ += static_cast<std::int64_t>(count);
+    for (std::size_t i = 0; i < count; ++i)
+        note_queued(*lanes_.at(deliveries[i].hook_id), 1);
     for (std::size_t i = 0; i < count; ++i)
         return_surplus(*lanes_.at(deliveries[i].hook_id), now);
 }
 
 WhispererCredit Dispatcher::credit() const {
-    const std::int64_t held = queued_ + static_cast<std::int64_t>(running_.size()) +
-                              running_others_ + static_cast<std::int64_t>(outcomes_.size());
+    const std::int64_t held = shares_.queued() + static_cast<std::int64_t>(running_.size()) +
+                              shares_.batched() + static_cast<std::int64_t>(outcomes_.size());
     return {std::int64_t{credit_factor} * settings_->max_in_flight - held,
             settings_->queued_bytes_max - held_bytes_};
 }
@@ -100,7 +109,7 @@ WhispererCredit Dispatcher::credit() const {
 WhispererCounts Dispatcher::counts() const {
     WhispererCounts counts{};
     counts.in_flight = static_cast<std::int64_t>(running_.size() + parked_.size());
-    counts.queued = queued_;
+    counts.queued = shares_.queued();
     counts.queued_bytes = held_bytes_;
     counts.delivered_total = delivered_total_;
     counts.failed_attempts_total = failed_attempts_total_;
@@ -133,7 +142,10 @@ bool Dispatcher::has_room_for(const Lane& lane, microseconds now) const {
 void Dispatcher::wake(Lane& lane) {
     if (lane.ready)
         return;
-    ready_.push_back(&lane);
+    if (lane.turns.goes_first(lane.hook()->priority()))
+        ready_.push_front(&lane);
+    else
+        ready_.push_back(&lane);
     lane.ready = true;
     blocked_ = false;
 }
@@ -172,7 +184,7 @@ void Dispatcher::await_turn(Lane& lane, microseconds now) {
     lane.wakeup_at = at;
 }
 
-// Round and round, one request each, until nobody may or can; or until enough was compressed that
+// Round and round, one request each (but see priorities.h), until nobody may or can; or until enough was compressed that
 // sockets should be looked at before there is more.
 void Dispatcher::start_ready() {
     const microseconds now = clock_.steady();
@@ -183,11 +195,13 @@ void Dispatcher::start_ready() {
         Lane& lane = *ready_.front();
         ready_.pop_front();
         lane.ready = false;
-        lane.hurries = lane.hook()->batch() != nullptr && credit_is_short();
-        if (lane.may_start(max_per_hook, now)) {
+        lane.hurries = must_hurry(lane);
+        if (lane.may_start(max_per_hook, now) && lane.turns.has_come(lane.hook()->priority())) {
             const bool has_room = has_room_for(lane, now);
             if (has_room)
                 start(lane);
+            else
+                lane.turns.refused();
             refused = has_room ? 0 : refused + 1;
         }
         if (lane.may_start(max_per_hook, now))
@@ -209,7 +223,8 @@ void Dispatcher::start(Lane& lane) {
         flight.delivery = lane.take(settings_->max_in_flight_per_hook);
     else
         take_batch(flight);
-    --queued_;
+    note_queued(lane, -1);
+    lane.turns.taken();
     flight.started_at = clock_.steady();
     flight.started_unix = clock_.unix_time();
     flight.timeout = flight.hook->timeout(settings_->request_timeout);

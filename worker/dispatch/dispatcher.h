@@ -71,6 +71,8 @@ class Dispatcher {
     void submit(const WhispererEvent& event, const WhispererDelivery* deliveries,
                 std::size_t count);
     WhispererCredit credit() const;
+    // See engine.h.
+    int full_priorities() const;
     WhispererCounts counts() const;
 
     void pump();
@@ -128,6 +130,11 @@ class Dispatcher {
     void return_old(microseconds now);
     void return_surplus(Lane& lane, microseconds now);
     bool credit_is_short() const;
+    bool is_full(Priority priority) const;
+    bool must_hurry(const Lane& lane) const;
+    void note_queued(const Lane& lane, std::int64_t change) {
+        shares_.note_queued(lane.hook()->priority(), change);
+    }
     void note_circuit_change(Lane& lane);
     void forget_circuit_change(Lane& lane);
     void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);
@@ -183,9 +190,8 @@ class Dispatcher {
     std::vector<WireResult> results_;
     std::deque<Outcome> outcomes_;
 
-    std::int64_t queued_ = 0;
-    std::int64_t running_others_ = 0;  // in batches of running_, beside the first of each
-    std::int64_t busy_lanes_ = 0;      // with something in flight
+    Shares shares_;
+    std::int64_t busy_lanes_ = 0;  // with something in flight
     std::int64_t delivered_total_ = 0;
     std::int64_t failed_attempts_total_ = 0;
     std::int64_t reposts_total_ = 0;

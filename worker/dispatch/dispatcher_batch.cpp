@@ -30,8 +30,8 @@ void Dispatcher::take_batch(InFlight& flight) {
     taken.erase(taken.begin());
     flight.others = std::move(taken);
     const auto others = static_cast<std::int64_t>(flight.others.size());
-    queued_ -= others;
-    running_others_ += others;
+    note_queued(*flight.lane, -others);
+    shares_.note_batched(flight.hook->priority(), others);
     if (can_be_batched(flight.delivery.event->kind()))
         flight.batch =
             std::make_shared<const Batch>(*flight.hook->batch(), members_of(flight), &held_bytes_);
@@ -39,19 +39,26 @@ void Dispatcher::take_batch(InFlight& flight) {
 
 // They are no longer among those that run.
 void Dispatcher::forget_others(const InFlight& flight) {
-    running_others_ -= static_cast<std::int64_t>(flight.others.size());
+    shares_.note_batched(flight.hook->priority(), -static_cast<std::int64_t>(flight.others.size()));
 }
 
-// Whoever waits for more members holds credit that may be all that is left: then no member can
-// come.  So is it while a backlog is drained.
+// Whoever waits for more members holds credit that may be all that is left, to anybody or to his
+// priority: then no member can come.  So is it while a backlog is drained.
 void Dispatcher::hurry_batches() {
-    if (!credit_is_short())
+    if (!credit_is_short() && full_priorities() == 0)
         return;
-    for (Lane* lane : gathering_) {
+    std::erase_if(gathering_, [this](Lane* lane) {
+        if (!must_hurry(*lane))
+            return false;
         lane->gathers = false;
         wake(*lane);
-    }
-    gathering_.clear();
+        return true;
+    });
+}
+
+bool Dispatcher::must_hurry(const Lane& lane) const {
+    return lane.hook()->batch() != nullptr &&
+           (credit_is_short() || is_full(lane.hook()->priority()));
 }
 
 // Also cuts the answer to what is kept of any.

@@ -172,12 +172,15 @@ void Dispatcher::return_old(microseconds now) {
         lane.expiry_scheduled = false;
         Queued delivery;
         const bool limited = lane.waits_for_rate(settings_->max_in_flight_per_hook, now);
+        const bool outranked = shares_.has_lanes_above(lane.hook()->priority()) &&
+                               lane.may_start(settings_->max_in_flight_per_hook, now);
         const microseconds age_max = settings_->park_after + lane.batch_wait();
         while (lane.take_older_than(now - age_max, delivery)) {
-            --queued_;
+            note_queued(lane, -1);
             give_back(lane, delivery, now,
                       limited                   ? "rate limit"
                       : lane.fetcher != nullptr ? "token is being fetched"
+                      : outranked               ? "hooks of a higher priority go first"
                                                 : "endpoint is busy");
         }
         if (lane.queued() > 0)
@@ -189,6 +192,24 @@ bool Dispatcher::credit_is_short() const {
     const WhispererCredit left = credit();
     return 2 * left.deliveries < std::int64_t{credit_factor} * settings_->max_in_flight ||
            2 * left.bytes < settings_->queued_bytes_max;
+}
+
+// Running requests take a quarter of the credit; each priority below the highest may have as much
+// queued, and no more once half of the bytes are taken.  One delivery it may always have: its turn
+// comes.  Batches take credit without turns, so while that is short what runs in them counts, and
+// low ones have a sixteenth.
+bool Dispatcher::is_full(Priority priority) const {
+    if (!shares_.has_lanes_above(priority))
+        return false;
+    const bool is_short = credit_is_short();
+    const std::int64_t held = shares_.queued(priority) + (is_short ? shares_.batched(priority) : 0);
+    const int part = is_short && priority == Priority::Low ? low_rounds_per_turn : 1;
+    return held > 0 && (held >= std::max(settings_->max_in_flight / part, 1) ||
+                        2 * credit().bytes < settings_->queued_bytes_max);
+}
+
+int Dispatcher::full_priorities() const {
+    return (is_full(Priority::Low) ? 1 : 0) | (is_full(Priority::Normal) ? 2 : 0);
 }
 
 // A lane that is known to be slow, failing or limited does not hold other lanes' credit for
@@ -208,7 +229,7 @@ void Dispatcher::return_surplus(Lane& lane, microseconds now) {
     Queued delivery;
     while (all ? lane.take_older_than(microseconds::max(), delivery)
                : lane.take_surplus(room, delivery)) {
-        --queued_;
+        note_queued(lane, -1);
         give_back(lane, delivery, now, why);
     }
 }
@@ -229,13 +250,15 @@ void Dispatcher::drop_hook(std::int64_t id) {
     if (found == lanes_.end())
         return;
     Lane& lane = *found->second;
+    if (!lane.dropped)
+        shares_.note_lane(lane.hook()->priority(), -1);
     lane.dropped = true;
     lane.close_circuit();
     forget_circuit_change(lane);
     const microseconds now = clock_.steady();
     Queued delivery;
     while (lane.take_older_than(microseconds::max(), delivery)) {
-        --queued_;
+        note_queued(lane, -1);
         give_back(lane, delivery, now, "hook was dropped");
     }
     if (lane.fetcher != nullptr)

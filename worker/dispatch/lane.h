@@ -13,6 +13,7 @@
 #include "worker/base/clock.h"
 #include "worker/dispatch/access_token.h"
 #include "worker/dispatch/circuit.h"
+#include "worker/dispatch/priorities.h"
 #include "worker/dispatch/token_bucket.h"
 #include "worker/rules/envelope.h"
 #include "worker/rules/hook.h"
@@ -132,6 +133,7 @@ class Lane {
     bool is_resolved(microseconds now) const { return now < resolved_until_; }
 
     // The dispatcher's notes.
+    Turns turns;
     bool ready = false;             // is in the list of lanes that may start
     bool expiry_scheduled = false;  // has an entry in the heap of queue ages
     bool dropped = false;           // lives on until its requests have ended

@@ -208,6 +208,10 @@ int whisperer_engine_probe_hook(WhispererEngine* engine, int64_t hook_id) noexce
     return is_probed;
 }
 
+int whisperer_engine_full_priorities(const WhispererEngine* engine) noexcept {
+    return engine->dispatcher.full_priorities();
+}
+
 int whisperer_engine_awaits_probe(const WhispererEngine* engine, int64_t hook_id) noexcept {
     return engine->dispatcher.awaits_probe(hook_id) ? 1 : 0;
 }

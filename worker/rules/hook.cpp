@@ -21,8 +21,9 @@ std::string source_of(const WhispererHook& door, std::string_view user_agent) {
         std::to_string((door.no_webhook_signature != 0 ? 1 : 0) +
                        (door.no_body_signature != 0 ? 2 : 0) + 4 * door.metadata) +
         (door.gzip != 0 ? "z" : "");
-    const std::string bounds =
-        std::to_string(door.timeout_ms) + ' ' + std::to_string(door.max_in_flight);
+    const std::string bounds = std::to_string(door.timeout_ms) + ' ' +
+                               std::to_string(door.max_in_flight) + ' ' +
+                               std::to_string(door.priority);
     for (std::string_view part :
          {view_of(door.target_url), view_of(door.secret_key), view_of(door.previous_secret_key),
           view_of(door.additional_headers), view_of(door.retry_config), view_of(door.auth),
@@ -65,6 +66,12 @@ std::int32_t checked_bound(std::int32_t value, const char* name) {
     return value;
 }
 
+Priority checked_priority(std::int32_t value) {
+    if (value < WhispererPriorityLow || value > WhispererPriorityHigh)
+        throw Invalid("priority is none that exists");
+    return static_cast<Priority>(value);
+}
+
 }  // namespace
 
 Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_https)
@@ -83,6 +90,7 @@ Hook::Hook(const WhispererHook& door, std::string_view user_agent, bool require_
       timeout_(milliseconds(checked_bound(door.timeout_ms, "timeout"))),
       max_in_flight_(checked_bound(door.max_in_flight, "max_in_flight")),
       wants_gzip_(door.gzip != 0),
+      priority_(checked_priority(door.priority)),
       batch_(BatchRule::parse(view_of(door.batch))) {
     if (batch_ != nullptr)
         check_batch_beside(Format::parse(view_of(door.format)), metadata_);

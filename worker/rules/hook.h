@@ -16,6 +16,12 @@
 
 namespace whisperer::engine {
 
+enum class Priority {
+    Low = WhispererPriorityLow,
+    Normal = WhispererPriorityNormal,
+    High = WhispererPriorityHigh
+};
+
 class Hook {
   public:
     // Throws Invalid: hooks may come from plain DML or from older versions.
@@ -43,6 +49,7 @@ class Hook {
     }
     bool has_own_max_in_flight() const { return max_in_flight_ > 0; }
     bool wants_gzip() const { return wants_gzip_; }          // of bodies for which is_gzipped
+    Priority priority() const { return priority_; }
     const BatchRule* batch() const { return batch_.get(); }  // null: each event has a request
     // Whether it was made from exactly this, so that a reload of all hooks costs little.
     bool is_made_from(const WhispererHook& door, std::string_view user_agent) const;
@@ -62,6 +69,7 @@ class Hook {
     microseconds timeout_;  // 0: the settings'
     int max_in_flight_;     // 0: the settings'
     bool wants_gzip_;
+    Priority priority_;
     std::unique_ptr<const BatchRule> batch_;
 };
 

@@ -67,6 +67,7 @@ function details(hook, texts) {
             ['Description', hook.description],
             ['Owner', hook.owner],
             ['Order', hook.ordering],
+            ['Priority', hook.priority],
             ['Format', hook.payload_key ? `${hook.format}, with the data as ${hook.payload_key}` : hook.format],
             ['Signature of its own', json(texts, 'signing', hook)],
             ['Other signatures', missing(hook.signatures) ? 'standard and whisperer' : hook.signatures.join(', ') || 'none'],

@@ -254,6 +254,10 @@ BEGIN
     PERFORM whisperer_internal.check_format(coalesce(NEW.format, 'null'));
     PERFORM whisperer_internal.check_payload_key(NEW.payload_key, NEW.format);
     PERFORM whisperer_internal.check_signing(NEW.signing);
+    IF NEW.priority NOT IN ('high', 'normal', 'low') THEN
+        RAISE EXCEPTION 'unknown priority "%"', NEW.priority
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'priority', HINT = 'It is high, normal or low.';
+    END IF;
     IF NOT NEW.signatures <@ '{standard,whisperer}' THEN
         RAISE EXCEPTION 'signatures must be of standard and whisperer'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signatures',
@@ -365,7 +369,7 @@ CREATE TRIGGER check_hook
     BEFORE INSERT OR UPDATE OF event_type, target_url, config, retry_countdown_config, callback, filter,
                                transform, rate_limit, ordering, description, is_active, is_paused, resumes,
                                format, payload_key, signing, signatures, metadata_headers, timeout, max_in_flight, name, batch,
-                               encoding
+                               encoding, priority
     ON whisperer.hook_definition
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.check_hook();
 ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER check_hook;

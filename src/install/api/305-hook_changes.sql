@@ -22,12 +22,12 @@ BEGIN
             OR (after.event_type, after.target_url, after.config, after.retry_countdown_config, after.callback, after.filter,
                 after.transform, after.rate_limit, after.ordering, after.description, after.format, after.payload_key,
                 after.signing, after.signatures, after.metadata_headers, after.timeout, after.max_in_flight, after.name, after.batch,
-                after.encoding)
+                after.encoding, after.priority)
                IS DISTINCT FROM
                (before.event_type, before.target_url, before.config, before.retry_countdown_config, before.callback, before.filter,
                 before.transform, before.rate_limit, before.ordering, before.description, before.format, before.payload_key,
                 before.signing, before.signatures, before.metadata_headers, before.timeout, before.max_in_flight, before.name, before.batch,
-                before.encoding)) THEN
+                before.encoding, before.priority)) THEN
         PERFORM whisperer_internal.refuse_hook(before.id);
     END IF;
     IF is_resumed AND after.incarnation <> whisperer_internal.my_incarnation() THEN

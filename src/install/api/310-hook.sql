@@ -68,7 +68,7 @@ SELECT h.id,
         FROM whisperer.hook_run r WHERE r.hook_id = h.id) AS state_reason,
        h.since, h.incarnation, h.created_at, h.modified_at, h.format, h.payload_key,
        h.signing, h.signatures, h.metadata_headers, h.timeout, h.max_in_flight, h.name, h.batch,
-       h.encoding
+       h.encoding, h.priority
 FROM whisperer.hook_definition h;
 COMMENT ON VIEW whisperer.hook IS
     'subscriptions, to read and, with the checks of create_hook and update_hook, to write';

@@ -24,7 +24,7 @@ CREATE FUNCTION whisperer_internal.create_hook_body(
     filter jsonb, transform text, description text,
     rate_limit double precision, ordering text, format text, payload_key text,
     signing jsonb, signatures text[], metadata_headers text[],
-    timeout interval, max_in_flight integer, name text, batch jsonb, encoding text) RETURNS bigint
+    timeout interval, max_in_flight integer, name text, batch jsonb, encoding text, priority text) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -44,7 +44,7 @@ BEGIN
         INSERT INTO whisperer.hook_definition AS h
             (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
              rate_limit, ordering, description, format, payload_key, signing, signatures,
-             metadata_headers, timeout, max_in_flight, name, batch, encoding)
+             metadata_headers, timeout, max_in_flight, name, batch, encoding, priority)
         VALUES (create_hook_body.event_type, create_hook_body.target_url, kept_config,
                 create_hook_body.retry_countdown_config, create_hook_body.callback, create_hook_body.filter,
                 create_hook_body.transform, create_hook_body.rate_limit,
@@ -52,7 +52,8 @@ BEGIN
                 coalesce(create_hook_body.format, 'whisperer'), create_hook_body.payload_key,
                 create_hook_body.signing, create_hook_body.signatures, create_hook_body.metadata_headers,
                 create_hook_body.timeout, create_hook_body.max_in_flight, create_hook_body.name, create_hook_body.batch,
-                create_hook_body.encoding)
+                create_hook_body.encoding,
+                coalesce(create_hook_body.priority, 'normal'))
         RETURNING h.id INTO hook_id;
     EXCEPTION WHEN unique_violation THEN
         -- Any other is a number that is taken: the sequence is behind, after a restore of the data alone.
@@ -80,7 +81,8 @@ CREATE FUNCTION whisperer.create_hook(
     format text DEFAULT 'whisperer', payload_key text DEFAULT NULL,
     signing jsonb DEFAULT NULL, signatures text[] DEFAULT NULL, metadata_headers text[] DEFAULT NULL,
     timeout interval DEFAULT NULL, max_in_flight integer DEFAULT NULL, name text DEFAULT NULL, batch jsonb DEFAULT NULL,
-    encoding text DEFAULT NULL) RETURNS bigint
+    encoding text DEFAULT NULL,
+    priority text DEFAULT 'normal') RETURNS bigint
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text, text, text, jsonb, text[], text[], interval, integer, text, jsonb, text) IS
     'subscribes a URL to event types and returns the id of the hook';

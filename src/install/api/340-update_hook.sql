@@ -6,7 +6,7 @@ AS $$
 DECLARE
     -- What is secret in it hidden: no statement below has it; see hidden().
     kept jsonb := changes;
-    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers,timeout,max_in_flight,name,batch,encoding}';
+    known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers,timeout,max_in_flight,name,batch,encoding,priority}';
     bad_key text;
     index text;
 BEGIN
@@ -63,7 +63,8 @@ BEGIN
             max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN (kept->>'max_in_flight')::integer ELSE h.max_in_flight END,
             name = CASE WHEN kept ? 'name' THEN kept->>'name' ELSE h.name END,
             batch = CASE WHEN kept ? 'batch' THEN nullif(kept->'batch', 'null') ELSE h.batch END,
-            encoding = CASE WHEN kept ? 'encoding' THEN kept->>'encoding' ELSE h.encoding END
+            encoding = CASE WHEN kept ? 'encoding' THEN kept->>'encoding' ELSE h.encoding END,
+            priority = CASE WHEN kept ? 'priority' THEN coalesce(kept->>'priority', 'normal') ELSE h.priority END
         WHERE h.id = update_hook_body.hook_id AND h.is_active;
         IF NOT FOUND THEN
             PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);

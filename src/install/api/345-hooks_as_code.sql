@@ -6,7 +6,7 @@ CREATE FUNCTION whisperer_internal.hook_defaults() RETURNS jsonb
     LANGUAGE sql IMMUTABLE
 RETURN jsonb '{"config": {}, "retry_countdown_config": null, "callback": null, "filter": null, "transform": null, "rate_limit": null,
     "ordering": "none", "description": null, "format": "whisperer", "payload_key": null, "signing": null, "signatures": null,
-    "metadata_headers": null, "timeout": null, "max_in_flight": null, "batch": null, "encoding": null}';
+    "metadata_headers": null, "timeout": null, "max_in_flight": null, "batch": null, "encoding": null, "priority": "normal"}';
 COMMENT ON FUNCTION whisperer_internal.hook_defaults() IS 'what a definition of a hook that does not say it means, by columns';
 GRANT EXECUTE ON FUNCTION whisperer_internal.hook_defaults() TO PUBLIC;
 

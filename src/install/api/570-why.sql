@@ -22,7 +22,8 @@ BEGIN ATOMIC
              WHEN delivery.next_attempt_at <= now() THEN format('attempt %s is due', delivery.retry_count + 1)
              ELSE format('waits for attempt %s at %s', delivery.retry_count + 1, delivery.next_attempt_at) END,
         -- What says why an attempt is put off is no error.
-        CASE WHEN delivery.error NOT IN ('circuit is open', 'endpoint is busy', 'rate limit', 'token is being fetched')
+        CASE WHEN delivery.error NOT IN ('circuit is open', 'endpoint is busy', 'rate limit', 'token is being fetched',
+                                    'hooks of a higher priority go first')
              THEN 'last error: ' || delivery.error END)
     FROM (SELECT bool_or(state = 'paused') AS paused FROM whisperer.status) s,
          whisperer.hook h LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id

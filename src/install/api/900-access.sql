@@ -26,10 +26,10 @@ BEGIN
             ('hook_definition', 'SELECT, '
                 'INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
                         'rate_limit, ordering, description, is_active, is_paused, format, payload_key, '
-                        'signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding), '
+                        'signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding, priority), '
                 'UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
                         'rate_limit, ordering, description, is_active, is_paused, resumes, format, payload_key, '
-                        'signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding)'),
+                        'signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding, priority)'),
             ('hook', 'SELECT, INSERT, UPDATE'),
             ('hook_run', 'SELECT'),
             ('hook_stats', 'SELECT'),

@@ -29,6 +29,8 @@ CREATE TABLE whisperer.hook_definition (
     batch        jsonb,
     encoding     text
         CONSTRAINT hook_encoding_check CHECK (encoding = 'gzip'),
+    priority     text NOT NULL DEFAULT 'normal'
+        CONSTRAINT hook_priority_check CHECK (priority IN ('high', 'normal', 'low')),
     is_active    boolean NOT NULL DEFAULT true,
     is_paused    boolean NOT NULL DEFAULT false,
     resumes      integer NOT NULL DEFAULT 0,
@@ -66,6 +68,8 @@ COMMENT ON COLUMN whisperer.hook_definition.batch IS
     'several events in one request: size, wait, bytes, form; null: each has its own';
 COMMENT ON COLUMN whisperer.hook_definition.encoding IS
     'gzip: bodies over 1 kB are compressed on their way; null: none is';
+COMMENT ON COLUMN whisperer.hook_definition.priority IS
+    'whose requests go first while others wait: high, normal, low';
 COMMENT ON COLUMN whisperer.hook_definition.since IS
     'snapshot of the creating transaction, its own xid unfinished: events visible in it came before';
 COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS

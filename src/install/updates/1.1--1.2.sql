@@ -197,3 +197,13 @@ COMMENT ON COLUMN whisperer.hook_definition.name IS
 CREATE UNIQUE INDEX hook_definition_name
     ON whisperer.hook_definition (owner, name, incarnation) WHERE is_active;
 GRANT INSERT (name), UPDATE (name) ON whisperer.hook_definition TO PUBLIC;
+
+-- Whose requests go first.
+ALTER TABLE whisperer.hook_definition ADD COLUMN priority text
+    CONSTRAINT hook_priority_check CHECK (priority IN ('high', 'normal', 'low'));
+ALTER TABLE whisperer.hook_definition ALTER COLUMN priority SET DEFAULT 'normal';
+UPDATE whisperer.hook_definition SET priority = 'normal';
+ALTER TABLE whisperer.hook_definition ALTER COLUMN priority SET NOT NULL;
+COMMENT ON COLUMN whisperer.hook_definition.priority IS
+    'whose requests go first while others wait: high, normal, low';
+GRANT INSERT (priority), UPDATE (priority) ON whisperer.hook_definition TO PUBLIC;
