@@ -171,7 +171,7 @@ SELECT priority FROM whisperer.hook WHERE id = :ann;
 SELECT change, failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :ann)) FROM unnest(ARRAY[
     $$batch = '[]'$$, $$batch = '{"size": 0}'$$, $$batch = '{"wait": "1 day"}'$$, $$batch = '{"bytes": 10}'$$, $$batch = '{"form": "csv"}'$$,
     $$batch = '{"count": 1}'$$, $$batch = '{}', format = 'form'$$, $$batch = '{}', format = 'cloudevents-binary'$$,
-    $$batch = '{}', metadata_headers = '{time}'$$, $$batch = '{}', ordering = 'hook'$$, $$batch = '{}', ordering = 'key'$$]) AS change;
+    $$batch = '{}', metadata_headers = '{time}'$$]) AS change;
 SELECT whisperer.update_hook(:ann, '{"batch": {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "ndjson"}}');
 SELECT batch FROM whisperer.hook WHERE id = :ann;
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"ordering": "hook"}')$$, :ann));

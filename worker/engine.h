@@ -217,6 +217,20 @@ void whisperer_engine_drop_hook(WhispererEngine* engine, int64_t hook_id) WHISPE
 WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEvent* event,
                                       const WhispererDelivery* deliveries, size_t count,
                                       WhispererError* error) WHISPERER_NOEXCEPT;
+/* Several events to one hook, each with its delivery, which go into one request as far as the
+ * hook's batch lets them: *taken from the first on.  They are sent and come back together, and wait
+ * for no others.  WhispererInvalid is the first one's fault; then none is taken. */
+WhispererCode whisperer_engine_submit_run(WhispererEngine* engine, const WhispererEvent* events,
+                                          const WhispererDelivery* deliveries, size_t count,
+                                          size_t* taken, WhispererError* error) WHISPERER_NOEXCEPT;
+/* What a hook's batches may be; size 1: it has none, or is unknown. */
+typedef struct WhispererBatch {
+    int32_t size;
+    int64_t bytes;
+    int64_t wait_ms;
+} WhispererBatch;
+void whisperer_engine_batch(const WhispererEngine* engine, int64_t hook_id,
+                            WhispererBatch* batch) WHISPERER_NOEXCEPT;
 void whisperer_engine_credit(const WhispererEngine* engine,
                              WhispererCredit* credit) WHISPERER_NOEXCEPT;
 /* The priorities whose hooks have queued here what they may while there are hooks of a higher one,

@@ -260,45 +260,63 @@ bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
     return hook->waits_for_room;
 }
 
-void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz probes_before) {
-    Inflight delivery = due_delivery(hook, row, line, probes_before);
+bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz probes_before,
+              DueRow* due) {
+    *due = {};
+    due->delivery = due_delivery(hook, row, line, probes_before);
+    Inflight& delivery = due->delivery;
     // Past the deadline of its attempt, but the attempt's result is just about to be entered.
     if (row_is_in_flight(worker->tracker, delivery.event_id, hook->id))
-        return;
+        return false;
     if (datum_column(row, DueResponse)) {
         tell_callback(worker, hook, row, delivery);
-        return;
+        return false;
     }
-    EventFacts facts = due_facts(hook, row);
-    EventTimes times = times_of(facts.meta);
+    due->facts = due_facts(hook, row);
+    EventTimes times = times_of(due->facts.meta);
     // Not even to find out whether the receiver is back.  What stands in a line was due once, and
     // its line waits for what comes of it: a clock that was set back changes nothing.
     if (line == 0 && probes_before != 0 && times.deliver_at != 0 && !is_past(times.deliver_at))
-        return;
-    Datum data = datum_column(row, DueData);
-    WhispererEvent event = {};
-    const char* error = is_past(times.expires_at) ? expired
-                        : data == (Datum)0        ? "the event is no longer in the outbox"
-                                                  : read_payload(data, &event.data);
-    if (error) {
-        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
-        return;
-    }
-    char* event_type = text_column(row, DueEventType);
-    note_event_type(&delivery, event_type);
-    if (!read_body(row, &event.body) && hook->transform && !delivery.once) {
-        transform_delivery(worker, *hook, delivery, event_type, data, facts);
-        return;
-    }
-    add_facts(&event, facts);
+        return false;
+    due->data = datum_column(row, DueData);
+    WhispererEvent& event = due->event;
+    due->error = is_past(times.expires_at) ? expired
+                 : due->data == (Datum)0   ? "the event is no longer in the outbox"
+                                           : read_payload(due->data, &event.data);
+    if (due->error)
+        return true;
+    due->event_type = text_column(row, DueEventType);
+    note_event_type(&delivery, due->event_type);
+    due->needs_transform = !read_body(row, &event.body) && hook->transform && !delivery.once;
+    if (due->needs_transform)
+        return true;
+    add_facts(&event, due->facts);
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
-    event.type = {event_type, strlen(event_type)};
+    event.type = {due->event_type, strlen(due->event_type)};
     event.alone =
         delivery.once || whisperer_may_be_about_one(int32_column(row, DueHttpStatus)) == 1;
-    WhispererDelivery submitted = {track(worker->tracker, delivery), hook->id,
-                                   delivery.retry_count - delivery.round_start,
-                                   delivery.retry_count};
-    submit(worker, event, &submitted, 1);
+    return true;
+}
+
+bool hand_elsewhere(Worker* worker, const Hook* hook, const DueRow& due) {
+    if (due.error)
+        add_unsent(worker->ledger, worker->hooks, due.delivery, DeliveryState::Failed, due.error);
+    else if (due.needs_transform)
+        transform_delivery(worker, *hook, due.delivery, due.event_type, due.data, due.facts);
+    else
+        return false;
+    return true;
+}
+
+void hand_out(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz probes_before) {
+    DueRow due;
+    if (!read_row(worker, hook, row, line, probes_before, &due) ||
+        hand_elsewhere(worker, hook, due))
+        return;
+    WhispererDelivery submitted = {track(worker->tracker, due.delivery), hook->id,
+                                   due.delivery.retry_count - due.delivery.round_start,
+                                   due.delivery.retry_count};
+    submit(worker, due.event, &submitted, 1);
 }
 
 void read_due(Worker* worker) {

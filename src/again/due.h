@@ -2,7 +2,10 @@
 // whose columns these are.
 #pragma once
 
+#include "src/base/event_facts.h"
+#include "src/ledger/tracker.h"
 #include "src/pg.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
 
@@ -51,6 +54,23 @@ bool may_hand_out(const Worker* worker, const Hook* hook);
 // While the helper has enough of the hook's calls, its backlog is not handed out. The end of a call
 // says when there is room again; should it be missed, so does the clock.
 bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now);
+
+// What a row hands out; its texts live as long as the row's memory context.
+struct DueRow {
+    Inflight delivery;
+    char* event_type;
+    Datum data;
+    EventFacts facts;
+    WhispererEvent event;
+    const char* error;     // it ends without an attempt; null: it does not
+    bool needs_transform;  // the event has no body yet
+};
+
+// False: nothing is to be sent, or not now.  The row may be in flight, or end with a callback.
+bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz probes_before,
+              DueRow* due);
+// Hands it to the ledger or to the helper; false: it is the engine's.
+bool hand_elsewhere(Worker* worker, const Hook* hook, const DueRow& due);
 
 // Hands the row's delivery to the engine or to the helper, unless one of them has it.
 // probes_before: it is not due before then, and goes out to probe the hook's circuit; 0: it is due.

@@ -2,6 +2,7 @@
 #include "src/again/heads.h"
 
 #include "src/again/due.h"
+#include "src/again/runs.h"
 #include "src/base/identity.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
@@ -17,8 +18,6 @@ namespace {
 
 // A head that is still with the engine although its row is due again.
 constexpr int64 in_flight_retry_us = USECS_PER_SEC;
-
-enum HeadColumn { HeadLine = DueColumnCount + 1, HeadIsNative };
 
 // The numbers of the next lines that have something pending: from one to the next in the index, not
 // through their rows.
@@ -74,30 +73,14 @@ void query_heads(int64 hook_id, const ReadyLine* ready, int count) {
              values, nullptr, true, 0, SPI_OK_SELECT);
 }
 
-// Whether the event's window has been read to its end.  Events that were carried here are older
-// than any window.
-bool is_whole(const Reader* reader, int row) {
-    uint64 xid = xid_column(row, DueXid);
-    return !bool_column(row, HeadIsNative) ||
-           visible_in(xid, reader->is_open ? reader->window->seen : reader->window->until);
-}
-
 void take_head(Worker* worker, Hook* hook, int row, TimestampTz now) {
+    TimestampTz probes_before;
+    if (!may_be_handed_out(worker, hook, row, now, &probes_before))
+        return;
     int64 line = int64_column(row, HeadLine);
-    TimestampTz at = timestamp_column(row, DueNextAttemptAt);
-    bool is_early = at > now && at != DT_NOEND;
-    bool is_in_flight = row_is_in_flight(worker->tracker, uuid_column(row, DueEventId), hook->id);
-    bool awaits_probe = whisperer_engine_awaits_probe(worker->engine, hook->id) == 1;
-    if (!is_whole(worker->reader, row)) {
-        note_head(hook->lines, line, HeadFate::Held);
-    } else if (is_early && (is_in_flight || !awaits_probe)) {
-        note_head(hook->lines, line, HeadFate::Waits, at);
-    } else if (is_in_flight) {
-        note_head(hook->lines, line, HeadFate::Waits, now + in_flight_retry_us);
-    } else {
-        note_head(hook->lines, line, HeadFate::HandedOut);
-        hand_out(worker, hook, row, line, is_early ? at : 0);
-    }
+    pg_uuid_t id = uuid_column(row, DueEventId);
+    note_handed_out(hook->lines, line, {id, id, true, true});
+    hand_out(worker, hook, row, line, probes_before);
 }
 
 // Of the lines that were asked for, those without a head have nothing more to do.
@@ -113,10 +96,42 @@ void forget_empty(HookLines* lines, const ReadyLine* ready, int count) {
 
 }  // namespace
 
+// Events that were carried here are older than any window.
+bool is_whole(const Reader* reader, int row) {
+    uint64 xid = xid_column(row, DueXid);
+    return !bool_column(row, HeadIsNative) ||
+           visible_in(xid, reader->is_open ? reader->window->seen : reader->window->until);
+}
+
+bool may_be_handed_out(Worker* worker, Hook* hook, int row, TimestampTz now,
+                       TimestampTz* probes_before) {
+    int64 line = int64_column(row, HeadLine);
+    TimestampTz at = timestamp_column(row, DueNextAttemptAt);
+    bool is_early = at > now && at != DT_NOEND;
+    bool is_in_flight = row_is_in_flight(worker->tracker, uuid_column(row, DueEventId), hook->id);
+    bool awaits_probe = whisperer_engine_awaits_probe(worker->engine, hook->id) == 1;
+    *probes_before = is_early ? at : 0;
+    if (!is_whole(worker->reader, row))
+        note_head(hook->lines, line, HeadFate::Held);
+    else if (is_early && (is_in_flight || !awaits_probe))
+        note_head(hook->lines, line, HeadFate::Waits, at);
+    else if (is_in_flight)
+        note_head(hook->lines, line, HeadFate::Waits, now + in_flight_retry_us);
+    else
+        return true;
+    return false;
+}
+
 void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
     step_round(hook->lines, hook->id, now);
+    WhispererBatch batch;
+    whisperer_engine_batch(worker->engine, hook->id, &batch);
+    if (batch.size > 1) {
+        read_runs(worker, hook, batch, now);
+        return;
+    }
     ReadyLine ready[heads_max];
-    int count = ready_lines(hook->lines, ready);
+    int count = ready_lines(hook->lines, ready, heads_max, false);
     if (count == 0)
         return;
     query_heads(hook->id, ready, count);

@@ -93,6 +93,34 @@ void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
     worker->failed_deliveries += !goes_on;
 }
 
+// Of a line with batches: it is sent with others when their bodies are made, too.
+bool waits_for_batch(const Worker* worker, const Inflight& delivery) {
+    WhispererBatch batch;
+    whisperer_engine_batch(worker->engine, delivery.hook_id, &batch);
+    return delivery.line != 0 && batch.size > 1;
+}
+
+// In the ledger, where the next look at its line finds it.
+void keep_body(Worker* worker, uint64 token, const WhispererEvent& event) {
+    Inflight delivery = *tracked(worker->tracker, token);
+    untrack(worker->tracker, token);
+    WhispererError error = {};
+    size_t bytes = event.body.size;
+    WhispererCode code =
+        bytes > 0 ? WhispererOk : whisperer_body(&event, nullptr, 0, &bytes, &error);
+    char* body = (char*)MemoryContextAllocHuge(worker->ledger->context, bytes + 1);
+    if (event.body.size > 0)
+        memcpy(body, event.body.data, bytes);
+    else if (code == WhispererOk)
+        code = whisperer_body(&event, body, bytes, &bytes, &error);
+    if (code == WhispererOk)
+        add_body(worker->ledger, delivery, {body, bytes}, event.format);
+    else if (code == WhispererInvalid)
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error.message);
+    else
+        ereport(ERROR, errmsg("whisperer: the delivery engine made no body: %s", error.message));
+}
+
 void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
     const Inflight* delivery = tracked(worker->tracker, call->token);
     char event_type[event_type_bytes_max + 1] = {};
@@ -109,6 +137,10 @@ void send_body(Worker* worker, const HelperCall* call, WhispererSpan body) {
     (event.format.size == 0 ? event.body : event.data) = body;
     event.keep_body = 1;
     event.alone = delivery->once;
+    if (waits_for_batch(worker, *delivery)) {
+        keep_body(worker, call->token, event);
+        return;
+    }
     WhispererDelivery submitted = {call->token, call->hook_id,
                                    delivery->retry_count - delivery->round_start,
                                    delivery->retry_count};
@@ -249,7 +281,7 @@ void give_up_call(Worker* worker, HelperCall* call) {
                        is_gone ? DeliveryState::Cancelled : DeliveryState::Pending,
                        is_gone ? "hook deleted" : nullptr);
         else if (hook && hook->lines && delivery.line != 0)
-            put_back(hook->lines, delivery.line);
+            put_back(hook->lines, delivery.line, delivery.event_id);
     }
     // Rows that were read already are to be read again.
     if (hook)

@@ -14,13 +14,17 @@ constexpr int lines_max = 4096;
 enum class LineState : int {
     Ready,    // its head may be handed out -> Busy, Held, Waiting, or forgotten if it has none
     Held,     // its head's window is not read to its end -> Ready
-    Busy,     // its head was handed out -> Ready, Waiting
+    Busy,     // what it had first was handed out -> Ready, Waiting
     Waiting,  // its head's next attempt is not due -> Ready
 };
 
 struct Line {
     int64 number;       // key
     pg_uuid_t after;    // nothing up to there is pending
+    pg_uuid_t before;   // what was handed out last began behind this
+    pg_uuid_t last;     // and ended with this
+    bool is_broken;     // some of that is pending again
+    bool leads;         // Busy: and counts as a request
     TimestampTz until;  // Waiting
     LineState state;
     dlist_node node;  // Ready, Held
@@ -50,7 +54,7 @@ Line* next_line(dlist_head* list, Line* line) {
 
 void leave_state(HookLines* lines, Line* line) {
     if (line->state == LineState::Busy)
-        lines->busy--;
+        lines->busy -= line->leads;
     else if (line->state != LineState::Waiting)
         dlist_delete(&line->node);
 }
@@ -67,10 +71,11 @@ void make_held(HookLines* lines, Line* line) {
     dlist_push_tail(&lines->held, &line->node);
 }
 
-void make_busy(HookLines* lines, Line* line) {
+void make_busy(HookLines* lines, Line* line, bool leads) {
     leave_state(lines, line);
     line->state = LineState::Busy;
-    lines->busy++;
+    line->leads = leads;
+    lines->busy += leads;
 }
 
 void make_waiting(HookLines* lines, Line* line, TimestampTz until) {
@@ -92,6 +97,7 @@ bool is_full(const HookLines* lines) {
 void add_line(HookLines* lines, int64 number, pg_uuid_t after) {
     Line* line = (Line*)hash_search(lines->lines, &number, HASH_ENTER, nullptr);
     line->after = after;
+    line->last = {};
     line->state = LineState::Ready;
     dlist_push_tail(&lines->ready, &line->node);
 }
@@ -106,9 +112,19 @@ void go_round(HookLines* lines) {
     lines->round_at = PG_INT64_MIN;
 }
 
+bool is_before(const pg_uuid_t& one, const pg_uuid_t& other) {
+    return memcmp(one.data, other.data, UUID_LEN) < 0;
+}
+
+bool is_last(const Line* line, const pg_uuid_t& id) {
+    return memcmp(id.data, line->last.data, UUID_LEN) == 0;
+}
+
 void note_arrival(HookLines* lines, const LedgerEntry& entry) {
     Line* line = find_line(lines, entry.line);
     pg_uuid_t before = id_before(entry.event_id);
+    if (lines->gather_until != DT_NOBEGIN && ++lines->gathered >= lines->gather_max)
+        lines->gather_until = DT_NOBEGIN;
     if (line == nullptr) {
         // While the round has not come here, earlier ones may be pending that nobody kept.
         if (is_full(lines))
@@ -117,11 +133,18 @@ void note_arrival(HookLines* lines, const LedgerEntry& entry) {
             add_line(lines, entry.line, lines->goes_round ? pg_uuid_t{} : before);
         return;
     }
-    if (memcmp(before.data, line->after.data, UUID_LEN) < 0)
+    if (is_before(before, line->after))
         line->after = before;
-    // The head itself, which was handed out and found no room.
-    if (entry.is_update)
+    // It was handed out, and found no room or has its body by now.
+    if (entry.is_update && is_last(line, entry.event_id))
         make_ready(lines, line);
+}
+
+// Nothing of the line is pending up to what has ended, if nothing of what was handed out with it is
+// and nothing earlier has come meanwhile.
+void note_end(Line* line, const pg_uuid_t& id) {
+    if (!line->is_broken && !is_before(line->after, line->before) && is_before(line->after, id))
+        line->after = id;
 }
 
 void wake_waiting(HookLines* lines, TimestampTz now) {
@@ -166,6 +189,7 @@ HookLines* create_lines(MemoryContext parent) {
     dlist_init(&lines->held);
     lines->waits_until = DT_NOEND;
     lines->not_before = DT_NOBEGIN;
+    lines->gather_until = DT_NOBEGIN;
     go_round(lines);
     return lines;
 }
@@ -188,7 +212,7 @@ int64 line_of(Ordering ordering, const char* object_id) {
 TimestampTz lines_due_at(HookLines* lines) {
     bool has_ready = !dlist_is_empty(&lines->ready) || (lines->goes_round && !is_full(lines));
     bool has_room = lines->busy < busy_max(lines);
-    TimestampTz at = !has_room ? DT_NOEND : has_ready ? DT_NOBEGIN : lines->waits_until;
+    TimestampTz at = !has_room ? DT_NOEND : has_ready ? lines->gather_until : lines->waits_until;
     return Max(at, lines->not_before);
 }
 
@@ -203,16 +227,24 @@ void note_line(HookLines* lines, const LedgerEntry& entry) {
     Line* line = entry.is_update ? find_line(lines, entry.line) : nullptr;
     if (line == nullptr)
         return;
-    // Nor does the countdown of one that an attempt has ended before the answer came.
-    if (entry.kind == EntryKind::Countdown &&
-        memcmp(entry.event_id.data, line->after.data, UUID_LEN) <= 0)
-        return;
-    if (entry.kind == EntryKind::Countdown || entry.state == DeliveryState::Pending) {
-        make_waiting(lines, line, entry.next_attempt_at);
+    // Nor does the countdown of one that was attempted, or ended, before the answer came.
+    if (entry.kind == EntryKind::Countdown) {
+        if (line->state == LineState::Waiting)
+            make_ready(lines, line);
         return;
     }
-    line->after = entry.event_id;
-    make_ready(lines, line);
+    bool is_pending = entry.state == DeliveryState::Pending;
+    line->is_broken |= is_pending;
+    if (!is_pending)
+        note_end(line, entry.event_id);
+    if (!is_last(line, entry.event_id))
+        return;
+    pg_uuid_t before = id_before(entry.event_id);
+    bool is_head = memcmp(before.data, line->before.data, UUID_LEN) == 0;
+    if (is_pending && is_head)
+        make_waiting(lines, line, entry.next_attempt_at);
+    else
+        make_ready(lines, line);
 }
 
 void note_lines_changed(HookLines* lines) {
@@ -223,6 +255,7 @@ void note_lines_changed(HookLines* lines) {
         if (line->state == LineState::Waiting)
             make_ready(lines, line);
     }
+    lines->gather_until = DT_NOBEGIN;
     go_round(lines);
 }
 
@@ -233,13 +266,15 @@ void wake_next(HookLines* lines) {
     while (Line* line = (Line*)hash_seq_search(&scan))
         if (line->state == LineState::Waiting && (next == nullptr || line->until < next->until))
             next = line;
-    if (next)
-        make_ready(lines, next);
+    if (next == nullptr)
+        return;
+    make_ready(lines, next);
+    lines->gather_until = DT_NOBEGIN;
 }
 
-void put_back(HookLines* lines, int64 number) {
+void put_back(HookLines* lines, int64 number, const pg_uuid_t& event_id) {
     Line* line = find_line(lines, number);
-    if (line)
+    if (line && is_last(line, event_id))
         make_ready(lines, line);
 }
 
@@ -263,8 +298,9 @@ void note_round(HookLines* lines, const int64* numbers, int count) {
     lines->goes_round = count == heads_max;
 }
 
-int ready_lines(HookLines* lines, ReadyLine* ready) {
-    int room = Min(busy_max(lines) - lines->busy, heads_max);
+int ready_lines(HookLines* lines, ReadyLine* ready, int count_max, bool in_one) {
+    int requests = busy_max(lines) - lines->busy;
+    int room = in_one && requests > 0 ? count_max : Min(requests, count_max);
     int count = 0;
     for (Line* line = first_line(&lines->ready); line && count < room;
          line = next_line(&lines->ready, line))
@@ -272,12 +308,24 @@ int ready_lines(HookLines* lines, ReadyLine* ready) {
     return count;
 }
 
+void note_handed_out(HookLines* lines, int64 number, const HandedOut& what) {
+    Line* line = find_line(lines, number);
+    line->after = line->before = id_before(what.first);
+    line->last = what.last;
+    line->is_broken = !what.in_order;
+    make_busy(lines, line, what.leads);
+    lines->gather_until = DT_NOBEGIN;
+}
+
+void gather(HookLines* lines, int count, int count_max, TimestampTz until) {
+    lines->gathered = count;
+    lines->gather_max = count_max;
+    lines->gather_until = until;
+}
+
 void note_head(HookLines* lines, int64 number, HeadFate fate, TimestampTz until) {
     Line* line = find_line(lines, number);
     switch (fate) {
-        case HeadFate::HandedOut:
-            make_busy(lines, line);
-            break;
         case HeadFate::Held:
             make_held(lines, line);
             break;

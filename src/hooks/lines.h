@@ -1,5 +1,8 @@
 // Ordered hooks: deliveries that wait in line, so that none overtakes another of the same key.
 //
+// A hook with batches has runs handed out: from a line's head on, as many as go into one request,
+// and nothing else of the line until the last of them has a word in the ledger.
+//
 // A hook has one line (ordering 'hook') or one per object_id ('key').  What such a hook gets is
 // entered into the ledger as pending with its line's number and next_attempt_at = infinity, and
 // handed out from there: of each line the pending delivery with the smallest event id, its head,
@@ -30,15 +33,18 @@ Ordering ordering_from(const char* name);
 // Lines of one hook; it outlives the reloads of the hook.
 struct HookLines {
     MemoryContext context;
-    HTAB* lines;              // by number
-    dlist_head ready;         // whose head may be handed out, longest waiting first
-    dlist_head held;          // whose head is of a window that has not been read to its end
-    int busy;                 // whose head has been handed out
-    int own_busy_max;         // of the hook's own; 0: as the settings say
-    bool goes_round;          // lines that are not kept here may have something to do
-    int64 round_at;           // the round has come so far
-    TimestampTz waits_until;  // the earliest moment at which a line's head is due again
-    TimestampTz not_before;   // nothing is handed out until then: circuit, rate, no room
+    HTAB* lines;               // by number
+    dlist_head ready;          // whose head may be handed out, longest waiting first
+    dlist_head held;           // whose head is of a window that has not been read to its end
+    int busy;                  // requests: lines that lead one
+    int own_busy_max;          // of the hook's own; 0: as the settings say
+    bool goes_round;           // lines that are not kept here may have something to do
+    int64 round_at;            // the round has come so far
+    TimestampTz waits_until;   // the earliest moment at which a line's head is due again
+    TimestampTz not_before;    // nothing is handed out until then: circuit, rate, no room
+    TimestampTz gather_until;  // a batch waits for others, at most until then; DT_NOBEGIN: for none
+    int gathered;              // there are, and with so many it waits no more
+    int gather_max;
 };
 
 HookLines* create_lines(MemoryContext context);
@@ -57,7 +63,7 @@ void note_lines_changed(HookLines* lines);
 // Of the lines whose heads wait for their next attempt, the one whose is next is ready.
 void wake_next(HookLines* lines);
 // The delivery was handed out and came back without a word to the ledger.
-void put_back(HookLines* lines, int64 line);
+void put_back(HookLines* lines, int64 line, const pg_uuid_t& event_id);
 // A window was read to its end, and what it brought is in the ledger.
 void release_held(HookLines* lines);
 
@@ -72,11 +78,22 @@ struct ReadyLine {
 };
 
 // The lines whose heads may be handed out, the longest waiting first, as far as there is room; up
-// to heads_max.  What becomes of each is then to be noted, or it stays ready.
-int ready_lines(HookLines* lines, ReadyLine* ready);
+// to count_max.  What becomes of each is then to be noted, or it stays ready.
+// in_one: they share a request.
+int ready_lines(HookLines* lines, ReadyLine* ready, int count_max, bool in_one);
+
+// What was handed out of a line, which had it first.
+struct HandedOut {
+    pg_uuid_t first;
+    pg_uuid_t last;
+    bool leads;     // a request, which is counted with this line
+    bool in_order;  // what becomes of them is told in their order
+};
+void note_handed_out(HookLines* lines, int64 number, const HandedOut& what);
+// Of what may be handed out there are so few that it waits for others, up to so many in all.
+void gather(HookLines* lines, int count, int count_max, TimestampTz until);
 
 enum class HeadFate : int {
-    HandedOut,
     Held,   // its window has not been read to its end
     Waits,  // until a time
     None,   // nothing of the line is pending

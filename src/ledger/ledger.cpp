@@ -170,6 +170,15 @@ void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Delive
     add_entry(ledger, entry);
 }
 
+void add_body(Ledger* ledger, const Inflight& delivery, WhispererSpan body, WhispererSpan format) {
+    LedgerEntry entry = entry_for(delivery);
+    entry.state = DeliveryState::Pending;
+    entry.next_attempt_at = DT_NOEND;
+    entry.body = body;
+    entry.format = kept_text(ledger, format);
+    add_entry(ledger, entry);
+}
+
 void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
                  const WhispererOutcome& outcome) {
     Inflight* delivery = tracked(tracker, outcome.token);

@@ -38,6 +38,9 @@ void add_entry(Ledger* ledger, const LedgerEntry& entry);
 void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
                 const char* error);
 
+// The body of one that stands in line has been made, and is in ledger->context.
+void add_body(Ledger* ledger, const Inflight& delivery, WhispererSpan body, WhispererSpan format);
+
 // The callback of a delivery has ended, somehow.
 void add_callback_end(Ledger* ledger, const Inflight& delivery);
 

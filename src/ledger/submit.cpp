@@ -35,4 +35,25 @@ void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery
     }
 }
 
+int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* deliveries,
+               int count) {
+    WhispererDelivery* submitted = (WhispererDelivery*)palloc(sizeof(WhispererDelivery) * count);
+    for (int i = 0; i < count; i++)
+        submitted[i] = {track(worker->tracker, deliveries[i]), deliveries[i].hook_id,
+                        deliveries[i].retry_count - deliveries[i].round_start,
+                        deliveries[i].retry_count};
+    WhispererError error = {};
+    size_t taken;
+    WhispererCode code = whisperer_engine_submit_run(worker->engine, events, submitted,
+                                                     (size_t)count, &taken, &error);
+    if (code != WhispererOk && code != WhispererInvalid)
+        ereport(ERROR, errmsg("whisperer: the delivery engine took no event: %s", error.message));
+    for (int i = (int)taken; i < count; i++)
+        untrack(worker->tracker, submitted[i].token);
+    if (code == WhispererOk)
+        return (int)taken;
+    add_unsent(worker->ledger, worker->hooks, deliveries[0], DeliveryState::Failed, error.message);
+    return 1;
+}
+
 }  // namespace whisperer::pg

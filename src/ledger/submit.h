@@ -8,6 +8,7 @@
 namespace whisperer::pg {
 
 struct Hook;
+struct Inflight;
 struct Worker;
 
 // Whether the engine takes more.
@@ -20,5 +21,9 @@ bool has_used_share(const Worker* worker, const Hook* hook);
 // Hands one event to the given hooks.  The engine copies everything.
 void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,
             int count);
+
+// Hands events to one hook, as many as go into one request, from the first on.  Returns how many
+// the engine is through with or works on; the others are as they were.
+int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* deliveries, int count);
 
 }  // namespace whisperer::pg

@@ -11,6 +11,11 @@ namespace {
 // Room for requests that wait for slow endpoints, in multiples of max_in_flight.
 constexpr int in_flight_factor = 8;
 
+bool same_batches(const Hook& one, const Hook& other) {
+    return one.batch() == nullptr ? other.batch() == nullptr
+                                  : other.batch() != nullptr && *one.batch() == *other.batch();
+}
+
 }  // namespace
 
 Dispatcher::Dispatcher(Clock& clock, Wire& wire, std::shared_ptr<const Settings> settings,
@@ -53,6 +58,8 @@ void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
     if (!lane.dropped)
         shares_.note_lane(lane.hook()->priority(), -1);
     lane.dropped = false;
+    if (!same_batches(*hook, *lane.hook()))
+        return_runs(lane);
     if (lane.replace_hook(std::move(hook)))
         note_circuit_change(lane);
     shares_.note_lane(lane.hook()->priority(), 1);

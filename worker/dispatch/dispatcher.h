@@ -35,7 +35,6 @@ struct InFlight {
     std::shared_ptr<const Hook> hook;
     std::shared_ptr<const Target> target;  // where its request goes
     Queued delivery;
-    std::vector<Queued> others;          // that go along in a batch
     std::shared_ptr<const Batch> batch;  // null: the event's own body is sent
     microseconds started_at{0};
     microseconds started_unix{0};
@@ -70,6 +69,10 @@ class Dispatcher {
     // All or nothing.  Throws Invalid for an unknown hook.
     void submit(const WhispererEvent& event, const WhispererDelivery* deliveries,
                 std::size_t count);
+    // As many of the events as go into one request to their hook, from the first on: they are sent
+    // together and end together.  Returns how many.
+    std::size_t submit_run(const WhispererEvent* events, const WhispererDelivery* deliveries,
+                           std::size_t count);
     WhispererCredit credit() const;
     // See engine.h.
     int full_priorities() const;
@@ -138,9 +141,11 @@ class Dispatcher {
     void note_circuit_change(Lane& lane);
     void forget_circuit_change(Lane& lane);
     void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);
+    void give_back_queued(Lane& lane, const Queued& delivery, microseconds now, const char* why);
     void forget_if_done(Lane& lane);
 
     // Several deliveries in one request: dispatcher_batch.cpp.
+    void return_runs(Lane& lane);
     void take_batch(InFlight& flight);
     void forget_others(const InFlight& flight);
     void hurry_batches();
@@ -148,9 +153,9 @@ class Dispatcher {
     void end_batch(const InFlight& flight, const WireResult& result,
                    std::vector<std::string> failures);
     template <typename Do>
-    static void for_each_delivery(const InFlight& flight, Do act) {
-        act(flight.delivery);
-        for (const Queued& other : flight.others)
+    static void for_each_delivery(const Queued& delivery, Do act) {
+        act(delivery);
+        for (const Queued& other : delivery.others)
             act(other);
     }
 

@@ -2,9 +2,11 @@
 // outcome; request, turn, rate, circuit and deadline are the batch's.
 #include "worker/dispatch/dispatcher.h"
 #include "worker/base/clean_text.h"
+#include "worker/base/invalid.h"
 #include "worker/dispatch/batch_answer.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace whisperer::engine {
 namespace {
@@ -14,22 +16,65 @@ constexpr milliseconds alone_after{1000};
 
 Members members_of(const InFlight& flight) {
     Members members{flight.delivery.event};
-    for (const Queued& other : flight.others)
+    for (const Queued& other : flight.delivery.others)
         members.push_back(other.event);
     return members;
 }
 
 }  // namespace
 
+std::size_t Dispatcher::submit_run(const WhispererEvent* events,
+                                   const WhispererDelivery* deliveries, std::size_t count) {
+    if (count == 0)
+        return 0;
+    if (find_hook(deliveries[0].hook_id) == nullptr)
+        throw Invalid("hook " + std::to_string(deliveries[0].hook_id) + " was not put");
+    Lane& lane = *lanes_.at(deliveries[0].hook_id);
+    const BatchRule single{.size = 1};
+    const BatchRule* rule = lane.hook()->batch() == nullptr ? &single : lane.hook()->batch();
+    const microseconds now = clock_.steady();
+    std::vector<Queued> members;
+    std::optional<BatchFit> fit;
+    while (members.size() < count && !(fit && fit->is_full())) {
+        const std::size_t place = members.size();
+        // One that cannot be sent is told of when it is the first.
+        std::shared_ptr<const Event> event;
+        try {
+            event = std::make_shared<const Event>(events[place], &held_bytes_);
+        } catch (const Invalid&) {
+            if (place == 0)
+                throw;
+            break;
+        }
+        if (!fit)
+            fit.emplace(*rule, *event);
+        else if (!fit->takes(*event))
+            break;
+        members.push_back({deliveries[place].token, deliveries[place].retry_count,
+                           deliveries[place].attempts_made, now, std::move(event), true});
+    }
+    const std::size_t taken = members.size();
+    Queued run = one_batch(std::move(members));
+    wake(lane);
+    schedule_expiry(lane);
+    lane.push(std::move(run));
+    queued_ += static_cast<std::int64_t>(taken);
+    return_surplus(lane, now);
+    return taken;
+}
+
+// Its batches are others from now on.  The host puts them together anew.
+void Dispatcher::return_runs(Lane& lane) {
+    Queued run;
+    while (lane.take_run(run))
+        give_back_queued(lane, run, clock_.steady(), "endpoint is busy");
+}
+
 // One whose format cannot be batched, because its hook had that format when it was first sent, goes
 // out as it did then.
 void Dispatcher::take_batch(InFlight& flight) {
-    std::vector<Queued> taken =
-        flight.lane->take_batch(settings_->max_in_flight_per_hook, clock_.steady());
-    flight.delivery = std::move(taken.front());
-    taken.erase(taken.begin());
-    flight.others = std::move(taken);
-    const auto others = static_cast<std::int64_t>(flight.others.size());
+    flight.delivery = flight.lane->take_batch(settings_->max_in_flight_per_hook, clock_.steady());
+    const auto others = static_cast<std::int64_t>(flight.delivery.others.size());
     note_queued(*flight.lane, -others);
     shares_.note_batched(flight.hook->priority(), others);
     if (can_be_batched(flight.delivery.event->kind()))
@@ -39,7 +84,7 @@ void Dispatcher::take_batch(InFlight& flight) {
 
 // They are no longer among those that run.
 void Dispatcher::forget_others(const InFlight& flight) {
-    shares_.note_batched(flight.hook->priority(), -static_cast<std::int64_t>(flight.others.size()));
+    shares_.note_batched(flight.hook->priority(), -static_cast<std::int64_t>(flight.delivery.others.size()));
 }
 
 // Whoever waits for more members holds credit that may be all that is left, to anybody or to his
@@ -74,9 +119,11 @@ std::vector<std::string> Dispatcher::read_batch_answer(const InFlight& flight,
 
 void Dispatcher::end_batch(const InFlight& flight, const WireResult& result,
                            std::vector<std::string> failures) {
-    const bool is_shared = !flight.others.empty();
+    const bool is_shared = !flight.delivery.others.empty();
     std::size_t place = 0;
-    for_each_delivery(flight, [&](const Queued& delivery) {
+    int retried = -1;
+    milliseconds retried_after{0};
+    for_each_delivery(flight.delivery, [&](const Queued& delivery) {
         end_attempt(flight, delivery, WireResult(result), std::move(failures[place++]));
         Outcome& outcome = outcomes_.back();
         // Whatever one of them says is no fault of the others.
@@ -86,6 +133,13 @@ void Dispatcher::end_batch(const InFlight& flight, const WireResult& result,
             outcome.given_up = false;
             outcome.next_after = alone_after;
         }
+        // Chance does not take a run apart: who has had as many attempts waits as long.
+        if (!flight.delivery.is_run || outcome.kind != WhispererRetry)
+            return;
+        if (retried == delivery.retry_count)
+            outcome.next_after = retried_after;
+        retried = delivery.retry_count;
+        retried_after = outcome.next_after;
     });
 }
 

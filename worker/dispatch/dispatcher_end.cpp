@@ -85,9 +85,7 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         note_circuit_change(lane);
 
     if (result.end == WireEnd::OurFault)
-        for_each_delivery(flight, [&](const Queued& delivery) {
-            give_back(lane, delivery, now, result.error.c_str());
-        });
+        give_back(lane, flight.delivery, now, result.error.c_str());
     else if (flight.batch == nullptr)
         end_attempt(flight, flight.delivery, std::move(result), {});
     else
@@ -121,7 +119,7 @@ void Dispatcher::end_attempt(const InFlight& flight, const Queued& delivery, Wir
 void Dispatcher::park_old(microseconds now) {
     while (!running_.empty() && running_.front().started_at + settings_->park_after <= now) {
         InFlight& flight = running_.front();
-        for_each_delivery(flight, [&](const Queued& delivery) {
+        for_each_delivery(flight.delivery, [&](const Queued& delivery) {
             Outcome outcome;
             outcome.token = delivery.token;
             outcome.hook_id = flight.hook->id();
@@ -177,11 +175,11 @@ void Dispatcher::return_old(microseconds now) {
         const microseconds age_max = settings_->park_after + lane.batch_wait();
         while (lane.take_older_than(now - age_max, delivery)) {
             note_queued(lane, -1);
-            give_back(lane, delivery, now,
-                      limited                   ? "rate limit"
-                      : lane.fetcher != nullptr ? "token is being fetched"
+            give_backgive_back_queued(lane, delivery, now,
+                             limited                   ? "rate limit"
+                             : lane.fetcher != nullptr ? "token is being fetched"
                       : outranked               ? "hooks of a higher priority go first"
-                                                : "endpoint is busy");
+                                                       : "endpoint is busy");
         }
         if (lane.queued() > 0)
             schedule_expiry(lane);
@@ -230,19 +228,30 @@ void Dispatcher::return_surplus(Lane& lane, microseconds now) {
     while (all ? lane.take_older_than(microseconds::max(), delivery)
                : lane.take_surplus(room, delivery)) {
         note_queued(lane, -1);
-        give_back(lane, delivery, now, why);
+        give_backgive_back_queued(lane, delivery, now, why);
     }
 }
 
+// What was to go out together comes back together.
 void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why) {
-    Outcome outcome;
-    outcome.token = delivery.token;
-    outcome.hook_id = lane.hook()->id();
-    outcome.kind = WhispererReturned;
-    outcome.next_after = lane.reserve_return(settings_->max_in_flight_per_hook, now);
-    outcome.error = why;
-    keep_own(outcome, delivery);
-    outcomes_.push_back(std::move(outcome));
+    const milliseconds next_after =
+        lane.reserve_return(delivery.deliveries(), settings_->max_in_flight_per_hook, now);
+    for_each_delivery(delivery, [&](const Queued& one) {
+        Outcome outcome;
+        outcome.token = one.token;
+        outcome.hook_id = lane.hook()->id();
+        outcome.kind = WhispererReturned;
+        outcome.next_after = next_after;
+        outcome.error = why;
+        keep_own(outcome, one);
+        outcomes_.push_back(std::move(outcome));
+    });
+}
+
+void Dispatcher::give_back_queued(Lane& lane, const Queued& delivery, microseconds now,
+                                  const char* why) {
+    queued_ -= static_cast<std::int64_t>(delivery.deliveries());
+    give_back(lane, delivery, now, why);
 }
 
 void Dispatcher::drop_hook(std::int64_t id) {
@@ -259,7 +268,7 @@ void Dispatcher::drop_hook(std::int64_t id) {
     Queued delivery;
     while (lane.take_older_than(microseconds::max(), delivery)) {
         note_queued(lane, -1);
-        give_back(lane, delivery, now, "hook was dropped");
+        give_backgive_back_queued(lane, delivery, now, "hook was dropped");
     }
     if (lane.fetcher != nullptr)
         give_up_fetch(lane);

@@ -43,7 +43,17 @@ bool Lane::replace_hook(std::shared_ptr<const Hook> hook) {
 
 void Lane::push(Queued delivery) {
     auto& queue = delivery.retry_count > 0 ? retries_ : fresh_;
+    const std::size_t others = delivery.others.size();
     queue.push_back(std::move(delivery));
+    queued_others_ += others;
+}
+
+Queued Lane::remove(std::deque<Queued>& queue, std::size_t place) {
+    const auto at = queue.begin() + static_cast<std::ptrdiff_t>(place);
+    Queued delivery = std::move(*at);
+    queue.erase(at);
+    queued_others_ -= delivery.others.size();
+    return delivery;
 }
 
 void Lane::pop_newest(bool is_retry) {
@@ -89,19 +99,15 @@ bool Lane::retry_has_room(int max_per_hook) const {
 Queued Lane::take(int max_per_hook) {
     const bool is_retry =
         !retries_.empty() && (fresh_.empty() || (!last_was_retry_ && retry_has_room(max_per_hook)));
-    auto& queue = is_retry ? retries_ : fresh_;
-    Queued delivery = std::move(queue.front());
-    queue.pop_front();
     last_was_retry_ = is_retry;
-    return delivery;
+    return remove(is_retry ? retries_ : fresh_, 0);
 }
 
 bool Lane::take_older_than(microseconds moment, Queued& delivery) {
     for (auto* queue : {&fresh_, &retries_}) {
         if (queue->empty() || queue->front().submitted_at > moment)
             continue;
-        delivery = std::move(queue->front());
-        queue->pop_front();
+        delivery = remove(*queue, 0);
         return true;
     }
     return false;
@@ -135,9 +141,10 @@ bool Lane::take_surplus(const QueueRoom& room, Queued& delivery) {
     if (queued() <= max)
         return false;
     auto& queue = fresh_.size() >= retries_.size() ? fresh_ : retries_;
-    const auto place = queue.begin() + static_cast<std::ptrdiff_t>(max / 2);
-    delivery = std::move(*place);
-    queue.erase(place);
+    // A run may be longer than all that there is room for.
+    if (queue.size() < 2)
+        return false;
+    delivery = remove(queue, std::min(max / 2, queue.size() - 1));
     return true;
 }
 
@@ -232,7 +239,7 @@ microseconds Lane::wants_retries_at(microseconds now) const {
            static_cast<std::int64_t>(queued() / per_request()) * bucket_.spacing();
 }
 
-milliseconds Lane::reserve_return(int max_per_hook, microseconds now) {
+milliseconds Lane::reserve_return(std::size_t deliveries, int max_per_hook, microseconds now) {
     const bool blocked = is_blocked(now);
     reserved_until_ = std::max<microseconds>(reserved_until_, now + return_wait_min);
     if (circuit_.state() == Circuit::State::Open)
@@ -243,7 +250,8 @@ milliseconds Lane::reserve_return(int max_per_hook, microseconds now) {
     const int requests = limit(max_per_hook);
     const microseconds spacing =
         blocked || mean_response_.count() == 0 ? return_spacing_max : mean_response_ / requests;
-    reserved_until_ += std::max(std::min(spacing, return_spacing_max), bucket_.spacing()) /
+    reserved_until_ += std::max(std::min(spacing, return_spacing_max), bucket_.spacing()) *
+                       static_cast<std::int64_t>(deliveries) /
                        static_cast<std::int64_t>(per_request());
     return wait;
 }

@@ -45,6 +45,31 @@ struct Queued {
     int attempts_made = 0;
     microseconds submitted_at{0};
     std::shared_ptr<const Event> event;
+    // A batch that the host has put together: it waits for nobody, is not taken apart, and comes
+    // back as a whole.
+    bool is_run = false;
+    std::vector<Queued> others{};  // that go along, in the order in which they were recorded
+
+    std::size_t deliveries() const { return 1 + others.size(); }
+};
+
+// Several, in the order in which they were recorded.
+Queued one_batch(std::vector<Queued> members);
+
+// What goes into one batch, one after the other.
+class BatchFit {
+  public:
+    BatchFit(const BatchRule& rule, const Event& first);
+    // Whether another could get in at all, and whether this one does; if so it is in.
+    bool is_full() const { return is_full_; }
+    bool takes(const Event& next);
+
+  private:
+    const BatchRule& rule_;
+    const Event& first_;
+    std::size_t count_ = 1;
+    std::size_t bytes_;
+    bool is_full_;
 };
 
 // What a lane that does not keep up may hold of what is there for all.
@@ -81,14 +106,16 @@ class Lane {
     // The next in turn.  While first attempts wait, retries get every second turn and at most half
     // of the requests.  Only if may_start.
     Queued take(int max_per_hook);
-    // The next in turn, and those behind it that go into one request with it, in the order in which
-    // they were recorded.  Only of a hook with batches, if may_start.
-    std::vector<Queued> take_batch(int max_per_hook, microseconds now);
+    // The next in turn, and with it those behind it that go into one request.  Only of a hook with
+    // batches, if may_start.
+    Queued take_batch(int max_per_hook, microseconds now);
+    // A batch that the host has put together, if there is one.
+    bool take_run(Queued& delivery);
     // The oldest that was submitted at or before the moment, if any.
     bool take_older_than(microseconds moment, Queued& delivery);
     // One that the lane's shortened queue has no place for, if any; the first such.
     bool take_surplus(const QueueRoom& room, Queued& delivery);
-    std::size_t queued() const { return fresh_.size() + retries_.size(); }
+    std::size_t queued() const { return fresh_.size() + retries_.size() + queued_others_; }
     microseconds oldest() const;  // when it was submitted; only if queued() > 0
 
     // Returns the attempt's number for the circuit.
@@ -118,8 +145,8 @@ class Lane {
     // Nothing may start, and nothing need wait here for it.
     bool is_blocked(microseconds now) const { return circuit_.blocks(now) || token_.rests(now); }
 
-    // How long a delivery that is handed back should stay away.
-    milliseconds reserve_return(int max_per_hook, microseconds now);
+    // How long so many deliveries that are handed back together should stay away.
+    milliseconds reserve_return(std::size_t deliveries, int max_per_hook, microseconds now);
     // From when retries may be read again; not after now: at once.
     microseconds wants_retries_at(microseconds now) const;
     bool slow() const;
@@ -147,6 +174,7 @@ class Lane {
   private:
     bool has_capacity(int max_per_hook) const;
     bool retry_has_room(int max_per_hook) const;
+    Queued remove(std::deque<Queued>& queue, std::size_t place);
     std::size_t batch_end(const std::deque<Queued>& queue, bool& is_full) const;
     microseconds batch_at(const std::deque<Queued>& queue) const;
     microseconds batch_at() const;
@@ -160,6 +188,7 @@ class Lane {
     std::unique_ptr<WireLane> wire_lane_;
     std::deque<Queued> fresh_;
     std::deque<Queued> retries_;
+    std::size_t queued_others_ = 0;  // of runs in the queues, beside the first of each
     bool last_was_retry_ = false;
 
     int running_ = 0;

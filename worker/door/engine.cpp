@@ -130,6 +130,24 @@ WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEv
     return guarded(error, [&] { engine->dispatcher.submit(*event, deliveries, count); });
 }
 
+WhispererCode whisperer_engine_submit_run(WhispererEngine* engine, const WhispererEvent* events,
+                                          const WhispererDelivery* deliveries, size_t count,
+                                          size_t* taken, WhispererError* error) noexcept {
+    *taken = 0;
+    return guarded(error,
+                   [&] { *taken = engine->dispatcher.submit_run(events, deliveries, count); });
+}
+
+void whisperer_engine_batch(const WhispererEngine* engine, int64_t hook_id,
+                            WhispererBatch* batch) noexcept {
+    const Hook* hook = engine->dispatcher.find_hook(hook_id);
+    const BatchRule* rule = hook == nullptr ? nullptr : hook->batch();
+    *batch = {1, 0, 0};
+    if (rule != nullptr)
+        *batch = {static_cast<int32_t>(rule->size), static_cast<int64_t>(rule->bytes),
+                  rule->wait.count()};
+}
+
 void whisperer_engine_credit(const WhispererEngine* engine, WhispererCredit* credit) noexcept {
     *credit = engine->dispatcher.credit();
 }

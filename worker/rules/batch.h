@@ -29,6 +29,7 @@ struct BatchRule {
     milliseconds wait{200};          // from the first event on, for others
     BatchForm form = BatchForm::Array;
 
+    bool operator==(const BatchRule&) const = default;
     // A JSON object; null: empty or JSON null.  Throws Invalid, naming the key.
     static std::unique_ptr<const BatchRule> parse(std::string_view json);
 };

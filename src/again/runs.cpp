@@ -1,0 +1,228 @@
+// Putting batches of lines together; see runs.h.
+//
+// Lines are taken the longest waiting first, each with as much as it has, until the batch is full.
+// What a batch may hold beside its size knows the engine, which says how many it has taken.
+#include "src/again/runs.h"
+
+#include "src/again/due.h"
+#include "src/again/heads.h"
+#include "src/base/identity.h"
+#include "src/base/transaction.h"
+#include "src/base/worker.h"
+#include "src/hooks/hook_set.h"
+#include "src/hooks/lines.h"
+#include "src/ledger/submit.h"
+#include "src/ledger/tracker.h"
+
+namespace whisperer::pg {
+
+namespace {
+
+// What failed or came back together is due at moments that are a little apart.
+constexpr int64 together_us = 10 * 1000;
+
+struct Run {
+    Worker* worker;
+    Hook* hook;
+    TimestampTz now;
+    WhispererBatch batch;
+    DueRow* members;
+    int count;
+    Size bytes;
+    bool is_closed;  // it takes no more
+};
+
+// Rows of lines, line by line.  The limit is met without what is behind it being read.
+void query_runs(int64 hook_id, const ReadyLine* ready, int count, int size) {
+    static SPIPlanPtr plan;
+    Datum* numbers = (Datum*)palloc(sizeof(Datum) * count);
+    Datum* after = (Datum*)palloc(sizeof(Datum) * count);
+    for (int i = 0; i < count; i++) {
+        numbers[i] = Int64GetDatum(ready[i].number);
+        after[i] = UUIDPGetDatum(&ready[i].after);
+    }
+    const Oid types[] = {INT8OID, INT8ARRAYOID, UUIDARRAYOID, INT8OID, INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id), make_array(numbers, nullptr, count, INT8OID),
+                      make_array(after, nullptr, count, UUIDOID), Int64GetDatum(my_incarnation()),
+                      Int64GetDatum(size)};
+    run_plan(kept_plan(&plan,
+                       "SELECT " DUE_COLUMNS ", d.line, d.incarnation = $4, d.created_at "
+                       "FROM (SELECT p.*, asked.place FROM unnest($2, $3) WITH ORDINALITY "
+                       "AS asked (line, after, place) CROSS JOIN LATERAL (SELECT * "
+                       "FROM whisperer.delivery q WHERE q.hook_id = $1 AND q.line = asked.line "
+                       "AND q.event_id > asked.after AND q.line IS NOT NULL "
+                       "AND q.state = 'pending' ORDER BY q.hook_id, q.line, q.event_id LIMIT $5) "
+                       "AS p LIMIT $5) AS d " DUE_EVENT " ORDER BY d.place, d.event_id",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+// The row behind the last of the line.
+int end_of_line(int row) {
+    int64 line = int64_column(row, HeadLine);
+    int end = row + 1;
+    while (end < (int)SPI_processed && int64_column(end, HeadLine) == line)
+        end++;
+    return end;
+}
+
+Size size_of(int row) {
+    Datum data = datum_column(row, DueData);
+    return data == (Datum)0 ? 0 : toast_raw_datum_size(data);
+}
+
+// Of lines that were reached and have nothing pending.
+void forget_empty(HookLines* lines, const ReadyLine* ready, int count, int size) {
+    bool all = SPI_processed < (uint64)size;
+    uint64 row = 0;
+    for (int i = 0; i < count && (all || row < SPI_processed); i++) {
+        if (row < SPI_processed && int64_column((int)row, HeadLine) == ready[i].number)
+            row = (uint64)end_of_line((int)row);
+        else
+            note_head(lines, ready[i].number, HeadFate::None);
+    }
+}
+
+// Whether the batch waits for others: it is not full, nothing in it was sent or handed out before,
+// and nothing has waited for as long as it may.
+bool waits_for_others(const Run& run) {
+    if (SPI_processed == 0 || SPI_processed >= (uint64)run.batch.size)
+        return false;
+    TimestampTz oldest = run.now;
+    Size bytes = 0;
+    for (int row = 0; row < (int)SPI_processed; row++) {
+        if (timestamp_column(row, DueNextAttemptAt) != DT_NOEND || datum_column(row, DueBody))
+            return false;
+        oldest = Min(oldest, timestamp_column(row, HeadCreatedAt));
+        bytes += size_of(row);
+    }
+    TimestampTz until = oldest + run.batch.wait_ms * 1000;
+    if (until <= run.now || bytes >= (Size)run.batch.bytes)
+        return false;
+    gather(run.hook->lines, (int)SPI_processed, run.batch.size, until);
+    return true;
+}
+
+// Whether a row goes along with the one before it in its line.
+bool goes_along(const Run& run, int row) {
+    TimestampTz at = timestamp_column(row, DueNextAttemptAt);
+    return (at == DT_NOEND || at <= run.now + together_us) && is_whole(run.worker->reader, row) &&
+           !row_is_in_flight(run.worker->tracker, uuid_column(row, DueEventId), run.hook->id);
+}
+
+// Bodies that are still to be made are made before anything of the line is sent, or batches would
+// be as short as the helper is slow.
+void make_bodies(Run* run, const DueRow* rows, int count, const pg_uuid_t& head) {
+    int made = 0;
+    for (; made < count && rows[made].needs_transform; made++) {
+        if (must_wait_for_room(run->worker, run->hook, run->now))
+            break;
+        hand_elsewhere(run->worker, run->hook, rows[made]);
+    }
+    if (made == 0) {
+        run->is_closed = true;
+        return;
+    }
+    note_handed_out(run->hook->lines, rows[0].delivery.line,
+                    {head, rows[made - 1].delivery.event_id, false, false});
+}
+
+// Takes what can go of one line, whose rows these are.
+void take_line(Run* run, int row, int end) {
+    TimestampTz probes_before;
+    if (!may_be_handed_out(run->worker, run->hook, row, run->now, &probes_before))
+        return;
+    int64 line = int64_column(row, HeadLine);
+    pg_uuid_t head = uuid_column(row, DueEventId);
+    DueRow* first = &run->members[run->count];
+    DueRow* unmade = nullptr;
+    Size bytes = run->bytes;
+    int count = 0;
+    for (; row < end && !(run->is_closed && unmade == nullptr); row++) {
+        DueRow* due = &first[count];
+        if (count > 0 && !goes_along(*run, row))
+            break;
+        if (!read_row(run->worker, run->hook, row, line, probes_before, due))
+            break;
+        if (due->error && count > 0)
+            break;
+        if (due->error) {
+            note_handed_out(run->hook->lines, line, {head, head, false, true});
+            hand_elsewhere(run->worker, run->hook, *due);
+            return;
+        }
+        if (due->needs_transform && unmade == nullptr)
+            unmade = due;
+        count++;
+        run->bytes += unmade ? 0 : due->event.data.size + due->event.body.size;
+        // One that only probes goes alone.
+        run->is_closed |= probes_before != 0 || run->bytes >= (Size)run->batch.bytes;
+    }
+    if (unmade) {
+        run->bytes = bytes;
+        make_bodies(run, unmade, count - (int)(unmade - first), head);
+    } else {
+        run->count += count;
+    }
+}
+
+// Of the line of a member, the first and the last of those that the engine has.
+int note_line_sent(Run* run, int member, int sent) {
+    int64 line = run->members[member].delivery.line;
+    int end = member + 1;
+    while (end < sent && run->members[end].delivery.line == line)
+        end++;
+    note_handed_out(run->hook->lines, line,
+                    {run->members[member].delivery.event_id,
+                     run->members[end - 1].delivery.event_id, member == 0, true});
+    return end;
+}
+
+void send(Run* run) {
+    WhispererEvent* events = (WhispererEvent*)palloc(sizeof(WhispererEvent) * run->count);
+    Inflight* deliveries = (Inflight*)palloc(sizeof(Inflight) * run->count);
+    for (int i = 0; i < run->count; i++) {
+        events[i] = run->members[i].event;
+        deliveries[i] = run->members[i].delivery;
+    }
+    int sent = submit_run(run->worker, events, deliveries, run->count);
+    for (int i = 0; i < sent;)
+        i = note_line_sent(run, i, sent);
+}
+
+// False: there is nothing more to hand out now.
+bool read_run(Run* run) {
+    int size = run->batch.size;
+    ReadyLine* ready = (ReadyLine*)palloc(sizeof(ReadyLine) * size);
+    int count = ready_lines(run->hook->lines, ready, size, true);
+    if (count == 0)
+        return false;
+    query_runs(run->hook->id, ready, count, size);
+    forget_empty(run->hook->lines, ready, count, size);
+    if (waits_for_others(*run))
+        return false;
+    run->count = 0;
+    run->bytes = 0;
+    run->is_closed = false;
+    for (int row = 0; row < (int)SPI_processed && !run->is_closed;) {
+        int end = end_of_line(row);
+        take_line(run, row, end);
+        row = end;
+    }
+    if (run->count == 0)
+        return false;
+    send(run);
+    return true;
+}
+
+}  // namespace
+
+void read_runs(Worker* worker, Hook* hook, const WhispererBatch& batch, TimestampTz now) {
+    Run run = {worker, hook, now, batch, nullptr, 0, 0, false};
+    run.members = (DueRow*)palloc(sizeof(DueRow) * batch.size);
+    while (has_credit(worker) && !must_wait_for_room(worker, hook, now))
+        if (!read_run(&run))
+            break;
+}
+
+}  // namespace whisperer::pg
