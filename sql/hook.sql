@@ -174,7 +174,8 @@ SELECT change, failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', chan
     $$batch = '{}', metadata_headers = '{time}'$$]) AS change;
 SELECT whisperer.update_hook(:ann, '{"batch": {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "ndjson"}}');
 SELECT batch FROM whisperer.hook WHERE id = :ann;
-SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"ordering": "hook"}')$$, :ann));
+SELECT whisperer.update_hook(:ann, '{"ordering": "hook"}');
+SELECT whisperer.update_hook(:ann, '{"ordering": "none"}');
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"format": "form"}')$$, :ann));
 SELECT whisperer.update_hook(:ann, '{"batch": null}');
 SELECT batch FROM whisperer.hook WHERE id = :ann;

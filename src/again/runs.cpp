@@ -25,7 +25,7 @@ struct Run {
     Worker* worker;
     Hook* hook;
     TimestampTz now;
-    WhispererBatch batch;
+    WhispererBatch batch;  // of at most as many events as the engine has room for
     DueRow* members;
     int count;
     Size bytes;
@@ -192,6 +192,9 @@ void send(Run* run) {
 
 // False: there is nothing more to hand out now.
 bool read_run(Run* run) {
+    WhispererCredit credit;
+    whisperer_engine_credit(run->worker->engine, &credit);
+    run->batch.size = (int32)Min(run->batch.size, credit.deliveries);
     int size = run->batch.size;
     ReadyLine* ready = (ReadyLine*)palloc(sizeof(ReadyLine) * size);
     int count = ready_lines(run->hook->lines, ready, size, true);

@@ -53,7 +53,7 @@ CONF
         rate => $options{rate} // 300, folder => PostgreSQL::Test::Utils::tempdir("load_$name") }, $class;
     $self->start_receiver;
     $node->safe_psql('postgres', <<'SQL');
-CREATE TABLE item (id bigserial PRIMARY KEY, key uuid NOT NULL DEFAULT gen_random_uuid(), round int NOT NULL,
+CREATE TABLE item (id bigserial PRIMARY KEY, key uuid NOT NULL DEFAULT gen_random_uuid(), round int NOT NULL, client int NOT NULL DEFAULT pg_backend_pid(),
     made_at timestamptz NOT NULL DEFAULT clock_timestamp());
 SELECT whisperer.register_event('item-created');
 CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created');
@@ -66,11 +66,13 @@ SQL
     return $self;
 }
 
-# Paths that contain "transform" get a hook with a function, those that contain "batch" one with batches.
+# Paths that contain "transform" get a hook with a function, those that contain "batch" one with batches, those that
+# contain "ordered" one with ordering 'hook'.
 sub add_hook {
     my ($self, $path) = @_;
     my $more = $path =~ /transform/ ? ", transform => 'public.same'" : '';
     $more .= q(, batch => '{"size": 10, "wait": "50 ms"}') if $path =~ /batch/;
+    $more .= q(, ordering => 'hook') if $path =~ /ordered/;
     my $url = $self->{receiver}->url($path);
     my $id = $self->{node}->safe_psql('postgres', <<"SQL");
 SELECT whisperer.create_hook('item-created', '$url', retry_countdown_config =>
@@ -272,8 +274,8 @@ sub settle {
 
 # --- the comparison -----------------------------------------------------------------------------
 
-# Requests that were logged since the last call: {path}{key} = [[received at, attempt begun at, id], ...],
-# in microseconds; when it began is known in whole seconds.
+# Requests that were logged since the last call: {path}{key} = [[received at, attempt begun at, id, place], ...],
+# in microseconds; when it began is known in whole seconds.  Place: in the order of requests, and within them.
 sub received {
     my ($self) = @_;
     my %received;
@@ -288,7 +290,7 @@ sub received {
             my ($id) = $line =~ /"webhook-id","([0-9a-f]+)"/ or die "without an id: $line";
             my ($body) = $line =~ /"body":"(.*)"\}\n/ or die "without a body: $line";
             $self->{twofold}++ if ($self->{body_of}{$id} //= $body) ne $body;
-            push @{ $received{$path}{$_} }, [ $at, $begun * 1e6, $id ] for @keys;
+            push @{ $received{$path}{$_} }, [ $at, $begun * 1e6, $id, $self->{places}++ ] for @keys;
         }
         $log->{read} = tell $file;
     }
@@ -318,12 +320,29 @@ SQL
     return \%ledger;
 }
 
+# How many events were sent before all that their client's session had committed before them.
+sub overtaken {
+    my ($self, $got) = @_;
+    my %place_of = map { my ($key, $client, $number) = split /\|/; $key => [ $client, $number ] } split /\n/, $self->answer(
+        "SELECT key, client, row_number() OVER (PARTITION BY client ORDER BY id) FROM item WHERE round = $self->{round}");
+    my @sent = sort { $a->[0] <=> $b->[0] } map { my $key = $_; map { [ $_->[3], $place_of{$key} // () ] } @{ $got->{$key} } } keys %$got;
+    my (%seen, $overtaken);
+    for (map { $_->[1] // () } @sent) {
+        my ($client, $number) = @$_;
+        my $seen = $seen{$client} // 0;
+        $overtaken++ if $number > $seen + 1;
+        $seen{$client} = max($seen, $number);
+    }
+    return $overtaken // 0;
+}
+
 sub compare {
     my ($self) = @_;
     my ($committed, $received, $ledger) = ($self->committed, $self->received, $self->ledger);
-    my %row = (committed => scalar keys %$committed, map { $_ => 0 } qw(missing invented duplicates again slowest));
+    my %row = (committed => scalar keys %$committed, map { $_ => 0 } qw(missing invented duplicates again slowest overtaken));
     for my $path (keys %{ $self->{paths} }) {
         my $got = $received->{$path} // {};
+        $row{overtaken} += $self->overtaken($got) if $path =~ /ordered/;
         $row{missing} += grep { !$got->{$_} } keys %$committed;
         for my $key (keys %$got) {
             # Of some events the first attempt fails, and must be followed by another; see answers.mjs.
@@ -373,6 +392,7 @@ sub try_fault {
     cmp_ok($row->{committed}, '>', 0, "$what: there was a load");
     is("$row->{missing} missing, $row->{invented} invented", '0 missing, 0 invented', "$what: nothing is missing, nothing invented");
     is($self->{twofold} // 0, 0, "$what: no id stands for two bodies");
+    is($row->{overtaken}, 0, "$what: what is ordered came in order") if grep { /ordered/ } keys %{ $self->{paths} };
     is($row->{again}, 0, "$what: what the ledger had is not sent again") unless $options{repeats};
     return $row;
 }

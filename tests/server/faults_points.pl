@@ -6,7 +6,8 @@ use Faults;
 use Test::More;
 use Whisperer;
 
-my $trial = Faults->new('faults_points', paths => [ '/ok', '/late-first/50/x', '/ok/batch', '/late-first/50/batch' ], rate => 200);
+my $trial = Faults->new('faults_points', paths => [ '/ok', '/late-first/50/x', '/ok/batch', '/late-first/50/batch', '/ok/ordered', '/ok/ordered_batch',
+    '/late-first/50/ordered_batch' ], rate => 200);
 my $node = $trial->{node};
 
 my @points = (

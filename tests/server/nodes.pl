@@ -185,9 +185,9 @@ sql($second, 'CREATE ROLE late');
 subscribe($second, 'b');
 # A hook of its own, with the number of one of the primary's.
 sql($second, "SELECT whisperer.create_hook('whisperer-hook-disabled', '@{[ $receiver->url('/ok/own') ]}')");
-# Ordered hooks, of which some will move, with a line that has not come to its end.
+# Ordered hooks, of which some will move, with a line that has not come to its end; every second one has batches.
 my $later = q('{"choice": "fixed", "kwargs": {"seconds": 3600}}');
-sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-line', '@{[ $receiver->url('/status/500/') ]}' || n, ordering => 'hook', retry_countdown_config => $later) FROM generate_series(1, 5) n"
+sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-line', '@{[ $receiver->url('/status/500/') ]}' || n, ordering => 'hook', retry_countdown_config => $later, batch => CASE WHEN n % 2 = 0 THEN '{\"size\": 5, \"wait\": \"0 ms\"}'::jsonb END) FROM generate_series(1, 5) n"
     =~ s/SET ROLE shop;/SET ROLE shop; SELECT whisperer.register_event('order-line');/r);
 my @line_events = split /\n/, sql($primary, q(SELECT whisperer.deliver_event('order-line', json_build_object('n', n)) FROM generate_series(1, 2) n));
 wait_for('their lines', sub { sql($first, "SELECT count(*) FROM whisperer.delivery WHERE event_id = '$line_events[0]' AND retry_count = 1") == 6 });
@@ -225,7 +225,7 @@ arrive($first, $second);
 is(sql($primary, q(SELECT sum(hooks) FROM whisperer.nodes)), sql($primary, 'SELECT count(*) FROM whisperer.hook WHERE is_active'), 'each hook has a node');
 # --- ordered hooks -----------------------------------------------------------------------------------------------
 my ($line, $path) = split /\|/, sql($second, q(SELECT h.id, substring(h.target_url FROM '[0-9]+$') FROM whisperer.hook h
-    JOIN whisperer.hook_node n ON n.hook_id = h.id AND n.node = 'b' WHERE h.ordering = 'hook' ORDER BY h.id LIMIT 1));
+    JOIN whisperer.hook_node n ON n.hook_id = h.id AND n.node = 'b' WHERE h.ordering = 'hook' ORDER BY h.batch IS NULL, h.id LIMIT 1));
 ok($line, 'an ordered hook moves to the second node');
 sql($primary, q(SELECT whisperer.deliver_event('order-line', json_build_object('n', n)) FROM generate_series(3, 4) n));
 sql($primary, "SELECT whisperer.update_hook(id, jsonb_build_object('target_url', replace(target_url, '/status/500/', '/ok/line/'))) FROM whisperer.hook WHERE ordering = 'hook'");
@@ -234,14 +234,14 @@ wait_for('them on the second', sub { sql($second, "SELECT count(*) FROM whispere
 is(sql($second, "SELECT state || ': ' || state_reason FROM whisperer.hook WHERE id = $line"), 'paused: node "a" has to deliver what came before; see whisperer.hand_over in the primary', 'there it waits');
 like(sql($second, "SELECT whisperer.why(event_id, $line) FROM whisperer.delivery WHERE hook_id = $line LIMIT 1"), qr/^waits: the hook is paused \(node "a" has to deliver/, 'why says so');
 is(sql($first, "SELECT state FROM whisperer.hook WHERE id = $line"), 'active', 'while the first goes on');
-sql($primary, "SELECT whisperer.retry('$line_events[0]', force => true)");
+sql($primary, "SELECT whisperer.retry('$_', force => true)") for @line_events;
 settle($first, $second);
-is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/ } $receiver->requests("/ok/line/$path")), '1 2', 'to the end of its line, and not beyond');
+is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/g } $receiver->requests("/ok/line/$path")), '1 2', 'to the end of its line, and not beyond');
 like(error_of($primary, q(SELECT whisperer.remove_node('b'))), qr/^node "b" has ordered hooks that were not handed over to it yet/, 'until then the second is not removed');
 like(error_of($primary, "SET ROLE late; SELECT whisperer.hand_over($line)"), qr/^hook $line does not exist/, 'others hand nothing over');
 sql($primary, 'SELECT whisperer.hand_over(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL');
 settle($first, $second);
-is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/ } $receiver->requests("/ok/line/$path")), '1 2 3 4', 'handed over, it begins');
+is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/g } $receiver->requests("/ok/line/$path")), '1 2 3 4', 'handed over, it begins');
 like(error_of($primary, "SELECT whisperer.hand_over($line)"), qr/^hook $line waits for no node/, 'once');
 
 my $of_second = sql($primary, q(SELECT hooks FROM whisperer.nodes WHERE name = 'b'));

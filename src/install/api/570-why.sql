@@ -19,6 +19,7 @@ BEGIN ATOMIC
              WHEN h.state <> 'active' THEN format('waits: the hook is %s (%s)', h.state, h.state_reason)
              WHEN r.circuit_opened_at IS NOT NULL THEN format('waits: the circuit is open, one attempt is made at %s', r.circuit_retry_at)
              WHEN delivery.next_attempt_at = 'infinity' THEN 'waits in line behind earlier events'
+                 || CASE WHEN h.batch IS NOT NULL THEN ', or for others of its batch' ELSE '' END
              WHEN delivery.next_attempt_at <= now() THEN format('attempt %s is due', delivery.retry_count + 1)
              ELSE format('waits for attempt %s at %s', delivery.retry_count + 1, delivery.next_attempt_at) END,
         -- What says why an attempt is put off is no error.
