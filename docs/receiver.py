@@ -4,12 +4,13 @@
     python3 docs/receiver.py --secret whsec_... [--port 8000]
 
 It answers 200 if the signature is good, 401 if not, and 400 if a compressed body is broken.  It needs nothing but Python.  A receiver of your own does
-the same two things, and remembers the ids that it has handled.
+the same two things, and remembers the ids that it has handled: examples/receivers has some to build on.
 """
 import argparse
 import base64
 import hashlib
 import hmac
+import json
 import time
 import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -36,6 +37,16 @@ def decoded(headers, body):
     return text
 
 
+def event_ids(request, body):
+    """Those in the body: a batch that comes again may hold others, too.  In another format, the request's."""
+    text = body.decode()
+    try:
+        members = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+        return {member["event"]["uuid"] for member in members}
+    except (ValueError, TypeError, KeyError):
+        return {request}
+
+
 class Receiver(BaseHTTPRequestHandler):
     secret = ""
     handled = set()
@@ -48,10 +59,9 @@ class Receiver(BaseHTTPRequestHandler):
         except (ValueError, zlib.error):
             return self.answer(400)
         good = "webhook-signature" in self.headers and is_genuine(self.secret, self.headers, body)
-        event = self.headers["webhook-id"]
-        verdict = "not genuine" if not good else "again" if event in self.handled else "verified"
-        if good:
-            self.handled.add(event)
+        ids = event_ids(self.headers["webhook-id"], body) if good else set()
+        verdict = "not genuine" if not good else "again" if ids <= self.handled else "verified"
+        self.handled |= ids
         print(verdict, f"{self.headers['X-Whisperer-Event']}{coding}", body.decode(), flush=True)
         self.answer(200 if good else 401)
 

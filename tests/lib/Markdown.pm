@@ -13,6 +13,7 @@
 #   <!-- file: NAME -->               the next block is a file
 #   <!-- setup ... -->                SQL that the reader's database has and the test's lacks
 #   <!-- setup sh ... -->             the same for the shell
+#   <!-- part of: FILE -->            the next block stands in the file, which a test of its own runs
 #   <!-- page: bare | gateway -->     no extension and no table yet; with a gateway at port 8080
 #   <!-- reference, made by ... -->   nothing for the runner
 package Markdown;
@@ -23,7 +24,7 @@ use Exporter 'import';
 
 our @EXPORT_OK = qw(page_items is_command page_faults page_anchors page_links);
 
-my $known = qr/^(not run: \S.*|output|output of \w+|background: \w+|stop: \w+|fails: \w{5}|until: \S.*|file: [\w.]+|setup\b.*|page: [\w ,]+|reference, .*)$/s;
+my $known = qr/^(not run: \S.*|output|output of \w+|background: \w+|stop: \w+|fails: \w{5}|until: \S.*|file: [\w.]+|part of: [\w.\/]+|setup\b.*|page: [\w ,]+|reference, .*)$/s;
 
 # What a page has, in order: {kind: block, language, text, line} and {kind: comment, text, line}.
 sub page_items {
@@ -66,7 +67,8 @@ sub page_faults {
         my $at = "$item->{line}: ";
         if ($item->{kind} eq 'indented') { push @faults, "${at}an indented block: use a fence, with its language" }
         elsif ($item->{kind} eq 'comment') { push @faults, "${at}a comment that tests/lib/Markdown.pm does not know: $item->{text}" unless $item->{known} }
-        elsif ($item->{language} !~ /^(sql|sh|python|js|text|json|http|ini|nginx)$/) { push @faults, "${at}a block without a language that is known" }
+        elsif ($item->{language} !~ /^(sql|sh|python|js|go|text|json|http|ini|nginx)$/) { push @faults, "${at}a block without a language that is known" }
+        elsif ($item->{language} eq 'go' && $before !~ /^part of/) { push @faults, "${at}Go is not run: say which file it is part of" }
         elsif ($before =~ /^not run/ && !is_command($item)) { push @faults, "${at}no command, so nothing to run" }
         $before = $item->{kind} eq 'comment' ? $item->{text} : '';
     }

@@ -38,7 +38,7 @@ sub run_page {
     my %next;
     for my $item (@items) {
         if ($item->{kind} eq 'comment') {
-            my ($word, $rest) = $item->{text} =~ /^(not run|output of|output|background|stop|fails|until|file|setup)\b:?\s*(.*)/s or next;
+            my ($word, $rest) = $item->{text} =~ /^(not run|output of|output|background|stop|fails|until|file|part of|setup)\b:?\s*(.*)/s or next;
             if ($word eq 'stop') { $self->stop($rest) }
             elsif ($word eq 'until') { $self->wait_until($rest) }
             elsif ($word eq 'setup') { $self->set_up($rest, "$page:$item->{line}") }
@@ -48,6 +48,7 @@ sub run_page {
         next unless $item->{kind} eq 'block';
         my $name = "$page:$item->{line}";
         if (exists $next{file}) { $self->write_file($next{file}, $item->{text}) }
+        elsif (exists $next{'part of'}) { $self->check_part($name, $item->{text}, $next{'part of'}) }
         elsif (exists $next{output}) { $self->check_output($name, $item->{text}, $self->{output}) }
         elsif (exists $next{'output of'}) { $self->check_background($name, $item->{text}, $next{'output of'}) }
         elsif (is_command($item) && exists $next{'not run'}) { $not_run++; note("$name is not run: $next{'not run'}") }
@@ -194,6 +195,11 @@ sub check_output {
     my ($self, $name, $expected, $output) = @_;
     my $pattern = $self->pattern($expected);
     ok(without_rulers($output) =~ $pattern, "$name is what is printed") or diag("expected:\n$expected\ngot:\n$output");
+}
+
+sub check_part {
+    my ($self, $name, $text, $file) = @_;
+    ok(index(PostgreSQL::Test::Utils::slurp_file(top() . "/$file"), $text) >= 0, "$name stands in $file") or diag($text);
 }
 
 sub check_background {
