@@ -8,6 +8,7 @@
 namespace whisperer::pg {
 
 Settings settings;
+int* max_hooks_of_all = nullptr;
 
 namespace {
 
@@ -33,6 +34,21 @@ bool check_enabled(bool*, void**, GucSource source) {
     GUC_check_errmsg("whisperer.enabled cannot be set in a session");
     GUC_check_errhint("Use ALTER DATABASE ... SET whisperer.enabled, or ALTER SYSTEM.");
     return false;
+}
+
+// What counts is the hook's owner, whoever's session it is: see src/api/max_hooks.cpp.
+bool check_max_hooks(int*, void**, GucSource source) {
+    if (source != PGC_S_SESSION && source != PGC_S_CLIENT)
+        return true;
+    GUC_check_errmsg("whisperer.max_hooks_per_role cannot be set in a session");
+    GUC_check_errhint("Use ALTER ROLE ... SET whisperer.max_hooks_per_role, or ALTER SYSTEM.");
+    return false;
+}
+
+// The postmaster knows no roles and reads its files before it tells anybody else to.
+void share_max_hooks(int value, void*) {
+    if (!IsUnderPostmaster && max_hooks_of_all)
+        *max_hooks_of_all = value;
 }
 
 bool check_optional_url(char** value, void**, GucSource) {
@@ -97,9 +113,11 @@ void define_limits() {
                &s.helper_memory_mb, 256, -1, 1024 * 1024, GUC_UNIT_MB);
     define_int("whisperer.worker_memory", "Memory of a worker, at most; -1: no limit.",
                &s.worker_memory_mb, 1024, -1, 1024 * 1024, GUC_UNIT_MB);
-    define_int("whisperer.max_hooks_per_role",
-               "Hooks that a role may have, superusers excepted; -1: any number.",
-               &s.max_hooks_per_role, 1000, -1, INT_MAX, 0);
+    // Of one role with ALTER ROLE, by superusers.
+    DefineCustomIntVariable("whisperer.max_hooks_per_role",
+                            "Hooks that a role may have, superusers excepted; -1: any number.",
+                            nullptr, &s.max_hooks_per_role, 1000, -1, INT_MAX, PGC_SUSET, 0,
+                            check_max_hooks, share_max_hooks, nullptr);
     define_int("whisperer.retention",
                "How long events and their deliveries are kept; what is still pending then fails.",
                &s.retention_s, 30 * 86400, 10, 10 * 366 * 86400, GUC_UNIT_S);

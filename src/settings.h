@@ -39,6 +39,10 @@ struct Settings {
 
 extern Settings settings;
 
+// whisperer.max_hooks_per_role as the postmaster has it, in shared memory: of a session it may be
+// what ALTER ROLE says of its login role.  Null when the library is not preloaded.
+extern int* max_hooks_of_all;
+
 enum KeyExchange { KeyExchangeElliptic, KeyExchangeAny };
 
 // Bytes kept of a 2xx answer: a success is read by nobody, and a large row costs the ledger dearly.

@@ -58,6 +58,9 @@ Problem problem_of(const DatabaseError& error, const Route& route, const std::st
         problem = {400, "invalid", "the body is nested too deeply"};
     else if (state == "55000")
         problem = {406, "not_acceptable", error.message};
+    // Of PostgreSQL's own limits it names no column, and they may be gone in a moment.
+    else if (state == "53400" && error.column == "owner")
+        problem = {406, "not_acceptable", error.message};
     else if (state == "42501")
         return forbidden(error, route);
     else if (state == "57014" || state == "55P03")

@@ -2,6 +2,8 @@
 // then fill it at start-up.
 #include "src/processes/shared_state.h"
 
+#include "src/settings.h"
+
 namespace whisperer::pg {
 
 namespace {
@@ -35,6 +37,7 @@ void on_startup() {
         share_event_ids(&state->event_ids);
         pg_atomic_init_u32(&state->launcher_proc, 0);
         state->made_at = GetCurrentTimestamp();
+        state->max_hooks_per_role = settings.max_hooks_per_role;
         state->entry_count = max_worker_processes;
         for (int i = 0; i < state->entry_count; i++) {
             WorkerEntry* entry = &state->entries[i];
@@ -45,6 +48,7 @@ void on_startup() {
             pg_atomic_init_u64(&entry->requests_read, 0);
         }
     }
+    max_hooks_of_all = &state->max_hooks_per_role;
     LWLockRelease(AddinShmemInitLock);
 }
 

@@ -64,6 +64,7 @@ struct SharedState {
     Oid announced[announcements_max];
     int withdrawn_count;  // databases whose workers must stay away
     Oid withdrawn[withdrawals_max];
+    int max_hooks_per_role;  // written by the postmaster alone; see max_hooks_of_all
     int entry_count;
     WorkerEntry entries[FLEXIBLE_ARRAY_MEMBER];
 };

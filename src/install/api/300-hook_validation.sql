@@ -178,26 +178,37 @@ COMMENT ON FUNCTION whisperer_internal.is_carried(text, whisperer.hook_definitio
     'whether a row that is written was made elsewhere: by a restore or by replication';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_carried(text, whisperer.hook_definition) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.max_hooks_of(role oid, OUT most integer, OUT of_database boolean)
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_max_hooks_of';
+COMMENT ON FUNCTION whisperer_internal.max_hooks_of(oid) IS
+    'whisperer.max_hooks_per_role for a role, and whether ALTER ROLE ... IN DATABASE has said it';
+GRANT EXECUTE ON FUNCTION whisperer_internal.max_hooks_of(oid) TO PUBLIC;
+
 -- By the index that hook_definition_once is: the limit is what a look costs.  Its caller holds the role's hooks.
 CREATE FUNCTION whisperer_internal.check_hook_count_body(owner oid) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    most constant integer := current_setting('whisperer.max_hooks_per_role', true);
+    most integer;
+    of_database boolean;
 BEGIN
+    SELECT m.most, m.of_database INTO most, of_database FROM whisperer_internal.max_hooks_of(check_hook_count_body.owner) m;
     IF most >= 0 AND (SELECT count(*) FROM (
             SELECT FROM whisperer.hook_definition h WHERE h.owner = check_hook_count_body.owner AND h.is_active LIMIT most) AS his) >= most
        AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = check_hook_count_body.owner AND r.rolsuper) THEN
         RAISE EXCEPTION 'role % has % hooks already', check_hook_count_body.owner::regrole, most
-            USING ERRCODE = 'configuration_limit_exceeded',
-                  HINT = 'Delete some, or ask an administrator to raise whisperer.max_hooks_per_role.';
+            USING ERRCODE = 'configuration_limit_exceeded', COLUMN = 'owner',
+                  HINT = format('Delete some, or ask a superuser to raise the limit: ALTER ROLE %I %sSET whisperer.max_hooks_per_role = %s;',
+                                pg_get_userbyid(check_hook_count_body.owner),
+                                CASE WHEN of_database THEN format('IN DATABASE %I ', current_database()) END,
+                                least(most::bigint + greatest(most, 10), 2147483647));
     END IF;
 END;
 $$;
 CREATE FUNCTION whisperer_internal.check_hook_count(owner oid) RETURNS void
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_as_caller_now';
 COMMENT ON FUNCTION whisperer_internal.check_hook_count(oid) IS
-    'raises 53400 if the role has as many hooks as whisperer.max_hooks_per_role says';
+    'raises 53400 if the role has as many hooks as whisperer.max_hooks_per_role says for it';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_count(oid) TO PUBLIC;
 
 CREATE FUNCTION whisperer_internal.check_hook_body() RETURNS trigger
