@@ -386,6 +386,19 @@ void whisperer_document_destroy(WhispererDocument* document) WHISPERER_NOEXCEPT;
 int whisperer_document_matches(const WhispererDocument* document,
                                const WhispererFilter* filter) WHISPERER_NOEXCEPT;
 
+/* What the data of an event type may be: JSON Schema 2020-12, as far as worker/base/json_schema.h
+ * knows it.  WhispererInvalid: it says what is not known.  Asked, it answers 1: the data fits,
+ * 0: it does not, and fault (no NUL, *fault_bytes of WHISPERER_FAULT_BYTES) says where and by which
+ * keyword, without a value, -1: not JSON, or the steps did not suffice, -2: there was no memory. */
+#define WHISPERER_FAULT_BYTES 240
+typedef struct WhispererSchema WhispererSchema;
+WhispererCode whisperer_schema_create(WhispererSpan json, int64_t step_max,
+                                      WhispererSchema** schema,
+                                      WhispererError* error) WHISPERER_NOEXCEPT;
+void whisperer_schema_destroy(WhispererSchema* schema) WHISPERER_NOEXCEPT;
+int whisperer_schema_fits(const WhispererSchema* schema, WhispererSpan data, int64_t step_max,
+                          char* fault, size_t* fault_bytes) WHISPERER_NOEXCEPT;
+
 /* Secrets at rest.  keys is the text of a key file: a key of 64 hex digits a line, the first seals,
  * all open.  Where a secret is stored is part of what it is sealed with. */
 typedef struct WhispererSecretPlace {

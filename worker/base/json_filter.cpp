@@ -83,7 +83,8 @@ bool takes_filters(JsonOperator op) {
 
 class JsonFilterReader {
   public:
-    JsonFilterReader(std::string_view text, std::int64_t& steps) : scanner_(text, steps) {}
+    JsonFilterReader(std::string_view text, std::int64_t& steps, int depth_max = filter_depth_max)
+        : scanner_(text, steps), depth_max_(depth_max) {}
 
     JsonFilter read(FilterLanguage language) {
         filter_.root_ = read_value(0, language);
@@ -98,7 +99,7 @@ class JsonFilterReader {
     using Member = std::pair<Node, Node>;
 
     Node read_value(int depth, FilterLanguage language) {
-        if (depth > filter_depth_max)
+        if (depth > depth_max_)
             throw JsonGaveUp{};
         const JsonKind kind = scanner_.peek();
         if (kind == JsonKind::Object)
@@ -218,12 +219,23 @@ class JsonFilterReader {
     }
 
     JsonScanner scanner_;
+    int depth_max_;
     JsonFilter filter_;
 };
 
+bool JsonFilter::is_too_large(std::string_view text) {
+    return text.size() > std::numeric_limits<std::uint32_t>::max() / 2;
+}
+
+JsonFilter JsonFilter::read_values(std::string_view text, int depth_max, std::int64_t& steps) {
+    if (is_too_large(text))
+        throw JsonGaveUp{};
+    return JsonFilterReader(text, steps, depth_max).read(FilterLanguage::Containment);
+}
+
 std::optional<JsonFilter> JsonFilter::parse(std::string_view text, std::int64_t step_max,
                                             FilterLanguage language) {
-    if (text.size() > std::numeric_limits<std::uint32_t>::max() / 2)
+    if (is_too_large(text))
         return std::nullopt;
     std::int64_t steps = step_max;
     try {

@@ -50,6 +50,9 @@ class JsonFilter {
     // does not exist or does not take what it is given.
     static std::optional<JsonFilter> parse(std::string_view text, std::int64_t step_max,
                                            FilterLanguage language = FilterLanguage::Containment);
+    // Any JSON, as values that can be looked up.  Throws JsonGaveUp: not JSON, too deep, out of
+    // steps.
+    static JsonFilter read_values(std::string_view text, int depth_max, std::int64_t& steps);
     // Of what is stored: with operators, if parse takes all of them; else containment.
     static std::optional<JsonFilter> read_stored(std::string_view text, std::int64_t step_max);
 
@@ -83,6 +86,8 @@ class JsonFilter {
 
   private:
     friend class JsonFilterReader;
+
+    static bool is_too_large(std::string_view text);
 
     Node root_;
     std::vector<Node> nodes_;

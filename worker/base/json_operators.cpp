@@ -5,21 +5,10 @@
 #include <vector>
 
 #include "worker/base/json_matcher.h"
+#include "worker/base/json_order.h"
 
 namespace whisperer::engine {
 namespace {
-
-// Digits times 10^exponent, without sign; none: zero.
-std::strong_ordering order(std::string_view one, std::int64_t one_exponent, std::string_view other,
-                           std::int64_t other_exponent) {
-    if (one.empty() || other.empty())
-        return other.empty() <=> one.empty();
-    const auto top = [](std::string_view digits, std::int64_t exponent) {
-        return exponent + static_cast<std::int64_t>(digits.size());
-    };
-    const auto by_size = top(one, one_exponent) <=> top(other, other_exponent);
-    return by_size != std::strong_ordering::equal ? by_size : one <=> other;
-}
 
 // Knuth, Morris and Pratt: a search that starts over for each character would cost what both
 // lengths multiplied do.
@@ -178,11 +167,8 @@ bool JsonMatcher::has_order(JsonOperator op, std::size_t place, const Node& oper
     if (operand.kind == JsonKind::String)
         return is_met(op, std::string_view(decode_json_string(raw)) <=> filter_.bytes(operand));
     const JsonNumber number(raw);
-    if (number.negative != operand.negative)
-        return is_met(op, operand.negative <=> number.negative);
-    const auto by_size =
-        order(number.digits, number.exponent, filter_.bytes(operand), operand.exponent);
-    return is_met(op, number.negative ? 0 <=> by_size : by_size);
+    return is_met(op, number_order({number.negative, number.digits, number.exponent},
+                                   {operand.negative, filter_.bytes(operand), operand.exponent}));
 }
 
 bool JsonMatcher::text_has(JsonOperator op, std::size_t place, const Node& operand) {
