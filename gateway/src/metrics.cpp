@@ -23,7 +23,7 @@ struct Family {
 const Statement workers[] = {Statement(R"(
 SELECT s.worker, (s.state <> 'down')::integer, (s.state = 'paused')::integer, s.lag_events,
        s.lag_seconds, s.in_flight, s.queued, s.delivered, s.failed,
-       coalesce(s.sent_again, 0)
+       coalesce(s.sent_again, 0), coalesce(s.invalid, 0)
 FROM whisperer.status s ORDER BY s.worker)")};
 
 const std::vector<Family> worker_families{
@@ -47,6 +47,10 @@ const std::vector<Family> worker_families{
      "counter",
      "Requests that went out a second time because their connection had been left.",
      {{"", "", 9}}},
+    {"whisperer_worker_invalid_events_total",
+     "counter",
+     "Events that did not fit the schema of their type, sent or not.",
+     {{"", "", 10}}},
 };
 
 const Statement hooks[] = {Statement(R"(

@@ -14,7 +14,8 @@ namespace {
 constexpr std::chrono::seconds ping_time{15};
 constexpr std::chrono::seconds retry_time{10};
 
-const Statement record_ping[] = {Statement("SELECT whisperer.record_ping($1::bigint)")};
+const Statement record_ping[] = {
+    Statement("SELECT whisperer.record_ping($1::bigint, $2::jsonb->>'event_type')")};
 
 const char* const all_is_paused =
     "(SELECT coalesce(bool_or(s.state = 'paused'), false) FROM whisperer.status s)";

@@ -129,7 +129,9 @@ const char* const registry = R"(
 SELECT json_build_object('name', t.name, 'description', t.description,
                          'owner', pg_get_userbyid(whisperer.event_type_owner(t.whole)),
                          'may_subscribe', whisperer.may(quote_ident(current_user)::regrole::oid,
-                                                        t.name, 'subscribe'), 'sample', (
+                                                        t.name, 'subscribe'),
+                         'schema', (t.whole).schema, 'example', (t.whole).example,
+                         'on_invalid', (t.whole).on_invalid, 'sample', (
            SELECT CASE WHEN octet_length(o.data::text) <= 65536 THEN o.data END
            FROM whisperer.outbox o
            WHERE o.event_type = t.name AND o.xid >= (greatest(
@@ -285,7 +287,7 @@ std::vector<Route> hook_routes() {
                             {Statement(rotate)}));
     routes.push_back(action("recover", range, {Statement(recover)}));
     routes.push_back(action("replay", replayed, {Statement(replay)}));
-    routes.push_back(action("ping", nothing, {}));
+    routes.push_back(action("ping", {{{"event_type", Type::Text}}}, {}));
     routes.back().handler = ping;
     routes.back().waits = true;
     return routes;

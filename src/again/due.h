@@ -6,6 +6,7 @@
 #include "src/ledger/tracker.h"
 #include "src/pg.h"
 #include "worker/engine.h"
+#include "src/read/schema_check.h"
 
 namespace whisperer::pg {
 
@@ -20,7 +21,8 @@ struct Worker;
     "'content', d.response_content, 'time', extract(epoch FROM d.response_time), "         \
     "'error', d.error, 'retry_count', d.retry_count, 'event_id', d.event_id, "             \
     "'hook_id', d.hook_id)::text END, "                                                    \
-    "o.created_at, o.source, o.object_id, d.format, o.meta, d.response_http_status"
+    "o.created_at, o.source, o.object_id, d.format, o.meta, d.response_http_status, "      \
+    "starts_with(d.error, '" SCHEMA_REFUSAL "')"
 #define DUE_EVENT                                                              \
     "LEFT JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND " \
     "o.slot = d.slot"
@@ -42,7 +44,8 @@ enum DueColumn {
     DueFormat,
     DueMeta,
     DueHttpStatus,
-    DueColumnCount = DueHttpStatus,
+    DueIsInvalid,
+    DueColumnCount = DueIsInvalid,
 };
 
 // Hands out what is due again, or cancels what waits for a deleted hook.

@@ -11,6 +11,7 @@
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
 #include "src/read/page_match.h"
+#include "src/read/schema_check.h"
 
 namespace whisperer::pg {
 
@@ -111,7 +112,8 @@ void read_list(Worker* worker) {
 }
 
 // Deliveries become pending again; the countdown begins anew.  A success that another attempt will
-// follow is kept first.
+// follow is kept first.  The error stays of one that did not fit its type's schema: due.cpp asks
+// the schema again, or this would be the way around it.
 #define KEEP_SUCCESS                                                                    \
     "WITH kept AS (INSERT INTO whisperer.past_attempt (event_id, hook_id, number, "     \
     "requested_at, response_http_status, response_content, response_time, slot) "       \
@@ -122,7 +124,8 @@ void read_list(Worker* worker) {
 #define BECOMES_PENDING                                                             \
     "SET state = 'pending', next_attempt_at = CASE WHEN d.line IS NULL THEN now() " \
     "ELSE 'infinity' END, round_start = d.retry_count, "                            \
-    "error = NULL, modified_at = now() "
+    "error = CASE WHEN starts_with(d.error, '" SCHEMA_REFUSAL                       \
+    "') THEN d.error END, modified_at = now() "
 
 Progress retry(const Request& request) {
     static SPIPlanPtr plan;

@@ -68,6 +68,14 @@ Datum passes(FunctionCallInfo fcinfo, WhispererSpan data, WhispererSpan filter) 
     PG_RETURN_BOOL(answer == 1);
 }
 
+// To be destroyed before anything that may raise.
+WhispererSchema* require_schema(WhispererSpan json) {
+    WhispererSchema* schema = nullptr;
+    WhispererError error = {};
+    require(whisperer_schema_create(json, filter_steps_max, &schema, &error), error, "schema");
+    return schema;
+}
+
 constexpr int secret_bytes = 32;
 
 void fill_randomly(void* bytes, size_t count) {
@@ -101,6 +109,8 @@ PG_FUNCTION_INFO_V1(whisperer_formatted);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_filter_sql);
 PG_FUNCTION_INFO_V1(whisperer_test_filter);
+PG_FUNCTION_INFO_V1(whisperer_check_schema_sql);
+PG_FUNCTION_INFO_V1(whisperer_test_schema);
 
 PGDLLEXPORT Datum whisperer_check_url_sql(PG_FUNCTION_ARGS) {
     using namespace whisperer::pg;
@@ -305,6 +315,29 @@ PGDLLEXPORT Datum whisperer_check_filter_sql(PG_FUNCTION_ARGS) {
     require(whisperer_check_filter(jsonb_argument(fcinfo, 0), filter_steps_max, &error), error,
             "filter");
     PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_check_schema_sql(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    whisperer_schema_destroy(require_schema(jsonb_argument(fcinfo, 0)));
+    PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_test_schema(PG_FUNCTION_ARGS) {
+    using namespace whisperer::pg;
+    WhispererSpan data = text_argument(fcinfo, 1);
+    WhispererSchema* schema = require_schema(jsonb_argument(fcinfo, 0));
+    char fault[WHISPERER_FAULT_BYTES];
+    size_t bytes = 0;
+    int answer = whisperer_schema_fits(schema, data, filter_steps_max, fault, &bytes);
+    whisperer_schema_destroy(schema);
+    if (answer < -1)
+        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
+    if (answer == 1)
+        PG_RETURN_NULL();
+    if (answer < 0)
+        PG_RETURN_TEXT_P(cstring_to_text("could not be checked within its limits"));
+    PG_RETURN_TEXT_P(server_from_utf8({fault, bytes}));
 }
 
 PGDLLEXPORT Datum whisperer_test_filter(PG_FUNCTION_ARGS) {

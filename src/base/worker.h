@@ -39,6 +39,7 @@ struct Worker {
     Retention* retention;
     SteadyTime names_at;  // the names of roles are not refreshed before, after a failure
     int64 failed_deliveries;
+    int64 invalid_events;  // that did not fit the schemas of their types
 };
 
 }  // namespace whisperer::pg

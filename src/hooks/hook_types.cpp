@@ -1,7 +1,9 @@
 // The cache of which hooks want an event type; see hook_types.h.
 #include "src/hooks/hook_types.h"
 
+#include "src/base/encoding.h"
 #include "src/base/transaction.h"
+#include "src/settings.h"
 
 namespace whisperer::pg {
 
@@ -24,6 +26,7 @@ bool names(const char* pattern, const char* event_type) {
 void forget_type(HookSet* set, TypeEntry* entry) {
     if (entry->hooks)
         pfree(entry->hooks);
+    whisperer_schema_destroy(entry->schema);
     hash_search(set->by_type, entry->name, HASH_REMOVE, nullptr);
 }
 
@@ -41,6 +44,7 @@ void find_matching(HookSet* set, TypeEntry* entry, Oid recorder) {
     if (entry->hooks)
         pfree(entry->hooks);
     entry->recorder = recorder;
+    entry->is_matched = true;
     entry->count = 0;
     entry->hooks = (Hook**)MemoryContextAlloc(set->context, sizeof(Hook*) * Max(SPI_processed, 1));
     for (uint64 row = 0; row < SPI_processed; row++) {
@@ -50,14 +54,52 @@ void find_matching(HookSet* set, TypeEntry* entry, Oid recorder) {
     }
 }
 
-bool is_registered(const char* event_type) {
+// A schema that cannot be read here came from another version: no event is known to fit it.
+void read_schema(TypeEntry* entry, Datum schema) {
+    text* json = DatumGetTextPP(schema);
+    WhispererSpan utf8;
+    entry->has_schema = true;
+    if (utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &utf8) &&
+        whisperer_schema_create(utf8, filter_steps_max, &entry->schema, nullptr) ==
+            WhispererOutOfMemory)
+        ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
+                errmsg("whisperer: out of memory while a schema was read"),
+                errhint("Raise whisperer.worker_memory."));
+}
+
+// Leaves the rows of the caller's query as they are.
+void find_type(TypeEntry* entry) {
     static SPIPlanPtr plan;
+    SPITupleTable* callers_rows = SPI_tuptable;
+    uint64 callers_count = SPI_processed;
     const Oid types[] = {TEXTOID};
-    Datum values[] = {CStringGetTextDatum(event_type)};
-    run_plan(kept_plan(&plan, "SELECT 1 FROM whisperer.event_type WHERE name = $1", lengthof(types),
-                       types),
+    Datum values[] = {CStringGetTextDatum(entry->name)};
+    run_plan(kept_plan(&plan,
+                       "SELECT schema::text, on_invalid = 'send' FROM whisperer.event_type "
+                       "WHERE name = $1",
+                       lengthof(types), types),
              values, nullptr, true, 1, SPI_OK_SELECT);
-    return SPI_processed > 0;
+    entry->registered = SPI_processed > 0;
+    entry->sends_invalid = entry->registered && bool_column(0, 2);
+    Datum schema = entry->registered ? datum_column(0, 1) : (Datum)0;
+    if (schema)
+        read_schema(entry, schema);
+    SPI_freetuptable(SPI_tuptable);
+    SPI_tuptable = callers_rows;
+    SPI_processed = callers_count;
+}
+
+TypeEntry* entry_of(HookSet* set, const char* event_type) {
+    char key[sizeof(TypeEntry::name)] = {};
+    strlcpy(key, event_type, sizeof key);
+    bool found;
+    TypeEntry* entry = (TypeEntry*)hash_search(set->by_type, key, HASH_ENTER, &found);
+    if (found)
+        return entry;
+    *entry = {};
+    strlcpy(entry->name, key, sizeof entry->name);
+    find_type(entry);
+    return entry;
 }
 
 }  // namespace
@@ -80,17 +122,14 @@ void forget_types(HookSet* set, const char* pattern) {
 }
 
 TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder) {
-    char key[sizeof(TypeEntry::name)] = {};
-    strlcpy(key, event_type, sizeof key);
-    bool found;
-    TypeEntry* entry = (TypeEntry*)hash_search(set->by_type, key, HASH_ENTER, &found);
-    if (!found) {
-        entry->hooks = nullptr;
-        entry->registered = is_registered(entry->name);
-    }
-    if (!found || entry->recorder != recorder)
+    TypeEntry* entry = entry_of(set, event_type);
+    if (!entry->is_matched || entry->recorder != recorder)
         find_matching(set, entry, recorder);
     return entry;
+}
+
+const TypeEntry* type_of(HookSet* set, const char* event_type) {
+    return entry_of(set, event_type);
 }
 
 }  // namespace whisperer::pg

@@ -9,7 +9,11 @@ namespace whisperer::pg {
 struct TypeEntry {
     char name[event_type_bytes_max + 1];  // key
     bool registered;
-    Oid recorder;  // that count and hooks are for
+    bool has_schema;
+    bool sends_invalid;       // on_invalid: what does not fit is sent all the same
+    WhispererSchema* schema;  // null although has_schema: this version cannot read it
+    bool is_matched;          // with the hooks
+    Oid recorder;             // that count and hooks are for
     int count;
     Hook** hooks;  // by id
 };
@@ -19,6 +23,9 @@ HTAB* create_types(MemoryContext context);
 // Under the snapshot of refresh_hooks.  recorder: the owner of the table that recorded the event
 // while nobody had registered the type; InvalidOid if somebody had.
 TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder);
+
+// What is known of the type beside its hooks: for an event of one hook alone, too.
+const TypeEntry* type_of(HookSet* set, const char* event_type);
 
 // Types that a hook's event_type names; null: all.
 void forget_types(HookSet* set, const char* pattern);

@@ -29,6 +29,7 @@ void publish_counts(Worker* worker, SteadyTime before, SteadyTime now) {
     entry->delivered = counts.delivered_total;
     entry->failed = worker->failed_deliveries;
     entry->sent_again = counts.reposts_total;
+    entry->invalid = worker->invalid_events;
 }
 
 void publish_fault(Worker* worker) {

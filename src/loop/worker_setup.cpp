@@ -61,7 +61,7 @@ void enter(int entry_number) {
     own_entry->pid = MyProcPid;
     own_entry->since = GetCurrentTimestamp();
     own_entry->delivered = own_entry->failed = own_entry->in_flight = own_entry->queued = 0;
-    own_entry->sent_again = 0;
+    own_entry->sent_again = own_entry->invalid = 0;
     own_entry->rate = own_entry->lag_seconds = 0;
     own_entry->longest_turn_us = own_entry->longest_turn_before_us = 0;
     pg_atomic_write_u64(&own_entry->requests_read, 0);

@@ -45,6 +45,7 @@ struct WorkerEntry {
     int64 delivered;
     int64 failed;
     int64 sent_again;
+    int64 invalid;
     double lag_seconds;
     double rate;
     // Of the loop, in this span of five minutes and the one before.

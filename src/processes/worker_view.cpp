@@ -57,7 +57,7 @@ void put_wire(ReturnSetInfo* result, const WorkerEntry* entry) {
     char http[100];
     whisperer_http_versions(http, sizeof http);
     Datum values[] = {Int32GetDatum(entry->worker), Int64GetDatum(entry->sent_again),
-                      CStringGetTextDatum(http)};
+                      CStringGetTextDatum(http), Int64GetDatum(entry->invalid)};
     bool nulls[lengthof(values)] = {};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

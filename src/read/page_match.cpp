@@ -18,6 +18,7 @@
 #include "src/ledger/tracker.h"
 #include "src/read/outbox_reader.h"
 #include "src/read/register_types.h"
+#include "src/read/schema_check.h"
 #include "src/record/record.h"
 #include "src/settings.h"
 
@@ -36,6 +37,7 @@ struct Row {
     char* event_type;
     char* object_id;
     const char* refusal;  // why it can be sent to nobody; null: it can
+    bool is_checked;      // against the schema of its type
     EventTimes times;
     WhispererSpan data;
     WhispererDocument* document;  // the data, once a filter asked
@@ -141,13 +143,19 @@ bool is_of_another_node(const Row& row, const Hook& hook) {
                                         strcmp(row.event_type, ping_event_type) == 0);
 }
 
-// Why a delivery ends before its first attempt; null: it does not.
-const char* refusal(const Row& row, Match match) {
-    if (row.refusal == nullptr && match == Match::Undecided)
+// Why a delivery ends before its first attempt; null: it does not.  The first hook that wants the
+// event has it compared with its type's schema, once for all.
+const char* refusal(Worker* worker, Row* row, Match match) {
+    if (row->refusal)
+        return row->refusal;
+    if (match == Match::Undecided)
         return "filter could not be evaluated within its limits";
-    if (row.refusal == nullptr && is_past(row.times.expires_at))
+    if (is_past(row->times.expires_at))
         return expired;
-    return row.refusal;
+    if (!row->is_checked)
+        row->refusal = schema_refusal(worker, row->event_type, row->data);
+    row->is_checked = true;
+    return row->refusal;
 }
 
 Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
@@ -220,7 +228,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         matched++;
         Inflight delivery = delivery_of(*row, hook, page);
         add_to_page(worker->tracker, page);
-        const char* error = refusal(*row, match);
+        const char* error = refusal(worker, row, match);
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0 ||
@@ -281,7 +289,7 @@ const TypeEntry* wanted_by(Worker* worker, const Row& row) {
 
 // Enters the row as pending for the hook, due at once or when its turn in line comes.
 void enter_row(Worker* worker, Row* row, const Hook& hook, Match match) {
-    const char* error = refusal(*row, match);
+    const char* error = refusal(worker, row, match);
     add_unsent(worker->ledger, worker->hooks, delivery_of(*row, hook, -1),
                error ? DeliveryState::Failed : DeliveryState::Pending, error);
 }

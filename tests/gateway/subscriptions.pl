@@ -157,6 +157,14 @@ for ('limit=0', 'limit=201', 'limit=x', 'cursor=x', 'is_active=1', 'state=broken
 # --- done with one ------------------------------------------------------------------------------
 my $ping = act('POST', "$second->{id}/ping/")->{json};
 is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $true, 200, undef ], 'a ping');
+is(act('POST', "$second->{id}/ping/", { event_type => 'order-paid' })->{json}{message}, 'event type "order-paid" has no example', 'a ping of a type without an example');
+is(act('POST', "$second->{id}/ping/", { event_type => 'order-lost' })->{status}, 404, 'or of none');
+is(act('POST', "$second->{id}/ping/", { event_type => 7 })->{status}, 400, 'or of no name');
+$node->safe_psql('postgres', q(SELECT whisperer.update_event('order-paid', '{"schema": {"required": ["n"]}, "example": {"n": 12345}, "on_invalid": "send"}')));
+my ($with_schema) = grep { $_->{name} eq 'order-paid' } @{ $gateway->all('/whisperer/hooks/registry/', $token) };
+is_deeply([ @{$with_schema}{qw(schema example on_invalid)} ], [ { required => ['n'] }, { n => 12345 }, 'send' ], 'the registry shows schema and example');
+act('POST', "$second->{id}/ping/", { event_type => 'order-paid' });
+like((map { $_->{body} } $receiver->requests)[-1], qr/"type":"order-paid".*"data":\{"n": 12345\}/, 'and a ping sends the example as an event of its type');
 my $private = act('PATCH', "$second->{id}/", { target_url => 'http://10.1.2.3/' });
 is("$private->{status} $private->{json}{errors}{target_url}[0]", '400 address 10.1.2.3 is not allowed (whisperer.allowed_networks does not name 10.1.2.3:80)',
     'a private address is refused, with what would let it through');

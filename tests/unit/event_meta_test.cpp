@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "worker/base/invalid.h"
+#include "worker/rules/envelope.h"
 #include "worker/rules/event_meta.h"
 #include "worker/rules/format.h"
 #include "worker/rules/trace_context.h"
@@ -163,6 +164,24 @@ TEST(EventMeta, AHooksOwnHeaderStays) {
     add_apart({"traceparent: " + traceparent, "x-empty: 1", "expect: 2", "tracestate: a=1"},
               {&lines, &others}, lines);
     EXPECT_THAT(lines, ElementsAre("Traceparent: mine", "X-Empty;", "tracestate: a=1"));
+}
+
+TEST(EventMeta, APingIsToldAsTheTypeThatItShows) {
+    WhispererEvent event = {};
+    event.type = {"whisperer-ping", 14};
+    event.data = {"{}", 2};
+    constexpr std::string_view ping = R"({"ping_of": "order-paid"})";
+    event.meta = {ping.data(), ping.size()};
+    std::int64_t held_bytes = 0;
+    const Event told(event, &held_bytes);
+    EXPECT_EQ(told.type(), "order-paid");
+    EXPECT_THAT(told.body(), HasSubstr(R"("type":"order-paid")"));
+    event.meta = {};
+    EXPECT_EQ(Event(event, &held_bytes).type(), "whisperer-ping");
+    // What a transaction says of its events is no such member.
+    constexpr std::string_view said = R"({"context": {"ping_of": "order-paid"}})";
+    event.meta = {said.data(), said.size()};
+    EXPECT_EQ(Event(event, &held_bytes).type(), "whisperer-ping");
 }
 
 }  // namespace

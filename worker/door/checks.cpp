@@ -181,7 +181,9 @@ WhispererCode whisperer_check_headers_beside(WhispererSpan headers_json, Whisper
 WhispererCode whisperer_body(const WhispererEvent* event, char* body, size_t capacity,
                              size_t* bytes, WhispererError* error) noexcept {
     return guarded(error, [&] {
-        *bytes = write_body(Format::parse(view_of(event->format)), *event, body, capacity);
+        const EventMeta meta = EventMeta::parse(view_of(event->meta));
+        *bytes = write_body(Format::parse(view_of(event->format)), as_told(*event, meta), body,
+                            capacity);
     });
 }
 
@@ -189,9 +191,11 @@ WhispererCode whisperer_format_headers(const WhispererEvent* event, int32_t meta
                                        size_t capacity, size_t* bytes,
                                        WhispererError* error) noexcept {
     return guarded(error, [&] {
-        HeaderLines lines = format_header_lines(Format::parse(view_of(event->format)), *event);
+        const EventMeta meta = EventMeta::parse(view_of(event->meta));
+        HeaderLines lines =
+            format_header_lines(Format::parse(view_of(event->format)), as_told(*event, meta));
         metadata_of(*event).add_to(lines, metadata);
-        add_apart(EventMeta::parse(view_of(event->meta)).lines(true), {&lines}, lines);
+        add_apart(meta.lines(true), {&lines}, lines);
         *bytes = put_headers(Sink(nullptr), lines);
         if (*bytes <= capacity)
             put_headers(Sink(json), lines);

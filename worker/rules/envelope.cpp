@@ -21,7 +21,6 @@ std::shared_ptr<const HeaderLines> header_lines_of(const Format& format,
 
 Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
     : id_(to_hex(std::string_view(reinterpret_cast<const char*>(door.id), sizeof door.id))),
-      type_(view_of(door.type)),
       format_(view_of(door.format)),
       body_(view_of(door.body)),
       metadata_(metadata_of(door)),
@@ -31,6 +30,8 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
       is_alone_(door.alone != 0),
       held_bytes_(held_bytes),
       gzipped_(held_bytes) {
+    const WhispererEvent told = as_told(door, meta_);
+    type_ = view_of(told.type);
     if (type_.empty() || type_.size() > event_type_bytes_max)
         throw Invalid("event type must have 1 to 256 bytes");
     for (char c : type_)
@@ -38,10 +39,10 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
             throw Invalid("event type must not contain control characters");
     const Format format = Format::parse(format_);
     kind_ = format.kind;
-    header_lines_ = header_lines_of(format, door);
+    header_lines_ = header_lines_of(format, told);
     if (body_.empty()) {
-        body_.resize(write_body(format, door, nullptr, 0));
-        write_body(format, door, body_.data(), body_.size());
+        body_.resize(write_body(format, told, nullptr, 0));
+        write_body(format, told, body_.data(), body_.size());
     }
     *held_bytes_ += static_cast<std::int64_t>(body_.size());
 }

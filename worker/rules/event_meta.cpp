@@ -174,11 +174,20 @@ EventMeta EventMeta::parse(std::string_view json) {
                 meta.deliver_at_us = moment_of(value);
             else if (key == "expires_at")
                 meta.expires_at_us = moment_of(value);
+            else if (key == "ping_of" && value.starts_with('"'))
+                meta.ping_of = decode_json_string(value.substr(1, value.size() - 2));
         });
     } catch (const JsonGaveUp&) {
         throw Invalid("meta of the event is not what whisperer records");
     }
     return meta;
+}
+
+WhispererEvent as_told(const WhispererEvent& event, const EventMeta& meta) {
+    WhispererEvent told = event;
+    if (!meta.ping_of.empty())
+        told.type = {meta.ping_of.data(), meta.ping_of.size()};
+    return told;
 }
 
 HeaderLines EventMeta::lines(bool with_headers) const {

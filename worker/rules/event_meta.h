@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "worker/engine.h"
 #include "worker/rules/headers.h"
 
 namespace whisperer::engine {
@@ -20,6 +21,7 @@ struct EventMeta {
     std::string traceparent;  // empty: none
     std::string tracestate;   // the same
     std::string context;      // its other members, as a JSON object in ASCII; empty: none
+    std::string ping_of;      // the event is a ping that shows what one of this type is like
     HeaderLines headers;
     std::int64_t deliver_at_us = 0;  // not sent before; 0: at once
     std::int64_t expires_at_us = 0;  // not sent from then on; 0: never
@@ -31,6 +33,9 @@ struct EventMeta {
     // The headers of its requests.  with_headers: its own too, which go to nobody but the receiver.
     HeaderLines lines(bool with_headers) const;
 };
+
+// The event as receivers are told it: a ping of a type has that type.  Both must outlive it.
+WhispererEvent as_told(const WhispererEvent& event, const EventMeta& meta);
 
 // Throws Invalid unless a transaction may have this whisperer.context.
 void check_context(std::string_view json);

@@ -8,20 +8,24 @@ import { hashOf } from '../router.js';
 
 const types_max = 2000;
 
-// {name, description, owner, may_subscribe, sample}; the sample as the JSON that it is, null if there is none.
+// {name, description, owner, may_subscribe, on_invalid, sample, example, schema}; the last three as the JSON that they are,
+// null if there is none.
 async function loadTypes(signal) {
     const types = [];
     for (let query = new URLSearchParams({ limit: 200 }); query && types.length < types_max;) {
         const { data, text } = await get('hooks/registry/', query, signal);
-        const texts = elements(members(text).get('results')).map((type) => members(type).get('sample'));
-        data.results.forEach((type, i) => types.push({ ...type, sample: type.sample === null ? null : texts[i] }));
+        const texts = elements(members(text).get('results')).map(members);
+        const written = (type, i, key) => (type[key] === null ? null : texts[i].get(key));
+        data.results.forEach((type, i) => {
+            const [sample, example, schema] = ['sample', 'example', 'schema'].map((key) => written(type, i, key));
+            types.push({ ...type, sample, example, schema });
+        });
         query = nextQuery(data.next);
     }
     return types;
 }
 
-function sampleOf({ name, sample }) {
-    if (sample === null || sample === undefined) return h('p', { class: 'faint' }, 'No recent event that you may see.');
+function folded(label, name, json) {
     const holder = h('div');
     const draw = () =>
         holder.firstChild ||
@@ -30,11 +34,23 @@ function sampleOf({ name, sample }) {
             h(
                 'div',
                 { class: 'code' },
-                h('pre', { tabindex: '0', role: 'region', 'aria-label': `Sample of ${name}` }, prettyNodes(sample)),
-                copyButton(() => pretty(sample)),
+                h('pre', { tabindex: '0', role: 'region', 'aria-label': `${label} of ${name}` }, prettyNodes(json)),
+                copyButton(() => pretty(json)),
             ),
         );
-    return h('details', { toggle: draw }, h('summary', {}, 'Sample'), holder);
+    return h('details', { toggle: draw }, h('summary', {}, label), holder);
+}
+
+// A recent event says more than an example, unless there is none.
+function looksOf({ name, sample, example, schema, on_invalid }) {
+    const is_there = (json) => json !== null && json !== undefined;
+    return [
+        is_there(schema) && folded('Schema', name, schema),
+        is_there(schema) &&
+            h('p', { class: 'faint' }, on_invalid === 'send' ? 'What does not fit the schema is sent all the same.' : 'What does not fit the schema is not sent.'),
+        is_there(example) && folded('Example', name, example),
+        is_there(sample) ? folded('Sample', name, sample) : !is_there(example) && h('p', { class: 'faint' }, 'No recent event that you may see.'),
+    ];
 }
 
 function typeCard(type) {
@@ -60,7 +76,7 @@ function typeCard(type) {
         ),
         type.description && h('p', { class: 'breakable' }, type.description),
         h('p', { class: 'faint' }, 'Owner ', h('code', {}, type.owner)),
-        sampleOf(type),
+        ...looksOf(type),
     );
 }
 

@@ -42,6 +42,10 @@ CREATE FUNCTION whisperer_internal.check_filter(filter jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_filter_sql';
 CREATE FUNCTION whisperer.test_filter(filter jsonb, data json) RETURNS boolean
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_test_filter';
+CREATE FUNCTION whisperer_internal.check_schema(schema jsonb) RETURNS void
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_schema_sql';
+CREATE FUNCTION whisperer.test_schema(schema jsonb, data json) RETURNS text
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_test_schema';
 CREATE FUNCTION whisperer_internal.in_transaction_block() RETURNS boolean
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_in_transaction_block';
 
@@ -107,6 +111,11 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_filter(jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.test_filter(jsonb, json) IS
     'whether a filter lets data through, or null where the limits do not suffice';
 GRANT EXECUTE ON FUNCTION whisperer.test_filter(jsonb, json) TO PUBLIC;
+COMMENT ON FUNCTION whisperer_internal.check_schema(jsonb) IS
+    'raises 22023, naming the keyword, unless this may be the schema of an event type';
+COMMENT ON FUNCTION whisperer.test_schema(jsonb, json) IS
+    'what of the data does not fit a schema, and by which keyword; null: it fits';
+GRANT EXECUTE ON FUNCTION whisperer.test_schema(jsonb, json) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.in_transaction_block() IS
     'whether BEGIN was said; procedures that commit refuse to run then';
 GRANT EXECUTE ON FUNCTION whisperer_internal.in_transaction_block() TO PUBLIC;

@@ -73,3 +73,19 @@ RETURN coalesce((event).hook_id, -2) < -1
 COMMENT ON FUNCTION whisperer_internal.is_older(whisperer.outbox, whisperer.hook_definition) IS
     'whether an event was committed before a hook was made, which then does not get it';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_older(whisperer.outbox, whisperer.hook_definition) TO PUBLIC;
+
+-- By the schema as it is now; the worker asked it when it read the event.
+CREATE FUNCTION whisperer_internal.schema_fault(event whisperer.outbox) RETURNS text
+    LANGUAGE sql STABLE
+RETURN (SELECT whisperer.test_schema(t.schema, (event).data) FROM whisperer.event_type t WHERE t.name = (event).event_type);
+COMMENT ON FUNCTION whisperer_internal.schema_fault(whisperer.outbox) IS
+    'what of an event''s data does not fit the schema of its type; null: it fits';
+GRANT EXECUTE ON FUNCTION whisperer_internal.schema_fault(whisperer.outbox) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.schema_refusal(event whisperer.outbox) RETURNS text
+    LANGUAGE sql STABLE
+RETURN (SELECT whisperer_internal.schema_fault(event) FROM whisperer.event_type t
+        WHERE t.name = (event).event_type AND t.on_invalid = 'fail');
+COMMENT ON FUNCTION whisperer_internal.schema_refusal(whisperer.outbox) IS
+    'why an event is not sent because of the schema of its type; null: it is';
+GRANT EXECUTE ON FUNCTION whisperer_internal.schema_refusal(whisperer.outbox) TO PUBLIC;

@@ -8,7 +8,34 @@ COMMENT ON FUNCTION whisperer_internal.claim_owner(whisperer.event_type_claim) I
     'whose the name of an event type is; the extension owner''s if that role does not exist here';
 GRANT EXECUTE ON FUNCTION whisperer_internal.claim_owner(whisperer.event_type_claim) TO PUBLIC;
 
-CREATE FUNCTION whisperer_internal.register_event_as(caller oid, event_type text, description text)
+-- Of a type whose columns are to be so.  Nothing that is ignored when events are checked gets in.
+CREATE FUNCTION whisperer_internal.check_event_type(schema jsonb, example jsonb, on_invalid text)
+    RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fault text;
+BEGIN
+    PERFORM whisperer_internal.check_schema(check_event_type.schema);
+    IF check_event_type.on_invalid IS NULL OR check_event_type.on_invalid NOT IN ('fail', 'send') THEN
+        RAISE EXCEPTION 'on_invalid must be fail or send'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'on_invalid';
+    END IF;
+    IF octet_length(check_event_type.example::text) > 65536 THEN
+        RAISE EXCEPTION 'example is longer than 65536 bytes'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'example';
+    END IF;
+    fault := whisperer.test_schema(check_event_type.schema, check_event_type.example::json);
+    IF fault IS NOT NULL THEN
+        RAISE EXCEPTION 'example does not fit the schema: %', fault
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'example';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.check_event_type(jsonb, jsonb, text) IS
+    'raises 22023, with the column, unless an event type may have these';
+
+CREATE FUNCTION whisperer_internal.register_event_as(caller oid, event_type text, description text,
+                                                     schema jsonb, example jsonb, on_invalid text)
     RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -24,6 +51,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Choose a name that does not start with "whisperer-".';
     END IF;
+    PERFORM whisperer_internal.check_event_type(register_event_as.schema, register_event_as.example, register_event_as.on_invalid);
     -- Whoever owns the type sees its events, so it must not be taken over the heads of those who record it.
     SELECT string_agg(format('trigger %I on %s', c.trigger_name, c.relation), ', ') INTO used_by
     FROM whisperer_internal.capture_triggers(register_event_as.event_type) c JOIN pg_class r ON r.oid = c.relation
@@ -46,8 +74,9 @@ BEGIN
                   HINT = 'Choose another name, ask its former owner or a superuser to register it, or wait for whisperer.retention.';
     END IF;
     DELETE FROM whisperer.event_type_privilege p WHERE p.event_type = register_event_as.event_type;
-    INSERT INTO whisperer.event_type AS t (name, owner, owner_name, description)
-    SELECT register_event_as.event_type, r.oid, r.rolname, register_event_as.description
+    INSERT INTO whisperer.event_type AS t (name, owner, owner_name, description, schema, example, on_invalid)
+    SELECT register_event_as.event_type, r.oid, r.rolname, register_event_as.description,
+           register_event_as.schema, register_event_as.example, register_event_as.on_invalid
     FROM pg_roles r WHERE r.oid = caller;
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION 'event type "%" is already registered', register_event_as.event_type
@@ -58,10 +87,11 @@ EXCEPTION WHEN unique_violation THEN
 END;
 $$;
 
-CREATE FUNCTION whisperer.register_event(event_type text, description text DEFAULT NULL)
+CREATE FUNCTION whisperer.register_event(event_type text, description text DEFAULT NULL, schema jsonb DEFAULT NULL,
+                                         example jsonb DEFAULT NULL, on_invalid text DEFAULT 'fail')
     RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.register_event(text, text) IS 'makes an event type, owned by the current user';
-GRANT EXECUTE ON FUNCTION whisperer.register_event(text, text) TO PUBLIC;
+COMMENT ON FUNCTION whisperer.register_event(text, text, jsonb, jsonb, text) IS 'makes an event type, owned by the current user';
+GRANT EXECUTE ON FUNCTION whisperer.register_event(text, text, jsonb, jsonb, text) TO PUBLIC;
 
 COMMENT ON TABLE whisperer.event_type IS
     'what may be recorded and subscribed to';

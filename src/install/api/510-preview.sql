@@ -8,7 +8,7 @@ AS $$
            -- A header that the hook sets stays the hook's, however it is written.
            (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(f.headers) AS e
             WHERE (lower(e.key) = ANY (own.names)) IS NOT TRUE)
-               || jsonb_build_object('X-Whisperer-Event', o.event_type,
+               || jsonb_build_object('X-Whisperer-Event', said.event_type,
                                      'X-Whisperer-Hook', h.id::text,
                                      'webhook-id', replace(o.id::text, '-', ''))
                -- Which id a batch has depends on its body, and that is the transform's.
@@ -28,13 +28,15 @@ AS $$
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer_internal.my_incarnation()
      AND whisperer_internal.is_for(h, o) AND NOT whisperer_internal.is_older(o, h) AND whisperer_internal.is_let_through(h, o)
+     AND whisperer_internal.schema_refusal(o) IS NULL
     -- What was sent once is sent in the same format again.
     LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id AND (d.retry_count > 0 OR d.body IS NOT NULL),
+    LATERAL (SELECT coalesce(o.meta->>'ping_of', o.event_type)) AS said (event_type),
     LATERAL (SELECT CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key) ELSE coalesce(d.format, 'whisperer') END) AS n (format),
     whisperer_internal.formatted(n.format, whisperer_internal.metadata_bits(h.metadata_headers),
                                  o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f,
     -- With others its id and body are those of all of them.
-    whisperer_internal.batch_of_one(h.batch, n.format, o.id, o.event_type, f.body) AS b,
+    whisperer_internal.batch_of_one(h.batch, n.format, o.id, said.event_type, f.body) AS b,
     LATERAL (SELECT CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping' THEN coalesce(b.body, f.body)
                          WHEN h.batch IS NULL THEN d.body END) AS sent (body),
     LATERAL (SELECT m.headers, ARRAY(SELECT lower(k) FROM jsonb_object_keys(m.headers) AS k)

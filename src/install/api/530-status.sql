@@ -78,7 +78,7 @@ COMMENT ON FUNCTION whisperer_internal.status_rows() IS 'the rows of the view st
 GRANT EXECUTE ON FUNCTION whisperer_internal.status_rows() TO PUBLIC;
 
 CREATE VIEW whisperer.status AS
-SELECT s.*, t.longest_turn_seconds, w.sent_again, w.http
+SELECT s.*, t.longest_turn_seconds, w.sent_again, w.http, w.invalid
 FROM whisperer_internal.status_rows() s
 LEFT JOIN whisperer_internal.worker_turns() t ON t.worker = s.worker
 LEFT JOIN whisperer_internal.worker_wire() w ON w.worker = s.worker;

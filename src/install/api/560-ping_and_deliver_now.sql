@@ -1,12 +1,14 @@
 -- ping_hook and deliver_now: record, commit, wait for the result.  Both deliver as everything is
 -- delivered, so what they show is what production does.
 
-CREATE FUNCTION whisperer_internal.record_ping_as(caller oid, hook_id bigint) RETURNS uuid
+CREATE FUNCTION whisperer_internal.record_ping_as(caller oid, hook_id bigint, event_type text) RETURNS uuid
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     id uuid := whisperer_internal.new_event_id();
     hook_state text;
+    -- Without an event type the ping tells of itself.
+    shown json := json_build_object('hook', record_ping_as.hook_id, 'at', now());
 BEGIN
     PERFORM whisperer_internal.require_hook(caller, record_ping_as.hook_id);
     SELECT h.state INTO hook_state FROM whisperer.hook h WHERE h.id = record_ping_as.hook_id;
@@ -17,17 +19,29 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Only an active hook can be pinged; see whisperer.resume_hook.';
     END IF;
-    INSERT INTO whisperer.outbox (id, event_type, data, hook_id)
-    VALUES (id, 'whisperer-ping', json_build_object('hook', record_ping_as.hook_id, 'at', now()),
-            record_ping_as.hook_id);
+    IF record_ping_as.event_type IS NOT NULL THEN
+        SELECT t.example INTO shown FROM whisperer.event_type t WHERE t.name = record_ping_as.event_type;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'event type "%" is not registered', record_ping_as.event_type
+                USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM whisperer.event_type shows what is registered.';
+        ELSIF shown IS NULL THEN
+            RAISE EXCEPTION 'event type "%" has no example', record_ping_as.event_type
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = format('Its owner gives it one: SELECT whisperer.update_event(%L, ''{"example": ...}'').', record_ping_as.event_type);
+        END IF;
+    END IF;
+    -- A ping all the same: sent once, to this hook, whatever its filter says.
+    INSERT INTO whisperer.outbox (id, event_type, data, hook_id, meta)
+    VALUES (id, 'whisperer-ping', shown, record_ping_as.hook_id,
+            CASE WHEN record_ping_as.event_type IS NOT NULL THEN json_build_object('ping_of', record_ping_as.event_type) END);
     PERFORM whisperer_internal.wake_workers();
     RETURN id;
 END;
 $$;
-CREATE FUNCTION whisperer.record_ping(hook_id bigint)
+CREATE FUNCTION whisperer.record_ping(hook_id bigint, event_type text DEFAULT NULL)
     RETURNS uuid LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
-COMMENT ON FUNCTION whisperer.record_ping(bigint) IS 'records what ping_hook sends, and returns its id';
-GRANT EXECUTE ON FUNCTION whisperer.record_ping(bigint) TO PUBLIC;
+COMMENT ON FUNCTION whisperer.record_ping(bigint, text) IS 'records what ping_hook sends, and returns its id';
+GRANT EXECUTE ON FUNCTION whisperer.record_ping(bigint, text) TO PUBLIC;
 
 CREATE FUNCTION whisperer_internal.is_pinged_here(hook_id bigint) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -48,7 +62,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.ping_patience(bigint) TO PUBLIC;
 CREATE PROCEDURE whisperer_internal.ping_hook_body(
     hook_id bigint, INOUT ok boolean, INOUT http_status integer,
     INOUT response_time interval, INOUT response_content text,
-    INOUT error text)
+    INOUT error text, event_type text)
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -63,7 +77,7 @@ BEGIN
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'A ping is sent when its event is committed.';
     END IF;
-    event := whisperer.record_ping(hook);
+    event := whisperer.record_ping(hook, event_type);
     IF NOT whisperer_internal.is_pinged_here(hook) THEN
         RAISE EXCEPTION 'hook % is delivered by a node', hook
             USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -92,11 +106,11 @@ $$;
 CREATE PROCEDURE whisperer.ping_hook(
     hook_id bigint, INOUT ok boolean DEFAULT NULL, INOUT http_status integer DEFAULT NULL,
     INOUT response_time interval DEFAULT NULL, INOUT response_content text DEFAULT NULL,
-    INOUT error text DEFAULT NULL)
+    INOUT error text DEFAULT NULL, event_type text DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text) IS
-    'sends a signed POST of type whisperer-ping to a hook of yours and shows the answer';
-GRANT EXECUTE ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text) TO PUBLIC;
+COMMENT ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text, text) IS
+    'sends a signed POST, a ping or an event type''s example, to a hook of yours, and shows the answer';
+GRANT EXECUTE ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text, text) TO PUBLIC;
 
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
     event_type text, data json, config_filter jsonb, timeout interval,

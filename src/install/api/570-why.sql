@@ -114,6 +114,9 @@ BEGIN
             -- What ends it, or has ended it.
             CASE WHEN d.state IN ('pending', 'failed') AND d.retry_count > 0
                  THEN nullif(whisperer_internal.status_rules(h.retry_countdown_config), '') END,
+            (SELECT 'its data does not fit the schema of its type, which has it sent all the same: ' || whisperer_internal.schema_fault(x)
+             FROM whisperer.outbox x JOIN whisperer.event_type t ON t.name = x.event_type
+             WHERE d.state IN ('delivered', 'pending') AND t.on_invalid = 'send' AND x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot),
             (SELECT format('it has no object_id, so it waits in no line, like %s within the last hour', s.without_key)
              FROM whisperer.outbox x, whisperer.hook_stats s
              WHERE h.ordering = 'key' AND x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot AND x.object_id IS NULL

@@ -7,8 +7,18 @@ CREATE TABLE whisperer.event_type (
     owner_name  text NOT NULL,
     description text,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation()
+    incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
+    schema      jsonb,
+    example     jsonb,
+    on_invalid  text NOT NULL DEFAULT 'fail'
+        CONSTRAINT event_type_on_invalid_check CHECK (on_invalid IN ('fail', 'send'))
 );
+COMMENT ON COLUMN whisperer.event_type.schema IS
+    'JSON Schema 2020-12 of the data, as far as whisperer knows it; null: the data may be anything';
+COMMENT ON COLUMN whisperer.event_type.example IS
+    'data as an event of this type may have it, for people and for ping_hook; null: none was given';
+COMMENT ON COLUMN whisperer.event_type.on_invalid IS
+    'what becomes of the deliveries of an event that does not fit the schema: fail: they end failed; send: they are sent all the same';
 
 -- Who, besides the members of its owner, may publish or subscribe to an event type.
 CREATE TABLE whisperer.event_type_privilege (

@@ -183,8 +183,6 @@ EXCEPTION WHEN lock_not_available THEN
               HINT = 'Repeat the statement when it has ended: nothing has been changed.';
 END
 $do$;
-COMMENT ON COLUMN whisperer.outbox.meta IS
-    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at; null: nothing';
 -- Links into the console have tokens of a kind of their own.
 ALTER TABLE whisperer.api_token_record ADD COLUMN kind text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'portal'));
 COMMENT ON COLUMN whisperer.api_token_record.kind IS
@@ -207,3 +205,23 @@ ALTER TABLE whisperer.hook_definition ALTER COLUMN priority SET NOT NULL;
 COMMENT ON COLUMN whisperer.hook_definition.priority IS
     'whose requests go first while others wait: high, normal, low';
 GRANT INSERT (priority), UPDATE (priority) ON whisperer.hook_definition TO PUBLIC;
+
+-- What the data of an event type may be.
+ALTER TABLE whisperer.event_type ADD COLUMN schema jsonb, ADD COLUMN example jsonb,
+    ADD COLUMN on_invalid text CONSTRAINT event_type_on_invalid_check CHECK (on_invalid IN ('fail', 'send'));
+ALTER TABLE whisperer.event_type ALTER COLUMN on_invalid SET DEFAULT 'fail';
+UPDATE whisperer.event_type SET on_invalid = 'fail';
+ALTER TABLE whisperer.event_type ALTER COLUMN on_invalid SET NOT NULL;
+COMMENT ON COLUMN whisperer.event_type.schema IS
+    'JSON Schema 2020-12 of the data, as far as whisperer knows it; null: the data may be anything';
+COMMENT ON COLUMN whisperer.event_type.example IS
+    'data as an event of this type may have it, for people and for ping_hook; null: none was given';
+COMMENT ON COLUMN whisperer.event_type.on_invalid IS
+    'what becomes of the deliveries of an event that does not fit the schema: fail: they end failed; send: they are sent all the same';
+COMMENT ON COLUMN whisperer.outbox.meta IS
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows; null: nothing';
+DROP FUNCTION whisperer.register_event(text, text);
+DROP FUNCTION whisperer_internal.register_event_as(oid, text, text);
+DROP FUNCTION whisperer.record_ping(bigint);
+DROP FUNCTION whisperer_internal.record_ping_as(oid, bigint);
+DROP PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text);
