@@ -79,7 +79,7 @@ SELECT c.oid::regclass FROM pg_class c, aclexplode(relacl) a
 WHERE relnamespace = 'whisperer'::regnamespace AND grantee = 'regress_stranger'::regrole;
 SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(proacl) a
 WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND grantee = 'regress_stranger'::regrole;
-SELECT has_function_privilege('public', 'whisperer.register_event(text, text)', 'EXECUTE') AS may_register;
+SELECT has_function_privilege('public', 'whisperer.register_event(text, text, jsonb, jsonb, text)', 'EXECUTE') AS may_register;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM regress_stranger;

@@ -157,6 +157,15 @@ sql($primary, "SET ROLE shop; SELECT whisperer.disallow('order-sent', 'away_1', 
 settle($first);
 is(sql($first, $privileges), 'away_2 away_3', 'and taken away, whether the role has come meanwhile or not');
 
+# The schema of an event type reaches the nodes, where it is asked.
+sql($primary, q(SET ROLE shop; SELECT whisperer.update_event('order-sent', '{"schema": {"required": ["n"]}, "example": {"n": 1}}')));
+sql($primary, q(SELECT whisperer.deliver_event('order-sent', '{"m": 1}')));
+settle($first);
+is(sql($first, q(SELECT DISTINCT d.state, d.error FROM whisperer.delivery d JOIN whisperer.outbox o ON o.id = d.event_id WHERE o.data->>'m' = '1')),
+    'failed|schema: required "n"', 'what does not fit ends failed on the node');
+is(sql($first, q(SELECT schema, example, on_invalid FROM whisperer.event_type WHERE name = 'order-sent')), '{"required": ["n"]}|{"n": 1}|fail', 'which has the whole type');
+sql($primary, q(SET ROLE shop; SELECT whisperer.update_event('order-sent', '{"schema": null}')));
+
 # --- requests ---------------------------------------------------------------------------------------------------
 sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $receiver->url('/status/400') ]}', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0}, \"max_retries\": 0}')");
 my $failing = sql($primary, 'SELECT max(id) FROM whisperer.hook');

@@ -61,14 +61,15 @@ for my $hook ('one', 'two') {
 }
 is(became(2), "one $fault, two $fault", 'a retry asks the schema again');
 is(received('/ok/strict'), '1 3', 'and sends nothing');
-# One that is retried by itself was asked once.
+# What was let through once is not asked again, whatever has to follow.
 $receiver->control({ path => '/ok/strict', steps => [ 'status/500', 'ok' ] });
-sql(q(SELECT whisperer.update_hook(id, '{"retry_countdown_config": {"choice": "fixed", "kwargs": {"seconds": 1}}}') FROM whisperer.hook WHERE description = 'one'));
+sql(q(SELECT whisperer.update_hook(id, '{"retry_countdown_config": {"choice": "fixed", "kwargs": {"seconds": 3600}}}') FROM whisperer.hook WHERE description = 'one'));
 sql(q(SELECT whisperer.deliver_event('strict', '{"n": 7}')));
 wait_for('the first attempt', sub { became(7) =~ /one pending 1/ });
-sql(q(SELECT whisperer.update_event('strict', '{"example": null, "schema": {"required": ["m"]}}')));
+sql(q(SELECT whisperer.update_event('strict', '{"example": null, "schema": {"required": ["m"]}}');
+    SELECT whisperer.retry(o.id, h.id, force => true) FROM whisperer.outbox o, whisperer.hook h WHERE o.data->>'n' = '7' AND h.description = 'one'));
 wait_for('the second', sub { became(7) =~ /one delivered 2/ });
-pass('an attempt that follows by itself is not measured by a schema that came in between');
+pass('another attempt is not measured by a schema that came in between');
 # So is what waited for a hook that was paused.
 sql(q(SELECT whisperer.update_event('strict', '{"schema": {"required": ["n"]}}'); SELECT whisperer.pause_hook(id) FROM whisperer.hook WHERE description = 'one'));
 sql(q(SELECT whisperer.deliver_event('strict', '{"n": 8}')));
@@ -117,7 +118,8 @@ for my $format ([ 'whisperer', sub { @{ $_[0]{event} }{qw(type)} } ], [ 'standar
     is_deeply($body->{data}, { n => 1000, lines => [] }, 'the example is the data');
     is(Whisperer::Receiver::header($request, 'X-Whisperer-Event') // 'strict', 'strict', 'and in the header');
 }
-is(sql('SELECT whisperer.create_hook(\'free\', ' . "'$base/ok/plain')") > 0 && sql('CALL whisperer.ping_hook((SELECT max(id) FROM whisperer.hook))') =~ /^t/ ? 1 : 0, 1, 'a plain ping goes on as before');
+my $unshown = sql("SELECT whisperer.create_hook('free', '$base/ok/plain')");
+like(sql("CALL whisperer.ping_hook($unshown)"), qr/^t\|200\|/, 'a plain ping goes on as before');
 my ($plain) = $receiver->requests('/ok/plain');
 like($plain->{body}, qr/whisperer-ping/, 'and is of type whisperer-ping');
 done_testing();

@@ -114,7 +114,7 @@ GRANT EXECUTE ON FUNCTION whisperer.test_filter(jsonb, json) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.check_schema(jsonb) IS
     'raises 22023, naming the keyword, unless this may be the schema of an event type';
 COMMENT ON FUNCTION whisperer.test_schema(jsonb, json) IS
-    'what of the data does not fit a schema, and by which keyword; null: it fits';
+    'what of the data does not fit a schema, and by which keyword, or null';
 GRANT EXECUTE ON FUNCTION whisperer.test_schema(jsonb, json) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.in_transaction_block() IS
     'whether BEGIN was said; procedures that commit refuse to run then';

@@ -109,7 +109,7 @@ CREATE PROCEDURE whisperer.ping_hook(
     INOUT error text DEFAULT NULL, event_type text DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
 COMMENT ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text, text) IS
-    'sends a signed POST, a ping or an event type''s example, to a hook of yours, and shows the answer';
+    'sends a ping or an event type''s example to a hook of yours and shows the answer';
 GRANT EXECUTE ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interval, text, text, text) TO PUBLIC;
 
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
