@@ -4,7 +4,7 @@ EXTVERSION = 1.2
 # The release before it, whose update script is made here.
 PREVIOUS = 1.1
 # Files of src/install/schema with what it lacks, if any: an update makes that as an installation does.
-NEW_SCHEMA = src/install/schema/015-internal.sql src/install/schema/098-node.sql
+NEW_SCHEMA = src/install/schema/015-internal.sql src/install/schema/055-event_key.sql src/install/schema/098-node.sql
 MODULE_big = whisperer
 
 SOURCES = $(sort $(wildcard src/*.cpp) $(wildcard src/*/*.cpp) $(wildcard worker/*/*.cpp))

@@ -121,6 +121,10 @@ void define_limits() {
     define_int("whisperer.retention",
                "How long events and their deliveries are kept; what is still pending then fails.",
                &s.retention_s, 30 * 86400, 10, 10 * 366 * 86400, GUC_UNIT_S);
+    define_int("whisperer.idempotency_window",
+               "How long an idempotency_key stands for the event recorded with it; not longer than "
+               "whisperer.retention.",
+               &s.idempotency_window_s, 86400, 1, 10 * 366 * 86400, GUC_UNIT_S);
     define_int("whisperer.disable_after",
                "A hook with nothing but failures for this long is disabled.", &s.disable_after_s,
                5 * 86400, 1, 366 * 86400, GUC_UNIT_S);

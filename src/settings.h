@@ -21,6 +21,7 @@ struct Settings {
     int worker_memory_mb;
     int max_hooks_per_role;
     int retention_s;
+    int idempotency_window_s;
     int disable_after_s;
     bool circuit_breaker;
     bool log_deliveries;

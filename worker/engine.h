@@ -74,7 +74,8 @@ typedef enum WhispererMetadata {
     WhispererMetadataTime = 1, /* when the event was recorded */
     WhispererMetadataObject = 2,
     WhispererMetadataSource = 4,
-    WhispererMetadataAttempt = 8 /* 1: the first */
+    WhispererMetadataAttempt = 8, /* 1: the first */
+    WhispererMetadataIdempotencyKey = 16
 } WhispererMetadata;
 
 /* Whose requests go first while others wait; WhispererHook.priority. */
@@ -357,6 +358,17 @@ typedef struct WhispererEventTimes {
 } WhispererEventTimes;
 WhispererCode whisperer_event_times(WhispererSpan meta, WhispererEventTimes* times,
                                     WhispererError* error) WHISPERER_NOEXCEPT;
+/* The idempotency key that an event with this meta was recorded with, and until when it holds. */
+#define WHISPERER_IDEMPOTENCY_KEY_BYTES_MAX 255
+typedef struct WhispererEventKey {
+    char key[WHISPERER_IDEMPOTENCY_KEY_BYTES_MAX + 1]; /* empty: it has none */
+    int64_t until_us;
+} WhispererEventKey;
+WhispererCode whisperer_event_key(WhispererSpan meta, WhispererEventKey* key,
+                                  WhispererError* error) WHISPERER_NOEXCEPT;
+/* Whether a person may choose it. */
+WhispererCode whisperer_check_idempotency_key(WhispererSpan key,
+                                              WhispererError* error) WHISPERER_NOEXCEPT;
 /* jsonb's  data @> filter  on JSON texts, in at most step_max steps; and what a hook's filter says,
  * with its operators.  Both return 1: contains, is let through, 0: not, -1: not JSON, or the steps
  * did not suffice, -2: there was no memory to tell. */

@@ -53,7 +53,7 @@ export function checkSigning(text) {
 const checkNames = (text, names) =>
     checkJson(text, (value) => (Array.isArray(value) && value.every((name) => names.includes(name)) ? null : `A JSON list of ${names.join(', ')}.`));
 export const checkSignatures = (text) => checkNames(text, ['standard', 'whisperer']);
-export const checkMetadata = (text) => checkNames(text, ['time', 'object', 'source', 'attempt']);
+export const checkMetadata = (text) => checkNames(text, ['time', 'object', 'source', 'attempt', 'idempotency_key']);
 
 export function checkBatch(text) {
     return checkJson(text, (value) => {

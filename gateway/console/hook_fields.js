@@ -112,7 +112,7 @@ const columns = [
         },
     ],
     ['signatures', 'Other signatures', 'json', { check: checkSignatures, hint: '["standard"], ["whisperer"] or []. Empty: both.' }],
-    ['metadata_headers', 'Metadata headers', 'json', { check: checkMetadata, hint: '["time", "object", "source", "attempt"]: as X-Whisperer-Time and so on.' }],
+    ['metadata_headers', 'Metadata headers', 'json', { check: checkMetadata, hint: '["time", "object", "source", "attempt", "idempotency_key"]: as X-Whisperer-Time and so on.' }],
     [
         'batch',
         'Batches',

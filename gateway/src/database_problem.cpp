@@ -45,7 +45,9 @@ Problem problem_of(const DatabaseError& error, const Route& route, const std::st
     const std::string_view state = error.sqlstate;
     const std::string_view kind = state.substr(0, 2);
     Problem problem{500, "internal_error", "something went wrong on the server"};
-    if (state == "23505")
+    if (state == "23505" && error.column == "idempotency_key")
+        problem = {422, "key_reused", "Idempotency-Key was used for an event with other content"};
+    else if (state == "23505")
         problem = {406, "duplicate", error.message};
     // P0001: RAISE EXCEPTION of an operator's own trigger.
     else if (kind == "22" || kind == "23" || state == "42883" || state == "P0001")

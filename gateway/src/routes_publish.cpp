@@ -12,16 +12,33 @@ const Statement record[] = {Statement(R"(
 SELECT json_build_object('id', replace(whisperer.deliver_event(
     event_type => b->>'event_type', data => b->'data',
     config_filter => nullif((b->'config_filter')::jsonb, 'null'),
-    object_id => b->>'object_id')::text, '-', ''))
+    object_id => b->>'object_id',
+    idempotency_key => $2)::text, '-', ''))
 FROM (SELECT $1::json AS b) AS given)")};
 
-// A key that is taken and not looked at would be a promise that is not kept.
+// A string as structured fields have it (RFC 8941), in quotes; or, as most clients send it,
+// without.
+std::string key_of(std::string_view value) {
+    if (!value.starts_with('"'))
+        return std::string(value);
+    std::string key;
+    for (std::size_t at = 1; at < value.size(); ++at) {
+        if (value[at] == '"' && at + 1 == value.size())
+            return key;
+        if (value[at] == '\\' && at + 1 < value.size())
+            ++at;
+        else if (value[at] == '"')
+            break;
+        key += value[at];
+    }
+    throw Problem{400, "invalid", "Idempotency-Key is no string in quotes"};
+}
+
 Answer publish(Call& call) {
-    if (!call.request.idempotency_key.empty())
-        throw Problem{400, "invalid", "Idempotency-Key is not supported",
-                      "Send the event without it; give data an id by which receivers know what "
-                      "comes twice."};
-    return {201, std::string(call.run(record).text(0, 0))};
+    std::vector<Value> with = call.values;
+    const std::string& key = call.request.idempotency_key;
+    with.push_back(key.empty() ? Value() : Value(key_of(key)));
+    return {201, std::string(call.run(record, with).text(0, 0))};
 }
 
 }  // namespace

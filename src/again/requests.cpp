@@ -10,6 +10,7 @@
 #include "src/hooks/hook_set.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
+#include "src/read/outbox_reader.h"
 #include "src/read/page_match.h"
 #include "src/read/schema_check.h"
 
@@ -264,10 +265,14 @@ void replay_rows(Worker* worker, const Request& request, const Hook* hook, SPITu
     if (in_range == 0)
         return;
     HTAB* known = rows_of_events(ids, in_range);
+    // Where the reader has been it is decided; what another database had not read is not.
+    HTAB* duplicates = find_duplicates(worker->reader->undecided, rows, count, nullptr);
+    forget(worker->reader->undecided);
     for (int i = 0; i < in_range; i++) {
         bool is_known = find_delivery_key(known, *DatumGetUUIDP(ids[i]), hook->id);
         int64 incarnation = DatumGetInt64(rows_column(rows, numbers[i], OutboxIncarnation));
-        if (enter_replayed(worker, rows, numbers[i], incarnation, hook, is_known) && is_known)
+        if (!is_duplicate(duplicates, *DatumGetUUIDP(ids[i])) &&
+            enter_replayed(worker, rows, numbers[i], incarnation, hook, is_known) && is_known)
             ids[again++] = ids[i];
     }
     if (again > 0 && request.kind == RequestKind::Replay)

@@ -7,6 +7,7 @@
 #include "src/hooks/hook_set.h"
 #include "src/ledger/bookmark.h"
 #include "src/ledger/ledger.h"
+#include "src/read/outbox_reader.h"
 #include "src/read/page_match.h"
 
 namespace whisperer::pg {
@@ -64,10 +65,14 @@ uint64 enter_rows(Worker* worker, SPITupleTable* rows, uint64 count) {
             ids[undone++] = rows_column(rows, row, PageId);
     if (undone == 0)
         return count;
+    HTAB* duplicates = find_duplicates(worker->reader->undecided, rows, count, nullptr);
+    if (has_undecided(worker->reader->undecided))
+        return 0;
     HTAB* known = rows_of_events(ids, undone);
     uint64 handled = 0;
     for (; handled < count && worker->ledger->count < entries_max; handled++)
-        if (DatumGetBool(rows_column(rows, handled, CarriedUndone)))
+        if (DatumGetBool(rows_column(rows, handled, CarriedUndone)) &&
+            !is_duplicate(duplicates, *DatumGetUUIDP(rows_column(rows, handled, PageId))))
             enter_carried(worker, rows, handled,
                           DatumGetInt64(rows_column(rows, handled, CarriedIncarnation)), known);
     return handled;
@@ -100,6 +105,9 @@ void read_carried(Worker* worker) {
         place->id = *DatumGetUUIDP(rows_column(rows, handled - 1, PageId));
     }
     commit_transaction();
+    // Then the rows are read again.
+    if (has_undecided(worker->reader->undecided))
+        decide(worker->reader->undecided);
 }
 
 void mark_taken_over(Worker* worker) {

@@ -128,8 +128,11 @@ const Identity& current_identity() {
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
                 errmsg("extension \"whisperer\" is not installed in this database"),
                 errhint("Run CREATE EXTENSION whisperer."));
-    for (int slot = 0; slot < slot_count; slot++)
+    for (int slot = 0; slot < slot_count; slot++) {
         found.partitions[slot] = get_relname_relid(psprintf("outbox_%d", slot), schema);
+        found.event_keys[slot] = get_relname_relid(psprintf("event_key_%d", slot), schema);
+        found.key_decisions[slot] = get_relname_relid(psprintf("key_decision_%d", slot), schema);
+    }
     found.event_type = get_relname_relid("event_type", schema);
     found.event_type_privilege = get_relname_relid("event_type_privilege", schema);
     Relation relation = table_open(found.outbox, AccessShareLock);

@@ -12,6 +12,8 @@ struct Identity {
     uint64 as_of;  // change_number() then
     Oid outbox;
     Oid partitions[slot_count];
+    Oid event_keys[slot_count];  // as are these; InvalidOid in tables of 1.1
+    Oid key_decisions[slot_count];
     Oid event_type;
     Oid event_type_privilege;
     Oid owner;

@@ -1,6 +1,7 @@
 // Named points at which a test can stop the worker: whisperer.hold_at = '<point>', then a reload.
 //
 //   before-page-snapshot  after-page-snapshot  after-hooks-loaded
+//   after-decisions       which events with an idempotency key are duplicates is decided
 //   in-page               half of the page is handed out
 //   after-post            an outcome was taken, the ledger not written
 //   before-ledger-commit  results, and maybe the bookmark, are written

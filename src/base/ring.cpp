@@ -42,7 +42,8 @@ bool is_in_ring(Oid table) {
     if (get_rel_namespace(table) != get_namespace_oid("whisperer", true))
         return false;
     const char* name = get_rel_name(table);
-    constexpr const char* logs[] = {"outbox", "delivery", "past_attempt"};
+    constexpr const char* logs[] = {"outbox", "delivery", "past_attempt", "event_key",
+                                    "key_decision"};
     for (const char* log : logs) {
         size_t length = strlen(log);
         if (name && strncmp(name, log, length) == 0 &&

@@ -101,17 +101,17 @@ int page_limit(const Worker* worker) {
     return (int)Max(1.0, Min(events, (double)rows_max));
 }
 
-bool is_safe(Reader* reader, uint64 rows) {
+bool is_safe(Reader* reader, const SPITupleTable* rows, uint64 count) {
     uint64 previous = 0;
-    for (uint64 row = 0; row < rows; row++) {
-        uint64 xid = xid_column((int)row, PageXid);
+    for (uint64 row = 0; row < count; row++) {
+        uint64 xid = DatumGetUInt64(rows_column(rows, row, PageXid));
         if (xid != previous)
             add_transaction(&reader->safe, xid);
         previous = xid;
     }
-    if (rows == 0)
+    if (count == 0)
         reader->safe.is_held = false;
-    return rows == 0 || make_safe(&reader->safe);
+    return count == 0 || make_safe(&reader->safe);
 }
 
 // Most pages are younger than the process, and need nothing of the ledger.
@@ -150,14 +150,19 @@ PageEnd read_open_window(Worker* worker) {
     bool more_finished = query_page(reader, limit, &chunk_end);
     SPITupleTable* rows = SPI_tuptable;
     uint64 row_count = SPI_processed;
-    if (!is_safe(reader, row_count)) {
+    HTAB* duplicates = find_duplicates(reader->undecided, rows, row_count, &reader->safe);
+    if (has_undecided(reader->undecided)) {
+        reader->held_rows = (int)row_count;
+        return PageEnd::More;
+    }
+    if (!is_safe(reader, rows, row_count)) {
         reader->held_rows = (int)row_count;
         return PageEnd::Held;
     }
     reader->held_rows = 0;
 
     int64 page = open_page(worker->tracker);
-    uint64 handled = match_page(worker, page, rows, row_count);
+    uint64 handled = match_page(worker, page, rows, row_count, duplicates);
     bool at_end =
         handled == row_count && is_window_end(reader, row_count, limit, more_finished, chunk_end);
     reader->is_open = !at_end;
@@ -196,6 +201,7 @@ Reader* create_reader(MemoryContext context, const Place& start) {
     reader->deliveries_per_event = 1;
     reader->row_context =
         AllocSetContextCreate(context, "whisperer outbox row", ALLOCSET_DEFAULT_SIZES);
+    reader->undecided = create_undecided(context);
     return reader;
 }
 
@@ -207,6 +213,9 @@ PageEnd read_page(Worker* worker) {
     hold_at("after-page-snapshot");
     PageEnd end = read_next(worker, ticket);
     commit_transaction();
+    // Then the page is read again.
+    if (has_undecided(worker->reader->undecided))
+        decide(worker->reader->undecided);
     return end;
 }
 

@@ -8,6 +8,7 @@
 #include "src/ledger/tracker.h"
 #include "src/pg.h"
 #include "src/read/durability.h"
+#include "src/read/key_decisions.h"
 
 namespace whisperer::pg {
 
@@ -25,6 +26,7 @@ struct Reader {
     double deliveries_per_event;
     TimestampTz last_row_at;  // when the last row handled was recorded
     MemoryContext row_context;
+    Undecided* undecided;
 };
 
 enum class PageEnd {

@@ -16,6 +16,7 @@
 #include "src/ledger/ledger.h"
 #include "src/ledger/submit.h"
 #include "src/ledger/tracker.h"
+#include "src/read/key_decisions.h"
 #include "src/read/outbox_reader.h"
 #include "src/read/register_types.h"
 #include "src/read/schema_check.h"
@@ -331,7 +332,7 @@ const char* read_payload(Datum data, WhispererSpan* utf8) {
     return problem_of(*utf8);
 }
 
-uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count) {
+uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count, HTAB* duplicates) {
     Reader* reader = worker->reader;
     HTAB* known = known_deliveries(worker, rows, count);
     MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
@@ -339,7 +340,8 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count)
     while (handled < count && (handled == 0 || has_credit(worker))) {
         Row row = row_at(rows, handled, false);
         const TypeEntry* wanted = wanted_by(worker, row);
-        int matched = wanted->count > 0 ? match_row(worker, page, &row, wanted, known) : 0;
+        bool is_wanted = wanted->count > 0 && !is_duplicate(duplicates, row.id);
+        int matched = is_wanted ? match_row(worker, page, &row, wanted, known) : 0;
         reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
         reader->xid = row.xid;
         reader->id = row.id;

@@ -42,8 +42,8 @@ const char* read_payload(Datum data, WhispererSpan* utf8);
 
 // Hands out the rows in order until the engine has no credit left; moves the reader's place to the
 // last row handled.  Returns how many were.  Called with the transaction open that read the rows:
-// payloads are fetched one at a time.
-uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count);
+// payloads are fetched one at a time.  duplicates: ids that go to nobody; null: there are none.
+uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count, HTAB* duplicates);
 
 // Enters an event of another incarnation as pending for every hook that is being taken over and
 // should have got it.  known: deliveries that the ledger has already; null: it has none.

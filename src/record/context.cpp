@@ -79,10 +79,16 @@ void define_context() {
 
 text* make_meta(const Said& said) {
     bool has_context = set_in && set_in->transaction == pg_local_transaction();
-    if (!has_context && said.headers == nullptr && said.deliver_at == 0 && said.expires_at == 0)
+    if (!has_context && said.headers == nullptr && said.deliver_at == 0 && said.expires_at == 0 &&
+        said.key == nullptr)
         return nullptr;
     StringInfoData meta;
     initStringInfo(&meta);
+    if (said.key) {
+        appendStringInfoString(&meta, ",\"idempotency_key\":");
+        escape_json(&meta, text_to_cstring(said.key));
+        add_moment(&meta, "key_until", said.key_until);
+    }
     if (has_context)
         appendStringInfo(&meta, ",\"context\":%s", context);
     if (said.headers)

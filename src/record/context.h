@@ -18,10 +18,12 @@ struct Said {
     Jsonb* headers;
     TimestampTz deliver_at;  // 0: at once
     TimestampTz expires_at;  // 0: never
+    text* key;               // its idempotency key; null: none
+    TimestampTz key_until;   // until when it holds
 };
 
 // The outbox's column meta for an event of this transaction, as text of type json; null: nothing is
-// said.
+// said.  What has a key begins with it, so that the worker need not read the others for it.
 text* make_meta(const Said& said);
 
 }  // namespace whisperer::pg

@@ -5,6 +5,7 @@
 #include "src/base/event_id.h"
 #include "src/base/json_text.h"
 #include "src/base/unix_time.h"
+#include "src/record/event_keys.h"
 #include "src/record/record.h"
 #include "src/settings.h"
 #include "worker/engine.h"
@@ -102,6 +103,24 @@ Datum json_from(Datum data, DataType type) {
     pg_unreachable();
 }
 
+Said said_of(FunctionCallInfo fcinfo) {
+    Said said = {};
+    if (is_given(fcinfo, 4)) {
+        said.headers = PG_GETARG_JSONB_P(4);
+        check_headers(said.headers);
+    }
+    if (is_given(fcinfo, 5))
+        said.deliver_at = given_moment(PG_GETARG_TIMESTAMPTZ(5));
+    if (is_given(fcinfo, 6))
+        said.expires_at = given_moment(PG_GETARG_TIMESTAMPTZ(6));
+    if (is_given(fcinfo, 7)) {
+        said.key = PG_GETARG_TEXT_PP(7);
+        check_idempotency_key(said.key);
+        said.key_until = key_until();
+    }
+    return said;
+}
+
 Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
     require_arguments(PG_ARGISNULL(0), PG_ARGISNULL(1));
     char* event_type = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -115,22 +134,17 @@ Datum deliver_event(FunctionCallInfo fcinfo, DataType type) {
 
     NewEvent event = {};
     event.data = json_from(PG_GETARG_DATUM(1), type);
-    event.id = make_event_id();
     if (is_given(fcinfo, 3))
         event.object_id = PG_GETARG_TEXT_PP(3);
-    Said said = {};
-    if (is_given(fcinfo, 4)) {
-        said.headers = PG_GETARG_JSONB_P(4);
-        check_headers(said.headers);
-    }
-    if (is_given(fcinfo, 5))
-        said.deliver_at = given_moment(PG_GETARG_TIMESTAMPTZ(5));
-    if (is_given(fcinfo, 6))
-        said.expires_at = given_moment(PG_GETARG_TIMESTAMPTZ(6));
+    Said said = said_of(fcinfo);
     check_times(said);
-    record_events(event_type, nullptr, config_filter, for_all, &event, 1, said);
 
     pg_uuid_t* id = (pg_uuid_t*)palloc(sizeof(pg_uuid_t));
+    Content content = {event.data, event.object_id, config_filter, said.headers};
+    if (said.key && find_event_of_key(event_type, said.key, content, id))
+        return UUIDPGetDatum(id);
+    event.id = make_event_id();
+    record_events(event_type, nullptr, config_filter, for_all, &event, 1, said);
     *id = event.id;
     return UUIDPGetDatum(id);
 }

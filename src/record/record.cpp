@@ -7,6 +7,7 @@
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
 #include "src/base/ring.h"
+#include "src/record/event_keys.h"
 #include "src/record/wakeup.h"
 
 namespace whisperer::pg {
@@ -47,8 +48,7 @@ void set_pointer(TupleTableSlot* row, OutboxColumn column, const void* value) {
 }
 
 void insert_run(const Identity& identity, Datum event_type, text* source, Jsonb* config_filter,
-                int64 for_whom, text* meta, const NewEvent* events, int count) {
-    int16 slot = current_slot();
+                int64 for_whom, text* meta, const NewEvent* events, int count, int16 slot) {
     DirectInsert insert = begin_direct_insert(identity.partitions[slot], OutboxColumnCount, count);
     if (insert.desc->natts <= OutboxMeta)
         meta = nullptr;
@@ -79,9 +79,12 @@ void record_events(const char* event_type, text* source, Jsonb* config_filter, i
     const Identity& identity = current_identity();
     Datum type = CStringGetTextDatum(event_type);
     text* meta = make_meta(said);
+    int16 slot = current_slot();
     for (int done = 0; done < count; done += run_length)
         insert_run(identity, type, source, config_filter, for_whom, meta, events + done,
-                   Min(run_length, count - done));
+                   Min(run_length, count - done), slot);
+    if (said.key)
+        note_event_key(identity, slot, type, said, events[0].id);
     wake_workers_at_commit();
 }
 

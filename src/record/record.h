@@ -18,7 +18,8 @@ struct NewEvent {
 
 // Inserts count events of one type in the current transaction and wakes the workers at its commit.
 // source: the table they come from, config_filter: jsonb or null, for_whom: see below.  22023,
-// 42704 and privileges are the caller's business, and so is what is said of them.
+// 42704 and privileges are the caller's business, and so is what is said of them.  With a key it is
+// one event.
 void record_events(const char* event_type, text* source, Jsonb* config_filter, int64 for_whom,
                    const NewEvent* events, int count, const Said& said = {});
 

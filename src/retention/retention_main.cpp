@@ -180,9 +180,16 @@ void guard(Oid table) {
 
 // Null: it is done.
 const char* empty_slot(int16 slot, Contents* contents) {
-    Oid outbox = partition("outbox", slot), delivery = partition("delivery", slot);
-    Oid attempt = partition("past_attempt", slot);
-    if (!OidIsValid(outbox) || !OidIsValid(delivery) || !OidIsValid(attempt))
+    Oid outbox = partition("outbox", slot);
+    List* others = NIL;
+    constexpr const char* tables[] = {"delivery", "past_attempt", "event_key", "key_decision"};
+    for (const char* table : tables) {
+        Oid other = partition(table, slot);
+        if (OidIsValid(other))
+            others = lappend_oid(others, other);
+    }
+    // The tables of 1.1 lack two.
+    if (!OidIsValid(outbox) || list_length(others) < 2)
         return "it is gone";
     // Whoever records there must not find our lock.
     if (slot != oldest_slot() || period_left_us() < slot_period_us() / 8)
@@ -192,15 +199,18 @@ const char* empty_slot(int16 slot, Contents* contents) {
     const char* reason = objection(slot, contents);
     if (reason)
         return reason;
-    if (!lock_soon(outbox, AccessExclusiveLock) || !lock_soon(delivery, AccessExclusiveLock) ||
-        !lock_soon(attempt, AccessExclusiveLock))
+    if (!lock_soon(outbox, AccessExclusiveLock))
         return "somebody reads it";
+    ListCell* cell;
+    foreach (cell, others)
+        if (!lock_soon(lfirst_oid(cell), AccessExclusiveLock))
+            return "somebody reads it";
     if (has_pending(slot))
         return "it has pending deliveries";
     if (slot == current_slot())
         return "it is being filled again";
     guard(outbox);
-    truncate(list_make3_oid(outbox, delivery, attempt));
+    truncate(lcons_oid(outbox, others));
     return nullptr;
 }
 

@@ -64,6 +64,7 @@ my @cases = (
     [ deliver_event => '42501', "SET ROLE bob; SELECT whisperer.deliver_event('mine', '{}')" ],
     [ deliver_event => '22004', "SELECT whisperer.deliver_event('mine', NULL::json)" ],
     [ deliver_event => '22P02', "SELECT whisperer.deliver_event('mine', 'no')" ],
+    [ deliver_event => '23505', "SELECT whisperer.deliver_event('mine', d, idempotency_key => 'k') FROM unnest('{1,2}'::text[]) AS d" ],
     [ deliver_event => '22023', "SELECT whisperer.deliver_event('mine', '{}', jsonb_build_object('a', repeat('x', 9000)))" ],
     [ deliver_now => '25001', "CALL whisperer.deliver_now('mine', '{}')" ],
     [ deliver_now => '57014', undef, 'CALL whisperer.deliver_now(\'mine\', \'{}\', timeout => \'0 s\')' ],

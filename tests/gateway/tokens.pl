@@ -104,9 +104,21 @@ for ([ { event_type => 'none', data => {} }, 'event_type' ], [ { event_type => '
 }
 is(publish(qq({"event_type": "said", "data": {}, "$_": {"a": "\\u0000"}}))->{status}, 400, "a NUL in $_") for qw(data config_filter);
 is(publish('{"event_type": "said", "data": ' . '[' x 40 . ']' x 40 . '}')->{json}{code}, 'bad_json', 'data that is nested too deeply');
-my $keyed = publish({ event_type => 'said', data => {} }, $ann, 'Idempotency-Key' => '7');
-is("$keyed->{status} $keyed->{json}{message}", '400 Idempotency-Key is not supported', 'a key that would not be kept is refused');
+for my $bad ('""', '"a', '"a"b', 'k' x 256, "a\tb") {
+    is(publish({ event_type => 'said', data => {} }, $ann, 'Idempotency-Key' => $bad)->{status}, 400, 'a key that is none: ' . substr $bad, 0, 9);
+}
 is(recorded(), $before, 'nothing of that was recorded');
+sub keyed { my ($key, $data) = @_; return publish(qq({"event_type": "said", "data": $data, "config_filter": {"shop": 1}}), $ann, 'Idempotency-Key' => $key) }
+my @keyed = map { keyed($_, '{"paid": 7}') } 'order-7', '"order-7"', 'order-7';
+is(join(' ', map { $_->{status} } @keyed), '201 201 201', 'an event with a key is recorded, as often as it is sent');
+is(join(' ', map { $_->{json}{id} } @keyed), join(' ', ($keyed[0]{json}{id}) x 3), 'with one id, in quotes or not');
+is(recorded(), $before + 1, 'and once');
+isnt(keyed('"order-\\"7\\\\"', '{"paid": 7}')->{json}{id}, $keyed[0]{json}{id}, 'another key is another event');
+is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.event_key WHERE key = 'order-"7\')), 1, 'what is escaped in it is not when it is kept');
+my $reused = keyed('order-7', '{"paid":  7}');
+is("$reused->{status} $reused->{json}{code} $reused->{json}{message}", '422 key_reused Idempotency-Key was used for an event with other content', 'a key is for one event');
+wait_idle($node);
+is(scalar(grep { $_->{body} =~ /paid/ } $receiver->requests('/ok/shop/1')), 2, 'receivers have each once');
 
 # --- trying tokens ------------------------------------------------------------------------------
 sub guess { return 'Token what_1_' . join '', map { ('a' .. 'z')[ rand 26 ] } 1 .. 43 }

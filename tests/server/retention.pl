@@ -33,8 +33,9 @@ SELECT whisperer.pause_hook(whisperer.create_hook('e', '$base/ok/paused'));
 SQL
 
 # Somebody reads while the slot becomes old: nobody waits for him.
-my $old = record('old');
+my $old = $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('e', '{"note": "old"}', idempotency_key => 'k')));
 wait_idle($node);
+is($node->safe_psql('postgres', "SELECT (SELECT count(*) FROM whisperer.event_key WHERE event_id = '$old' AND until <= clock_timestamp() + '10 s'), (SELECT count(*) FROM whisperer.key_decision WHERE event_id = '$old')"), '1|1', 'a key holds for no longer than the retention');
 is(results($old), 'delivered pending', 'delivered to one hook, waiting for the paused one');
 my $reader = $node->background_psql('postgres');
 $reader->query_safe('BEGIN; LOCK TABLE whisperer.outbox IN ACCESS SHARE MODE');
@@ -50,6 +51,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE NOT granted
 $reader->query_safe('COMMIT');
 $reader->quit;
 wait_for('the old event to go', sub { !kept($old) });
+is($node->safe_psql('postgres', "SELECT (SELECT count(*) FROM whisperer.event_key WHERE event_id = '$old'), (SELECT count(*) FROM whisperer.key_decision WHERE event_id = '$old')"), '0|0', 'its idempotency key went with it');
 is(results($old), '', 'its results went with it');
 SKIP: {
     skip 'this machine is too slow to tell', 2 if time - $begun > 9;

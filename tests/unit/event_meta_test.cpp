@@ -128,13 +128,28 @@ TEST(EventMeta, MomentsAreReadAsTheyAreRecorded) {
         EXPECT_THROW(EventMeta::parse(wrong), Invalid) << wrong;
 }
 
+TEST(EventMeta, AnIdempotencyKeyIsReadAsItIsRecorded) {
+    const EventMeta meta = EventMeta::parse(
+        R"({"idempotency_key":"a \"\u00fc","key_until":"2023-11-14T22:13:20.000042Z"})");
+    EXPECT_EQ(meta.idempotency_key, "a \"\xc3\xbc");
+    EXPECT_EQ(meta.key_until_us, 1'700'000'000'000'042);
+    EXPECT_THAT(meta.lines(true), IsEmpty()) << "hooks ask for it";
+    const std::string longest(255, 'k');
+    EXPECT_NO_THROW(check_idempotency_key(longest));
+    EXPECT_THROW(check_idempotency_key(longest + "k"), Invalid);
+    EXPECT_THROW(check_idempotency_key(""), Invalid);
+    EXPECT_THROW(check_idempotency_key("a\tb"), Invalid);
+    EXPECT_THROW(check_idempotency_key("\x7f"), Invalid);
+}
+
 // Rows may come from elsewhere.
 TEST(EventMeta, RowsThatNobodyCheckedPutNothingIntoHeaders) {
     for (const char* meta :
          {"[]", "{", R"({"context":"x"})", "{\"context\":{\"a\":\"\r\nX-Evil: 1\"}}",
           R"({"context":{"traceparent":"00\r\nX-Evil: 1"}})",
           R"({"headers":{"a":"\r\nX-Evil: 1"}})", R"({"headers":{"webhook-id":"1"}})",
-          R"({"headers":["a"]})"})
+          R"({"headers":["a"]})", R"({"idempotency_key":1})", R"({"idempotency_key":""})",
+          R"({"idempotency_key":"a\r\nX-Evil: 1"})"})
         EXPECT_THROW(EventMeta::parse(meta), Invalid) << meta;
 }
 

@@ -210,6 +210,19 @@ WhispererCode whisperer_event_times(WhispererSpan meta, WhispererEventTimes* tim
     });
 }
 
+WhispererCode whisperer_event_key(WhispererSpan meta, WhispererEventKey* key,
+                                  WhispererError* error) noexcept {
+    return guarded(error, [&] {
+        const EventMeta parsed = EventMeta::parse(view_of(meta));
+        key->key[parsed.idempotency_key.copy(key->key, sizeof key->key - 1)] = '\0';
+        key->until_us = parsed.key_until_us;
+    });
+}
+
+WhispererCode whisperer_check_idempotency_key(WhispererSpan key, WhispererError* error) noexcept {
+    return guarded(error, [&] { check_idempotency_key(view_of(key)); });
+}
+
 WhispererCode whisperer_check_keys(WhispererSpan keys, WhispererError* error) noexcept {
     return guarded(error, [&] { KeyRing ring(view_of(keys)); });
 }

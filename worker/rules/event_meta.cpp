@@ -158,6 +158,14 @@ std::int64_t moment_of(std::string_view value) {
         .count();
 }
 
+std::string key_of(std::string_view value) {
+    if (!value.starts_with('"'))
+        throw JsonGaveUp{};
+    std::string key = decode_json_string(value.substr(1, value.size() - 2));
+    check_idempotency_key(key);
+    return key;
+}
+
 }  // namespace
 
 EventMeta EventMeta::parse(std::string_view json) {
@@ -176,6 +184,10 @@ EventMeta EventMeta::parse(std::string_view json) {
                 meta.expires_at_us = moment_of(value);
             else if (key == "ping_of" && value.starts_with('"'))
                 meta.ping_of = decode_json_string(value.substr(1, value.size() - 2));
+            else if (key == "idempotency_key")
+                meta.idempotency_key = key_of(value);
+            else if (key == "key_until")
+                meta.key_until_us = moment_of(value);
         });
     } catch (const JsonGaveUp&) {
         throw Invalid("meta of the event is not what whisperer records");
@@ -213,6 +225,15 @@ void check_context(std::string_view json) {
         throw Invalid("whisperer.context is not a JSON object",
                       R"(For example {"actor": "ann", "request_id": "r1"}.)");
     }
+}
+
+void check_idempotency_key(std::string_view key) {
+    if (key.empty() || key.size() > idempotency_key_bytes_max)
+        throw Invalid("idempotency_key must have 1 to " +
+                      std::to_string(idempotency_key_bytes_max) + " bytes");
+    for (char c : key)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+            throw Invalid("idempotency_key must not contain control characters");
 }
 
 }  // namespace whisperer::engine

@@ -16,6 +16,7 @@
 namespace whisperer::engine {
 
 inline constexpr std::size_t context_bytes_max = 1024;
+inline constexpr std::size_t idempotency_key_bytes_max = WHISPERER_IDEMPOTENCY_KEY_BYTES_MAX;
 
 struct EventMeta {
     std::string traceparent;  // empty: none
@@ -25,6 +26,8 @@ struct EventMeta {
     HeaderLines headers;
     std::int64_t deliver_at_us = 0;  // not sent before; 0: at once
     std::int64_t expires_at_us = 0;  // not sent from then on; 0: never
+    std::string idempotency_key;     // empty: none
+    std::int64_t key_until_us = 0;   // until when a second event with it is the same one
 
     bool operator==(const EventMeta&) const = default;
     // Empty: nothing was said.  Throws Invalid.
@@ -39,5 +42,8 @@ WhispererEvent as_told(const WhispererEvent& event, const EventMeta& meta);
 
 // Throws Invalid unless a transaction may have this whisperer.context.
 void check_context(std::string_view json);
+
+// Throws Invalid unless an event may have this idempotency key.
+void check_idempotency_key(std::string_view key);
 
 }  // namespace whisperer::engine

@@ -264,6 +264,7 @@ void Metadata::add_to(HeaderLines& lines, std::int32_t asked) const {
     add(WhispererMetadataTime, time);
     add(WhispererMetadataObject, object);
     add(WhispererMetadataSource, source);
+    add(WhispererMetadataIdempotencyKey, idempotency_key);
 }
 
 Metadata metadata_of(const WhispererEvent& event) {
@@ -275,6 +276,9 @@ Metadata metadata_of(const WhispererEvent& event) {
         metadata.object = encoded_line("X-Whisperer-Object", view_of(event.object_id));
     if (event.source.size > 0 && event.source.size <= header_text_bytes_max)
         metadata.source = encoded_line("X-Whisperer-Source", view_of(event.source));
+    const std::string key = EventMeta::parse(view_of(event.meta)).idempotency_key;
+    if (!key.empty())
+        metadata.idempotency_key = encoded_line("X-Whisperer-Idempotency-Key", key);
     return metadata;
 }
 

@@ -89,3 +89,23 @@ RETURN (SELECT whisperer_internal.schema_fault(event) FROM whisperer.event_type 
 COMMENT ON FUNCTION whisperer_internal.schema_refusal(whisperer.outbox) IS
     'why an event is not sent because of the schema of its type; null: it is';
 GRANT EXECUTE ON FUNCTION whisperer_internal.schema_refusal(whisperer.outbox) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.duplicate_of(key text, event_type text, event_id uuid) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT d.duplicate_of FROM whisperer.key_decision d
+    WHERE d.key = duplicate_of.key AND d.event_type = duplicate_of.event_type AND d.event_id = duplicate_of.event_id
+    ORDER BY d.incarnation = whisperer_internal.my_incarnation() DESC LIMIT 1;
+END;
+COMMENT ON FUNCTION whisperer_internal.duplicate_of(text, text, uuid) IS
+    'the event with the same idempotency key that is delivered in its place; null: there is none';
+GRANT EXECUTE ON FUNCTION whisperer_internal.duplicate_of(text, text, uuid) TO PUBLIC;
+
+-- As the worker has it (src/read/key_decisions.cpp): what is for one hook alone was asked for once more.
+CREATE FUNCTION whisperer_internal.duplicate_of(event whisperer.outbox) RETURNS uuid
+    LANGUAGE sql STABLE
+RETURN CASE WHEN event.hook_id IS NULL AND starts_with(event.meta::text, '{"idempotency_key":')
+            THEN whisperer_internal.duplicate_of(event.meta->>'idempotency_key', event.event_type, event.id) END;
+COMMENT ON FUNCTION whisperer_internal.duplicate_of(whisperer.outbox) IS
+    'the event that is delivered in the place of this one; null: there is none';
+GRANT EXECUTE ON FUNCTION whisperer_internal.duplicate_of(whisperer.outbox) TO PUBLIC;

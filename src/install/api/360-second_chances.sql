@@ -170,7 +170,7 @@ BEGIN ATOMIC
      AND whisperer_internal.names(h.event_type, o.event_type)
      AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type,
                                      whisperer_internal.recorder(o.hook_id, o.incarnation))
-     AND whisperer_internal.is_let_through(h, o)
+     AND whisperer_internal.is_let_through(h, o) AND whisperer_internal.duplicate_of(o) IS NULL
     WHERE h.id = replayable.hook_id
       AND o.created_at >= replayable.since AND o.created_at < replayable.until;
 END;
@@ -189,8 +189,9 @@ BEGIN
         INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, meta)
         SELECT whisperer_internal.new_event_id(), o.event_type, o.data, o.source, o.object_id, o.config_filter,
                replay_as.hook_id,
-               -- Asked for now, and not for another time.
-               (SELECT json_object_agg(m.key, m.value) FROM json_each(o.meta) AS m WHERE m.key NOT IN ('deliver_at', 'expires_at'))
+               -- Asked for now and once more.
+               (SELECT json_object_agg(m.key, m.value) FROM json_each(o.meta) AS m
+                WHERE m.key NOT IN ('deliver_at', 'expires_at', 'idempotency_key', 'key_until'))
         FROM whisperer_internal.replayable(replay_as.hook_id, since, until) o ORDER BY o.id;
         GET DIAGNOSTICS matching = ROW_COUNT;
     ELSE

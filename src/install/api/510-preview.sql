@@ -43,7 +43,8 @@ AS $$
                                || ARRAY['user-agent', lower(h.signing->>'time_header'),
                                         CASE WHEN h.config->'auth' ? 'type' THEN 'authorization' END] AS names
              FROM (SELECT whisperer_internal.masked_headers(h.id) AS headers OFFSET 0) AS m) AS own
-    WHERE CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
+    WHERE whisperer_internal.duplicate_of(o) IS NULL
+      AND CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
     ORDER BY o.id, h.id
 $$;
 COMMENT ON FUNCTION whisperer.preview(uuid) IS 'what would be sent for one event, or for those of this transaction';

@@ -114,7 +114,7 @@ GRANT EXECUTE ON PROCEDURE whisperer.ping_hook(bigint, boolean, integer, interva
 
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
     event_type text, data json, config_filter jsonb, timeout interval,
-    INOUT deliveries jsonb, object_id text, headers jsonb)
+    INOUT deliveries jsonb, object_id text, headers jsonb, idempotency_key text)
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -128,12 +128,16 @@ BEGIN
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'Use whisperer.deliver_event there; it is delivered after COMMIT.';
     END IF;
-    event := whisperer.deliver_event(event_type, data, config_filter, object_id, headers);
+    event := whisperer.deliver_event(event_type, data, config_filter, object_id, headers,
+                                     idempotency_key => deliver_now_body.idempotency_key);
     LOOP
         COMMIT;
         IF ticket OPERATOR(pg_catalog.=) 0 THEN
             ticket := whisperer_internal.idle_ticket();
         ELSIF whisperer_internal.idle_ticket_done(ticket) THEN
+            IF idempotency_key IS NOT NULL THEN
+                event := COALESCE(whisperer_internal.duplicate_of(idempotency_key, event_type, event), event);
+            END IF;
             SELECT pg_catalog.count(*) INTO waiting FROM whisperer.delivery d
             JOIN whisperer.hook h ON h.id OPERATOR(pg_catalog.=) d.hook_id
             LEFT JOIN whisperer.hook_run r ON r.hook_id OPERATOR(pg_catalog.=) d.hook_id
@@ -159,43 +163,43 @@ $$;
 -- As deliver_event has it: json, jsonb and an untyped literal all work.
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
     event_type text, data jsonb, config_filter jsonb, timeout interval,
-    INOUT deliveries jsonb, object_id text, headers jsonb)
+    INOUT deliveries jsonb, object_id text, headers jsonb, idempotency_key text)
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id, headers);
+    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id, headers, idempotency_key);
 END;
 $$;
 CREATE PROCEDURE whisperer_internal.deliver_now_body(
     event_type text, data text, config_filter jsonb, timeout interval,
-    INOUT deliveries jsonb, object_id text, headers jsonb)
+    INOUT deliveries jsonb, object_id text, headers jsonb, idempotency_key text)
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id, headers);
+    CALL whisperer_internal.deliver_now_body(event_type, data::pg_catalog.json, config_filter, timeout, deliveries, object_id, headers, idempotency_key);
 END;
 $$;
 CREATE PROCEDURE whisperer.deliver_now(
     event_type text, data json, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
     INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL,
-    headers jsonb DEFAULT NULL)
+    headers jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text, jsonb) IS
+COMMENT ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text, jsonb, text) IS
     'records one event, commits, waits for its first results and shows them';
-GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text, jsonb) TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, json, jsonb, interval, jsonb, text, jsonb, text) TO PUBLIC;
 CREATE PROCEDURE whisperer.deliver_now(
     event_type text, data jsonb, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
     INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL,
-    headers jsonb DEFAULT NULL)
+    headers jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text, jsonb) IS
+COMMENT ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text, jsonb, text) IS
     'records one event, commits, waits for its first results and shows them';
-GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text, jsonb) TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, jsonb, jsonb, interval, jsonb, text, jsonb, text) TO PUBLIC;
 CREATE PROCEDURE whisperer.deliver_now(
     event_type text, data text, config_filter jsonb DEFAULT NULL, timeout interval DEFAULT '10 s',
     INOUT deliveries jsonb DEFAULT NULL, object_id text DEFAULT NULL,
-    headers jsonb DEFAULT NULL)
+    headers jsonb DEFAULT NULL, idempotency_key text DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text, jsonb) IS
+COMMENT ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text, jsonb, text) IS
     'records one event, commits, waits for its first results and shows them';
-GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text, jsonb) TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE whisperer.deliver_now(text, text, jsonb, interval, jsonb, text, jsonb, text) TO PUBLIC;

@@ -76,6 +76,8 @@ BEGIN ATOMIC
         WHEN hook.state = 'deleted' THEN 'the hook is deleted'
         WHEN whisperer_internal.other_node(hook.id, event.xid) IS NOT NULL
         THEN format('not delivered here: %s delivers the hook, and knows more', whisperer_internal.other_node(hook.id, event.xid))
+        WHEN whisperer_internal.duplicate_of(event) IS NOT NULL
+        THEN format('duplicate of %s: that one was recorded with the same idempotency_key, and was read first', whisperer_internal.duplicate_of(event))
         WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
         WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
         WHEN hook.state <> 'active' THEN format('waits: the hook is %s (%s)', hook.state, hook.state_reason)

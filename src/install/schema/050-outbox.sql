@@ -26,7 +26,7 @@ CREATE TABLE whisperer.outbox (
 COMMENT ON COLUMN whisperer.outbox.hook_id IS
     'whom the event is for: null: all that want it; a hook''s id (replay, backfill, ping): that hook; -1: nobody, its table''s owner might not publish it; less: of a type that nobody had registered, minus the oid of its table''s owner';
 COMMENT ON COLUMN whisperer.outbox.meta IS
-    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows; null: nothing';
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows, idempotency_key, key_until; null: nothing';
 
 DO $do$
 BEGIN

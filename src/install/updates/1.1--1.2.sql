@@ -120,7 +120,7 @@ COMMENT ON COLUMN whisperer.hook_definition.signing IS
 COMMENT ON COLUMN whisperer.hook_definition.signatures IS
     'which of standard and whisperer its requests have; null: both';
 COMMENT ON COLUMN whisperer.hook_definition.metadata_headers IS
-    'which of time, object, source and attempt its requests say in headers X-Whisperer-*; null: none';
+    'which of time, object, source, attempt and idempotency_key its requests say in headers X-Whisperer-*; null: none';
 GRANT INSERT (format, payload_key, signing, signatures, metadata_headers),
       UPDATE (format, payload_key, signing, signatures, metadata_headers)
     ON whisperer.hook_definition TO PUBLIC;
@@ -183,6 +183,8 @@ EXCEPTION WHEN lock_not_available THEN
               HINT = 'Repeat the statement when it has ended: nothing has been changed.';
 END
 $do$;
+COMMENT ON COLUMN whisperer.outbox.meta IS
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, idempotency_key, key_until; null: nothing';
 -- Links into the console have tokens of a kind of their own.
 ALTER TABLE whisperer.api_token_record ADD COLUMN kind text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'portal'));
 COMMENT ON COLUMN whisperer.api_token_record.kind IS
