@@ -283,13 +283,12 @@ bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
     due->error = is_past(times.expires_at) ? expired
                  : due->data == (Datum)0   ? "the event is no longer in the outbox"
                                            : read_payload(due->data, &event.data);
-    char* event_type = text_column(row, DueEventType);
+    due->event_type = text_column(row, DueEventType);
     // Somebody asked for it once more; the schema may have been mended since.
-    if (error == nullptr && bool_column(row, DueIsInvalid))
-        error = schema_refusal(worker, event_type, event.data);
+    if (due->error == nullptr && bool_column(row, DueIsInvalid))
+        due->error = schema_refusal(worker, due->event_type, event.data);
     if (due->error)
         return true;
-    due->event_type = text_column(row, DueEventType);
     note_event_type(&delivery, due->event_type);
     due->needs_transform = !read_body(row, &event.body) && hook->transform && !delivery.once;
     if (due->needs_transform)

@@ -53,13 +53,13 @@ void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
         return;
     }
     Lane& lane = *found->second;
+    if (!same_batches(*hook, *lane.hook()))
+        return_runs(lane);
     const auto queued = static_cast<std::int64_t>(lane.queued());
     note_queued(lane, -queued);
     if (!lane.dropped)
         shares_.note_lane(lane.hook()->priority(), -1);
     lane.dropped = false;
-    if (!same_batches(*hook, *lane.hook()))
-        return_runs(lane);
     if (lane.replace_hook(std::move(hook)))
         note_circuit_change(lane);
     shares_.note_lane(lane.hook()->priority(), 1);
@@ -191,8 +191,8 @@ void Dispatcher::await_turn(Lane& lane, microseconds now) {
     lane.wakeup_at = at;
 }
 
-// Round and round, one request each (but see priorities.h), until nobody may or can; or until enough was compressed that
-// sockets should be looked at before there is more.
+// Round and round, one request each (but see priorities.h), until nobody may or can, or until
+// enough was compressed that sockets should be looked at before there is more.
 void Dispatcher::start_ready() {
     const microseconds now = clock_.steady();
     const int max_per_hook = settings_->max_in_flight_per_hook;

@@ -58,7 +58,7 @@ std::size_t Dispatcher::submit_run(const WhispererEvent* events,
     wake(lane);
     schedule_expiry(lane);
     lane.push(std::move(run));
-    queued_ += static_cast<std::int64_t>(taken);
+    note_queued(lane, static_cast<std::int64_t>(taken));
     return_surplus(lane, now);
     return taken;
 }
@@ -84,7 +84,8 @@ void Dispatcher::take_batch(InFlight& flight) {
 
 // They are no longer among those that run.
 void Dispatcher::forget_others(const InFlight& flight) {
-    shares_.note_batched(flight.hook->priority(), -static_cast<std::int64_t>(flight.delivery.others.size()));
+    shares_.note_batched(flight.hook->priority(),
+                         -static_cast<std::int64_t>(flight.delivery.others.size()));
 }
 
 // Whoever waits for more members holds credit that may be all that is left, to anybody or to his

@@ -174,11 +174,10 @@ void Dispatcher::return_old(microseconds now) {
                                lane.may_start(settings_->max_in_flight_per_hook, now);
         const microseconds age_max = settings_->park_after + lane.batch_wait();
         while (lane.take_older_than(now - age_max, delivery)) {
-            note_queued(lane, -1);
-            give_backgive_back_queued(lane, delivery, now,
+            give_back_queued(lane, delivery, now,
                              limited                   ? "rate limit"
                              : lane.fetcher != nullptr ? "token is being fetched"
-                      : outranked               ? "hooks of a higher priority go first"
+                             : outranked               ? "hooks of a higher priority go first"
                                                        : "endpoint is busy");
         }
         if (lane.queued() > 0)
@@ -227,8 +226,7 @@ void Dispatcher::return_surplus(Lane& lane, microseconds now) {
     Queued delivery;
     while (all ? lane.take_older_than(microseconds::max(), delivery)
                : lane.take_surplus(room, delivery)) {
-        note_queued(lane, -1);
-        give_backgive_back_queued(lane, delivery, now, why);
+        give_back_queued(lane, delivery, now, why);
     }
 }
 
@@ -250,7 +248,7 @@ void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now,
 
 void Dispatcher::give_back_queued(Lane& lane, const Queued& delivery, microseconds now,
                                   const char* why) {
-    queued_ -= static_cast<std::int64_t>(delivery.deliveries());
+    note_queued(lane, -static_cast<std::int64_t>(delivery.deliveries()));
     give_back(lane, delivery, now, why);
 }
 
@@ -267,8 +265,7 @@ void Dispatcher::drop_hook(std::int64_t id) {
     const microseconds now = clock_.steady();
     Queued delivery;
     while (lane.take_older_than(microseconds::max(), delivery)) {
-        note_queued(lane, -1);
-        give_backgive_back_queued(lane, delivery, now, "hook was dropped");
+        give_back_queued(lane, delivery, now, "hook was dropped");
     }
     if (lane.fetcher != nullptr)
         give_up_fetch(lane);
