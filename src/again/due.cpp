@@ -16,6 +16,7 @@
 #include "src/functions/helper.h"
 #include "src/hooks/hook_set.h"
 #include "src/hooks/lines.h"
+#include "src/ledger/expunge.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/submit.h"
 #include "src/ledger/tracker.h"
@@ -280,9 +281,11 @@ bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
         return false;
     due->data = datum_column(row, DueData);
     WhispererEvent& event = due->event;
-    due->error = is_past(times.expires_at) ? expired
-                 : due->data == (Datum)0   ? "the event is no longer in the outbox"
-                                           : read_payload(due->data, &event.data);
+    due->char* event_type = text_column(row, DueEventType);
+    const char* error = event_type == nullptr       ? "the event is no longer in the outbox"
+                 : due->data == (Datum)0          ? expunged
+                        : is_past(times.expires_at) ? expired
+                                                    : read_payload(due->data, &event.data);
     due->event_type = text_column(row, DueEventType);
     // Somebody asked for it once more; the schema may have been mended since.
     if (due->error == nullptr && bool_column(row, DueIsInvalid))

@@ -8,6 +8,7 @@
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
+#include "src/ledger/expunge.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
 #include "src/read/outbox_reader.h"
@@ -47,6 +48,8 @@ RequestKind kind_from(const char* name) {
         return RequestKind::Retry;
     if (strcmp(name, "cancel") == 0)
         return RequestKind::Cancel;
+    if (strcmp(name, "expunge") == 0)
+        return RequestKind::Expunge;
     if (strcmp(name, "recover") == 0)
         return RequestKind::Recover;
     if (strcmp(name, "catch_up") == 0)
@@ -108,6 +111,8 @@ void read_list(Worker* worker) {
         if (serves(worker->hooks, request.hook_id))
             requests->list[requests->count++] = request;
     }
+    for (int i = 0; i < requests->count; i++)
+        requests->expunges += requests->list[i].kind == RequestKind::Expunge;
     MemoryContextDelete(before.context);
     worker->hooks->requests_arrived = false;
 }
@@ -156,6 +161,25 @@ Progress cancel(const Request& request) {
     return Progress::Done;
 }
 
+// What of the event is in the ledger, for a hook that may be deleted or another database's.
+Progress expunge(Worker* worker, const Request& request) {
+    static SPIPlanPtr plan;
+    // Its answer is about to be entered.
+    if (is_in_flight(worker->tracker, request.event_id, request.hook_id))
+        return Progress::InFlight;
+    const Oid types[] = {UUIDOID, INT8OID};
+    Datum event_id = UUIDPGetDatum(&request.event_id);
+    Datum values[] = {event_id, Int64GetDatum(request.hook_id)};
+    run_plan(
+        kept_plan(&plan, "SELECT slot FROM whisperer.delivery WHERE event_id = $1 AND hook_id = $2",
+                  lengthof(types), types),
+        values, nullptr, true, 1, SPI_OK_SELECT);
+    if (SPI_processed == 1)
+        (void)expunge_rows(worker, DatumGetInt16(datum_column(0, 1)), &event_id, 1,
+                           request.hook_id);
+    return Progress::Done;
+}
+
 // The last event that the ledger has, but before until.
 pg_uuid_t last_event(TimestampTz until) {
     static SPIPlanPtr plan;
@@ -186,7 +210,8 @@ Progress recover(Request* request) {
                        "AND event_id <= $4 ORDER BY event_id, hook_id LIMIT $6), "
                        "changed AS (UPDATE whisperer.delivery d " BECOMES_PENDING
                        "FROM page p WHERE p.hook_id = $1 AND p.state = 'failed' "
-                       "AND p.modified_at < $5 AND d.event_id = p.event_id "
+                       "AND p.modified_at < $5 AND NOT whisperer_internal.is_gone(d) "
+                       "AND d.event_id = p.event_id "
                        "AND d.hook_id = p.hook_id AND d.slot = p.slot) "
                        "SELECT event_id, hook_id, (SELECT count(*) FROM page) FROM page "
                        "ORDER BY event_id DESC, hook_id DESC LIMIT 1",
@@ -343,6 +368,11 @@ Progress replay(Worker* worker, Request* request, const Hook* hook) {
 }
 
 Progress carry_out(Worker* worker, Request* request) {
+    if (request->kind == RequestKind::Expunge)
+        return expunge(worker, *request);
+    // Who is to forget need not deliver for it.
+    if (worker->hooks->delivery_paused)
+        return Progress::InFlight;
     Hook* hook = find_hook(worker->hooks, request->hook_id);
     // It was made by the request's transaction and will be loaded with the next page.
     if (hook == nullptr && !visible_in(request->xid, worker->hooks->requests_seen))
@@ -364,6 +394,8 @@ Progress carry_out(Worker* worker, Request* request) {
             break;
         case RequestKind::Recover:
             progress = recover(request);
+            break;
+        case RequestKind::Expunge:
             break;
         case RequestKind::Replay:
         case RequestKind::CatchUp:
@@ -400,8 +432,12 @@ void forget_done(Requests* requests) {
     requests->next = next;
 }
 
-// The next in turn, as far as nobody has to wait.  True: it was one row, and there may be time for
-// another.
+// One row, and none that another request might be about to change is in the batch.
+bool leaves_time(const Worker* worker, const Request& request) {
+    return request.kind < RequestKind::Recover && worker->ledger->count == 0;
+}
+
+// The next in turn, as far as nobody has to wait.  True: there may be time for another.
 bool carry_out_next(Worker* worker) {
     Requests* requests = worker->requests;
     for (int tried = 0; tried < requests->count; tried++) {
@@ -417,7 +453,8 @@ bool carry_out_next(Worker* worker) {
             return false;
         delete_request(*request);
         request->is_done = true;
-        return request->kind == RequestKind::Retry || request->kind == RequestKind::Cancel;
+        requests->expunges -= request->kind == RequestKind::Expunge;
+        return leaves_time(worker, *request);
     }
     requests->look_at = steady_now() + in_flight_retry_us;
     return false;
@@ -433,8 +470,10 @@ Requests* create_requests(MemoryContext context) {
 
 bool requests_are_due(const Worker* worker, SteadyTime now) {
     const Requests* requests = worker->requests;
-    return !worker->hooks->delivery_paused &&
-           (worker->hooks->requests_arrived || (requests->count > 0 && requests->look_at <= now));
+    if (worker->hooks->requests_arrived)
+        return true;
+    return (worker->hooks->delivery_paused ? requests->expunges : requests->count) > 0 &&
+           requests->look_at <= now;
 }
 
 bool is_being_replayed(const Worker* worker, int64 hook_id) {

@@ -1,4 +1,5 @@
-// Carrying out what people asked for: retry, recover, replay, cancel; and what a new hook needs.
+// Carrying out what people asked for: retry, recover, replay, cancel, expunge; and what a new hook
+// needs.
 //
 // A hook gets what was not committed when it was made, but the worker knows it only once its own
 // transaction is committed.  What was committed and read in between is looked for once: the request
@@ -20,6 +21,7 @@ struct Worker;
 enum class RequestKind {
     Retry,
     Cancel,
+    Expunge,
     // Page by page:
     Recover,
     Replay,
@@ -50,6 +52,7 @@ struct Requests {
     MemoryContext context;  // holds the list; a new one when it is read anew
     Request* list;
     int count;
+    int expunges;        // of them; carried out although delivery is paused
     int next;            // round and round: a long one does not hold up the others
     SteadyTime look_at;  // not before: what is asked to be cancelled is in flight
 };

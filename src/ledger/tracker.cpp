@@ -102,6 +102,16 @@ bool row_is_in_flight(Tracker* tracker, const pg_uuid_t& event_id, int64 hook_id
     return find_delivery_key(tracker->with_row, event_id, hook_id);
 }
 
+bool is_in_flight(const Tracker* tracker, const pg_uuid_t& event_id, int64 hook_id) {
+    for (int i = 0; i < tracker->used; i++) {
+        const Inflight& entry = tracker->entries[i];
+        if (entry.used && entry.hook_id == hook_id &&
+            memcmp(entry.event_id.data, event_id.data, UUID_LEN) == 0)
+            return true;
+    }
+    return false;
+}
+
 int64 open_page(Tracker* tracker) {
     if (tracker->end_page - tracker->first_page == tracker->page_capacity)
         grow_pages(tracker);

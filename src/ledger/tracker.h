@@ -79,6 +79,8 @@ void mark_row(Tracker* tracker, Inflight* delivery);
 // The engine is through with it.
 void untrack(Tracker* tracker, uint64 token);
 bool row_is_in_flight(Tracker* tracker, const pg_uuid_t& event_id, int64 hook_id);
+// The same, whether it has a row or not yet; looks at all that there are.
+bool is_in_flight(const Tracker* tracker, const pg_uuid_t& event_id, int64 hook_id);
 
 // Opens a page; deliveries are added to it by number; close says where it
 // ended and how many rows of the outbox it had.

@@ -84,6 +84,11 @@ Datum data_of(const Row& row) {
     return row_column(row, PageData);
 }
 
+// Nobody gets it any more: what a filter would say of it cannot be known.
+bool is_expunged(const Row& row) {
+    return data_of(row) == (Datum)0;
+}
+
 EventFacts row_facts(const Row& row, const char* format, int32 metadata) {
     return facts_of(format, metadata, DatumGetTimestampTz(row_column(row, PageCreatedAt)),
                     row_column(row, PageSource), row_column(row, PageObjectId),
@@ -341,7 +346,9 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count,
         Row row = row_at(rows, handled, false);
         const TypeEntry* wanted = wanted_by(worker, row);
         bool is_wanted = wanted->count > 0 && !is_duplicate(duplicates, row.id);
-        int matched = is_wanted ? match_row(worker, page, &row, wanted, known) : 0;
+        int matched = is_wanted && !is_expunged(row)
+                          ? match_row(worker, page, &row, wanted, known)
+                          : 0;
         reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
         reader->xid = row.xid;
         reader->id = row.id;
@@ -360,9 +367,10 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
     MemoryContext caller = MemoryContextSwitchTo(worker->reader->row_context);
     Row row = row_at(rows, number, incarnation != my_incarnation());
     const TypeEntry* wanted = wanted_by(worker, row);
-    if (wanted->count > 0)
+    int wanted_count = is_expunged(row) ? 0 : wanted->count;
+    if (wanted_count > 0)
         read_data(&row);
-    for (int i = 0; i < wanted->count; i++) {
+    for (int i = 0; i < wanted_count; i++) {
         const Hook& hook = *wanted->hooks[i];
         if (hook.carried == nullptr || !hook.carried->in_scan ||
             is_older(row, incarnation, *hook.carried) ||
@@ -382,7 +390,7 @@ bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, int64 in
     MemoryContext caller = MemoryContextSwitchTo(worker->reader->row_context);
     Row row = row_at(rows, number, incarnation != my_incarnation());
     Match match = Match::No;
-    if (may_be_replayed(worker, row, hook)) {
+    if (!is_expunged(row) && may_be_replayed(worker, row, hook)) {
         read_data(&row);
         match = matches(*hook, &row);
     }

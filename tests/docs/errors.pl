@@ -101,6 +101,8 @@ my @cases = (
     [ ping_hook => '55000', undef, 'CALL whisperer.ping_hook(1)' ],
     [ ping_hook => '25001', 'CALL whisperer.ping_hook(1)' ],
     [ retry => '42704', "SELECT whisperer.retry(gen_random_uuid())" ],
+    [ expunge => '42704', 'SELECT whisperer.expunge(gen_random_uuid())' ],
+    [ expunge => '42501', q(SELECT whisperer.deliver_event('mine', '{}') AS sent \gset) . "\nSELECT whisperer.allow('mine', 'bob', 'subscribe'); SET ROLE bob; SELECT whisperer.expunge(:'sent')" ],
     (map { ([ $_ => '42704', "SET ROLE bob; SELECT whisperer.$_(1, '2020-01-01')" ], [ $_ => '55000', "SELECT whisperer.$_(2, '2020-01-01')" ],
         [ $_ => '22023', "SELECT whisperer.$_(1, $range)" ]) } qw(recover replay)),
     [ why => '42704', "SET ROLE bob; SELECT whisperer.why(gen_random_uuid(), 1)" ],

@@ -97,6 +97,8 @@ export function answer(request, response, number, body) {
         return end(response, status, {}, text);
     }
     if (ofBatches[kind]) return ofBatches[kind](response, body.toString(), rest);
+    // What was sent comes back: /echo/500/<anything>, or 200.
+    if (kind === 'echo') return end(response, Number(rest[0]) || 200, {}, body);
     if (kind === 'fail-first') return failFirst(request, response, rest);
     if (kind === 'late-first') return lateFirst(request, response, rest);
     if (kind === 'flaky') return flaky(response, rest, number);

@@ -12,7 +12,7 @@
 //
 // What it answers is in the path; a script set by POST /control {"path": ..., "steps": [...]} wins.
 //   /ok /status/500 /delay/1500 /hang /reset /fail-first/2/500/<any> /redirect /huge /drip
-//   /late-first/150/<any> /flaky/10/500/<any> /cookie, and those of hostile.mjs and credentials.mjs
+//   /late-first/150/<any> /flaky/10/500/<any> /cookie /echo/500/<any>, and those of hostile.mjs and credentials.mjs
 import { closeSync, openSync, renameSync, writeFileSync, writeSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';

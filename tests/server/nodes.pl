@@ -186,6 +186,13 @@ sql($primary, 'SET ROLE shop; SELECT whisperer.record_ping(1)');
 settle($first);
 is(scalar(grep { $_->{body} =~ /whisperer-ping/ } $receiver->requests('/ok/0/1')), 1, 'and is sent once');
 
+is(sql($primary, "SET ROLE shop; SELECT whisperer.expunge('$lost')"), 't', 'expunge in the primary');
+settle($first);
+is(sql($_, "SELECT data IS NULL AND meta->>'expunged_at' IS NOT NULL FROM whisperer.outbox WHERE id = '$lost'"), 't', 'takes the data from ' . $_->name) for $primary, $first;
+is(sql($first, "SELECT string_agg(DISTINCT concat_ws(' ', state, response_http_status, response_content), ', ') FROM whisperer.delivery WHERE event_id = '$lost'"), 'delivered 200',
+    'and from the node the answers');
+is(sql($first, "SELECT count(*) FROM whisperer.past_attempt WHERE event_id = '$lost' AND response_content IS NOT NULL"), 0, 'all of them');
+
 # --- nodes come and go under load ---------------------------------------------------------------------------------
 my $nginx = new_nginx('many');
 sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $nginx->url('/many') ]}/' || n) FROM generate_series(1, 20) n");

@@ -77,6 +77,13 @@ BEGIN
 END;
 $$;
 
+-- By the key of the ledger: of what was never delivered here it is not known.
+CREATE FUNCTION whisperer_internal.is_expunged(event_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN EXISTS (SELECT FROM whisperer.delivery d JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND o.slot = d.slot
+               WHERE d.event_id = is_expunged.event_id AND o.data IS NULL);
+COMMENT ON FUNCTION whisperer_internal.is_expunged(uuid) IS 'whether the data of an event that has a delivery is gone';
+
 CREATE FUNCTION whisperer_internal.retry_as(caller oid, event_id uuid, hook_id bigint, force boolean)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -85,7 +92,12 @@ DECLARE
         CASE WHEN force THEN '{failed,cancelled,delivered,pending}' ELSE '{failed,cancelled}' END::text[],
         coalesce(force, false));
 BEGIN
-    IF requested = 0 THEN
+    IF whisperer_internal.is_expunged(event_id) AND (requested IS NULL OR requested > 0 OR EXISTS (
+           SELECT FROM whisperer.delivery d JOIN whisperer.hook_definition h ON h.id = d.hook_id
+           WHERE d.event_id = retry_as.event_id AND d.hook_id = coalesce(retry_as.hook_id, d.hook_id)
+             AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER'))) THEN
+        PERFORM whisperer_internal.refuse_expunged(event_id);
+    ELSIF requested = 0 THEN
         PERFORM whisperer_internal.refuse_delivery(caller, event_id, hook_id);
     END IF;
     RETURN requested;
@@ -124,6 +136,12 @@ BEGIN
 END;
 $$;
 
+CREATE FUNCTION whisperer_internal.is_gone(delivery whisperer.delivery) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN EXISTS (SELECT FROM whisperer.outbox o
+               WHERE o.xid = delivery.xid AND o.id = delivery.event_id AND o.slot = delivery.slot AND o.data IS NULL);
+COMMENT ON FUNCTION whisperer_internal.is_gone(whisperer.delivery) IS 'whether the data of a delivery''s event was expunged';
+
 CREATE FUNCTION whisperer_internal.recover_as(caller oid, hook_id bigint, since timestamptz, until timestamptz)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,7 +154,7 @@ BEGIN
         until := 'infinity';
     END IF;
     SELECT count(*) INTO failed FROM whisperer.delivery d
-    WHERE d.hook_id = recover_as.hook_id AND d.state = 'failed'
+    WHERE d.hook_id = recover_as.hook_id AND d.state = 'failed' AND NOT whisperer_internal.is_gone(d)
       AND d.event_id >= whisperer.event_id_bound(since) AND d.event_id < whisperer.event_id_bound(until);
     IF failed > 0 THEN
         INSERT INTO whisperer.request (kind, hook_id, since, until)
@@ -171,7 +189,7 @@ BEGIN ATOMIC
      AND whisperer_internal.may_have(whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), o.event_type,
                                      whisperer_internal.recorder(o.hook_id, o.incarnation))
      AND whisperer_internal.is_let_through(h, o) AND whisperer_internal.duplicate_of(o) IS NULL
-    WHERE h.id = replayable.hook_id
+    WHERE h.id = replayable.hook_id AND o.data IS NOT NULL
       AND o.created_at >= replayable.since AND o.created_at < replayable.until;
 END;
 COMMENT ON FUNCTION whisperer_internal.replayable(bigint, timestamptz, timestamptz) IS

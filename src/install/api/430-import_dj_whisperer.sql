@@ -106,7 +106,7 @@ BEGIN
     SET problem = CASE WHEN i.hook_id = ANY (hooks) THEN 'it is older than whisperer.retention' ELSE 'its hook is not imported, or inactive' END
     WHERE i.problem IS NULL AND (i.recorded_at < oldest OR i.hook_id <> ALL (hooks));
     INSERT INTO whisperer.outbox (id, event_type, data, object_id, hook_id, created_at)
-    SELECT whisperer_internal.event_id_of(i.recorded_at, i.id), h.event_type, i.data::json, i.key, i.hook_id, i.recorded_at
+    SELECT whisperer_internal.event_id_of(i.recorded_at, i.id), h.event_type, coalesce(i.data::json, 'null'), i.key, i.hook_id, i.recorded_at
     FROM pg_temp.whisperer_imported i JOIN whisperer.hook_definition h ON h.id = i.hook_id
     WHERE i.problem IS NULL;
     PERFORM whisperer_internal.wake_workers();

@@ -45,6 +45,7 @@ AS $$
              FROM (SELECT whisperer_internal.masked_headers(h.id) AS headers OFFSET 0) AS m) AS own
     WHERE whisperer_internal.duplicate_of(o) IS NULL
       AND CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
+      AND (o.data IS NOT NULL OR $1 IS NOT NULL AND whisperer_internal.refuse_expunged(o.id) IS NULL)
     ORDER BY o.id, h.id
 $$;
 COMMENT ON FUNCTION whisperer.preview(uuid) IS 'what would be sent for one event, or for those of this transaction';

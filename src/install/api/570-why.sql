@@ -71,6 +71,7 @@ BEGIN ATOMIC
         WHEN NOT whisperer_internal.is_for(d, event)
         THEN format('not allowed: role %s may not subscribe to "%s"', hook.owner, event.event_type)
         WHEN whisperer_internal.is_older(event, d) THEN 'older than the hook'
+        WHEN event.data IS NULL THEN 'its data was expunged, so nobody gets it any more'
         WHEN NOT hook.config @> event.config_filter THEN 'filtered out: the hook''s config does not contain the event''s config_filter'
         WHEN NOT whisperer_internal.is_let_through(d, event) THEN 'filtered out by the hook''s filter'
         WHEN hook.state = 'deleted' THEN 'the hook is deleted'
@@ -119,6 +120,8 @@ BEGIN
             (SELECT 'its data does not fit the schema of its type, which has it sent all the same: ' || whisperer_internal.schema_fault(x)
              FROM whisperer.outbox x JOIN whisperer.event_type t ON t.name = x.event_type
              WHERE d.state IN ('delivered', 'pending') AND t.on_invalid = 'send' AND x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot),
+            (SELECT format('its data was expunged at %s', x.meta->>'expunged_at')
+             FROM whisperer.outbox x WHERE x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot AND x.data IS NULL),
             (SELECT format('it has no object_id, so it waits in no line, like %s within the last hour', s.without_key)
              FROM whisperer.outbox x, whisperer.hook_stats s
              WHERE h.ordering = 'key' AND x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot AND x.object_id IS NULL

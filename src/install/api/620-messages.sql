@@ -205,6 +205,8 @@ BEGIN ATOMIC
     FROM whisperer.hook_node n
     WHERE n.hook_id = (told->>'hook_id')::bigint AND n.is_fed
       AND (told->>'kind' = 'recover' OR told->>'kind' = 'replay' AND n.node = current_setting('whisperer.node'));
+    -- Its data came here with the stream, whoever delivers it.
+    SELECT whisperer_internal.expunge_event((told->>'event_id')::uuid) WHERE told->>'kind' = 'expunge';
     SELECT whisperer_internal.wake_workers();
 END;
 COMMENT ON FUNCTION whisperer_internal.take_request(jsonb) IS 'asks this database''s workers for what was asked for in the primary';

@@ -1,4 +1,4 @@
--- The log: one row per event, inserted by the application's transaction, never updated.  It is read
+-- The log: one row per event, inserted by the application's transaction, and never updated but to expunge it.  It is read
 -- by (xid, id), so that key is its only index.  The slot is the place in the ring that retention
 -- empties with TRUNCATE.  xid, incarnation and slot have defaults, so that a row that logical replication
 -- brings without them becomes an event of the database that it arrives in.
@@ -10,7 +10,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.current_slot() TO PUBLIC;
 CREATE TABLE whisperer.outbox (
     id            uuid NOT NULL,
     event_type    text NOT NULL,
-    data          json NOT NULL,
+    data          json,
     source        text,
     object_id     text,
     config_filter jsonb,
@@ -25,8 +25,10 @@ CREATE TABLE whisperer.outbox (
 
 COMMENT ON COLUMN whisperer.outbox.hook_id IS
     'whom the event is for: null: all that want it; a hook''s id (replay, backfill, ping): that hook; -1: nobody, its table''s owner might not publish it; less: of a type that nobody had registered, minus the oid of its table''s owner';
+COMMENT ON COLUMN whisperer.outbox.data IS
+    'the event''s data; null: it was expunged';
 COMMENT ON COLUMN whisperer.outbox.meta IS
-    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows, idempotency_key, key_until; null: nothing';
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows, idempotency_key, key_until; of one that was expunged: expunged_at; null: nothing';
 
 DO $do$
 BEGIN

@@ -6,7 +6,7 @@ CREATE TABLE whisperer.request (
     id           bigint GENERATED ALWAYS AS IDENTITY,
     xid          xid8 NOT NULL DEFAULT pg_current_xact_id(),
     kind         text NOT NULL
-        CONSTRAINT request_kind_check CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up')),
+        CONSTRAINT request_kind_check CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up', 'expunge')),
     hook_id      bigint,
     event_id     uuid,
     since        timestamptz,

@@ -74,7 +74,7 @@ COMMENT ON VIEW whisperer.incarnation IS
 -- What a hook did not get while the transaction that made it was open.
 ALTER TABLE whisperer.request DROP CONSTRAINT request_kind_check;
 ALTER TABLE whisperer.request ADD CONSTRAINT request_kind_check
-    CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up'));
+    CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up', 'expunge'));
 COMMENT ON COLUMN whisperer.request.kind IS
     'hooks: the hook changed, or its secret: load it again, -1 all; null: an event type, a privilege or the control row did; catch_up: a hook was made or adopted; the others are the functions of the same names';
 
@@ -175,7 +175,7 @@ DECLARE
     lock_timeout constant text := current_setting('lock_timeout');
 BEGIN
     PERFORM set_config('lock_timeout', '2s', true);
-    ALTER TABLE whisperer.outbox ADD COLUMN meta json;
+    ALTER TABLE whisperer.outbox ADD COLUMN meta json, ALTER COLUMN data DROP NOT NULL;
     PERFORM set_config('lock_timeout', lock_timeout, true);
 EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION '%', SQLERRM
@@ -183,6 +183,10 @@ EXCEPTION WHEN lock_not_available THEN
               HINT = 'Repeat the statement when it has ended: nothing has been changed.';
 END
 $do$;
+COMMENT ON COLUMN whisperer.outbox.data IS
+    'the event''s data; null: it was expunged';
+COMMENT ON COLUMN whisperer.outbox.meta IS
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at; of one that was expunged: expunged_at; null: nothing';
 -- Links into the console have tokens of a kind of their own.
 ALTER TABLE whisperer.api_token_record ADD COLUMN kind text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'portal'));
 COMMENT ON COLUMN whisperer.api_token_record.kind IS
