@@ -84,7 +84,7 @@ SELECT json_build_object(<members>,
                       'response_time', extract(epoch FROM a.response_time), 'error', a.error)
                   ORDER BY a.number), '[]')
            FROM whisperer.attempt a WHERE a.event_id = d.event_id AND a.hook_id = d.hook_id),
-       'why', <why>, 'meta', o.meta)
+       'why', <why>, 'meta', o.meta, 'expunged', o.id IS NOT NULL AND o.data IS NULL)
 FROM whisperer.delivery d LEFT JOIN whisperer.outbox o ON <of_event>,
      LATERAL (SELECT octet_length(o.data::text) AS bytes OFFSET 0) AS p
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";
@@ -127,6 +127,8 @@ Answer payload(Call& call) {
     const Rows rows = call.run(look);
     if (rows.count() == 0)
         throw not_found("there is no such event any more");
+    if (rows.is_null(0, 0))
+        throw not_found("the data of the event has been expunged");
     const std::size_t bytes = std::stoul(std::string(rows.text(0, 0)));
     Answer answer;
     answer.body = piece_of_payload(call, 1);

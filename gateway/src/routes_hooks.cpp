@@ -134,7 +134,7 @@ SELECT json_build_object('name', t.name, 'description', t.description,
                          'on_invalid', (t.whole).on_invalid, 'sample', (
            SELECT CASE WHEN octet_length(o.data::text) <= 65536 THEN o.data END
            FROM whisperer.outbox o
-           WHERE o.event_type = t.name AND o.xid >= (greatest(
+           WHERE o.event_type = t.name AND o.data IS NOT NULL AND o.xid >= (greatest(
                pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
            ORDER BY o.xid DESC, o.id DESC LIMIT 1)), t.name
 FROM (SELECT e AS whole, e.name, e.description FROM whisperer.event_type e
@@ -149,7 +149,7 @@ SELECT json_build_object('results', coalesce(json_agg(json_build_object(
            'created_date', e.created_at, 'passes', e.passes) ORDER BY e.xid DESC, e.id DESC), '[]'))
 FROM (SELECT l.*, whisperer.test_filter($1::jsonb->'filter', l.data) AS passes
       FROM (SELECT o.id, o.xid, o.event_type, o.created_at, o.data FROM whisperer.outbox o
-            WHERE o.event_type NOT LIKE 'whisperer-%' AND o.xid >= (greatest(
+            WHERE o.event_type NOT LIKE 'whisperer-%' AND o.data IS NOT NULL AND o.xid >= (greatest(
                       pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
               AND EXISTS (
                   SELECT FROM unnest(string_to_array($1::jsonb->>'event_type', ',')) AS p (one),

@@ -181,4 +181,19 @@ is(get("delivery_rate/?hours=$_")->{status}, 400, "not $_ hours") for 0, 25, 'x'
 wait_for('a running worker', sub { get('status/')->{json}{results}[0]{state} eq 'running' });
 pass('and the worker');
 
+# --- forgotten ----------------------------------------------------------------------------------
+my $forgotten = record('a', 'forgotten');
+wait_idle($node);
+is(get("hook_events/$forgotten-$well/")->{json}{expunged}, JSON::PP::false, 'an event has its data');
+$node->safe_psql('postgres', "SELECT whisperer.expunge('$forgotten')");
+wait_for('the answer to go', sub { !defined get("hook_events/$forgotten-$well/")->{json}{response_content} });
+$detail = get("hook_events/$forgotten-$well/")->{json};
+is_deeply([ @{$detail}{qw(expunged payload payload_bytes state)} ], [ $true, undef, undef, 'delivered' ], 'until it is expunged; the result stays');
+like($detail->{meta}{expunged_at}, qr/^2/, 'it says when');
+like($detail->{why}, qr/; its data was expunged at 2/, 'in words, too');
+is(get("hook_events/$forgotten-$well/payload/")->{json}{message}, 'the data of the event has been expunged', 'there is no payload');
+like(get("hook_events/$forgotten-$well/request/")->{json}{message}, qr/^the data of event .* has been expunged/, 'nor a request');
+$again = retry("$forgotten-$well", { force => $true });
+like("$again->{status} $again->{json}{message}", qr/^406 the data of event .* has been expunged/, 'nor another try');
+
 done_testing();

@@ -21,6 +21,8 @@ function payloadCard(text, item) {
                 `GET /whisperer/hook_events/${item.id}/payload/ has all of it.`,
             ),
         );
+    if (item.expunged)
+        return card('Payload', empty('Expunged: the data of this event was taken away.', 'Nobody can send it again.'), facts([['When', when(item.meta?.expunged_at)]]));
     if (missing(text) || text === 'null')
         return card('Payload', empty('The payload is not there any more.', 'Events are kept for the time of whisperer.retention.'));
     const body = pretty(text);
