@@ -125,6 +125,10 @@ void define_limits() {
                "How long an idempotency_key stands for the event recorded with it; not longer than "
                "whisperer.retention.",
                &s.idempotency_window_s, 86400, 1, 10 * 366 * 86400, GUC_UNIT_S);
+    define_int("whisperer.payload_retention",
+               "How long the data of events and what receivers answered are kept; 0: as long as "
+               "whisperer.retention.",
+               &s.payload_retention_s, 0, 0, 10 * 366 * 86400, GUC_UNIT_S);
     define_int("whisperer.disable_after",
                "A hook with nothing but failures for this long is disabled.", &s.disable_after_s,
                5 * 86400, 1, 366 * 86400, GUC_UNIT_S);

@@ -22,6 +22,7 @@ struct Settings {
     int max_hooks_per_role;
     int retention_s;
     int idempotency_window_s;
+    int payload_retention_s;
     int disable_after_s;
     bool circuit_breaker;
     bool log_deliveries;

@@ -38,6 +38,12 @@ TimestampTz retention_horizon(TimestampTz now) {
     return now - settings.retention_s * USECS_PER_SEC;
 }
 
+int payload_kept_s() {
+    bool is_shorter =
+        settings.payload_retention_s > 0 && settings.payload_retention_s < settings.retention_s;
+    return is_shorter ? settings.payload_retention_s : settings.retention_s;
+}
+
 bool is_in_ring(Oid table) {
     if (get_rel_namespace(table) != get_namespace_oid("whisperer", true))
         return false;

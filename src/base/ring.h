@@ -27,6 +27,9 @@ int64 slot_period_us();
 // Events recorded before this are past retention.
 TimestampTz retention_horizon(TimestampTz now);
 
+// How long the data of an event is kept: as long as the event, or less.
+int payload_kept_s();
+
 // Whether the table is one of those that events and their results are written to, or a partition.
 bool is_in_ring(Oid table);
 

@@ -16,6 +16,7 @@ struct HookSet;
 struct Ledger;
 struct Reader;
 struct Requests;
+struct PayloadRetention;
 struct Retention;
 struct TakeOver;
 struct Tracker;
@@ -37,6 +38,7 @@ struct Worker {
     TakeOver* take_over;
     Requests* requests;
     Retention* retention;
+    PayloadRetention* payload_retention;
     SteadyTime names_at;  // the names of roles are not refreshed before, after a failure
     int64 failed_deliveries;
     int64 invalid_events;  // that did not fit the schemas of their types

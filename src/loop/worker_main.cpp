@@ -23,6 +23,7 @@
 #include "src/processes/shared_state.h"
 #include "src/read/outbox_reader.h"
 #include "src/read/register_types.h"
+#include "src/retention/payload_retention.h"
 #include "src/retention/retention.h"
 #include "src/settings.h"
 
@@ -302,7 +303,8 @@ void look_back(SteadyTime now) {
     bool carried = has_to_take_over(worker);
     bool requests = requests_are_due(worker, now);
     bool retention = retention_is_due(worker, now);
-    if (!carried && !requests && !retention)
+    bool payloads = payload_retention_is_due(worker, now);
+    if (!carried && !requests && !retention && !payloads)
         return;
     write_whole_batch();
     if (carried) {
@@ -313,6 +315,8 @@ void look_back(SteadyTime now) {
         carry_out_requests(worker);
     else if (retention)
         look_after_retention(worker);
+    else if (payloads)
+        look_after_payloads(worker);
     write_whole_batch();
 }
 
@@ -337,7 +341,8 @@ void publish(SteadyTime now) {
 // Milliseconds until something is to be done without anybody waking us.
 long wait_ms(SteadyTime now) {
     if ((turn.look && has_credit(worker) && !is_held(now)) || has_to_take_over(worker) ||
-        requests_are_due(worker, now) || retention_is_due(worker, now))
+        requests_are_due(worker, now) || retention_is_due(worker, now) ||
+        payload_retention_is_due(worker, now))
         return 0;
     if (turn.page_end == PageEnd::More && has_credit(worker))
         return 0;

@@ -16,6 +16,7 @@
 #include "src/processes/shared_state.h"
 #include "src/read/outbox_reader.h"
 #include "src/read/register_types.h"
+#include "src/retention/payload_retention.h"
 #include "src/retention/retention.h"
 #include "src/settings.h"
 
@@ -180,6 +181,7 @@ Worker* create_worker() {
     commit_transaction();
     made->tracker = create_tracker(context, made->bookmark->written);
     made->retention = create_retention(context);
+    made->payload_retention = create_payload_retention(context);
     made->requests = create_requests(context);
     made->take_over = create_take_over(context);
     made->unregistered = create_unregistered_types(context);

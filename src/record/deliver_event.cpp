@@ -4,6 +4,7 @@
 #include "src/base/encoding.h"
 #include "src/base/event_id.h"
 #include "src/base/json_text.h"
+#include "src/base/ring.h"
 #include "src/base/unix_time.h"
 #include "src/record/event_keys.h"
 #include "src/record/record.h"
@@ -68,12 +69,13 @@ TimestampTz given_moment(TimestampTz moment) {
 
 // What is past at once is no fault: the event is recorded, and its deliveries end as expired.
 void check_times(const Said& said) {
-    TimestampTz kept_until = GetCurrentTimestamp() + settings.retention_s * USECS_PER_SEC;
+    int kept_s = payload_kept_s();
+    TimestampTz kept_until = GetCurrentTimestamp() + kept_s * USECS_PER_SEC;
     if (said.deliver_at >= kept_until)
-        ereport(
-            ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-            errmsg("deliver_at is beyond whisperer.retention"),
-            errhint("An event is kept for %d s and would be gone by then.", settings.retention_s));
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("deliver_at is beyond whisperer.%s",
+                       kept_s < settings.retention_s ? "payload_retention" : "retention"),
+                errhint("An event is kept for %d s and would be gone by then.", kept_s));
     if (said.deliver_at != 0 && said.expires_at != 0 && said.expires_at <= said.deliver_at)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("expires_at is not after deliver_at"));

@@ -1,6 +1,6 @@
 # Forgetting: after expunge() nothing more arrives of an event, and its bytes are neither in the log nor in the ledger nor,
 # once they have been vacuumed, in the files; whatever state its deliveries were in, through crashes, beside a reader, a
-# retry and an open transaction.
+# retry and an open transaction; and whisperer.payload_retention does the same to all that is old.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -172,5 +172,39 @@ sql('SELECT whisperer.delete_hook(2)');
 sql("SELECT whisperer.expunge('$orphan')");
 requests_are_done();
 is(found('orphan'), '0 0 0', 'a deleted hook keeps nothing either');
+
+# --- payload_retention ---------------------------------------------------------------------------
+my $old = record('ok', 'old-marker', 5);
+my $pending = record('waiting', 'old-marker', 6);
+wait_idle($node);
+$person = $node->background_psql('postgres');
+$person->query_safe("BEGIN; SELECT whisperer.expunge('$old')");
+sql("ALTER SYSTEM SET whisperer.payload_retention = '1s'");
+$node->reload;
+my $young = record('ok', 'young-marker', 5);
+wait_idle($node);
+is(arrived('young-marker', '/echo/ok'), 1, 'nobody waits for who holds one of them');
+$person->query_safe('ROLLBACK');
+$person->quit;
+wait_for('the old ones', sub { found('old-marker') eq '0 0 0' });
+wait_for('the pending one to end', sub { outcome($pending) eq 'failed 1 expunged 500 - -' });
+like(outcome($old), qr/^delivered 1 200 - -$/, 'its result stays');
+wait_for('the younger one', sub { found('young-marker') eq '0 0 0' });
+sql("ALTER SYSTEM SET whisperer.payload_retention = '10d'");
+$node->reload;
+my $fresh = record('ok', 'fresh-marker', 5);
+wait_idle($node);
+is(found('fresh-marker'), '1 1 0', 'what is younger stays');
+
+# What nobody has read stays as well, however old it is; and several workers do it together.
+sql('SELECT whisperer.pause()');
+my $unseen = record('ok', 'unseen-marker', 5);
+sql("ALTER SYSTEM SET whisperer.payload_retention = '1s'; ALTER SYSTEM SET whisperer.workers = 3");
+$node->reload;
+wait_for('what was read to go', sub { found('fresh-marker') eq '0 0 0' });
+is(found('unseen-marker'), '1 0 0', 'what nobody has read stays');
+sql('SELECT whisperer.resume()');
+wait_for('its delivery', sub { arrived('unseen-marker', '/echo/ok') });
+wait_for('three workers to forget it', sub { found('unseen-marker') eq '0 0 0' });
 
 done_testing();
