@@ -67,6 +67,7 @@ extern "C" {
 #include "replication/logicallauncher.h"
 #include "replication/slot.h"
 #include "replication/syncrep.h"
+#include "replication/walreceiver.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
 #include "replication/worker_internal.h"
@@ -104,6 +105,7 @@ extern "C" {
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 #include "utils/tuplestore.h"
@@ -266,6 +268,20 @@ inline bool pg_is_active(const ReplicationSlot* slot) {
     return slot->active_proc != INVALID_PROC_NUMBER;
 #else
     return slot->active_pid != 0;
+#endif
+}
+
+// A connection of PostgreSQL's own logical replication, which takes SQL, too.  Null: *problem says
+// why.  needs_password: the owner of the subscription must not use the server's own rights.
+inline WalReceiverConn* pg_connect_for_sql(const char* connection, bool needs_password,
+                                           const char* name, char** problem) {
+#if PG_VERSION_NUM >= 170000
+    return walrcv_connect(connection, true, true, needs_password, name, problem);
+#elif PG_VERSION_NUM >= 160000
+    return walrcv_connect(connection, true, needs_password, name, problem);
+#else
+    (void)needs_password;
+    return walrcv_connect(connection, true, name, problem);
 #endif
 }
 

@@ -11,6 +11,7 @@ struct WhispererEngine;
 namespace whisperer::pg {
 
 struct Bookmark;
+struct HandOver;
 struct Helper;
 struct HookSet;
 struct Ledger;
@@ -39,6 +40,7 @@ struct Worker {
     Requests* requests;
     Retention* retention;
     PayloadRetention* payload_retention;
+    HandOver* hand_over;
     SteadyTime names_at;  // the names of roles are not refreshed before, after a failure
     int64 failed_deliveries;
     int64 invalid_events;  // that did not fit the schemas of their types

@@ -49,7 +49,9 @@ constexpr const char* load_query =
     "whisperer_internal.metadata_bits(h.metadata_headers), "
     "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight, h.batch::text, "
     "h.encoding = 'gzip', h.transform LIKE '%(json, jsonb)', "
-    "CASE h.priority WHEN 'high' THEN 1 WHEN 'low' THEN -1 ELSE 0 END "
+    "CASE h.priority WHEN 'high' THEN 1 WHEN 'low' THEN -1 ELSE 0 END, "
+    "coalesce(h.is_active AND h.ordering <> 'none' AND " IS_AWAITED
+    ", false) "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -103,6 +105,7 @@ enum LoadColumn {
     LoadGzip,
     LoadTransformTakesMeta,
     LoadPriority,
+    LoadAwaited,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -247,6 +250,7 @@ void load_since(Hook* hook, int row, const Hook* before) {
 void load_turns(Hook* hook, int row) {
     char* turns = text_column(row, LoadTurns);
     hook->is_shared = turns != nullptr;
+    hook->is_awaited = bool_column(row, LoadAwaited);
     if (turns == nullptr || *turns == '\0')
         return;
     int turn_max = 1;

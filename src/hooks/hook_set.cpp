@@ -222,7 +222,7 @@ void load_changed(HookSet* set, WhispererEngine* engine, const Changes& changes)
 
 // What is said of all of them.
 void sum_up(HookSet* set) {
-    set->unadopted = set->carried_count = set->stale_health = 0;
+    set->unadopted = set->carried_count = set->awaited_count = set->stale_health = 0;
     set->has_operators = hash_get_num_entries(set->operators) > 0;
     set->reload_at = DT_NOEND;
     int lowest = WhispererPriorityHigh, highest = WhispererPriorityLow;
@@ -234,6 +234,7 @@ void sum_up(HookSet* set) {
         }
         set->unadopted += hook->is_unadopted;
         set->carried_count += hook->carried != nullptr;
+        set->awaited_count += hook->is_awaited;
         set->stale_health += hook->circuit_is_stale || hook->failing_is_stale;
         set->reload_at = Min(set->reload_at, hook->reload_at);
     }

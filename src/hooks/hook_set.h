@@ -22,6 +22,12 @@ struct CarriedHook {
     TimestampTz created_at;
 };
 
+// SQL: whether another database waits for this one's line of the hook of row n of hook_node.
+#define IS_AWAITED                                                     \
+    "(n.waits_for IS NOT NULL AND cardinality(n.turns) % 2 = 0 AND "   \
+    "(n.waits_for = nullif(current_setting('whisperer.node'), '') OR " \
+    "(n.waits_for = '' AND NOT n.is_fed)))"
+
 // In the order in which a hook's rows are due.  Entries of rows that were changed since stay in the
 // index for as long as somebody may see them; nobody walks them twice who begins at his place.
 struct DuePlace {
@@ -62,6 +68,7 @@ struct Hook {
     bool is_shared;
     XidSnapshot** turns;
     int turn_count;
+    bool is_awaited;  // another one begins when the line here has come to its end
     Ordering ordering;
     HookLines* lines;      // null: it is not ordered and never was
     CarriedHook* carried;  // null: there is nothing to take over
@@ -126,6 +133,7 @@ struct HookSet {
     int stale_health;            // hooks of which hook_run says what is over
     bool has_operators;          // somebody, somewhere, subscribed to operator events
     int carried_count;           // hooks with something to take over
+    int awaited_count;           // hooks that another database waits for
     bool delivery_paused;        // whisperer.pause()
     TimestampTz reload_at;       // the earliest of the hooks
     // The earliest of the hooks that may be served, by their priorities; see next_due_at().

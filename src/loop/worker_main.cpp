@@ -6,6 +6,7 @@
 // has.
 #include "src/base/worker.h"
 #include "src/again/due.h"
+#include "src/again/hand_over.h"
 #include "src/again/requests.h"
 #include "src/again/take_over.h"
 #include "src/base/injection.h"
@@ -415,6 +416,7 @@ void loop() {
         run_helper(worker, now);
         write_results(now);
         look_back(now);
+        hand_lines_over(worker, now);
         publish(now);
         MemoryContextReset(worker->step);
         note_turn(worker, began_at, steady_now());
@@ -450,6 +452,7 @@ void drain() {
 // What is known by now need not be done again.
 void finish() {
     stop_retention(worker);
+    stop_hand_over(worker);
     stop_helper(worker);
     drain();
     LockTimeout = stop_lock_timeout_ms;

@@ -1,6 +1,7 @@
 // Making a worker; see worker_setup.h.
 #include "src/loop/worker_setup.h"
 
+#include "src/again/hand_over.h"
 #include "src/again/requests.h"
 #include "src/again/take_over.h"
 #include "src/base/background.h"
@@ -182,6 +183,7 @@ Worker* create_worker() {
     made->tracker = create_tracker(context, made->bookmark->written);
     made->retention = create_retention(context);
     made->payload_retention = create_payload_retention(context);
+    made->hand_over = create_hand_over(context);
     made->requests = create_requests(context);
     made->take_over = create_take_over(context);
     made->unregistered = create_unregistered_types(context);

@@ -2,21 +2,14 @@
 # events; nodes come and go under load, and die; nothing is missing, nothing is invented.
 use strict;
 use warnings;
+use Nodes;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $primary = new_node('primary', extra => "wal_level = logical\nmax_replication_slots = 10\nmax_wal_senders = 10\n");
+my $primary = new_primary('primary');
 my $receiver = new_receiver('nodes');
 my $hooks = 6;
-
-sub sql { my $node = shift; return $node->safe_psql('postgres', @_) }
-
-sub error_of {
-    my ($node, $sql) = @_;
-    my ($status, $out, $err) = $node->psql('postgres', $sql, on_error_stop => 1);
-    return join ' | ', $err =~ /(?:ERROR|HINT):\s+(.*)/g;
-}
 
 # How often each event, by the number in its data, reached a path.
 sub received {
@@ -27,37 +20,6 @@ sub received {
 }
 
 sub record { my ($n) = @_; return sql($primary, qq(SELECT whisperer.deliver_event('order-paid', '{"n": $n}'))) }
-
-sub new_delivery_node {
-    my ($name) = @_;
-    my $node = new_node("node_$name", extra => "whisperer.node = '$name'\nwal_retrieve_retry_interval = 200ms\n");
-    sql($node, 'CREATE ROLE shop');
-    return $node;
-}
-
-sub subscribe {
-    my ($node, $name) = @_;
-    sql($node, sql($primary, sprintf q(SELECT whisperer.subscription_command('%s', '%s', hooks => true)), $name, $primary->connstr('postgres') =~ s/'/''/gr));
-    return;
-}
-
-# Everything that was committed on the primary is in the ledger of who delivers it.
-sub arrive {
-    my @nodes = @_;
-    my $end = sql($primary, 'SELECT pg_current_wal_lsn()');
-    for my $node (grep { $_ != $primary } @nodes) {
-        my $slot = 'whisperer_' . $node->name =~ s/^node_//r;
-        wait_for($node->name, sub { sql($primary, "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = '$slot'") eq 't' });
-    }
-    return;
-}
-
-sub settle {
-    my @nodes = @_;
-    arrive(@nodes);
-    wait_idle($_) for @nodes;
-    return;
-}
 
 sql($primary, <<"SQL");
 CREATE ROLE shop;
@@ -78,7 +40,7 @@ like(error_of($primary, q(SET ROLE shop; SELECT whisperer.add_node('a'))), qr/^p
 is(error_of($primary, q(SELECT whisperer.remove_node('a'))), 'there is no node "a" | SELECT name FROM whisperer.nodes shows them.', 'or removed');
 my $first = new_delivery_node('a');
 sql($primary, 'SELECT whisperer.publish_events(hooks => true)');
-subscribe($first, 'a');
+subscribe($primary, $first, 'a');
 record(2);
 $first->append_conf('postgresql.conf', "whisperer.node = ''\n");
 $first->reload;
@@ -95,7 +57,7 @@ wait_for('a complaint', sub { slurp_file($first->logfile) =~ $nameless });
 $first->append_conf('postgresql.conf', "whisperer.node = 'a'\n");
 $first->reload;
 pass('a node without its name takes nothing until it has one');
-settle($primary, $first);
+settle($primary, $primary, $first);
 is_deeply(received("/ok/0/$_"), { 1 => 1, 2 => 1, 3 => 1 }, "hook $_ got each event once") for 1 .. $hooks;
 is(sql($primary, 'SELECT count(*) FROM whisperer.delivery'), 2 * $hooks, 'those before from the primary');
 is(sql($first, 'SELECT count(*) FROM whisperer.delivery'), $hooks, 'those after from the node');
@@ -115,7 +77,7 @@ SELECT whisperer.register_event('order-sent');
 SELECT whisperer.create_hook('order-*', '@{[ $receiver->url('/ok/new') ]}');
 SELECT whisperer.deliver_event('order-sent', '{"n": 4}');
 SQL
-settle($first);
+settle($primary, $first);
 is(sql($first, q(SELECT string_agg(id || ' ' || state, ', ' ORDER BY id) FROM whisperer.hook)), '1 active, 2 paused, 3 deleted, 4 active, 5 active, 6 active, 7 active', 'what is changed there is changed here');
 is(sql($first, 'SELECT description, format FROM whisperer.hook WHERE id = 1'), 'changed|standard', 'also a description, and what the body is like');
 is(sql($first, 'SELECT secret_key FROM whisperer.secret WHERE hook_id = 1'), 'changed-swordfish-0123456789', 'and a secret');
@@ -125,7 +87,7 @@ like(error_of($first, q(UPDATE whisperer.hook_definition SET format = 'data' WHE
 like(error_of($first, q(SELECT whisperer.rotate_secret(1))), qr/^hook 1 comes from the primary/, 'nor its secret');
 record(5);
 sql($primary, 'SET ROLE shop; SELECT whisperer.resume_hook(2)');
-settle($first);
+settle($primary, $first);
 is(received('/ok/0/2')->{5}, 1, 'what waited while the hook was paused is delivered');
 is(received('/ok/0/3')->{5}, undef, 'a deleted one gets nothing');
 
@@ -135,7 +97,7 @@ CREATE ROLE late; GRANT USAGE ON SCHEMA whisperer TO late;
 SET ROLE shop; SELECT whisperer.allow('order-sent', 'late', 'subscribe'); RESET ROLE;
 SET ROLE late; SELECT whisperer.create_hook('order-sent', '@{[ $receiver->url('/ok/late') ]}');
 SQL
-settle($first);
+settle($primary, $first);
 is(sql($first, 'SELECT state FROM whisperer.hook WHERE id = 8'), 'paused', 'a hook of a role that is missing rests');
 sql($first, 'CREATE ROLE late');
 sql($primary, q(SELECT whisperer.add_node('a')));
@@ -144,17 +106,17 @@ sql($primary, 'BEGIN; DROP PUBLICATION whisperer_hooks; SELECT whisperer.publish
 like(error_of($primary, 'BEGIN; ALTER PUBLICATION whisperer_hooks DROP TABLE whisperer.node_message; SELECT whisperer.publish_events(hooks => true)'),
     qr/^publication "whisperer_hooks" is another one/, 'a publication that lacks what nodes are told is not taken for it');
 sql($primary, q(SELECT whisperer.deliver_event('order-sent', '{"n": 6}')));
-settle($first);
+settle($primary, $first);
 is_deeply(received('/ok/late'), { 6 => 1 }, 'until the role is there and all is told again');
 
 # Privileges of roles that are missing on the node, and taken away when one of them is there.
 sql($primary, "CREATE ROLE away_$_; SET ROLE shop; SELECT whisperer.allow('order-sent', 'away_$_', 'subscribe')") for 1 .. 3;
 my $privileges = q(SELECT string_agg(role_name, ' ' ORDER BY role_name) FROM whisperer.event_type_privilege WHERE role_name ~ '^away');
-settle($first);
+settle($primary, $first);
 is(sql($first, $privileges), 'away_1 away_2 away_3', 'privileges of roles that are missing are kept apart');
 sql($first, 'CREATE ROLE away_1');
 sql($primary, "SET ROLE shop; SELECT whisperer.disallow('order-sent', 'away_1', 'subscribe')");
-settle($first);
+settle($primary, $first);
 is(sql($first, $privileges), 'away_2 away_3', 'and taken away, whether the role has come meanwhile or not');
 
 # The schema of an event type reaches the nodes, where it is asked.
@@ -170,20 +132,20 @@ sql($primary, q(SET ROLE shop; SELECT whisperer.update_event('order-sent', '{"sc
 sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $receiver->url('/status/400') ]}', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0}, \"max_retries\": 0}')");
 my $failing = sql($primary, 'SELECT max(id) FROM whisperer.hook');
 my $lost = record(7);
-settle($first);
+settle($primary, $first);
 is(sql($first, "SELECT state FROM whisperer.delivery WHERE hook_id = $failing"), 'failed', 'a delivery fails on the node');
 sql($primary, "SET ROLE shop; SELECT whisperer.update_hook($failing, '{\"target_url\": \"@{[ $receiver->url('/ok/mended') ]}\"}')");
 is(sql($primary, "SET ROLE shop; SELECT whisperer.retry('$lost', $failing) IS NULL"), 't', 'retry in the primary: how many there are the node knows');
-settle($first);
+settle($primary, $first);
 is_deeply(received('/ok/mended'), { 7 => 1 }, 'and it is retried there');
 is(sql($primary, "SET ROLE shop; SELECT whisperer.replay(5, now() - interval '1 hour')"), 5, 'replay counts by the log of the primary');
-settle($first);
+settle($primary, $first);
 is_deeply(received('/ok/0/5'), { 1 => 1, map({ $_ => 2 } 2, 3, 5, 7) }, 'the node replays what it has');
 is(error_of($primary, "SET ROLE late; SELECT whisperer.retry('$lost', $failing)"),
     "event $lost has no delivery to an undeleted hook of yours | SELECT whisperer.why(event_id, hook_id) says what became of it.", 'nobody retries for others');
 like(error_of($primary, 'SET ROLE shop; CALL whisperer.ping_hook(1)'), qr/^hook 1 is delivered by a node \| SELECT whisperer.record_ping\(1\)/, 'a ping has its result on the node');
 sql($primary, 'SET ROLE shop; SELECT whisperer.record_ping(1)');
-settle($first);
+settle($primary, $first);
 is(scalar(grep { $_->{body} =~ /whisperer-ping/ } $receiver->requests('/ok/0/1')), 1, 'and is sent once');
 
 is(sql($primary, "SET ROLE shop; SELECT whisperer.expunge('$lost')"), 't', 'expunge in the primary');
@@ -198,7 +160,7 @@ my $nginx = new_nginx('many');
 sql($primary, "SET ROLE shop; SELECT whisperer.create_hook('order-paid', '@{[ $nginx->url('/many') ]}/' || n) FROM generate_series(1, 20) n");
 my $second = new_delivery_node('b');
 sql($second, 'CREATE ROLE late');
-subscribe($second, 'b');
+subscribe($primary, $second, 'b');
 # A hook of its own, with the number of one of the primary's.
 sql($second, "SELECT whisperer.create_hook('whisperer-hook-disabled', '@{[ $receiver->url('/ok/own') ]}')");
 # Ordered hooks, of which some will move, with a line that has not come to its end; every second one has batches.
@@ -237,7 +199,7 @@ pass('a node with a hook of that number takes none');
 sql($second, 'DELETE FROM whisperer.hook_definition WHERE id = 1');
 cmp_ok($moved, '>', 0, 'some hooks move to a second node');
 cmp_ok($moved, '<', 20, 'and not all');
-arrive($first, $second);
+arrive($primary, $first, $second);
 is(sql($primary, q(SELECT sum(hooks) FROM whisperer.nodes)), sql($primary, 'SELECT count(*) FROM whisperer.hook WHERE is_active'), 'each hook has a node');
 # --- ordered hooks -----------------------------------------------------------------------------------------------
 my ($line, $path) = split /\|/, sql($second, q(SELECT h.id, substring(h.target_url FROM '[0-9]+$') FROM whisperer.hook h
@@ -245,7 +207,7 @@ my ($line, $path) = split /\|/, sql($second, q(SELECT h.id, substring(h.target_u
 ok($line, 'an ordered hook moves to the second node');
 sql($primary, q(SELECT whisperer.deliver_event('order-line', json_build_object('n', n)) FROM generate_series(3, 4) n));
 sql($primary, "SELECT whisperer.update_hook(id, jsonb_build_object('target_url', replace(target_url, '/status/500/', '/ok/line/'))) FROM whisperer.hook WHERE ordering = 'hook'");
-arrive($first, $second);
+arrive($primary, $first, $second);
 wait_for('them on the second', sub { sql($second, "SELECT count(*) FROM whisperer.delivery WHERE hook_id = $line") == 2 });
 is(sql($second, "SELECT state || ': ' || state_reason FROM whisperer.hook WHERE id = $line"), 'paused: node "a" has to deliver what came before; see whisperer.hand_over in the primary', 'there it waits');
 like(sql($second, "SELECT whisperer.why(event_id, $line) FROM whisperer.delivery WHERE hook_id = $line LIMIT 1"), qr/^waits: the hook is paused \(node "a" has to deliver/, 'why says so');
@@ -255,28 +217,34 @@ settle($first, $second);
 is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/g } $receiver->requests("/ok/line/$path")), '1 2', 'to the end of its line, and not beyond');
 like(error_of($primary, q(SELECT whisperer.remove_node('b'))), qr/^node "b" has ordered hooks that were not handed over to it yet/, 'until then the second is not removed');
 like(error_of($primary, "SET ROLE late; SELECT whisperer.hand_over($line)"), qr/^hook $line does not exist/, 'others hand nothing over');
-sql($primary, 'SELECT whisperer.hand_over(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL');
-settle($first, $second);
-is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/g } $receiver->requests("/ok/line/$path")), '1 2 3 4', 'handed over, it begins');
+sql($primary, "SELECT whisperer.retry('$line_events[0]', force => true)");
+wait_for('the second one\'s turn', sub { sql($second, "SELECT state FROM whisperer.hook WHERE id = $line") eq 'active' });
+settle($primary, $first, $second);
+is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/g } $receiver->requests("/ok/line/$path")), '1 2 3 4', 'to the end of its line, and then the second begins');
 like(error_of($primary, "SELECT whisperer.hand_over($line)"), qr/^hook $line waits for no node/, 'once');
 
+# Lines that do not come to their end.
+sql($primary, "SELECT whisperer.update_hook(id, jsonb_build_object('target_url', replace(target_url, '/ok/line/', '/status/500/'))) FROM whisperer.hook WHERE ordering = 'hook'");
+my $stuck = sql($primary, q(SELECT whisperer.deliver_event('order-line', '{"n": 5}')));
+my $tried = "SELECT count(*) FROM whisperer.delivery WHERE event_id = '$stuck' AND retry_count = 1";
+wait_for('it to be tried', sub { sql($first, $tried) + sql($second, $tried) == 5 });
 my $of_second = sql($primary, q(SELECT hooks FROM whisperer.nodes WHERE name = 'b'));
 my $left = under_load(q(SELECT count(*) || ' ' || count(replay_from) FROM whisperer.remove_node('a')));
 is($left, sql($primary, 'SELECT count(*) FROM whisperer.hook WHERE is_active') - $of_second . ' 0', 'the first one\'s go to the second');
-settle($first, $second);
+settle($primary, $first, $second);
 my $waiting = sql($primary, q(SELECT max(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL));
-sql($primary, "SELECT whisperer.update_hook($waiting, '{\"ordering\": \"none\"}')");
+sql($primary, "SELECT whisperer.update_hook($waiting, '{\"ordering\": \"none\", \"target_url\": \"@{[ $receiver->url('/ok/unordered') ]}\"}')");
 sql($primary, q(SELECT whisperer.deliver_event('order-line', '{"n": 9}')));
-settle($second);
+settle($primary, $second);
 is(sql($second, "SELECT count(*) FROM whisperer.delivery WHERE hook_id = $waiting AND state = 'delivered'"), 1, 'a hook that is not ordered any more does not wait');
 sql($primary, "SELECT whisperer.update_hook($waiting, '{\"ordering\": \"hook\"}')");
-settle($second);
+settle($primary, $second);
 is(sql($second, "SELECT state FROM whisperer.hook WHERE id = $waiting"), 'paused', 'ordered again it does');
 sql($primary, "SELECT whisperer.hand_over(hook_id) FROM whisperer.hook_node WHERE waits_for IS NOT NULL AND hook_id <> $waiting");
 sql($primary, "SELECT whisperer.delete_hook($waiting)");
 is(sql($primary, q(BEGIN; SELECT count(*) > 0 FROM whisperer.remove_node('b'); ROLLBACK)), 't', 'for one that is deleted nobody waits');
 under_load(q(SELECT whisperer.add_node('a')));
-settle($first, $second);
+settle($primary, $first, $second);
 
 # Of the hooks of the many: those that lack an event, got one that there is not, or one twice.
 sub wrong_hooks {
@@ -315,7 +283,7 @@ sub warned_of {
 }
 wait_for('a warning', \&warned_of);
 $second->start;
-settle($first, $second);
+settle($primary, $first, $second);
 is_deeply([ wrong_hooks('repeats') ], [], 'after a crash it goes on where it was');
 is(warned_of(), 'b', 'the log says, once, that its slot kept much');
 sql($primary, 'ALTER SYSTEM RESET max_slot_wal_keep_size');
@@ -328,13 +296,13 @@ my @gone = split /\n/, sql($primary, q(SELECT hook_id FROM whisperer.remove_node
 cmp_ok(scalar @gone, '>', 0, 'a node that is gone for good: its hooks are named, and from when to replay');
 is(sql($primary, q(SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'whisperer_b')), 0, 'and nothing is kept for it any more');
 sql($primary, "SELECT whisperer.replay($_, now() - interval '1 minute')") for @gone;
-settle($first);
+settle($primary, $first);
 is_deeply([ wrong_hooks('repeats') ], [], 'what it took with it is replayed');
 
 # --- the last node ----------------------------------------------------------------------------------------------
 sql($primary, q(SELECT whisperer.remove_node('a')));
 record(9002);
-settle($primary, $first);
+settle($primary, $primary, $first);
 is_deeply([ wrong_hooks('repeats') ], [], 'without nodes the primary delivers again');
 
 # --- and the first once more --------------------------------------------------------------------------------------
@@ -344,7 +312,7 @@ $adder->query_until(qr/begun/, "\\echo begun\nSELECT whisperer.add_node('a');\n"
 wait_for('it to wait', sub { sql($primary, q(SELECT count(*) FROM pg_stat_activity WHERE wait_event IS NOT NULL AND state = 'active' AND query ~ 'add_node')) });
 $writer->query_safe("SELECT whisperer.create_hook('order-held', '@{[ $receiver->url('/ok/held') ]}'); COMMIT");
 $adder->query_safe('SELECT 1');
-settle($primary, $first);
+settle($primary, $primary, $first);
 is(sql($first, q(SELECT count(*) FROM whisperer.hook WHERE event_type = 'order-held')), 1, 'who adds a node waits for those who make hooks, and not they for him');
 is(sql($first, $privileges), 'away_3', 'what was taken away while there was no node is gone there, too');
 

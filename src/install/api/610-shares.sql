@@ -174,24 +174,56 @@ COMMENT ON FUNCTION whisperer.remove_node(text, boolean) IS
     'gives the hooks of a delivery node to the others and returns them';
 GRANT EXECUTE ON FUNCTION whisperer.remove_node(text, boolean) TO PUBLIC;
 
--- Whether the old node has come to the end of its lines only its ledger says.
+-- Whether the old node has come to the end of its lines only its ledger says.  False: the hook waits for no node, or
+-- for another one than node.
+CREATE FUNCTION whisperer_internal.end_wait(hook_id bigint, node text) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE whisperer.hook_node n SET waits_for = NULL
+    WHERE n.hook_id = end_wait.hook_id AND n.waits_for = coalesce(end_wait.node, n.waits_for) AND NOT n.is_fed;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM whisperer_internal.tell_hook(h.id, to_jsonb(h)) FROM whisperer.hook_definition h WHERE h.id = end_wait.hook_id;
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.end_wait(bigint, text) IS 'lets an ordered hook begin on its new node';
+
+-- Called by the node that is waited for.  Who reads its slot speaks for it.
+CREATE FUNCTION whisperer_internal.hand_line_over(hook_id bigint, node text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user)
+       AND NOT EXISTS (SELECT FROM pg_replication_slots s JOIN pg_stat_activity a ON a.pid = s.active_pid
+                       WHERE s.slot_name = concat('whisperer_', hand_line_over.node) AND s.database = current_database()
+                         AND a.usename = session_user) THEN
+        RAISE EXCEPTION 'role "%" does not read the slot of node "%"', session_user, node
+            USING ERRCODE = 'insufficient_privilege', HINT = 'It is for the role with which the node subscribes, while its subscription is enabled.';
+    END IF;
+    RETURN whisperer_internal.end_wait(hook_id, node);
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.hand_line_over(bigint, text) IS
+    'lets an ordered hook begin on its new node: a node says that it has nothing left to deliver for it; 42501';
+GRANT EXECUTE ON FUNCTION whisperer_internal.hand_line_over(bigint, text) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.hand_over_as(caller oid, hook_id bigint) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM whisperer_internal.require_hook(caller, hand_over_as.hook_id);
-    UPDATE whisperer.hook_node n SET waits_for = NULL
-    WHERE n.hook_id = hand_over_as.hook_id AND n.waits_for IS NOT NULL AND NOT n.is_fed;
-    IF NOT FOUND THEN
+    IF NOT whisperer_internal.end_wait(hand_over_as.hook_id, NULL) THEN
         RAISE EXCEPTION 'hook % waits for no node', hook_id
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'An ordered hook that has moved to another node waits, in the primary of both.';
     END IF;
-    PERFORM whisperer_internal.tell_hook(h.id, to_jsonb(h)) FROM whisperer.hook_definition h WHERE h.id = hand_over_as.hook_id;
 END;
 $$;
 CREATE FUNCTION whisperer.hand_over(hook_id bigint) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.hand_over(bigint) IS
-    'lets an ordered hook begin on its new node, once the old one has nothing pending for it';
+    'lets an ordered hook begin on its new node without waiting for the old one';
 GRANT EXECUTE ON FUNCTION whisperer.hand_over(bigint) TO PUBLIC;
 
 CREATE VIEW whisperer.nodes AS
