@@ -11,8 +11,10 @@ const char* const session = R"(
 SELECT json_build_object('role', current_user, 'version', e.extversion)
 FROM pg_extension e WHERE e.extname = 'whisperer')";
 
-// Times as seconds, and owner as its name.
-const std::string hook_stats = filled(R"(
+// Times as seconds, and owner as its name.  page: ids, for only of these hooks the figures are
+// made.
+std::string hook_stats(std::string_view page) {
+    return filled(R"(
 SELECT json_build_object(
     'hook_id', s.hook_id, 'event_type', s.event_type, 'target_url', s.target_url,
     'state', s.state, 'state_reason', <state_reason>, 'pending', s.pending,
@@ -28,10 +30,21 @@ SELECT json_build_object(
     'failed_total', s.failed_total,
     'response_time_total', extract(epoch FROM s.response_time_total),
     'without_key', s.without_key), s.hook_id
-FROM whisperer.hook_stats s
-WHERE ($1::bigint IS NULL OR s.hook_id = $1) AND ($2::bigint IS NULL OR s.hook_id > $2)
+FROM <page> AS p (hook_id),
+     LATERAL (SELECT * FROM whisperer.hook_stats s WHERE s.hook_id = p.hook_id OFFSET 0) AS s
 ORDER BY s.hook_id LIMIT $3::integer)",
-                                      {{"<state_reason>", in_words("s.state_reason")}});
+                  {{"<page>", page}, {"<state_reason>", in_words("s.state_reason")}});
+}
+
+const Statement stats_of_hook[] = {
+    Statement(hook_stats("(SELECT $1::bigint WHERE $2::bigint IS NULL OR $1 > $2)"))};
+const Statement stats_of_hooks[] = {Statement(hook_stats(R"((
+    SELECT hook_id FROM whisperer.hook_stats WHERE $1::bigint IS NULL
+       AND ($2::bigint IS NULL OR hook_id > $2) ORDER BY hook_id LIMIT $3::integer))"))};
+
+Answer list_hook_stats(Call& call) {
+    return list_answer(call, call.run(call.values[0] ? stats_of_hook : stats_of_hooks));
+}
 
 // Of several hooks the counts by response time are added first: percentiles cannot be.
 const char* const delivery_rate = R"(
@@ -72,7 +85,7 @@ std::vector<Route> figure_routes() {
          .path = "/whisperer/hook_stats/",
          .parameters = {{"hook", Kind::Id}, {"cursor", Kind::Id}, {"limit", Kind::Limit}},
          .shape = Route::Shape::List,
-         .statements = {Statement(hook_stats, Statement::Plan::ForValues)}},
+         .handler = list_hook_stats},
         {.method = "GET",
          .path = "/whisperer/delivery_rate/",
          .parameters = {{"hook", Kind::Id}, {"hours", Kind::Hours}},

@@ -8,9 +8,11 @@ COMMENT ON FUNCTION whisperer_internal.living_role(oid, text, bigint) IS
     'the role that a row of this incarnation names, here and now';
 GRANT EXECUTE ON FUNCTION whisperer_internal.living_role(oid, text, bigint) TO PUBLIC;
 
+-- Without a query, too: a regrole is written as its number, bare, where there is no such role, and a role whose name
+-- is a number in quotes.
 CREATE FUNCTION whisperer_internal.role_exists(role oid) RETURNS boolean
     LANGUAGE sql STABLE
-RETURN EXISTS (SELECT FROM pg_roles r WHERE r.oid = role);
+RETURN coalesce(role <> 0 AND role::regrole::text <> role::text, false);
 COMMENT ON FUNCTION whisperer_internal.role_exists(oid) IS
     'false: the role was dropped; a hook of it gets nothing until reassign_owned';
 GRANT EXECUTE ON FUNCTION whisperer_internal.role_exists(oid) TO PUBLIC;

@@ -3,6 +3,7 @@
 -- of the extension's owner, so that a role for monitoring, which may see none of the tables, gets the
 -- figures of all hooks; what may hold a secret or a piece of a payload (a URL, the text of an error) is
 -- shown to the hook's owner alone.  A description is for everybody who watches figures: a number says nothing.
+-- LEFT JOIN, also of what is always one row: so what nobody asks for is not counted.
 CREATE VIEW whisperer.hook_stats WITH (security_barrier = true) AS
 SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END AS target_url,
        whisperer_internal.hook_state(h, r.disabled_resumes) AS state,
@@ -35,14 +36,14 @@ CROSS JOIN LATERAL (
     SELECT o.owner, pg_has_role(coalesce(o.owner, whisperer_internal.extension_owner()), 'MEMBER') AS is_mine
     FROM (SELECT whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner) AS o) AS m
 LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
     SELECT sum(n.delivered) AS delivered, sum(n.failed) AS failed, sum(n.without_key) AS without_key
-    FROM whisperer.hook_minute n WHERE n.hook_id = h.id AND n.minute >= now() - interval '1 hour') AS l
-CROSS JOIN LATERAL (
+    FROM whisperer.hook_minute n WHERE n.hook_id = h.id AND n.minute >= now() - interval '1 hour') AS l ON true
+LEFT JOIN LATERAL (
     SELECT array_agg(c.count ORDER BY c.number) AS counts
     FROM (SELECT u.number, sum(u.count)::bigint AS count
           FROM whisperer.hook_minute n, unnest(n.response_times) WITH ORDINALITY AS u (count, number)
-          WHERE n.hook_id = h.id AND n.minute >= now() - interval '1 hour' GROUP BY u.number) AS c) AS t
+          WHERE n.hook_id = h.id AND n.minute >= now() - interval '1 hour' GROUP BY u.number) AS c) AS t ON true
 LEFT JOIN LATERAL (
     SELECT n.* FROM whisperer.hook_minute n WHERE n.hook_id = h.id ORDER BY n.minute DESC LIMIT 1) AS s ON true
 WHERE h.is_active AND (m.is_mine OR pg_has_role('pg_read_all_stats', 'USAGE'));
