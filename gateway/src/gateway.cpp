@@ -36,22 +36,23 @@ Answer list_answer(const Call& call, const Rows& rows) {
     const std::size_t most = std::stoul(*call.values.back()) - 1;
     const std::size_t shown = std::min(rows.count(), most);
     Answer answer;
-    // Its own clients take a list to be an array.  Where it goes on stands in a header then.
+    // Clients of dj-whisperer take a list to be an array.
     const bool is_bare = wants_dj_whisperer(call.request.accept);
     answer.body = is_bare ? "[" : "{\"results\": [";
     for (std::size_t row = 0; row < shown; row++)
-        answer.body.append(row == 0 ? "" : ",\n").append(rows.text(row, 0));
+        answer.body.append(row == 0 ? "" : ",\n")
+            .append(rows.text(row, is_bare ? call.route.bare_column : 0));
     const std::string next = rows.count() > most || rows.is_cut()
                                  ? next_page(call.request, rows.text(shown - 1, 1))
                                  : std::string();
     if (is_bare) {
         answer.body += "]";
         answer.content_type = "application/json; profile=dj-whisperer";
-        if (!next.empty())
-            answer.headers.emplace_back("Link", "<" + next + ">; rel=\"next\"");
     } else {
         answer.body += next.empty() ? "], \"next\": null}" : "], \"next\": \"" + next + "\"}";
     }
+    if (!next.empty())
+        answer.headers.emplace_back("Link", "<" + next + ">; rel=\"next\"");
     return answer;
 }
 

@@ -67,15 +67,53 @@ Values delivery_of(std::string_view text) {
     return Values({*uuid, hook->front()});
 }
 
+bool is_text(std::string_view text) {
+    return text.size() <= text_bytes_max && text.find('\0') == std::string_view::npos &&
+           is_utf8(text);
+}
+
+std::optional<std::string> text_of_hex(std::string_view hex) {
+    std::string text;
+    for (std::size_t i = 0; i < hex.size(); i += 2) {
+        unsigned byte = 0;
+        const auto [end, error] = std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
+        if (error != std::errc{} || end != hex.data() + i + 2)
+            return std::nullopt;
+        text += static_cast<char>(byte);
+    }
+    return is_text(text) ? std::optional(text) : std::nullopt;
+}
+
+Values cursor_of(std::string_view text, Values (*id_of)(std::string_view)) {
+    const std::size_t dot = text.find('.');
+    Values values = id_of(text.substr(0, dot));
+    if (!values)
+        return std::nullopt;
+    values->emplace_back();
+    if (dot == std::string_view::npos)
+        return values;
+    const std::string_view hex = text.substr(dot + 1);
+    values->back() = hex.size() % 2 == 0 ? text_of_hex(hex) : std::nullopt;
+    return values->back() ? values : std::nullopt;
+}
+
+Values id_of(std::string_view text) {
+    return one_number<std::int64_t>(text, 1, INT64_MAX);
+}
+
 // Nothing: the text is not of the kind.
 Values values_of(std::string_view text, const Parameter& parameter) {
     switch (parameter.kind) {
         case Kind::Id:
-            return one_number<std::int64_t>(text, 1, INT64_MAX);
+            return id_of(text);
         case Kind::Uuid:
             return one(uuid_of(text));
         case Kind::DeliveryId:
             return delivery_of(text);
+        case Kind::HookCursor:
+            return cursor_of(text, id_of);
+        case Kind::DeliveryCursor:
+            return cursor_of(text, delivery_of);
         case Kind::Integer:
             return one_number<std::int32_t>(text, 0, INT32_MAX);
         case Kind::Hours:
@@ -85,8 +123,8 @@ Values values_of(std::string_view text, const Parameter& parameter) {
         case Kind::Time:
             return one(time_of(text));
         case Kind::Boolean:
-            if (text == "true" || text == "false")
-                return one(std::string(text));
+            if (text == "true" || text == "false" || text == "True" || text == "False")
+                return one(to_lower(text));
             return std::nullopt;
         case Kind::Choice:
             if (text.find(' ') == std::string_view::npos &&
@@ -94,8 +132,7 @@ Values values_of(std::string_view text, const Parameter& parameter) {
                 return one(std::string(text));
             return std::nullopt;
         case Kind::Text:
-            if (text.size() <= text_bytes_max && text.find('\0') == std::string_view::npos &&
-                is_utf8(text))
+            if (is_text(text))
                 return one(std::string(text));
             return std::nullopt;
     }
@@ -110,6 +147,9 @@ std::string wanted(const Parameter& parameter) {
             return "must be the id of an event: 32 hex digits";
         case Kind::DeliveryId:
             return "must be the id of a delivery: 32 hex digits, a dash, and the id of a hook";
+        case Kind::HookCursor:
+        case Kind::DeliveryCursor:
+            return "must be as next of the page before has it";
         case Kind::Integer:
             return "must be an integer from 0 to 2147483647";
         case Kind::Hours:
@@ -129,6 +169,12 @@ std::string wanted(const Parameter& parameter) {
            " bytes";
 }
 
+std::size_t count_of(Kind kind) {
+    if (kind == Kind::DeliveryCursor)
+        return 3;
+    return kind == Kind::DeliveryId || kind == Kind::HookCursor ? 2 : 1;
+}
+
 void append_absent(const Request& request, const Parameter& parameter, std::vector<Value>& values) {
     if (parameter.kind == Kind::Limit)
         // Who expects no pages gets as few as there can be.
@@ -137,7 +183,7 @@ void append_absent(const Request& request, const Parameter& parameter, std::vect
     else if (parameter.kind == Kind::Hours)
         values.emplace_back("24");
     else
-        values.insert(values.end(), parameter.kind == Kind::DeliveryId ? 2 : 1, std::nullopt);
+        values.insert(values.end(), count_of(parameter.kind), std::nullopt);
 }
 
 void refuse_unknown(const Request& request, const std::vector<Parameter>& parameters) {

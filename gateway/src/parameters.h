@@ -16,13 +16,17 @@ enum class Kind {
     Id,          // of a hook: 1 to 2^63 - 1
     Uuid,        // of an event: 32 hex digits, or with its dashes
     DeliveryId,  // 32 hex digits, "-", id of a hook; two values
+    // Of a list in an order: an Id or a DeliveryId, then nothing or "." and a text in hex (see
+    // ordering.h); one value more.
+    HookCursor,
+    DeliveryCursor,
     Text,
     Integer,  // of 32 bits, not negative
-    Boolean,
-    Time,    // ISO 8601; without a zone it is UTC
-    Choice,  // of a few words
-    Limit,   // of a list: one more is asked for, to see whether the list goes on
-    Hours,   // 1 to 24
+    Boolean,  // or with a capital, as Python writes it
+    Time,     // ISO 8601; without a zone it is UTC
+    Choice,   // of a few words
+    Limit,    // of a list: one more is asked for, to see whether the list goes on
+    Hours,    // 1 to 24
 };
 
 struct Parameter {

@@ -73,6 +73,7 @@ struct Route {
     bool waits = false;        // the handler leaves something to wait for
     bool is_of_portal = true;  // the token of a link into the console is good for it
     std::string use_of_type = "subscribe to";  // what one may not do with an event type
+    int bare_column = 0;  // of a list: what clients of dj-whisperer take its rows to be
 };
 
 // The page of a list that these rows are; see Shape::List.

@@ -1,5 +1,6 @@
 // /whisperer/hook_events/ and /whisperer/event_queue/: deliveries, and what is yet to become one.
 #include "route.h"
+#include "ordering.h"
 #include "outcome.h"
 #include "problem.h"
 #include "text.h"
@@ -30,44 +31,92 @@ const char* const of_event = "o.xid = d.xid AND o.id = d.event_id AND o.slot = d
 
 // A time between two milliseconds: the next one is the first that is not before it, and the first
 // after it is a millisecond beyond the last that is not after it.
-std::string list(std::string_view events, std::string_view filter) {
-    return filled(
-        R"(
-SELECT json_build_object(<members>), replace(d.event_id::text, '-', '') || '-' || d.hook_id
-FROM (SELECT d.* FROM whisperer.delivery d <events>
-      WHERE ($1::uuid IS NULL OR d.event_id = $1) AND ($2::bigint IS NULL OR d.hook_id = $2)
-        AND <filter>
-        AND ($5::text IS NULL OR d.state = $5)
-        AND ($5 IS DISTINCT FROM 'pending' OR d.next_attempt_at IS NOT NULL)
-        AND ($6::boolean IS NULL OR (d.state = 'delivered') = $6)
-        AND ($7::integer IS NULL OR d.response_http_status = $7)
-        AND ($8::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($8 + '999 us')
-                                    AND d.event_id < whisperer.event_id_bound($8 + '1 ms'))
-        AND ($9::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($9 + '1 ms'))
-        AND ($10::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($10 + '999 us'))
-        AND ($11::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($11 + '999 us'))
-        AND ($12::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($12 + '1 ms'))
-        AND ($13::uuid IS NULL OR (d.event_id, d.hook_id) < ($13, $14::bigint))
-      ORDER BY d.event_id DESC, d.hook_id DESC LIMIT $15::integer) AS d
-LEFT JOIN whisperer.outbox o ON <of_event>
-ORDER BY d.event_id DESC, d.hook_id DESC)",
-        {{"<events>", events},
-         {"<filter>", filter},
-         {"<members>", delivery_members},
-         {"<of_event>", of_event}});
+std::string matching(std::string_view events, std::string_view filter) {
+    return filled(R"(
+FROM (SELECT d.*, <key> AS key FROM whisperer.delivery d) AS d <events>
+WHERE ($1::uuid IS NULL OR d.event_id = $1) AND ($2::bigint IS NULL OR d.hook_id = $2)
+  AND <filter>
+  AND ($5::text IS NULL OR d.state = $5)
+  AND ($5 IS DISTINCT FROM 'pending' OR d.next_attempt_at IS NOT NULL)
+  AND ($6::boolean IS NULL OR (d.state = 'delivered') = $6)
+  AND ($7::integer IS NULL OR d.response_http_status = $7)
+  AND ($8::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($8 + '999 us')
+                              AND d.event_id < whisperer.event_id_bound($8 + '1 ms'))
+  AND ($9::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($9 + '1 ms'))
+  AND ($10::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($10 + '999 us'))
+  AND ($11::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($11 + '999 us'))
+  AND ($12::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($12 + '1 ms')))",
+                  {{"<events>", events}, {"<filter>", filter}});
 }
 
 // Filters by what the events say need the events; the others are faster without.
-const Statement list_by_delivery[] = {
-    Statement(list("", "$3::text IS NULL AND $4::text IS NULL"), Statement::Plan::ForValues)};
-const Statement list_by_event[] = {Statement(
-    list("JOIN whisperer.outbox o ON <of_event>",
-         "($3::text IS NULL OR o.event_type = $3) AND ($4::text IS NULL OR o.object_id = $4)"),
-    Statement::Plan::ForValues)};
+const std::string by_delivery = matching("", "$3::text[] IS NULL AND $4::text IS NULL");
+const std::string by_event =
+    matching(filled("JOIN whisperer.outbox o ON <of_event>", {{"<of_event>", of_event}}),
+             "($3::text[] IS NULL OR o.event_type = ANY ($3)) "
+             "AND ($4::text IS NULL OR o.object_id = $4)");
+
+bool is_by_event(const Call& call) {
+    return call.values[2] || call.values[3];
+}
+
+// Event types are compared as they are: before a text is put into lower case, each event would be
+// looked at for whether one may see it.  So the names are found first, whatever their case, among
+// those that are registered: mostly one.
+void find_event_types(Call& call) {
+    static const Statement find[] = {Statement(R"(
+SELECT coalesce((SELECT array_agg(t.name) FROM whisperer.event_type t
+                 WHERE lower(t.name) = lower($1::text)), ARRAY[$1])::text)")};
+    if (Value& event_type = call.values[2])
+        event_type = std::string(call.run(find, {{event_type}}).text(0, 0));
+}
+
+const char* const delivery_id = "replace(d.event_id::text, '-', '') || '-' || d.hook_id";
+
+std::string list(std::string_view found) {
+    return filled(R"(
+SELECT json_build_object(<members>), <cursor>
+FROM (SELECT d.* <found> AND <after> ORDER BY <order> LIMIT $16::integer) AS d
+LEFT JOIN whisperer.outbox o ON <of_event>
+ORDER BY <order>)",
+                  {{"<found>", found},
+                   {"<members>", delivery_members},
+                   {"<of_event>", of_event},
+                   {"<cursor>", cursor_of(delivery_id, "d")}});
+}
+
+// By its event's id a delivery is found at once.  In any other order all are looked at for a page.
+Ordering ordering_of(const std::string& text) {
+    return {text,
+            Statement::Plan::ForValues,
+            {"d", {"event_id", "hook_id"}, "$13::uuid, $14::bigint", "$15::text"},
+            {{"id", ""},
+             {"uuid", ""},
+             {"created_date", ""},
+             {"modified_date", time_key("d.modified_at")},
+             {"webhook", number_key("d.hook_id")},
+             {"delivered", "(d.state = 'delivered')::text"},
+             {"response_http_status", number_key("d.response_http_status")},
+             {"retry_count", number_key("d.retry_count")}},
+            "-id"};
+}
+
+const Ordering& list_by_delivery() {
+    static const Ordering ordering = ordering_of(list(by_delivery));
+    return ordering;
+}
+const Ordering& list_by_event() {
+    static const Ordering ordering = ordering_of(list(by_event));
+    return ordering;
+}
 
 Answer list_deliveries(Call& call) {
-    const bool by_event = call.values[2] || call.values[3];
-    return list_answer(call, call.run(by_event ? list_by_event : list_by_delivery));
+    const Value ordering = call.values[12];
+    call.values.erase(call.values.begin() + 12);
+    find_event_types(call);
+    const Ordering& all = is_by_event(call) ? list_by_event() : list_by_delivery();
+    const Statement& statement = all.statement(ordering, call.values[12], call.values[14]);
+    return list_answer(call, call.run({&statement, 1}));
 }
 
 // What is larger is not shown beside the rest, but has a place of its own.
@@ -146,31 +195,40 @@ const char* const queue = R"(
 SELECT json_build_object('uuid', replace(q.event_id::text, '-', ''), 'event_type', q.event_type,
                          'object_id', q.object_id, 'created_date', q.created_at),
        replace(q.event_id::text, '-', '')
-FROM whisperer.event_queue q WHERE $1::uuid IS NULL OR q.event_id > $1
-ORDER BY q.event_id LIMIT $2::integer)";
+FROM whisperer.event_queue q
+WHERE ($1::text IS NULL OR lower(q.event_type) = lower($1))
+  AND ($2::uuid IS NULL OR q.event_id > $2)
+ORDER BY q.event_id LIMIT $3::integer)";
+
+// In the order that statements know.
+std::vector<Parameter> filters(const std::string& states) {
+    return {{"uuid", Kind::Uuid},
+            {"webhook", Kind::Id},
+            {"event_type", Kind::Text},
+            {"object_id", Kind::Text},
+            {"state", Kind::Choice, states},
+            {"delivered", Kind::Boolean},
+            {"response_http_status", Kind::Integer},
+            {"created_date", Kind::Time},
+            {"created_date__gt", Kind::Time},
+            {"created_date__gte", Kind::Time},
+            {"created_date__lt", Kind::Time},
+            {"created_date__lte", Kind::Time}};
+}
 
 }  // namespace
 
 std::vector<Route> event_routes() {
     using Shape = Route::Shape;
+    std::vector<Parameter> listed = filters(" pending delivered failed cancelled ");
+    listed.insert(listed.end(), {{"ordering", Kind::Choice, list_by_delivery().choices()},
+                                 {"cursor", Kind::DeliveryCursor},
+                                 {"limit", Kind::Limit}});
     const Parameter id{"id", Kind::DeliveryId};
     return {
         {.method = "GET",
          .path = "/whisperer/hook_events/",
-         .parameters = {{"uuid", Kind::Uuid},
-                        {"webhook", Kind::Id},
-                        {"event_type", Kind::Text},
-                        {"object_id", Kind::Text},
-                        {"state", Kind::Choice, " pending delivered failed cancelled "},
-                        {"delivered", Kind::Boolean},
-                        {"response_http_status", Kind::Integer},
-                        {"created_date", Kind::Time},
-                        {"created_date__gt", Kind::Time},
-                        {"created_date__gte", Kind::Time},
-                        {"created_date__lt", Kind::Time},
-                        {"created_date__lte", Kind::Time},
-                        {"cursor", Kind::DeliveryId},
-                        {"limit", Kind::Limit}},
+         .parameters = std::move(listed),
          .shape = Route::Shape::List,
          .handler = list_deliveries},
         {.method = "GET",
@@ -200,7 +258,7 @@ std::vector<Route> event_routes() {
          .waits = true},
         {.method = "GET",
          .path = "/whisperer/event_queue/",
-         .parameters = {{"cursor", Kind::Uuid}, {"limit", Kind::Limit}},
+         .parameters = {{"event_type", Kind::Text}, {"cursor", Kind::Uuid}, {"limit", Kind::Limit}},
          .shape = Shape::List,
          .statements = {Statement(queue)}},
     };

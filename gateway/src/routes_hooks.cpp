@@ -1,5 +1,6 @@
 // /whisperer/hooks/: subscriptions and what is done with one.
 #include "route.h"
+#include "ordering.h"
 #include "outcome.h"
 #include "text.h"
 #include "words.h"
@@ -8,10 +9,12 @@ namespace whisperer::gateway {
 
 namespace {
 
+// is_active is as in dj-whisperer, which kept inactive hooks: whether it delivers.  The column of
+// that name says whether it is deleted.
 const std::string hook_object = filled(R"(json_build_object(
     'id', h.id, 'event_type', h.event_type, 'target_url', h.target_url,
     'state', h.state, 'state_reason', <state_reason>,
-    'is_active', h.is_active, 'is_paused', h.is_paused,
+    'is_active', h.state = 'active', 'is_paused', h.is_paused,
     'config', h.config, 'filter', h.filter, 'transform', h.transform, 'callback', h.callback,
     'retry_countdown_config', h.retry_countdown_config, 'rate_limit', h.rate_limit,
     'ordering', h.ordering, 'description', h.description,
@@ -86,13 +89,42 @@ const char* const pause_new = R"(
 SELECT whisperer.pause_hook(current_setting('gateway.hook')::bigint)
 WHERE $1::jsonb->>'is_active' = 'false')";
 
-const char* const list = R"(
-SELECT <hook>, h.id FROM whisperer.hook h
-WHERE ($1::text IS NULL OR h.target_url = $1)
-  AND ($2::text IS NULL OR h.event_type = $2 OR $2 = ANY (string_to_array(h.event_type, ', ')))
-  AND h.is_active = coalesce($3::boolean, $4::text IS DISTINCT FROM 'deleted')
-  AND ($4 IS NULL OR h.state = $4) AND ($5::bigint IS NULL OR h.id < $5)
-ORDER BY h.id DESC LIMIT $6::integer)";
+// Texts match whatever their case, as with dj-whisperer.  Deleted hooks are for who asks for them.
+const std::string list = filled(R"(
+SELECT <hook>, <cursor>
+FROM (SELECT h.*, <key> AS key FROM whisperer.hook h) AS h
+WHERE ($1::text IS NULL OR lower(h.target_url) = lower($1))
+  AND ($2::text IS NULL OR lower(h.event_type) = lower($2)
+       OR lower($2) = ANY (string_to_array(lower(h.event_type), ', ')))
+  AND ($3::boolean IS NULL OR (h.state = 'active') = $3)
+  AND h.is_active = ($4::text IS DISTINCT FROM 'deleted') AND ($4 IS NULL OR h.state = $4)
+  AND <after>
+ORDER BY <order> LIMIT $7::integer)",
+                                {{"<hook>", hook_object}, {"<cursor>", cursor_of("h.id", "h")}});
+
+// Hooks are few, and no filter has an index: one plan does for all values.  A key that is cut short
+// still places its hook, before or behind those of the same beginning by its id.
+const Ordering& order_of_hooks() {
+    static const Ordering ordering(list, Statement::Plan::Kept,
+                                   {"h", {"id"}, "$5::bigint", "$6::text"},
+                                   {{"id", ""},
+                                    {"created_date", time_key("h.created_at")},
+                                    {"modified_date", time_key("h.modified_at")},
+                                    {"event_type", "left(h.event_type, 500)"},
+                                    {"target_url", "left(h.target_url, 500)"},
+                                    {"callback", "left(coalesce(h.callback, ''), 500)"},
+                                    {"is_active", "(h.state = 'active')::text"}},
+                                   "-id");
+    return ordering;
+}
+
+Answer list_hooks(Call& call) {
+    const Value ordering = call.values[4];
+    call.values.erase(call.values.begin() + 4);
+    const Statement& statement =
+        order_of_hooks().statement(ordering, call.values[4], call.values[5]);
+    return list_answer(call, call.run({&statement, 1}));
+}
 
 // Recovering an empty range queues nothing and checks all that the real call checks: so a dry run
 // is refused when that would be.
@@ -136,7 +168,7 @@ SELECT json_build_object('name', t.name, 'description', t.description,
            FROM whisperer.outbox o
            WHERE o.event_type = t.name AND o.data IS NOT NULL AND o.xid >= (greatest(
                pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
-           ORDER BY o.xid DESC, o.id DESC LIMIT 1)), t.name
+           ORDER BY o.xid DESC, o.id DESC LIMIT 1)), t.name, to_json(t.name)
 FROM (SELECT e AS whole, e.name, e.description FROM whisperer.event_type e
       WHERE $1::text IS NULL OR e.name > $1 ORDER BY e.name LIMIT $2::integer) AS t
 ORDER BY t.name)";
@@ -221,10 +253,11 @@ std::vector<Route> crud_routes() {
                         {"event_type", Kind::Text},
                         {"is_active", Kind::Boolean},
                         {"state", Kind::Choice, " active paused disabled deleted "},
-                        {"cursor", Kind::Id},
+                        {"ordering", Kind::Choice, order_of_hooks().choices()},
+                        {"cursor", Kind::HookCursor},
                         {"limit", Kind::Limit}},
          .shape = Shape::List,
-         .statements = {Statement(with_hook(list), Statement::Plan::ForValues)}},
+         .handler = list_hooks},
         {.method = "POST",
          .path = "/whisperer/hooks/",
          .body = BodyRules{written},
@@ -236,7 +269,8 @@ std::vector<Route> crud_routes() {
          .path = "/whisperer/hooks/registry/",
          .parameters = {{"cursor", Kind::Text}, {"limit", Kind::Limit}},
          .shape = Shape::List,
-         .statements = {Statement(registry)}},
+         .statements = {Statement(registry)},
+         .bare_column = 2},
         {.method = "POST",
          .path = "/whisperer/test_filter/",
          .body = BodyRules{{{"event_type", Type::Text, true}, {"filter", Type::Anything, true}}},

@@ -40,7 +40,7 @@ function join(hooks, stats) {
 
 async function load(deleted, signal, progress) {
     if (deleted) {
-        const { results, complete } = await getAll('hooks/', { is_active: 'false' }, { signal, max: hooks_max, page: progress });
+        const { results, complete } = await getAll('hooks/', { state: 'deleted' }, { signal, max: hooks_max, page: progress });
         return { rows: join(results, []).joined, complete };
     }
     const [hooks, stats] = await Promise.all([
