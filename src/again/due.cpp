@@ -281,12 +281,11 @@ bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
         return false;
     due->data = datum_column(row, DueData);
     WhispererEvent& event = due->event;
-    due->char* event_type = text_column(row, DueEventType);
-    const char* error = event_type == nullptr       ? "the event is no longer in the outbox"
-                 : due->data == (Datum)0          ? expunged
-                        : is_past(times.expires_at) ? expired
-                                                    : read_payload(due->data, &event.data);
     due->event_type = text_column(row, DueEventType);
+    due->error = due->event_type == nullptr  ? "the event is no longer in the outbox"
+                 : due->data == (Datum)0     ? expunged
+                 : is_past(times.expires_at) ? expired
+                                             : read_payload(due->data, &event.data);
     // Somebody asked for it once more; the schema may have been mended since.
     if (due->error == nullptr && bool_column(row, DueIsInvalid))
         due->error = schema_refusal(worker, due->event_type, event.data);

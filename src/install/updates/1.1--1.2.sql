@@ -185,8 +185,6 @@ END
 $do$;
 COMMENT ON COLUMN whisperer.outbox.data IS
     'the event''s data; null: it was expunged';
-COMMENT ON COLUMN whisperer.outbox.meta IS
-    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at; of one that was expunged: expunged_at; null: nothing';
 -- Links into the console have tokens of a kind of their own.
 ALTER TABLE whisperer.api_token_record ADD COLUMN kind text NOT NULL DEFAULT 'api' CHECK (kind IN ('api', 'portal'));
 COMMENT ON COLUMN whisperer.api_token_record.kind IS
@@ -223,7 +221,7 @@ COMMENT ON COLUMN whisperer.event_type.example IS
 COMMENT ON COLUMN whisperer.event_type.on_invalid IS
     'what becomes of the deliveries of an event that does not fit the schema: fail: they end failed; send: they are sent all the same';
 COMMENT ON COLUMN whisperer.outbox.meta IS
-    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows, idempotency_key, key_until; null: nothing';
+    'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows, idempotency_key, key_until; of one that was expunged: expunged_at; null: nothing';
 DROP FUNCTION whisperer.register_event(text, text);
 DROP FUNCTION whisperer_internal.register_event_as(oid, text, text);
 DROP FUNCTION whisperer.record_ping(bigint);
