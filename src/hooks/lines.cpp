@@ -23,7 +23,7 @@ struct Line {
     pg_uuid_t after;    // nothing up to there is pending
     pg_uuid_t before;   // what was handed out last began behind this
     pg_uuid_t last;     // and ended with this
-    bool is_broken;     // some of that is pending again
+    bool is_broken;     // something up to there is pending besides, or again
     bool leads;         // Busy: and counts as a request
     TimestampTz until;  // Waiting
     LineState state;
@@ -135,6 +135,8 @@ void note_arrival(HookLines* lines, const LedgerEntry& entry) {
     }
     if (is_before(before, line->after))
         line->after = before;
+    // It comes before something that is on its way, and is still there when that has ended.
+    line->is_broken |= is_before(entry.event_id, line->last);
     // It was handed out, and found no room or has its body by now.
     if (entry.is_update && is_last(line, entry.event_id))
         make_ready(lines, line);

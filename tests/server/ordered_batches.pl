@@ -132,6 +132,24 @@ for my $batch ('{"size": 3, "wait": "0 ms"}', 'null') {
     is(ledger($early), 'a1 delivered 1 200; a2 delivered 1 200', "one that is committed late is not forgotten: $type");
 }
 
+$receiver->control({ path => '/script/between', steps => [ 'hang', 'hang', 'ok' ] });
+my $between = hook('between', '/script/between', 'hook', '{"size": 3, "wait": "0 ms"}');
+deliver('between', 'a0');
+wait_batches('/script/between', 'a0', 'while one is on its way');
+deliver('between', 'a1');
+my $late = $node->background_psql('postgres');
+$late->query_safe(q(BEGIN; SELECT whisperer.deliver_event('between', '"a2"')));
+deliver('between', 'a3');
+wait_for('them to stand in line', sub { pending($between) == 3 });
+$receiver->control({ release => JSON::PP::true });
+wait_batches('/script/between', 'a0|a1 a3', 'others follow');
+$late->query_safe('COMMIT');
+$late->quit;
+wait_for('it to stand in line', sub { pending($between) == 3 });
+$receiver->control({ release => JSON::PP::true });
+wait_batches('/script/between', 'a0|a1 a3|a2', 'nor is one that comes between those of a batch');
+wait_idle($node);
+
 # --- parked, put back, given other batches ----------------------------------------------------------------------
 my $parked = hook('parked', '/script/parked', 'hook', '{"size": 3, "wait": "0 ms"}', $retried);
 $receiver->control({ path => '/script/parked', steps => [ 'hang', 'ok' ] });
