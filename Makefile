@@ -26,7 +26,7 @@ PG_CXXFLAGS = -MMD -MP -std=c++20 -Wno-register -Wextra -Wno-unused-parameter \
 	-fvisibility=hidden -fvisibility-inlines-hidden $(EXTRA_CXXFLAGS)
 PG_CPPFLAGS = -I$(srcdir) '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
 	-DWHISPERER_VERSION='"$(EXTVERSION)"'
-SHLIB_LINK = -lcurl -lssl -lcrypto -lz -lstdc++ -Wl,--version-script=src/exports.map
+SHLIB_LINK = -lcurl -lssl -lcrypto -lz -lre2 -lstdc++ -Wl,--version-script=src/exports.map
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)

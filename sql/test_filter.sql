@@ -17,12 +17,22 @@ SELECT filter, whisperer.test_filter(filter::jsonb, data::json), data FROM (VALU
     ('{"$or": [{"a": 1}, {"b": {"$prefix": "x"}}]}', '{"b": "xyz"}'),
     ('{"a": 1, "$or": [{"b": 1}]}', '{"a": 1, "b": 1}'),
     ('{"a": {"$contains": {"$type": 1}}}', '{"a": {"$type": 1, "b": 2}}'),
+    ('{"sku": {"$regex": "^A[0-9]{3}-"}}', '{"sku": "A123-x"}'),
+    ('{"sku": {"$regex": "^A[0-9]{3}-"}}', '{"sku": "xA123-x"}'),
+    ('{"sku": {"$regex": "(?i)a\\d"}}', '{"sku": ["x", "xA1"]}'),
+    ('{"sku": {"$regex": "^5"}}', '{"sku": 50}'),
     ('{"a": 1}', '{"nul": "\u0000", "big": 1e200000, "a": 1}')) AS v (filter, data);
 -- Beyond the limits nothing is said.
 SELECT whisperer.test_filter(jsonb_build_object('$in', jsonb_agg('x'::text)), json_agg(i)) IS NULL AS undecided FROM generate_series(1, 2000) i;
 SELECT whisperer.test_filter(NULL, '{}') IS NULL AS of_nothing;
 -- What is wrong is said when it is written.
-SELECT failure($$SELECT whisperer.test_filter('{"a": {"$regex": "x"}}', '{}')$$);
+SELECT failure($$SELECT whisperer.test_filter('{"a": {"$matches": "x"}}', '{}')$$);
+SELECT failure($$SELECT whisperer.test_filter('{"a": {"$regex": "a(b"}}', '{}')$$);
+SELECT failure($$SELECT whisperer.test_filter('{"a": {"$regex": "(a)\\1"}}', '{}')$$);
+SELECT failure($$SELECT whisperer.test_filter('{"a": {"$regex": "(\\pL{1,40} ){1,20}"}}', '{}')$$);
+SELECT failure($$SELECT whisperer.test_filter('{"a": {"$regex": 5}}', '{}')$$);
+SELECT failure(format('SELECT whisperer.test_filter(%L, %L)', json_build_object('$regex', repeat('x', 1001)), '{}'));
+SELECT failure(format('SELECT whisperer.test_filter(%L, %L)', json_build_object('$or', (SELECT json_agg(json_build_object('$regex', i)) FROM (SELECT generate_series(1, 11)::text) g (i))), '{}'));
 SELECT whisperer.register_event('filtered');
 SELECT failure($$SELECT whisperer.create_hook('filtered', 'https://example.com/a', filter => '{"a": {"$like": "x"}}')$$);
 SELECT failure($$SELECT whisperer.create_hook('filtered', 'https://example.com/a', filter => '{"a": {"$in": 1}}')$$);

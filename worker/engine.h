@@ -433,6 +433,9 @@ WhispererCode whisperer_open_sealed(WhispererSpan keys, const WhispererSecretPla
                                     WhispererSpan stored, char* plain, size_t* plain_bytes,
                                     WhispererError* error) WHISPERER_NOEXCEPT;
 
+/* What each pattern of $regex in a filter may take of memory, its cache included. */
+#define WHISPERER_PATTERN_MEMORY_BYTES (128 * 1024)
+
 #ifdef __cplusplus
 }
 #endif

@@ -207,6 +207,17 @@ int64 column_bytes(int row, int number) {
     return value == (Datum)0 ? 0 : (int64)toast_raw_datum_size(value);
 }
 
+// As jsonb writes an operator; the same within a string has backslashes.
+int64 pattern_bytes(int row) {
+    int64 count = 0;
+    const char* filter = text_column(row, LoadFilter);
+    while (filter && (filter = strstr(filter, "\"$regex\":")) != nullptr) {
+        count++;
+        filter++;
+    }
+    return count * WHISPERER_PATTERN_MEMORY_BYTES;
+}
+
 int64 bytes_of(int row) {
     constexpr int texts[] = {
         LoadUrl,  LoadConfig,    LoadRetry,    LoadSecret, LoadPreviousSecret, LoadHeaders,
@@ -214,7 +225,7 @@ int64 bytes_of(int row) {
     int64 bytes = hook_bytes;
     for (int text : texts)
         bytes += text_copies * column_bytes(row, text);
-    return bytes + filter_growth * column_bytes(row, LoadFilter);
+    return bytes + filter_growth * column_bytes(row, LoadFilter) + pattern_bytes(row);
 }
 
 // One that does not fit costs nobody else his delivery.

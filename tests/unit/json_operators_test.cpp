@@ -217,11 +217,11 @@ std::string refusal(std::string_view filter, std::string* hint = nullptr) {
 
 TEST(JsonOperators, WhatIsWrittenIsChecked) {
     std::string hint;
-    EXPECT_EQ(refusal(R"({"a": {"$regex": "x"}})", &hint),
-              R"(filter has an unknown operator "$regex")");
+    EXPECT_EQ(refusal(R"({"a": {"$like": "x"}})", &hint),
+              R"(filter has an unknown operator "$like")");
     EXPECT_EQ(hint,
               "Operators are $eq, $ne, $in, $nin, $gt, $gte, $lt, $lte, $exists, $prefix, "
-              "$suffix, $contains, $and, $or, $not.");
+              "$suffix, $contains, $regex, $and, $or, $not.");
     EXPECT_EQ(refusal(R"([{"b": {"$eq": 1, "$EQ": 1}}])"),
               R"(filter has an unknown operator "$EQ")");
     EXPECT_EQ(refusal(R"({"$": 1})"), R"(filter has an unknown operator "$")");
@@ -234,6 +234,7 @@ TEST(JsonOperators, WhatIsWrittenIsChecked) {
              {R"({"a": {"$exists": 1}})", "$exists needs true or false"},
              {R"({"a": {"$prefix": 1}})", "$prefix needs a string"},
              {R"({"a": {"$suffix": null}})", "$suffix needs a string"},
+             {R"({"a": {"$regex": 1}})", "$regex needs a string"},
              {R"({"a": {"$contains": 1}})", "$contains needs a string, an object or an array"},
              {R"({"$or": {"a": 1}})", "$or needs an array of filters"},
              {R"({"$and": []})", "$and needs at least one filter"},

@@ -31,6 +31,7 @@ constexpr std::array operator_names = {
     OperatorName{"$prefix", JsonOperator::Prefix},
     OperatorName{"$suffix", JsonOperator::Suffix},
     OperatorName{"$contains", JsonOperator::Contains},
+    OperatorName{"$regex", JsonOperator::Regex},
     OperatorName{"$and", JsonOperator::And},
     OperatorName{"$or", JsonOperator::Or},
     OperatorName{"$not", JsonOperator::Not},
@@ -62,6 +63,7 @@ std::string_view lacking(JsonOperator op, JsonKind kind) {
             return is(JsonKind::True, JsonKind::False) ? "" : "true or false";
         case JsonOperator::Prefix:
         case JsonOperator::Suffix:
+        case JsonOperator::Regex:
             return is(JsonKind::String) ? "" : "a string";
         case JsonOperator::Contains:
             return is(JsonKind::String, JsonKind::Object, JsonKind::Array)
@@ -174,11 +176,20 @@ class JsonFilterReader {
         const std::string_view wanted = lacking(op, scanner_.peek());
         if (!wanted.empty())
             throw Invalid("filter operator " + std::string(name) + " needs " + std::string(wanted));
-        const Node operand = read_value(
+        Node operand = read_value(
             depth, takes_filters(op) ? FilterLanguage::Operators : FilterLanguage::Containment);
         if (takes_filters(op) && op != JsonOperator::Not && operand.count == 0)
             throw Invalid("filter operator " + std::string(name) + " needs at least one filter");
+        if (op == JsonOperator::Regex)
+            compile(operand);
         return operand;
+    }
+
+    void compile(Node& pattern) {
+        if (filter_.patterns_.size() == patterns_max)
+            throw BadPattern("patterns of $regex are more than " + std::to_string(patterns_max));
+        pattern.exponent = static_cast<std::int64_t>(filter_.patterns_.size());
+        filter_.patterns_.push_back(std::make_unique<const JsonPattern>(filter_.bytes(pattern)));
     }
 
     Node object(std::vector<Member> members) {
@@ -248,6 +259,8 @@ std::optional<JsonFilter> JsonFilter::parse(std::string_view text, std::int64_t 
 std::optional<JsonFilter> JsonFilter::read_stored(std::string_view text, std::int64_t step_max) {
     try {
         return parse(text, step_max, FilterLanguage::Operators);
+    } catch (const BadPattern&) {
+        return std::nullopt;
     } catch (const Invalid&) {
         return parse(text, step_max, FilterLanguage::Containment);
     }

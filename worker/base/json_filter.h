@@ -5,12 +5,14 @@
 // for its keys; what a person writes is read by JsonFilter::parse.  Asked by JsonMatcher.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "worker/base/json_pattern.h"
 #include "worker/base/json_scanner.h"
 
 namespace whisperer::engine {
@@ -36,6 +38,7 @@ enum class JsonOperator : std::uint8_t {
     Prefix,
     Suffix,
     Contains,
+    Regex,
     And,
     Or,
     Not,
@@ -53,11 +56,12 @@ class JsonFilter {
     // Any JSON, as values that can be looked up.  Throws JsonGaveUp: not JSON, too deep, out of
     // steps.
     static JsonFilter read_values(std::string_view text, int depth_max, std::int64_t& steps);
-    // Of what is stored: with operators, if parse takes all of them; else containment.
+    // Of what is stored: with operators, if parse takes all of them; else containment.  Empty also
+    // for a pattern that is refused: an event must not be passed over for it in silence.
     static std::optional<JsonFilter> read_stored(std::string_view text, std::int64_t step_max);
 
     struct Node {
-        std::int64_t exponent = 0;  // Number
+        std::int64_t exponent = 0;  // Number; of Regex: which of the patterns
         // Object: the first key's place among the nodes, and how many; their values follow the
         // keys, which are sorted and differ.  Array: the first element, and how many.  String,
         // decoded, and digits of a Number: their bytes.
@@ -79,7 +83,10 @@ class JsonFilter {
     std::string_view bytes(const Node& scalar) const {
         return std::string_view(bytes_).substr(scalar.first, scalar.count);
     }
-    // What it takes in memory, without the allocator's own.
+    const JsonPattern& pattern(const Node& operand) const {
+        return *patterns_[static_cast<std::size_t>(operand.exponent)];
+    }
+    // What it takes in memory, without patterns and the allocator's own.
     std::size_t size_bytes() const {
         return sizeof *this + nodes_.capacity() * sizeof(Node) + bytes_.capacity();
     }
@@ -92,6 +99,7 @@ class JsonFilter {
     Node root_;
     std::vector<Node> nodes_;
     std::string bytes_;
+    std::vector<std::unique_ptr<const JsonPattern>> patterns_;
 };
 
 }  // namespace whisperer::engine

@@ -111,6 +111,7 @@ bool JsonMatcher::value_is(JsonOperator op, std::size_t place, const Node& opera
             });
         case JsonOperator::Prefix:
         case JsonOperator::Suffix:
+        case JsonOperator::Regex:
             return text_has(op, place, operand);
         case JsonOperator::Contains:
             return operand.kind == JsonKind::String ? text_has(op, place, operand)
@@ -176,6 +177,11 @@ bool JsonMatcher::text_has(JsonOperator op, std::size_t place, const Node& opera
     if (data_.peek() != JsonKind::String)
         return false;
     const std::string text = decode_json_string(data_.take_scalar());
+    if (op == JsonOperator::Regex) {
+        const JsonPattern& pattern = filter_.pattern(operand);
+        spend(pattern.steps_for(text));
+        return pattern.is_in(text);
+    }
     const std::string_view part = filter_.bytes(operand);
     if (op == JsonOperator::Prefix)
         return text.starts_with(part);

@@ -149,7 +149,7 @@ DO $do$
 DECLARE
     concerned constant text := (
         SELECT string_agg(h.id::text, ', ' ORDER BY h.id) FROM whisperer.hook_definition h
-        WHERE h.is_active AND h.filter::text ~ '\{"\$(eq|ne|in|nin|gt|gte|lt|lte|exists|prefix|suffix|contains|and|or|not)": ');
+        WHERE h.is_active AND h.filter::text ~ '\{"\$(eq|ne|in|nin|gt|gte|lt|lte|exists|prefix|suffix|contains|regex|and|or|not)": ');
 BEGIN
     IF concerned IS NOT NULL THEN
         RAISE WARNING 'filters of these hooks have keys that are operators now: %', concerned
