@@ -25,7 +25,9 @@ CREATE FUNCTION whisperer_internal.content_difference(xid xid8, id uuid, slot sm
                                                       config_filter jsonb, headers jsonb)
     RETURNS text LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT CASE WHEN o.data::text <> content_difference.data::text THEN 'data'
+    -- Of what was expunged nobody can tell.
+    SELECT CASE WHEN o.data IS NULL THEN NULL
+                WHEN o.data::text <> content_difference.data::text THEN 'data'
                 WHEN o.object_id IS DISTINCT FROM content_difference.object_id THEN 'object_id'
                 WHEN o.config_filter IS DISTINCT FROM content_difference.config_filter THEN 'config_filter'
                 WHEN (o.meta->'headers')::text IS DISTINCT FROM content_difference.headers::text THEN 'headers' END
