@@ -122,7 +122,7 @@ is(sql($first, $privileges), 'away_2 away_3', 'and taken away, whether the role 
 # The schema of an event type reaches the nodes, where it is asked.
 sql($primary, q(SET ROLE shop; SELECT whisperer.update_event('order-sent', '{"schema": {"required": ["n"]}, "example": {"n": 1}}')));
 sql($primary, q(SELECT whisperer.deliver_event('order-sent', '{"m": 1}')));
-settle($first);
+settle($primary, $first);
 is(sql($first, q(SELECT DISTINCT d.state, d.error FROM whisperer.delivery d JOIN whisperer.outbox o ON o.id = d.event_id WHERE o.data->>'m' = '1')),
     'failed|schema: required "n"', 'what does not fit ends failed on the node');
 is(sql($first, q(SELECT schema, example, on_invalid FROM whisperer.event_type WHERE name = 'order-sent')), '{"required": ["n"]}|{"n": 1}|fail', 'which has the whole type');
@@ -149,7 +149,7 @@ settle($primary, $first);
 is(scalar(grep { $_->{body} =~ /whisperer-ping/ } $receiver->requests('/ok/0/1')), 1, 'and is sent once');
 
 is(sql($primary, "SET ROLE shop; SELECT whisperer.expunge('$lost')"), 't', 'expunge in the primary');
-settle($first);
+settle($primary, $first);
 is(sql($_, "SELECT data IS NULL AND meta->>'expunged_at' IS NOT NULL FROM whisperer.outbox WHERE id = '$lost'"), 't', 'takes the data from ' . $_->name) for $primary, $first;
 is(sql($first, "SELECT string_agg(DISTINCT concat_ws(' ', state, response_http_status, response_content), ', ') FROM whisperer.delivery WHERE event_id = '$lost'"), 'delivered 200',
     'and from the node the answers');
@@ -212,12 +212,9 @@ wait_for('them on the second', sub { sql($second, "SELECT count(*) FROM whispere
 is(sql($second, "SELECT state || ': ' || state_reason FROM whisperer.hook WHERE id = $line"), 'paused: node "a" has to deliver what came before; see whisperer.hand_over in the primary', 'there it waits');
 like(sql($second, "SELECT whisperer.why(event_id, $line) FROM whisperer.delivery WHERE hook_id = $line LIMIT 1"), qr/^waits: the hook is paused \(node "a" has to deliver/, 'why says so');
 is(sql($first, "SELECT state FROM whisperer.hook WHERE id = $line"), 'active', 'while the first goes on');
-sql($primary, "SELECT whisperer.retry('$_', force => true)") for @line_events;
-settle($first, $second);
-is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/g } $receiver->requests("/ok/line/$path")), '1 2', 'to the end of its line, and not beyond');
 like(error_of($primary, q(SELECT whisperer.remove_node('b'))), qr/^node "b" has ordered hooks that were not handed over to it yet/, 'until then the second is not removed');
 like(error_of($primary, "SET ROLE late; SELECT whisperer.hand_over($line)"), qr/^hook $line does not exist/, 'others hand nothing over');
-sql($primary, "SELECT whisperer.retry('$line_events[0]', force => true)");
+sql($primary, "SELECT whisperer.retry('$_', force => true)") for @line_events;
 wait_for('the second one\'s turn', sub { sql($second, "SELECT state FROM whisperer.hook WHERE id = $line") eq 'active' });
 settle($primary, $first, $second);
 is(join(' ', map { $_->{body} =~ /"n" ?: ?(\d)/g } $receiver->requests("/ok/line/$path")), '1 2 3 4', 'to the end of its line, and then the second begins');

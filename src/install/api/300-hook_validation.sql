@@ -284,11 +284,6 @@ BEGIN
     END IF;
     PERFORM whisperer_internal.check_hook_bounds(NEW.timeout, NEW.max_in_flight);
     PERFORM whisperer_internal.check_batch(NEW.batch, NEW.format, whisperer_internal.metadata_bits(NEW.metadata_headers));
-    IF NEW.batch IS NOT NULL AND NEW.ordering <> 'none' THEN
-        RAISE EXCEPTION 'an ordered hook cannot have batches'
-            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'batch',
-                  HINT = 'Within a batch events are in the order in which they were recorded; ordering ''none'' lets batches overtake each other.';
-    END IF;
     IF NEW.encoding <> 'gzip' THEN
         RAISE EXCEPTION 'encoding must be gzip'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'encoding', HINT = 'Null: bodies are sent as they are.';

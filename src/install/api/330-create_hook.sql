@@ -84,6 +84,6 @@ CREATE FUNCTION whisperer.create_hook(
     encoding text DEFAULT NULL,
     priority text DEFAULT 'normal') RETURNS bigint
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_caller';
-COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text, text, text, jsonb, text[], text[], interval, integer, text, jsonb, text) IS
+COMMENT ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text, text, text, jsonb, text[], text[], interval, integer, text, jsonb, text, text) IS
     'subscribes a URL to event types and returns the id of the hook';
-GRANT EXECUTE ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text, text, text, jsonb, text[], text[], interval, integer, text, jsonb, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text, text, text, jsonb, text[], text[], interval, integer, text, jsonb, text, text) TO PUBLIC;
