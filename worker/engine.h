@@ -104,8 +104,8 @@ typedef struct WhispererHook {
     int32_t timeout_ms;                /* of one attempt; 0: request_timeout_ms */
     int32_t max_in_flight;             /* requests at once; 0: max_in_flight_per_hook */
     WhispererSpan batch;               /* several events in one request, as JSON; empty: none */
-    int32_t gzip; /* boolean: bodies for which whisperer_is_gzipped are compressed */
-    int32_t priority;                  /* enum WhispererPriority */
+    int32_t gzip;     /* boolean: bodies for which whisperer_is_gzipped are compressed */
+    int32_t priority; /* enum WhispererPriority */
 } WhispererHook;
 
 typedef struct WhispererEvent {

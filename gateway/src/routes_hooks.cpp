@@ -63,7 +63,8 @@ SELECT set_config('gateway.hook', whisperer.create_hook(
     metadata_headers => whisperer_internal.names_from(b->'metadata_headers', 'metadata_headers'),
     timeout => make_interval(secs => (b->>'timeout')::double precision),
     max_in_flight => (b->>'max_in_flight')::integer, name => b->>'name',
-    batch => nullif(b->'batch', 'null'), encoding => b->>'encoding', priority => b->>'priority')::text, true)
+    batch => nullif(b->'batch', 'null'), encoding => b->>'encoding',
+    priority => b->>'priority')::text, true)
 FROM (SELECT $1::jsonb AS b) AS given)";
 
 // What a PUT leaves out is as if it had never been said; secrets stay, for nobody can read them

@@ -5,8 +5,8 @@
 #include "src/base/event_facts.h"
 #include "src/ledger/tracker.h"
 #include "src/pg.h"
-#include "worker/engine.h"
 #include "src/read/schema_check.h"
+#include "worker/engine.h"
 
 namespace whisperer::pg {
 

@@ -161,25 +161,6 @@ Progress cancel(const Request& request) {
     return Progress::Done;
 }
 
-// What of the event is in the ledger, for a hook that may be deleted or another database's.
-Progress expunge(Worker* worker, const Request& request) {
-    static SPIPlanPtr plan;
-    // Its answer is about to be entered.
-    if (is_in_flight(worker->tracker, request.event_id, request.hook_id))
-        return Progress::InFlight;
-    const Oid types[] = {UUIDOID, INT8OID};
-    Datum event_id = UUIDPGetDatum(&request.event_id);
-    Datum values[] = {event_id, Int64GetDatum(request.hook_id)};
-    run_plan(
-        kept_plan(&plan, "SELECT slot FROM whisperer.delivery WHERE event_id = $1 AND hook_id = $2",
-                  lengthof(types), types),
-        values, nullptr, true, 1, SPI_OK_SELECT);
-    if (SPI_processed == 1)
-        (void)expunge_rows(worker, DatumGetInt16(datum_column(0, 1)), &event_id, 1,
-                           request.hook_id);
-    return Progress::Done;
-}
-
 // The last event that the ledger has, but before until.
 pg_uuid_t last_event(TimestampTz until) {
     static SPIPlanPtr plan;
@@ -369,7 +350,8 @@ Progress replay(Worker* worker, Request* request, const Hook* hook) {
 
 Progress carry_out(Worker* worker, Request* request) {
     if (request->kind == RequestKind::Expunge)
-        return expunge(worker, *request);
+        return expunge_delivery(worker, request->event_id, request->hook_id) ? Progress::Done
+                                                                             : Progress::InFlight;
     // Who is to forget need not deliver for it.
     if (worker->hooks->delivery_paused)
         return Progress::InFlight;

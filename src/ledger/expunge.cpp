@@ -128,4 +128,21 @@ bool expunge_rows(Worker* worker, int16 slot, const Datum* event_ids, int count,
     return is_done;
 }
 
+bool expunge_delivery(Worker* worker, const pg_uuid_t& event_id, int64 hook_id) {
+    static SPIPlanPtr plan;
+    // Its answer is about to be entered.
+    if (is_in_flight(worker->tracker, event_id, hook_id))
+        return false;
+    const Oid types[] = {UUIDOID, INT8OID};
+    Datum id = UUIDPGetDatum(&event_id);
+    Datum values[] = {id, Int64GetDatum(hook_id)};
+    run_plan(
+        kept_plan(&plan, "SELECT slot FROM whisperer.delivery WHERE event_id = $1 AND hook_id = $2",
+                  lengthof(types), types),
+        values, nullptr, true, 1, SPI_OK_SELECT);
+    if (SPI_processed == 1)
+        (void)expunge_rows(worker, DatumGetInt16(datum_column(0, 1)), &id, 1, hook_id);
+    return true;
+}
+
 }  // namespace whisperer::pg

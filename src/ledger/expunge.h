@@ -18,4 +18,7 @@ constexpr const char* expunged = "expunged";
 bool expunge_rows(Worker* worker, int16 slot, const Datum* event_ids, int count,
                   int64 only_hook = 0);
 
+// The same of one event and one hook, which may be deleted or another database's.
+bool expunge_delivery(Worker* worker, const pg_uuid_t& event_id, int64 hook_id);
+
 }  // namespace whisperer::pg

@@ -346,9 +346,8 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count,
         Row row = row_at(rows, handled, false);
         const TypeEntry* wanted = wanted_by(worker, row);
         bool is_wanted = wanted->count > 0 && !is_duplicate(duplicates, row.id);
-        int matched = is_wanted && !is_expunged(row)
-                          ? match_row(worker, page, &row, wanted, known)
-                          : 0;
+        int matched =
+            is_wanted && !is_expunged(row) ? match_row(worker, page, &row, wanted, known) : 0;
         reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
         reader->xid = row.xid;
         reader->id = row.id;

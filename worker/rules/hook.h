@@ -48,7 +48,7 @@ class Hook {
         return max_in_flight_ > 0 ? max_in_flight_ : otherwise;
     }
     bool has_own_max_in_flight() const { return max_in_flight_ > 0; }
-    bool wants_gzip() const { return wants_gzip_; }          // of bodies for which is_gzipped
+    bool wants_gzip() const { return wants_gzip_; }  // of bodies for which is_gzipped
     Priority priority() const { return priority_; }
     const BatchRule* batch() const { return batch_.get(); }  // null: each event has a request
     // Whether it was made from exactly this, so that a reload of all hooks costs little.
