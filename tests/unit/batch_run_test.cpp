@@ -110,7 +110,7 @@ TEST_F(RunTest, EndsBeforeOneThatCannotBeSent) {
 
 // A member that is due a moment later than the first would stay behind.
 TEST_F(RunTest, MembersThatFailedOrCameBackAreDueTogether) {
-    put_batch(R"({"size": 10})", 0.001);
+    put_batch(R"({"size": 10, "wait": "0 ms"})", 0.001);
     add(1, "1");
     add(2, "2");
     add(3, "3", false, 1);
