@@ -223,7 +223,7 @@ bool read_run(Run* run) {
 void read_runs(Worker* worker, Hook* hook, const WhispererBatch& batch, TimestampTz now) {
     Run run = {worker, hook, now, batch, nullptr, 0, 0, false};
     run.members = (DueRow*)palloc(sizeof(DueRow) * batch.size);
-    while (has_credit(worker) && !must_wait_for_room(worker, hook, now))
+    while (may_hand_out(worker, hook) && !must_wait_for_room(worker, hook, now))
         if (!read_run(&run))
             break;
 }
