@@ -9,6 +9,7 @@
 #include "src/base/identity.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/functions/queue.h"
 #include "src/hooks/hook_set.h"
 #include "src/hooks/lines.h"
 #include "src/ledger/submit.h"
@@ -154,6 +155,9 @@ void take_line(Run* run, int row, int end) {
         if (due->needs_transform && unmade == nullptr)
             unmade = due;
         count++;
+        // The helper takes no more, and each is read into memory.
+        if (unmade && due - unmade + 1 >= calls_per_hook_max)
+            break;
         run->bytes += unmade ? 0 : due->event.data.size + due->event.body.size;
         // One that only probes goes alone.
         run->is_closed |= probes_before != 0 || run->bytes >= (Size)run->batch.bytes;
