@@ -113,11 +113,12 @@ bool goes_along(const Run& run, int row) {
 
 // Bodies that are still to be made are made before anything of the line is sent, or batches would
 // be as short as the helper is slow.
-void make_bodies(Run* run, const DueRow* rows, int count, const pg_uuid_t& head) {
+void make_bodies(Run* run, DueRow* rows, int count, const pg_uuid_t& head) {
     int made = 0;
     for (; made < count && rows[made].needs_transform; made++) {
         if (must_wait_for_room(run->worker, run->hook, run->now))
             break;
+        rows[made].delivery.for_run = true;
         hand_elsewhere(run->worker, run->hook, rows[made]);
     }
     if (made == 0) {

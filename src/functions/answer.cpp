@@ -93,8 +93,11 @@ void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
     worker->failed_deliveries += !goes_on;
 }
 
-// Of a line with batches: it is sent with others when their bodies are made, too.
+// Of a line with batches: it is sent with others when their bodies are made, too.  Also if the hook
+// has none by now: those beside it would overtake each other.
 bool waits_for_batch(const Worker* worker, const Inflight& delivery) {
+    if (delivery.for_run)
+        return true;
     WhispererBatch batch;
     whisperer_engine_batch(worker->engine, delivery.hook_id, &batch);
     return delivery.line != 0 && batch.size > 1;

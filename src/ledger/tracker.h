@@ -33,6 +33,7 @@ struct Inflight {
     bool is_operator_event;
     bool lacks_key;  // see LedgerEntry
     bool has_row;    // the ledger has a pending row for it: parked, or a retry
+    bool for_run;    // its body is made beside others of its line, and goes into the ledger
     pg_uuid_t event_id;
     int64 hook_id;
     uint64 xid;
