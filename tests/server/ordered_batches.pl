@@ -186,6 +186,32 @@ cmp_ok(scalar(() = $receiver->requests('/ok/made')), '<=', 4, 'and in batches');
 is(sql("SELECT string_agg(state || ' ' || n, ', ' ORDER BY state) FROM (SELECT state, count(*) AS n FROM whisperer.delivery WHERE hook_id = $made GROUP BY state) s"), 'delivered 49, failed 1',
     'one that cannot be made fails alone');
 
+# Its functions wait for a lock, until the hook has no batches any more.
+sql(q(CREATE FUNCTION held(event json) RETURNS json LANGUAGE plpgsql AS
+    $$BEGIN PERFORM pg_advisory_xact_lock_shared(4); RETURN json_build_object('data', event->>'data'); END$$));
+my $undone = hook('undone', '/script/undone', 'hook', '{"size": 30, "wait": "0 ms"}', "transform => 'public.held'");
+hook('seen', '/ok/seen', 'hook', '{"size": 3, "wait": "0 ms"}');
+$receiver->control({ path => '/script/undone', steps => ['ok'] });
+deliver('undone', "a$_"), wait_idle($node) for 1 .. 4;
+$receiver->control({ path => '/script/undone', steps => [ 'hang', 'ok' ] });
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; SELECT pg_advisory_xact_lock(4)');
+deliver('undone', 'a5' .. 'a9');
+wait_for('a function to wait', sub { sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 1 });
+sql("SELECT whisperer.update_hook($undone, '{\"batch\": null}')");
+deliver('seen', 'a1');
+wait_batches('/ok/seen', 'a1', 'once the change has been seen');
+$holder->query_safe('COMMIT');
+$holder->quit;
+wait_for('the first', sub { 5 == (() = $receiver->requests('/script/undone')) });
+deliver('seen', 'a2');
+wait_batches('/ok/seen', 'a1|a2', 'and others go on');
+is(scalar(() = $receiver->requests('/script/undone')), 5, 'bodies that were made for a batch go one after the other without it');
+$receiver->control({ release => JSON::PP::true });
+wait_idle($node);
+is(join(' ', map { my $body = decode_json($_->{body}); map { $_->{data} } ref $body eq 'ARRAY' ? @$body : $body } $receiver->requests('/script/undone')),
+    join(' ', map { "a$_" } 1 .. 9), 'in order');
+
 # --- the rate ---------------------------------------------------------------------------------------------------------
 hook('slow', '/ok/slow', 'hook', '{"size": 50, "wait": "0 ms"}', 'rate_limit => 2');
 deliver('slow', map { sprintf 'a%03d', $_ } 1 .. 200);
