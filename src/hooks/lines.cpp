@@ -63,6 +63,8 @@ void make_ready(HookLines* lines, Line* line) {
     leave_state(lines, line);
     line->state = LineState::Ready;
     dlist_push_tail(&lines->ready, &line->node);
+    // It may be due, or full: what others wait for does not count what stands in it.
+    lines->gather_until = DT_NOBEGIN;
 }
 
 void make_held(HookLines* lines, Line* line) {
@@ -214,7 +216,8 @@ int64 line_of(Ordering ordering, const char* object_id) {
 TimestampTz lines_due_at(HookLines* lines) {
     bool has_ready = !dlist_is_empty(&lines->ready) || (lines->goes_round && !is_full(lines));
     bool has_room = lines->busy < busy_max(lines);
-    TimestampTz at = !has_room ? DT_NOEND : has_ready ? lines->gather_until : lines->waits_until;
+    TimestampTz ready_at = has_ready ? lines->gather_until : DT_NOEND;
+    TimestampTz at = has_room ? Min(ready_at, lines->waits_until) : DT_NOEND;
     return Max(at, lines->not_before);
 }
 
@@ -271,7 +274,6 @@ void wake_next(HookLines* lines) {
     if (next == nullptr)
         return;
     make_ready(lines, next);
-    lines->gather_until = DT_NOBEGIN;
 }
 
 void put_back(HookLines* lines, int64 number, const pg_uuid_t& event_id) {

@@ -6,7 +6,7 @@ use JSON::PP qw(decode_json);
 use Test::More;
 use Whisperer;
 
-my $node = new_node('ordered_batches', extra => "restart_after_crash = on\n");
+my $node = new_node('ordered_batches', extra => "restart_after_crash = on\nwhisperer.callback_timeout = 20s\n");
 my $receiver = new_receiver('ordered_batches');
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -70,6 +70,21 @@ hook('long', '/ok/long', 'hook', '{"bytes": 1024, "wait": "200 ms"}');
 deliver('long', map { "a$_" . 'x' x 300 } 1 .. 4);
 wait_idle($node);
 is(join('|', map { scalar @{ decode_json($_->{body}) } } $receiver->requests('/ok/long')), '2|2', 'so is one that is long');
+
+# What stands in a line that has its turn again is no part of what others wait for.
+my $ready = hook('ready', '/script/ready', 'key', '{"size": 3, "wait": "10 s"}');
+hook('pace', '/ok/pace', 'hook', '{"size": 100, "wait": "5 s"}');
+$receiver->control({ path => '/script/ready', steps => [ 'hang', 'ok' ] });
+deliver('ready', 'a1' .. 'a3');
+wait_batches('/script/ready', 'a1 a2 a3', 'a full batch');
+deliver('ready', 'a4' .. 'a6');
+deliver('ready', 'b1');
+wait_for('all to stand in line', sub { pending($ready) == 7 });
+deliver('pace', 'a1');
+$receiver->control({ release => JSON::PP::true });
+wait_batches('/script/ready', 'a1 a2 a3|b1 a4 a5', 'is followed by one that is full by then');
+is(batches('/ok/pace'), '', 'which waits for nothing');
+wait_idle($node);
 
 # --- keys ----------------------------------------------------------------------------------------------------
 my $keys = hook('keys', '/script/keys', 'key', '{"size": 5, "wait": "200 ms"}', $never);
