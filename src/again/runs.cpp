@@ -14,6 +14,7 @@
 #include "src/hooks/lines.h"
 #include "src/ledger/submit.h"
 #include "src/ledger/tracker.h"
+#include "src/settings.h"
 
 namespace whisperer::pg {
 
@@ -200,6 +201,9 @@ bool read_run(Run* run) {
     WhispererCredit credit;
     whisperer_engine_credit(run->worker->engine, &credit);
     run->batch.size = (int32)Min(run->batch.size, credit.deliveries);
+    // One run would be all that there is for those of a higher priority, too.
+    if (run->worker->hooks->has_priorities && run->hook->priority != WhispererPriorityHigh)
+        run->batch.size = Min(run->batch.size, settings.max_in_flight);
     int size = run->batch.size;
     ReadyLine* ready = (ReadyLine*)palloc(sizeof(ReadyLine) * size);
     int count = ready_lines(run->hook->lines, ready, size, true);
