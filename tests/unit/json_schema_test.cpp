@@ -190,6 +190,15 @@ TEST(JsonSchema, WorkIsBounded) {
         doubling += ", \"s" + std::to_string(i) + R"(": {"allOf": [)" + ref + "," + ref + "]}";
     }
     EXPECT_EQ(asked(doubling + R"(}, "$ref": "#/$defs/s59"})", "1"), "undecided");
+    // And this asks 2^13 times for one member with a long name.
+    std::string naming = R"({"$defs": {"s0": {"additionalProperties": true})";
+    for (int i = 1; i < 14; ++i) {
+        const std::string ref = R"({"$ref": "#/$defs/s)" + std::to_string(i - 1) + "\"}";
+        naming += ", \"s" + std::to_string(i) + R"(": {"allOf": [)" + ref + "," + ref + "]}";
+    }
+    naming += R"(}, "$ref": "#/$defs/s13"})";
+    EXPECT_EQ(asked(naming, "{\"x\": 1}"), "fits");
+    EXPECT_EQ(asked(naming, "{\"" + repeated("x", 60000) + "\": 1}"), "undecided");
     EXPECT_EQ(asked(R"({"type": "array"})", numbers + "]", 100), "undecided");
     EXPECT_EQ(asked("true", "not json"), "undecided");
 }

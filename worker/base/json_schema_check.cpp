@@ -41,7 +41,7 @@ class SchemaCheck {
         if (quiet_ > 0 || !fault_.empty())
             return false;
         std::string text;
-        for (const std::string& part : path_)
+        for (const std::string_view part : path_)
             text += '/' + to_clean_line(part, 64);
         // The end says more than the beginning.
         constexpr std::size_t path_max = 120;
@@ -78,11 +78,14 @@ class SchemaCheck {
         return result;
     }
 
+    // A member is looked up by its name, which may be as long as the data.
+    void spend_on(std::string_view name) { spend(1 + name.size() / 64); }
+
     // Of a part of the value.
     bool part_fits(const Node& schema, const Node& part, std::string_view name,
                    std::string_view by) {
         if (quiet_ == 0)
-            path_.emplace_back(name);
+            path_.push_back(name);
         const bool result = fits(schema, part, by);
         if (quiet_ == 0)
             path_.pop_back();
@@ -302,7 +305,7 @@ class SchemaCheck {
 
     bool has_all(const Node& names, const Node& object, std::string_view keyword) {
         return std::ranges::all_of(rules_.elements(names), [&](const Node& name) {
-            spend(1);
+            spend_on(rules_.bytes(name));
             return member(object, rules_.bytes(name)) != nullptr ||
                    blame(keyword, rules_.bytes(name));
         });
@@ -312,8 +315,8 @@ class SchemaCheck {
     template <typename Question>
     bool for_each_present(const Node& map, const Node& object, Question question) {
         for (std::size_t i = 0; i < map.count; ++i) {
-            spend(1);
             const std::string_view name = rules_.bytes(rules_.keys(map)[i]);
+            spend_on(name);
             if (member(object, name) != nullptr && !question(rules_.values(map)[i], name))
                 return false;
         }
@@ -323,8 +326,8 @@ class SchemaCheck {
     bool others_fit(const Node& schema, const Node& operand, const Node& object) {
         const Node* properties = schema_.member(schema, "properties");
         for (std::size_t i = 0; i < object.count; ++i) {
-            spend(1);
             const std::string_view name = data_.bytes(data_.keys(object)[i]);
+            spend_on(name);
             if (properties != nullptr && schema_.member(*properties, name) != nullptr)
                 continue;
             if (!part_fits(operand, data_.values(object)[i], name, "additionalProperties"))
@@ -338,8 +341,8 @@ class SchemaCheck {
     const JsonFilter& data_;
     std::int64_t* steps_;
     int depth_ = 0;
-    int quiet_ = 0;  // within keywords of which only the answer counts
-    std::vector<std::string> path_;
+    int quiet_ = 0;                       // within keywords of which only the answer counts
+    std::vector<std::string_view> path_;  // of whoever is still being asked
     std::string fault_;
 };
 
