@@ -25,14 +25,15 @@ enum RowColumn {
     RowIsOperatorEvent,
 };
 
-// What a function says of its failure may be what it was given.
-#define IS_QUOTING(table)                           \
-    "(" table                                       \
-    ".error ~ '^(transform|callback|countdown): ' " \
+// What a function says of its failure may be what it was given, and what does not fit a schema is
+// said by the names of the data's members.
+#define IS_QUOTING(table)                                  \
+    "(" table                                              \
+    ".error ~ '^(transform|callback|countdown|schema): ' " \
     "AND " table ".error !~ '^[a-z]+: expunged( \\(SQLSTATE [0-9A-Z]{5}\\))?$')"
-#define UNQUOTED(table)                                                               \
-    "regexp_replace(" table                                                           \
-    ".error, '^(transform|callback|countdown): .*?( \\(SQLSTATE [0-9A-Z]{5}\\))?$', " \
+#define UNQUOTED(table)                                                                      \
+    "regexp_replace(" table                                                                  \
+    ".error, '^(transform|callback|countdown|schema): .*?( \\(SQLSTATE [0-9A-Z]{5}\\))?$', " \
     "'\\1: expunged\\2')"
 
 // A delivery that succeeded at once has no other attempts.

@@ -42,6 +42,7 @@ sub files_with {
 
 sql(<<"SQL");
 SELECT whisperer.register_event(e) FROM unnest('{ok,failing,waiting,slow,lined,quoted,late}'::text[]) e;
+SELECT whisperer.register_event('shaped', schema => '{"additionalProperties": {"type": "string"}}');
 SELECT whisperer.create_hook('ok', '$base/echo/ok');
 SELECT whisperer.create_hook('failing', '$base/echo/500/failing', retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 1000}, "max_retries": 0}');
 SELECT whisperer.create_hook('waiting', '$base/echo/500/waiting', retry_countdown_config => $later);
@@ -49,6 +50,7 @@ SELECT whisperer.create_hook('slow', '$base/delay/1500/200/slow');
 SELECT whisperer.create_hook('lined', '$base/fail-first/1/500/lined', retry_countdown_config => $later, ordering => 'key');
 CREATE FUNCTION public.quote(event json) RETURNS json LANGUAGE plpgsql AS 'BEGIN RAISE ''cannot use %'', event; END';
 SELECT whisperer.create_hook('quoted', '$base/ok/quoted', transform => 'public.quote', retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 1000}, "max_retries": 0}');
+SELECT whisperer.create_hook('shaped', '$base/ok/shaped');
 SQL
 
 # --- what was delivered, has failed, waits -----------------------------------------------------
@@ -56,16 +58,19 @@ my $delivered = record('ok', 'marker-one', 17);
 my $failed = record('failing', 'marker-two', 17);
 my $waits = record('waiting', 'marker-three', 17);
 my $quoted = record('quoted', 'marker-four', 17);
+my $shaped = sql(q(SELECT whisperer.deliver_event('shaped', '{"marker-five": 1}')));
 wait_idle($node);
 is(arrived('marker-one', '/echo/ok'), 1, 'delivered');
 like(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$quoted'"), qr/marker-four/, 'the error of a function quotes the data');
-is(sql("SELECT whisperer.expunge(e) FROM unnest('{$delivered,$failed,$waits,$quoted}'::uuid[]) e"), "t\nt\nt\nt", 'expunged');
+is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$shaped'"), 'schema: /marker-five: type', 'that of a schema names a member');
+is(sql("SELECT whisperer.expunge(e) FROM unnest('{$delivered,$failed,$waits,$quoted,$shaped}'::uuid[]) e"), "t\nt\nt\nt\nt", 'expunged');
 requests_are_done();
 is(found('marker-'), '0 0 0', 'nothing of it is in the log or the ledger');
 like(outcome($delivered), qr/^delivered 1 200 - -$/, 'the result stays');
 like(outcome($failed), qr/^failed 1 HTTP status 500.* 500 - -$/, 'and the error of one that failed');
 is(outcome($waits), 'failed 1 expunged 500 - -', 'what was pending has failed');
 is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$quoted'"), 'transform: expunged (SQLSTATE P0001)', 'what a function said is gone, its SQLSTATE is not');
+is(outcome($shaped), 'failed 0 schema: expunged - -', 'and what did not fit the schema');
 is(sql("SELECT string_agg(DISTINCT error, ' ') FROM whisperer.attempt WHERE event_id = '$quoted'"), 'transform: expunged (SQLSTATE P0001)', 'in the attempts, too');
 is(sql("SELECT concat_ws(' ', event_type, source, object_id, meta ? 'expunged_at') FROM (SELECT event_type, source, object_id, meta::jsonb FROM whisperer.outbox WHERE id = '$waits') o"),
     'waiting 17 t', 'id, type and object_id stay, and when it was done');
