@@ -15,6 +15,7 @@
 #include "src/functions/answer.h"
 #include "src/functions/helper.h"
 #include "src/hooks/hook_set.h"
+#include "src/hooks/hook_types.h"
 #include "src/hooks/lines.h"
 #include "src/ledger/expunge.h"
 #include "src/ledger/ledger.h"
@@ -287,8 +288,10 @@ bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
                  : is_past(times.expires_at) ? expired
                                              : read_payload(due->data, &event.data);
     // Somebody asked for it once more; the schema may have been mended since.
-    if (due->error == nullptr && bool_column(row, DueIsInvalid))
+    if (due->error == nullptr && bool_column(row, DueIsInvalid)) {
+        bound_types(worker->hooks);
         due->error = schema_refusal(worker, due->event_type, event.data);
+    }
     if (due->error)
         return true;
     note_event_type(&delivery, due->event_type);

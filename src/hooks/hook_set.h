@@ -122,6 +122,7 @@ struct HookSet {
     int capacity;
     uint64 load;                 // counts the times that hooks were loaded
     int64 bytes;                 // that they take, about
+    int64 schema_bytes;          // that the schemas of event types take, about
     HTAB* by_id;                 // Hook
     HTAB* by_type;               // see hook_types.h
     HTAB* operators;             // ids of hooks for operator events, of all workers

@@ -9,6 +9,11 @@ namespace whisperer::pg {
 
 namespace {
 
+// A schema is kept as a tree of values.  Whoever may register types may register many, and all that
+// were met are kept: with no bound they would take the memory of everybody's worker.
+constexpr int64 schema_growth = 10;
+constexpr int64 share_of_memory = 8;
+
 // The rule of whisperer_internal.names, which decides; here it says what is to be asked again.
 bool names(const char* pattern, const char* event_type) {
     for (;;) {
@@ -27,6 +32,7 @@ void forget_type(HookSet* set, TypeEntry* entry) {
     if (entry->hooks)
         pfree(entry->hooks);
     whisperer_schema_destroy(entry->schema);
+    set->schema_bytes -= entry->schema_bytes;
     hash_search(set->by_type, entry->name, HASH_REMOVE, nullptr);
 }
 
@@ -55,9 +61,9 @@ void find_matching(HookSet* set, TypeEntry* entry, Oid recorder) {
 }
 
 // A schema that cannot be read here came from another version: no event is known to fit it.
-void read_schema(TypeEntry* entry, Datum schema) {
+void read_schema(HookSet* set, TypeEntry* entry, Datum schema) {
     text* json = DatumGetTextPP(schema);
-    WhispererSpan utf8;
+    WhispererSpan utf8 = {};
     entry->has_schema = true;
     if (utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &utf8) &&
         whisperer_schema_create(utf8, filter_steps_max, &entry->schema, nullptr) ==
@@ -65,10 +71,12 @@ void read_schema(TypeEntry* entry, Datum schema) {
         ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
                 errmsg("whisperer: out of memory while a schema was read"),
                 errhint("Raise whisperer.worker_memory."));
+    entry->schema_bytes = entry->schema ? schema_growth * (int64)utf8.size : 0;
+    set->schema_bytes += entry->schema_bytes;
 }
 
 // Leaves the rows of the caller's query as they are.
-void find_type(TypeEntry* entry) {
+void find_type(HookSet* set, TypeEntry* entry) {
     static SPIPlanPtr plan;
     SPITupleTable* callers_rows = SPI_tuptable;
     uint64 callers_count = SPI_processed;
@@ -83,7 +91,7 @@ void find_type(TypeEntry* entry) {
     entry->sends_invalid = entry->registered && bool_column(0, 2);
     Datum schema = entry->registered ? datum_column(0, 1) : (Datum)0;
     if (schema)
-        read_schema(entry, schema);
+        read_schema(set, entry, schema);
     SPI_freetuptable(SPI_tuptable);
     SPI_tuptable = callers_rows;
     SPI_processed = callers_count;
@@ -98,7 +106,7 @@ TypeEntry* entry_of(HookSet* set, const char* event_type) {
         return entry;
     *entry = {};
     strlcpy(entry->name, key, sizeof entry->name);
-    find_type(entry);
+    find_type(set, entry);
     return entry;
 }
 
@@ -111,6 +119,12 @@ HTAB* create_types(MemoryContext context) {
     control.hcxt = context;
     return hash_create("whisperer event types", 256, &control,
                        HASH_ELEM | HASH_CONTEXT | HASH_STRINGS);
+}
+
+void bound_types(HookSet* set) {
+    int64 limit = settings.worker_memory_mb * (int64)(1024 * 1024) / share_of_memory;
+    if (settings.worker_memory_mb >= 0 && set->schema_bytes > limit)
+        forget_types(set, nullptr);
 }
 
 void forget_types(HookSet* set, const char* pattern) {

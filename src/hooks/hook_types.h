@@ -12,6 +12,7 @@ struct TypeEntry {
     bool has_schema;
     bool sends_invalid;       // on_invalid: what does not fit is sent all the same
     WhispererSchema* schema;  // null although has_schema: this version cannot read it
+    int64 schema_bytes;       // that it takes, about
     bool is_matched;          // with the hooks
     Oid recorder;             // that count and hooks are for
     int count;
@@ -26,6 +27,10 @@ TypeEntry* hooks_for(HookSet* set, const char* event_type, Oid recorder);
 
 // What is known of the type beside its hooks: for an event of one hook alone, too.
 const TypeEntry* type_of(HookSet* set, const char* event_type);
+
+// Forgets what is known of types if their schemas take too much.  Before an event: nobody has an
+// entry then.
+void bound_types(HookSet* set);
 
 // Types that a hook's event_type names; null: all.
 void forget_types(HookSet* set, const char* pattern);

@@ -279,6 +279,7 @@ HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) 
 
 // An event that was recorded for one hook alone has been allowed by whoever recorded it.
 const TypeEntry* wanted_by(Worker* worker, const Row& row) {
+    bound_types(worker->hooks);
     if (row.only_hook != 0) {
         static TypeEntry only = {};
         static Hook* hook;
@@ -302,6 +303,7 @@ void enter_row(Worker* worker, Row* row, const Hook& hook, Match match) {
 
 // What the hook is subscribed to.  A ping is no news the second time.
 bool may_be_replayed(Worker* worker, const Row& row, const Hook* hook) {
+    bound_types(worker->hooks);
     if (strcmp(row.event_type, ping_event_type) == 0 ||
         (row.only_hook != 0 && row.only_hook != hook->id))
         return false;

@@ -41,6 +41,14 @@ for my $type (qw(big array)) {
         'pending|transform: out of memory (SQLSTATE 53200)', 'a function that wants too much fails');
 }
 
+# --- schemas --------------------------------------------------------------------------------------------------
+# Each takes half a megabyte as it is kept, and all together more than the worker has, which is 136 MB.
+my $schema = q((SELECT jsonb_build_object('enum', jsonb_agg(i % 10)) FROM generate_series(1, 21000) i));
+sql("SET ROLE ann; SELECT count(whisperer.register_event('shape' || g, schema => $schema)) FROM generate_series(1, 400) g;
+     SELECT whisperer.create_hook('shape400', '$base/ok/shape'); SELECT count(whisperer.deliver_event('shape' || g, '1')) FROM generate_series(1, 400) g");
+wait_for('an event behind many schemas', sub { () = $receiver->requests('/ok/shape') });
+unlike(slurp_file($node->logfile), qr/out of memory while a schema was read/, 'schemas that were read give way to others');
+
 # --- hooks ----------------------------------------------------------------------------------------------------
 # Each some 85 kB, of a quarter of 4 MB: twelve, where a fifth would be nine.  Which of them fit is the worker's choice.
 sql(<<"SQL");
