@@ -62,12 +62,12 @@ bool is_by_event(const Call& call) {
 
 // Event types are compared as they are: before a text is put into lower case, each event would be
 // looked at for whether one may see it.  So the names are found first, whatever their case, among
-// those that are registered: mostly one.
-void find_event_types(Call& call) {
+// those that are registered: mostly one.  As it was written it may be one that no longer is.
+void find_event_types(const Call& call, Value& event_type) {
     static const Statement find[] = {Statement(R"(
-SELECT coalesce((SELECT array_agg(t.name) FROM whisperer.event_type t
-                 WHERE lower(t.name) = lower($1::text)), ARRAY[$1])::text)")};
-    if (Value& event_type = call.values[2])
+SELECT (ARRAY(SELECT t.name FROM whisperer.event_type t WHERE lower(t.name) = lower($1::text))
+        || $1::text)::text)")};
+    if (event_type)
         event_type = std::string(call.run(find, {{event_type}}).text(0, 0));
 }
 
@@ -113,7 +113,7 @@ const Ordering& list_by_event() {
 Answer list_deliveries(Call& call) {
     const Value ordering = call.values[12];
     call.values.erase(call.values.begin() + 12);
-    find_event_types(call);
+    find_event_types(call, call.values[2]);
     const Ordering& all = is_by_event(call) ? list_by_event() : list_by_delivery();
     const Statement& statement = all.statement(ordering, call.values[12], call.values[14]);
     return list_answer(call, call.run({&statement, 1}));
@@ -196,9 +196,15 @@ SELECT json_build_object('uuid', replace(q.event_id::text, '-', ''), 'event_type
                          'object_id', q.object_id, 'created_date', q.created_at),
        replace(q.event_id::text, '-', '')
 FROM whisperer.event_queue q
-WHERE ($1::text IS NULL OR lower(q.event_type) = lower($1))
+WHERE ($1::text[] IS NULL OR q.event_type = ANY ($1))
   AND ($2::uuid IS NULL OR q.event_id > $2)
 ORDER BY q.event_id LIMIT $3::integer)";
+
+Answer list_queue(Call& call) {
+    static const Statement statements[] = {Statement(queue)};
+    find_event_types(call, call.values[0]);
+    return list_answer(call, call.run(statements));
+}
 
 // In the order that statements know.
 std::vector<Parameter> filters(const std::string& states) {
@@ -260,7 +266,7 @@ std::vector<Route> event_routes() {
          .path = "/whisperer/event_queue/",
          .parameters = {{"event_type", Kind::Text}, {"cursor", Kind::Uuid}, {"limit", Kind::Limit}},
          .shape = Shape::List,
-         .statements = {Statement(queue)}},
+         .handler = list_queue},
     };
 }
 
