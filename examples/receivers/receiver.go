@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -35,13 +36,37 @@ var (
 	secret    = os.Getenv("WEBHOOK_SECRET")
 	key       = []byte(secret)
 	inbox     = "inbox"
-	work      = make(chan string, 1000)
 	isID      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`).MatchString
 	isEventID = regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString
 	// For another signature or format, kinds.go puts others in their place.
 	isGenuine = isStandard
 	events    = eventsOfEnvelopes
 )
+
+// What waits for work, in order and of any length: no answer waits for it.
+var (
+	lock    sync.Mutex
+	waiting []string
+	come    = sync.NewCond(&lock)
+)
+
+func queue(id string) {
+	lock.Lock()
+	defer lock.Unlock()
+	waiting = append(waiting, id)
+	come.Signal()
+}
+
+func next() string {
+	lock.Lock()
+	defer lock.Unlock()
+	for len(waiting) == 0 {
+		come.Wait()
+	}
+	id := waiting[0]
+	waiting = waiting[1:]
+	return id
+}
 
 func isRecent(timestamp string) bool {
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
@@ -150,7 +175,7 @@ func take(came []event) (failed []string, err error) {
 			fmt.Println("failed", one.id, err)
 			failed = append(failed, one.id)
 		case isNew:
-			go func(id string) { work <- id }(one.id)
+			queue(one.id)
 		default:
 			fmt.Println("again", one.id)
 		}
@@ -196,7 +221,8 @@ func receive(writer http.ResponseWriter, request *http.Request) {
 
 // One that fails is tried again at the next start, and keeps no other.
 func workOn() {
-	for id := range work {
+	for {
+		id := next()
 		text, err := os.ReadFile(filepath.Join(inbox, id))
 		if err == nil {
 			kind, rest, _ := strings.Cut(string(text), "\n")
@@ -240,7 +266,7 @@ func main() {
 	for _, one := range left {
 		_, err := os.Stat(filepath.Join(inbox, one.Name()+".done"))
 		if isID(one.Name()) && errors.Is(err, fs.ErrNotExist) {
-			work <- one.Name()
+			queue(one.Name())
 		}
 	}
 	fmt.Printf("listening at http://%s/\n", listener.Addr())

@@ -92,6 +92,10 @@ for (@languages) {
     is(post($port, $secret, body => '[]'), 204, "$language: and nothing");
     wait_for("$language handles them", sub { $lines->('handled by-hand [xyz]$') == 3 });
     is($lines->('again [xy]$'), 2, "$language: each event once, in one batch and in two");
+    my @many = map { "n$_" } 100 .. 159;
+    is(post($port, $secret, body => '[' . join(',', map { envelope($_) } @many) . ']'), 204, "$language: many at once");
+    wait_for("$language handles them all", sub { $lines->('handled by-hand n\d+$') == @many });
+    is_deeply([ slurp_file($log) =~ /^handled by-hand (n\d+)$/mg ], \@many, "$language: in their order");
     $process->kill_kill;
 
     my %form = ('in-array' => 'array', 'in-lines' => 'ndjson');
