@@ -119,7 +119,7 @@ void read_list(Worker* worker) {
 
 // Deliveries become pending again; the countdown begins anew.  A success that another attempt will
 // follow is kept first.  The error stays of one that did not fit its type's schema: due.cpp asks
-// the schema again, or this would be the way around it.
+// the schema again, or this would be the way around it, as would be to cancel it in between.
 #define KEEP_SUCCESS                                                                    \
     "WITH kept AS (INSERT INTO whisperer.past_attempt (event_id, hook_id, number, "     \
     "requested_at, response_http_status, response_content, response_time, slot) "       \
@@ -154,7 +154,8 @@ Progress cancel(const Request& request) {
     Datum values[] = {UUIDPGetDatum(&request.event_id), Int64GetDatum(request.hook_id)};
     run_plan(kept_plan(&plan,
                        "UPDATE whisperer.delivery SET state = 'cancelled', next_attempt_at = NULL, "
-                       "body = NULL, error = 'cancelled by request', modified_at = now() "
+                       "body = NULL, error = CASE WHEN starts_with(error, '" SCHEMA_REFUSAL
+                       "') THEN error ELSE 'cancelled by request' END, modified_at = now() "
                        "WHERE event_id = $1 AND hook_id = $2 AND state = 'pending'",
                        lengthof(types), types),
              values, nullptr, false, 0, SPI_OK_UPDATE);

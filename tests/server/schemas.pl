@@ -60,6 +60,16 @@ for my $hook ('one', 'two') {
     wait_for("the retry at hook $hook", sub { recorded_since($hook, $before) == 1 });
 }
 is(became(2), "one $fault, two $fault", 'a retry asks the schema again');
+sql(q(SELECT whisperer.pause_hook(id) FROM whisperer.hook WHERE description = 'one'));
+retry_second('one');
+wait_for('it to wait', sub { became(2) =~ /^one pending/ });
+sql(q(SELECT whisperer.cancel(o.id, h.id) FROM whisperer.outbox o, whisperer.hook h WHERE o.data->>'n' = '2' AND h.description = 'one'));
+wait_for('it to be cancelled', sub { became(2) =~ /^one cancelled/ });
+retry_second('one');
+wait_for('it to wait again', sub { became(2) =~ /^one pending/ });
+sql(q(SELECT whisperer.resume_hook(id) FROM whisperer.hook WHERE description = 'one'));
+wait_for('its attempt', sub { became(2) !~ /^one pending/ });
+is(became(2), "one $fault, two $fault", 'also when it was cancelled in between');
 is(received('/ok/strict'), '1 3', 'and sends nothing');
 # What was let through once is not asked again, whatever has to follow.
 $receiver->control({ path => '/ok/strict', steps => [ 'status/500', 'ok' ] });
