@@ -86,7 +86,12 @@ sql($node{a}, 'ALTER SUBSCRIPTION whisperer_hooks DISABLE');
 answer_with(200);
 wait_for('its complaint', sub { slurp_file($node{a}->logfile) =~ /could not tell the primary that \d+ ordered hooks have nothing left to deliver here: there is no enabled subscription/ });
 is(waiting($node{b}), $moved, 'a node without its subscription hands nothing over');
+# What a transaction that is open meanwhile tells of a hook must not have it wait again.
+my $change = $primary->background_psql('postgres', on_error_stop => 1);
+$change->query_safe(qq(BEGIN; SELECT whisperer.update_hook($awaited, '{"description": "changed"}')));
 sql($node{a}, 'ALTER SUBSCRIPTION whisperer_hooks ENABLE');
+wait_for('the others', sub { waiting($node{b}) <= 1 });
+$change->query_safe('COMMIT');
 all_in_order('from the first to the second');
 is(waiting($node{b}), 0, 'the first has handed them over');
 is(scalar(() = slurp_file($node{a}->logfile) =~ /could not tell the primary/g), 1, 'what kept it from that is told once');

@@ -203,7 +203,9 @@ BEGIN
         RAISE EXCEPTION 'role "%" does not read the slot of node "%"', session_user, node
             USING ERRCODE = 'insufficient_privilege', HINT = 'It is for the role with which the node subscribes, while its subscription is enabled.';
     END IF;
-    RETURN whisperer_internal.end_wait(hook_id, node);
+    -- A transaction that is about to tell of the hook is not waited for; the node asks again.
+    PERFORM FROM whisperer.hook_node n WHERE n.hook_id = hand_line_over.hook_id FOR UPDATE SKIP LOCKED;
+    RETURN FOUND AND whisperer_internal.end_wait(hook_id, node);
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.hand_line_over(bigint, text) IS

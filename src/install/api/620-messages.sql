@@ -67,12 +67,13 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.tell_secret() IS 'trigger: tells the delivery nodes, if there are any';
 
+-- Locked, so that what is told last was committed last: a hook that is handed over meanwhile would wait again.
 CREATE FUNCTION whisperer_internal.tell_hook(hook_id bigint, changed jsonb) RETURNS void
     LANGUAGE sql SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT whisperer_internal.tell_nodes('hook_definition', jsonb_build_object(
         'row', whisperer_internal.tellable(tell_hook.changed), 'node', n.node, 'waits_for', n.waits_for))
-    FROM whisperer.hook_node n WHERE n.hook_id = tell_hook.hook_id;
+    FROM whisperer.hook_node n WHERE n.hook_id = tell_hook.hook_id FOR SHARE OF n;
 END;
 COMMENT ON FUNCTION whisperer_internal.tell_hook(bigint, jsonb) IS 'tells the delivery nodes a hook, and who of them delivers it';
 
