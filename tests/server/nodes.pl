@@ -154,6 +154,9 @@ is(sql($_, "SELECT data IS NULL AND meta->>'expunged_at' IS NOT NULL FROM whispe
 is(sql($first, "SELECT string_agg(DISTINCT concat_ws(' ', state, response_http_status, response_content), ', ') FROM whisperer.delivery WHERE event_id = '$lost'"), 'delivered 200',
     'and from the node the answers');
 is(sql($first, "SELECT count(*) FROM whisperer.past_attempt WHERE event_id = '$lost' AND response_content IS NOT NULL"), 0, 'all of them');
+sql($primary, "SET ROLE shop; SELECT whisperer.retry('$lost', $failing, force => true)");
+settle($primary, $first);
+is(sql($first, "SELECT state FROM whisperer.delivery WHERE event_id = '$lost' AND hook_id = $failing"), 'delivered', 'a retry changes nothing of it on the node');
 
 # --- nodes come and go under load ---------------------------------------------------------------------------------
 my $nginx = new_nginx('many');

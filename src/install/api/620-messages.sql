@@ -200,7 +200,8 @@ BEGIN ATOMIC
     SELECT told->>'kind', d.hook_id, d.event_id, (told->>'force')::boolean
     FROM whisperer.delivery d
     WHERE told->>'kind' IN ('retry', 'cancel') AND d.event_id = (told->>'event_id')::uuid
-      AND told->'hook_ids' @> to_jsonb(d.hook_id) AND told->'states' ? d.state;
+      AND told->'hook_ids' @> to_jsonb(d.hook_id) AND told->'states' ? d.state
+      AND (told->>'kind' = 'cancel' OR NOT whisperer_internal.is_gone(d));
     INSERT INTO whisperer.request (kind, hook_id, since, until)
     SELECT told->>'kind', n.hook_id, (told->>'since')::timestamptz, (told->>'until')::timestamptz
     FROM whisperer.hook_node n
