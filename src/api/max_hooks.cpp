@@ -24,8 +24,13 @@ bool find_number(Datum lines, int* number) {
         if (is_null[i])
             continue;
         const char* said = TextDatumGetCString(line[i]);
-        if (pg_strncasecmp(said, setting, strlen(setting)) == 0)
-            return parse_int(said + strlen(setting), number, 0, nullptr);
+        if (pg_strncasecmp(said, setting, strlen(setting)) != 0)
+            continue;
+        int found;
+        if (!parse_int(said + strlen(setting), &found, 0, nullptr) || found < -1)
+            return false;
+        *number = found;
+        return true;
     }
     return false;
 }
