@@ -30,7 +30,7 @@ sub all_in_order {
     my $all = join ' ', 1 .. $n;
     # If not, what follows says what came instead.
     eval { wait_for($what, sub { !grep { accepted($_) ne $all } 1 .. $hooks }) };
-    is(accepted($_), $all, "$what: hook $_ in order") for 1 .. $hooks;
+    is(accepted($_), $all, "$what: hook $_ in order") || diag("LOG of hook $_: ", join ' ', map { ($_->{body} =~ /"n" ?: ?(\d+)/ ? $1 : '?') . '@' . ($_->{at_us} / 1e6) . ':' . $_->{port} } $receiver->requests("/line/$_")) for 1 .. $hooks;
 }
 
 sql($primary, <<"SQL");
