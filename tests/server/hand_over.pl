@@ -50,10 +50,12 @@ subscribe($primary, $node{$_}, $_) for qw(a b);
 answer_with(500);
 record(2);
 wait_for('their lines', sub { sql($primary, 'SELECT count(*) FROM whisperer.delivery WHERE retry_count > 0') == $hooks });
-# What is under way when a turn ends is the primary's, and comes before what is recorded later.
+# What is under way when a turn ends is the primary's, if a younger transaction has ended by then, and comes before what is
+# recorded later.  Else it is the node's alone, which has it in the order of the commits.
 my $late = $primary->background_psql('postgres', on_error_stop => 1);
 $n++;
 $late->query_safe(qq(BEGIN; SELECT whisperer.deliver_event('order-line', '{"n": $n}')));
+sql($primary, 'SELECT pg_current_xact_id()');
 sql($primary, q(SELECT whisperer.add_node('a')));
 record(1);
 arrive($primary, $node{a});
