@@ -187,7 +187,7 @@ sql(q(INSERT INTO "an item" VALUES ('kept', 1)));
 $event = sql(q(SELECT id FROM whisperer.outbox WHERE object_id = 'kept'));
 wait_for('a first request of each', sub { !grep { !/unsent/ && !both($_) } keys %kept });
 wait_for('all but one in the ledger', sub {
-    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 18 + 8;
+    sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$event' AND response_http_status IS NOT NULL") == 19 + 8;
 });
 my $before = sql("SELECT body FROM whisperer.preview('$event') WHERE hook_id = $id{'kept-standard'}");
 sql(qq(SELECT whisperer.update_hook($_, '{"format": "data", "payload_key": null}'))) for values %id;
