@@ -33,11 +33,6 @@ constexpr const char* ended_lines_query =
     "WHERE o.xid >= (SELECT min(pg_snapshot_xmin(m.seen)) FROM marks m) AND o.incarnation = $1 "
     "AND pg_visible_in_snapshot(o.xid, t.turn_end) AND " UNDONE_BY_SOME ")";
 
-bool is_running(const HandOver* hand_over) {
-    pid_t pid;
-    return hand_over->process && GetBackgroundWorkerPid(hand_over->process, &pid) != BGWH_STOPPED;
-}
-
 void start_process(HandOver* hand_over) {
     HandOverOrder order = {MyDatabaseId, hand_over->attempts == 0};
     BackgroundProcess process = {};
@@ -71,7 +66,7 @@ void hand_lines_over(Worker* worker, SteadyTime now) {
         hand_over->attempts = 0;
         return;
     }
-    if (hand_over->look_at > now || is_running(hand_over))
+    if (hand_over->look_at > now || is_running(hand_over->process))
         return;
     begin_reading("looking for lines to hand over", Tables::LogAndLedger);
     find_ended_lines();
@@ -89,10 +84,7 @@ void hand_lines_over(Worker* worker, SteadyTime now) {
 }
 
 void stop_hand_over(Worker* worker) {
-    if (!is_running(worker->hand_over))
-        return;
-    TerminateBackgroundWorker(worker->hand_over->process);
-    (void)WaitForBackgroundWorkerShutdown(worker->hand_over->process);
+    stop_background(worker->hand_over->process);
 }
 
 }  // namespace whisperer::pg

@@ -29,6 +29,18 @@ bool start_background(const BackgroundProcess& process, BackgroundWorkerHandle**
     return RegisterDynamicBackgroundWorker(&described, handle);
 }
 
+bool is_running(BackgroundWorkerHandle* process) {
+    pid_t pid;
+    return process && GetBackgroundWorkerPid(process, &pid) != BGWH_STOPPED;
+}
+
+void stop_background(BackgroundWorkerHandle* process) {
+    if (!is_running(process))
+        return;
+    TerminateBackgroundWorker(process);
+    (void)WaitForBackgroundWorkerShutdown(process);
+}
+
 int64 backoff_us(int failures) {
     int64 seconds = (int64)1 << Min(Max(failures - 1, 0), backoff_doublings_max);
     return Min(seconds, backoff_max_s) * USECS_PER_SEC;

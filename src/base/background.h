@@ -19,6 +19,12 @@ struct BackgroundProcess {
 // an earlier process, which is freed; we are told when the process starts and ends.
 bool start_background(const BackgroundProcess& process, BackgroundWorkerHandle** handle);
 
+// Null: none was started.
+bool is_running(BackgroundWorkerHandle* process);
+
+// Returns when it has ended.
+void stop_background(BackgroundWorkerHandle* process);
+
 // How long to wait after so many failures in a row: 1, 2, 4 ... 60 s.
 int64 backoff_us(int failures);
 
