@@ -4,26 +4,17 @@
 // written by two.
 #include "src/ledger/expunge.h"
 
-#include "src/base/delivery.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
-#include "src/hooks/lines.h"
-#include "src/ledger/ledger.h"
+#include "src/ledger/end_pending.h"
 #include "src/ledger/tracker.h"
 
 namespace whisperer::pg {
 
 namespace {
 
-enum RowColumn {
-    RowEventId = 1,
-    RowHookId,
-    RowXid,
-    RowRetryCount,
-    RowIsPending,
-    RowIsOperatorEvent,
-};
+constexpr int row_is_pending = EndedColumnCount + 1;
 
 // What a function says of its failure may be what it was given, and what does not fit a schema is
 // said by the names of the data's members.
@@ -38,9 +29,7 @@ enum RowColumn {
 
 // A delivery that succeeded at once has no other attempts.
 constexpr const char* rows_query =
-    "SELECT d.event_id, d.hook_id, d.xid, d.retry_count, d.state = 'pending', "
-    "EXISTS (SELECT FROM whisperer.outbox o WHERE o.xid = d.xid AND o.id = d.event_id "
-    "AND o.slot = d.slot AND starts_with(o.event_type, 'whisperer-')) "
+    "SELECT " ENDED_COLUMNS ", d.state = 'pending' "
     "FROM whisperer.delivery d WHERE d.event_id = ANY ($1) AND d.slot = $2 "
     "AND (d.state = 'pending' OR d.response_content IS NOT NULL OR d.body IS NOT NULL "
     "OR " IS_QUOTING("d") " OR (d.retry_count > CASE d.state WHEN 'delivered' THEN 1 ELSE 0 END "
@@ -78,25 +67,6 @@ void clean(int16 slot, const Keys& keys) {
              false, 0, SPI_OK_UPDATE);
 }
 
-// It ends, and its line goes on.
-void end_pending(Worker* worker, int row, int16 slot) {
-    Inflight delivery = {};
-    delivery.has_row = true;
-    delivery.event_id = uuid_column(row, RowEventId);
-    delivery.hook_id = int64_column(row, RowHookId);
-    delivery.xid = xid_column(row, RowXid);
-    delivery.slot = slot;
-    delivery.retry_count = int32_column(row, RowRetryCount);
-    delivery.is_operator_event = bool_column(row, RowIsOperatorEvent);
-    delivery.page = -1;
-    add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, expunged);
-    Hook* hook = find_hook(worker->hooks, delivery.hook_id);
-    if (hook && hook->lines) {
-        note_lines_changed(hook->lines);
-        note_lines_due(worker->hooks, hook);
-    }
-}
-
 }  // namespace
 
 bool expunge_rows(Worker* worker, int16 slot, const Datum* event_ids, int count, int64 only_hook) {
@@ -111,17 +81,17 @@ bool expunge_rows(Worker* worker, int16 slot, const Datum* event_ids, int count,
     bool is_done = true;
     for (uint64 i = 0; i < SPI_processed; i++) {
         int row = (int)i;
-        pg_uuid_t event_id = uuid_column(row, RowEventId);
-        int64 hook_id = int64_column(row, RowHookId);
+        pg_uuid_t event_id = uuid_column(row, EndedEventId);
+        int64 hook_id = int64_column(row, EndedHookId);
         if (!serves(worker->hooks, hook_id) || (only_hook != 0 && hook_id != only_hook))
             continue;
         if (row_is_in_flight(worker->tracker, event_id, hook_id)) {
             is_done = false;
             continue;
         }
-        if (bool_column(row, RowIsPending))
-            end_pending(worker, row, slot);
-        keys.event_ids[keys.count] = datum_column(row, RowEventId);
+        if (bool_column(row, row_is_pending))
+            end_pending(worker, row, slot, expunged);
+        keys.event_ids[keys.count] = datum_column(row, EndedEventId);
         keys.hook_ids[keys.count++] = Int64GetDatum(hook_id);
     }
     if (keys.count > 0)

@@ -8,7 +8,7 @@
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
 #include "src/ledger/bookmark.h"
-#include "src/ledger/ledger.h"
+#include "src/ledger/end_pending.h"
 #include "src/ledger/tracker.h"
 
 namespace whisperer::pg {
@@ -21,33 +21,17 @@ constexpr int64 look_interval_max_us = 60 * USECS_PER_SEC;
 // A process that could not empty the slot is followed by another later and later.
 constexpr int backoff_doublings_max = 6;
 
-enum ExpiredColumn {
-    ExpiredEventId = 1,
-    ExpiredHookId,
-    ExpiredXid,
-    ExpiredRetryCount,
-    ExpiredOperatorEvent,
-    ExpiredNextAttemptAt,
-};
+constexpr int expired_next_attempt_at = EndedColumnCount + 1;
 
 int64 look_interval_us() {
     return Min(Max(slot_period_us() / 16, look_interval_min_us), look_interval_max_us);
 }
 
 void expire_row(Worker* worker, int row, int16 slot) {
-    Inflight delivery = {};
-    delivery.has_row = true;
-    delivery.event_id = uuid_column(row, ExpiredEventId);
-    delivery.hook_id = int64_column(row, ExpiredHookId);
-    delivery.xid = xid_column(row, ExpiredXid);
-    delivery.slot = slot;
-    delivery.retry_count = int32_column(row, ExpiredRetryCount);
-    delivery.is_operator_event = bool_column(row, ExpiredOperatorEvent);
-    delivery.page = -1;
-    if (serves(worker->hooks, delivery.hook_id) &&
-        !row_is_in_flight(worker->tracker, delivery.event_id, delivery.hook_id))
-        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed,
-                   "expired: still pending after whisperer.retention");
+    int64 hook_id = int64_column(row, EndedHookId);
+    if (serves(worker->hooks, hook_id) &&
+        !row_is_in_flight(worker->tracker, uuid_column(row, EndedEventId), hook_id))
+        end_pending(worker, row, slot, "expired: still pending after whisperer.retention");
 }
 
 // What was read late, after a pause for one, has the same time for its first attempt as what was
@@ -66,26 +50,23 @@ bool expire(Worker* worker, int16 slot) {
                       TimestampTzGetDatum(place->at),
                       UUIDPGetDatum(&place->event_id),
                       TimestampTzGetDatum(horizon)};
-    run_plan(
-        kept_plan(&plan,
-                  "SELECT event_id, hook_id, xid, retry_count, EXISTS (SELECT FROM "
-                  "whisperer.outbox o WHERE o.xid = d.xid AND o.id = d.event_id AND o.slot = $1 "
-                  "AND starts_with(o.event_type, 'whisperer-')), next_attempt_at "
-                  "FROM whisperer.delivery d WHERE slot = $1 AND state = 'pending' "
-                  "AND next_attempt_at IS NOT NULL AND event_id < $2 "
-                  "AND (retry_count > round_start OR modified_at < $7) "
-                  "AND (hook_id, next_attempt_at, event_id) > ($4, $5, $6) "
-                  "ORDER BY hook_id, next_attempt_at, event_id LIMIT $3",
-                  lengthof(types), types),
-        values, nullptr, true, 0, SPI_OK_SELECT);
+    run_plan(kept_plan(&plan,
+                       "SELECT " ENDED_COLUMNS ", next_attempt_at "
+                       "FROM whisperer.delivery d WHERE slot = $1 AND state = 'pending' "
+                       "AND next_attempt_at IS NOT NULL AND event_id < $2 "
+                       "AND (retry_count > round_start OR modified_at < $7) "
+                       "AND (hook_id, next_attempt_at, event_id) > ($4, $5, $6) "
+                       "ORDER BY hook_id, next_attempt_at, event_id LIMIT $3",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
     for (uint64 row = 0; row < SPI_processed; row++)
         expire_row(worker, (int)row, slot);
     // What is left, in flight for now, is looked at from the start next time.
     bool more = SPI_processed == expired_rows_max;
     int last = (int)SPI_processed - 1;
-    *place = more ? ExpiredPlace{int64_column(last, ExpiredHookId),
-                                 timestamp_column(last, ExpiredNextAttemptAt),
-                                 uuid_column(last, ExpiredEventId)}
+    *place = more ? ExpiredPlace{int64_column(last, EndedHookId),
+                                 timestamp_column(last, expired_next_attempt_at),
+                                 uuid_column(last, EndedEventId)}
                   : ExpiredPlace{PG_INT64_MIN, DT_NOBEGIN, {}};
     return more;
 }
@@ -108,11 +89,6 @@ Slot look_at_slot(int16 slot) {
     if (SPI_processed == 0)
         return Slot::Empty;
     return bool_column(0, 1) ? Slot::Ripe : Slot::Kept;
-}
-
-bool is_running(const Retention* retention) {
-    pid_t pid;
-    return retention->process && GetBackgroundWorkerPid(retention->process, &pid) != BGWH_STOPPED;
 }
 
 void start_process(Retention* retention) {
@@ -156,7 +132,7 @@ void look_after_retention(Worker* worker) {
     commit_transaction();
     retention->is_done = found == Slot::Empty;
     int64 wait_us = look_interval_us();
-    if (found == Slot::Ripe && worker->bookmark->worker == 0 && !is_running(retention)) {
+    if (found == Slot::Ripe && worker->bookmark->worker == 0 && !is_running(retention->process)) {
         // The handle outlives the step.
         MemoryContext caller = MemoryContextSwitchTo(worker->context);
         start_process(retention);
@@ -167,10 +143,7 @@ void look_after_retention(Worker* worker) {
 }
 
 void stop_retention(Worker* worker) {
-    if (!is_running(worker->retention))
-        return;
-    TerminateBackgroundWorker(worker->retention->process);
-    (void)WaitForBackgroundWorkerShutdown(worker->retention->process);
+    stop_background(worker->retention->process);
 }
 
 }  // namespace whisperer::pg
