@@ -1,7 +1,7 @@
 // Looking for idempotency keys; see event_keys.h.
 //
 // Not by a statement: under SERIALIZABLE that would lock a page of the index against other keys,
-// and fail their writers.
+// and fail their writers.  Only who repeats a key reads the first event by one.
 #include "src/record/event_keys.h"
 
 #include "src/base/direct_insert.h"
