@@ -116,7 +116,7 @@ TEST(JsonSchemaSuite, WhatIsNotRefusedIsAnswered) {
                 counts.tests, counts.schemas);
     for (const auto& [reason, count] : counts.refused)
         std::printf("  refused %d of %s\n", count, reason.c_str());
-    EXPECT_GT(counts.tests, 300);
+    EXPECT_GT(counts.tests, 290);
 }
 
 }  // namespace
