@@ -9,25 +9,30 @@ wait_for_file() { # file, what
 
 # With an empty database demo; psql then finds it by the environment.
 start_server() { # [lines of postgresql.conf]
-    local bin
-    bin=$(tests/lib/tree "$work/pg")
-    export PATH=$bin:$PATH PGHOST=$work/socket PGPORT PGUSER=postgres
+    start_server_of . "$work" "${1:-}"
+}
+
+# The same of another built copy of the source, in a folder of its own; what it sets in the environment is the server.
+start_server_of() { # source, folder [, lines of postgresql.conf]
+    local bin folder=$2
+    bin=$("$1/tests/lib/tree" "$folder/pg")
+    export PATH=$bin:$PATH PGHOST=$folder/socket PGPORT PGUSER=postgres
     PGPORT=$(free_port)
-    mkdir "$work/data" "$work/socket"
-    [ "$(id -u)" != 0 ] || chown postgres "$work/data" "$work/socket"
-    as_user initdb -D "$work/data" -U postgres -A trust -N --locale=C --encoding=UTF8 >/dev/null
-    cat >>"$work/data/postgresql.conf" <<C
+    mkdir "$folder/data" "$folder/socket"
+    [ "$(id -u)" != 0 ] || chown postgres "$folder/data" "$folder/socket"
+    as_user initdb -D "$folder/data" -U postgres -A trust -N --locale=C --encoding=UTF8 >/dev/null
+    cat >>"$folder/data/postgresql.conf" <<C
 shared_preload_libraries = 'whisperer'
 whisperer.allowed_networks = '127.0.0.0/8'
 listen_addresses = ''
-unix_socket_directories = '$work/socket'
+unix_socket_directories = '$folder/socket'
 port = $PGPORT
 track_commit_timestamp = on
 shared_buffers = 256MB
 max_wal_size = 4GB
-${1:-}
+${3:-}
 C
-    as_user pg_ctl -D "$work/data" -l "$work/data/log" -w start >/dev/null || { tail -20 "$work/data/log"; exit 1; }
+    as_user pg_ctl -D "$folder/data" -l "$folder/data/log" -w start >/dev/null || { tail -20 "$folder/data/log"; exit 1; }
     psql -X -q -d postgres -c 'CREATE DATABASE demo'
 }
 

@@ -5,6 +5,14 @@ rows=$((20000 * scale / 100))
 measure() {
     new_database writer
     set_parameter whisperer.enabled off
+    create_written_tables
+    measure_rounds
+    set_parameter whisperer.enabled on
+    drop_database writer
+}
+
+# With functions that write rows into each, and give back the microseconds of one.
+create_written_tables() {
     sql -f tests/bench/by_hand.sql
     sql <<'SQL'
 CREATE TABLE by_row (LIKE plain INCLUDING ALL);
@@ -48,9 +56,6 @@ BEGIN
     RETURN (cpu_us() - begun) / rows;
 END$$;
 SQL
-    measure_rounds
-    set_parameter whisperer.enabled on
-    drop_database writer
 }
 
 measure_rounds() {
