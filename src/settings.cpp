@@ -8,7 +8,7 @@
 namespace whisperer::pg {
 
 Settings settings;
-int* max_hooks_of_all = nullptr;
+RoleLimits* limits_of_all = nullptr;
 
 namespace {
 
@@ -36,19 +36,33 @@ bool check_enabled(bool*, void**, GucSource source) {
     return false;
 }
 
-// What counts is the hook's owner, whoever's session it is: see src/api/max_hooks.cpp.
-bool check_max_hooks(int*, void**, GucSource source) {
+// What counts is the owner of a hook or the role of a token, whoever's session it is: see
+// src/api/role_limits.cpp.
+bool check_role_limit(const char* name, GucSource source) {
     if (source != PGC_S_SESSION && source != PGC_S_CLIENT)
         return true;
-    GUC_check_errmsg("whisperer.max_hooks_per_role cannot be set in a session");
-    GUC_check_errhint("Use ALTER ROLE ... SET whisperer.max_hooks_per_role, or ALTER SYSTEM.");
+    GUC_check_errmsg("%s cannot be set in a session", name);
+    GUC_check_errhint("Use ALTER ROLE ... SET %s, or ALTER SYSTEM.", name);
     return false;
+}
+
+bool check_max_hooks(int*, void**, GucSource source) {
+    return check_role_limit("whisperer.max_hooks_per_role", source);
+}
+
+bool check_max_requests(int*, void**, GucSource source) {
+    return check_role_limit("whisperer.max_requests_per_second", source);
 }
 
 // The postmaster knows no roles and reads its files before it tells anybody else to.
 void share_max_hooks(int value, void*) {
-    if (!IsUnderPostmaster && max_hooks_of_all)
-        *max_hooks_of_all = value;
+    if (!IsUnderPostmaster && limits_of_all)
+        limits_of_all->max_hooks = value;
+}
+
+void share_max_requests(int value, void*) {
+    if (!IsUnderPostmaster && limits_of_all)
+        limits_of_all->max_requests_per_second = value;
 }
 
 bool check_optional_url(char** value, void**, GucSource) {
@@ -118,6 +132,11 @@ void define_limits() {
                             "Hooks that a role may have, superusers excepted; -1: any number.",
                             nullptr, &s.max_hooks_per_role, 1000, -1, INT_MAX, PGC_SUSET, 0,
                             check_max_hooks, share_max_hooks, nullptr);
+    DefineCustomIntVariable("whisperer.max_requests_per_second",
+                            "Requests that a gateway takes of a role within a second; 0: any "
+                            "number.",
+                            nullptr, &s.max_requests_per_second, 0, 0, 1000000, PGC_SUSET, 0,
+                            check_max_requests, share_max_requests, nullptr);
     define_int("whisperer.retention",
                "How long events and their deliveries are kept; what is still pending then fails.",
                &s.retention_s, 30 * 86400, 10, 10 * 366 * 86400, GUC_UNIT_S);

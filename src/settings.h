@@ -20,6 +20,7 @@ struct Settings {
     int helper_memory_mb;
     int worker_memory_mb;
     int max_hooks_per_role;
+    int max_requests_per_second;
     int retention_s;
     int idempotency_window_s;
     int payload_retention_s;
@@ -41,9 +42,14 @@ struct Settings {
 
 extern Settings settings;
 
-// whisperer.max_hooks_per_role as the postmaster has it, in shared memory: of a session it may be
-// what ALTER ROLE says of its login role.  Null when the library is not preloaded.
-extern int* max_hooks_of_all;
+// What roles have of which nothing else is said, as the postmaster has it, in shared memory: the
+// settings of a session may be what ALTER ROLE says of its login role.  Null when the library is
+// not preloaded.
+struct RoleLimits {
+    int max_hooks;
+    int max_requests_per_second;
+};
+extern RoleLimits* limits_of_all;
 
 enum KeyExchange { KeyExchangeElliptic, KeyExchangeAny };
 

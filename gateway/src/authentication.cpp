@@ -20,8 +20,14 @@ constexpr std::size_t known_max = 10'000;
 
 // That a token was used is noted, and need not have reached a standby before anybody is let in.
 const Statement role_of_token[] = {
-    Statement("SELECT set_config('synchronous_commit', 'off', true)"),
-    Statement("SELECT whisperer.api_token_role($1)")};
+    Statement("SELECT set_config('synchronous_commit', 'off', true)"), Statement(R"(
+SELECT t.role, coalesce(m.most, 0),
+       format('ALTER ROLE %I %sSET whisperer.max_requests_per_second = %s;', t.role,
+           CASE WHEN m.of_database THEN format('IN DATABASE %I ', current_database()) END,
+           least(m.most::bigint * 2, 1000000))
+FROM (SELECT whisperer.api_token_role($1) AS role OFFSET 0) AS t
+LEFT JOIN LATERAL whisperer_internal.max_requests_of(to_regrole(quote_ident(t.role))) AS m
+          ON true)")};
 
 Problem no_token() {
     return {401, "unauthorized", "a valid token is needed"};
@@ -80,7 +86,7 @@ bool Authentication::is_portal(const Request& request) {
     return token_of(request.authorization).starts_with(portal_prefix);
 }
 
-std::string Authentication::role_of(const Request& request, const std::string& client) {
+Caller Authentication::caller_of(const Request& request, const std::string& client) {
     if (request.authorization.empty())
         throw no_token();
     const auto now = std::chrono::steady_clock::now();
@@ -88,19 +94,19 @@ std::string Authentication::role_of(const Request& request, const std::string& c
     const std::string hash = hash_of(token);
     const Remembered before = remembered(hash, now);
     if (before.is_fresh)
-        return before.role;
+        return before.caller;
     // Who shares the address of an attacker goes on with a token that was good a while ago.
-    const int wait_s = before.role.empty() ? throttle_.wait_s(client, now) : 0;
+    const int wait_s = before.caller.role.empty() ? throttle_.wait_s(client, now) : 0;
     if (wait_s > 0) {
         Problem problem{429, "too_many_failures", "too many failed tries from your address"};
         problem.retry_after_s = wait_s;
         throw problem;
     }
     if (may_be_token(token)) {
-        const std::string role = look_up(token);
-        if (!role.empty()) {
-            remember(hash, role, now);
-            return role;
+        const Caller caller = look_up(token);
+        if (!caller.role.empty()) {
+            remember(hash, caller, now);
+            return caller;
         }
         note_refused(token, request.id);
     }
@@ -109,12 +115,15 @@ std::string Authentication::role_of(const Request& request, const std::string& c
     throw no_token();
 }
 
-std::string Authentication::look_up(std::string_view token) {
+Caller Authentication::look_up(std::string_view token) {
     const Value values[] = {std::string(token)};
     try {
         const Rows rows =
             pool_.run({.is_repeatable = true, .statements = role_of_token, .values = values});
-        return std::string(rows.text(0, 0));
+        if (rows.is_null(0, 0))
+            return {};
+        return {std::string(rows.text(0, 0)), std::stoi(std::string(rows.text(0, 1))),
+                std::string(rows.text(0, 2))};
     } catch (const DatabaseError& error) {
         log_event("tokens cannot be looked up", error.sqlstate + ": " + error.message);
         throw unavailable("tokens cannot be looked up", 5);
@@ -131,10 +140,10 @@ Authentication::Remembered Authentication::remembered(const std::string& hash, T
     const auto found = known_.find(hash);
     if (found == known_.end() || now - found->second.checked_at > known_for)
         return {};
-    return {found->second.role, now - found->second.checked_at < fresh_for};
+    return {found->second.caller, now - found->second.checked_at < fresh_for};
 }
 
-void Authentication::remember(const std::string& hash, const std::string& role, Time now) {
+void Authentication::remember(const std::string& hash, const Caller& caller, Time now) {
     const std::lock_guard lock(mutex_);
     if (known_.size() >= known_max)
         std::erase_if(
@@ -142,7 +151,7 @@ void Authentication::remember(const std::string& hash, const std::string& role, 
     // Each is in use: then each is asked for more often.
     if (known_.size() >= known_max)
         known_.clear();
-    known_[hash] = {role, now};
+    known_[hash] = {caller, now};
 }
 
 }  // namespace whisperer::gateway

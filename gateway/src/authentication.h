@@ -2,7 +2,8 @@
 //
 // PostgreSQL decides (whisperer.api_token_role, which compares in constant time).  An answer holds
 // for three seconds, so a token that is revoked is good for three seconds more at most.  Tokens are
-// remembered by their SHA-256 alone.  Thread-safe.
+// remembered by their SHA-256 alone.  How many requests the role may make is asked for with it, and
+// holds as long.  Thread-safe.
 #pragma once
 #include <chrono>
 #include <mutex>
@@ -16,13 +17,20 @@
 
 namespace whisperer::gateway {
 
+// Whom a token stands for.
+struct Caller {
+    std::string role;
+    int requests_per_second_max = 0;  // 0: any number
+    std::string raise = {};           // the statement with which a superuser raises that
+};
+
 class Authentication {
   public:
     explicit Authentication(Pool& pool) : pool_(pool) {}
 
-    // The role; client is whom failures count against.  Throws Problem: 401 without a good token,
-    // 429 for a client that has tried too many, 503.
-    std::string role_of(const Request& request, const std::string& client);
+    // client is whom failures count against.  Throws Problem: 401 without a good token, 429 for a
+    // client that has tried too many, 503.
+    Caller caller_of(const Request& request, const std::string& client);
 
     // What the token is known by, however a client spells the header: its SHA-256.
     static std::string key_of(const Request& request);
@@ -37,18 +45,18 @@ class Authentication {
   private:
     using Time = std::chrono::steady_clock::time_point;
     struct Known {
-        std::string role;
+        Caller caller;
         Time checked_at;
     };
 
-    // The role of a token that was good lately, and whether it need not be asked for again.
+    // Whose a token was that was good lately, and whether it need not be asked for again.
     struct Remembered {
-        std::string role;
+        Caller caller;
         bool is_fresh = false;
     };
     Remembered remembered(const std::string& hash, Time now);
-    std::string look_up(std::string_view token);  // empty: it stands for no role
-    void remember(const std::string& hash, const std::string& role, Time now);
+    Caller look_up(std::string_view token);  // an empty role: it stands for none
+    void remember(const std::string& hash, const Caller& caller, Time now);
 
     Pool& pool_;
     Throttle throttle_;

@@ -109,8 +109,11 @@ Errand::Step Exchange::guarded(const std::function<Step()>& work) {
 Errand::Step Exchange::run() {
     Call& call = *call_;
     const Request& request = head_.request;
-    if (route_->access == Route::Access::Token)
-        call.role = role_ = gateway_.authentication().role_of(request, client_);
+    if (route_->access == Route::Access::Token) {
+        const Caller caller = gateway_.authentication().caller_of(request, client_);
+        call.role = role_ = caller.role;
+        gateway_.request_rates().admit(caller, Clock::now());
+    }
     if (Authentication::is_portal(request) && !route_->is_of_portal)
         throw Problem{403, "forbidden", "a link into the console is not for that"};
     // What is open to everybody takes no parameters, and passes over those that monitors and

@@ -10,6 +10,7 @@
 #include "authentication.h"
 #include "codec.h"
 #include "pool.h"
+#include "request_rates.h"
 #include "route.h"
 #include "statistics.h"
 #include "waiting.h"
@@ -38,6 +39,7 @@ class Gateway {
 
     Pool& pool() { return pool_; }
     Authentication& authentication() { return authentication_; }
+    RequestRates& request_rates() { return request_rates_; }
     Waiting& waiting() { return waiting_; }
     const Networks& trusted_proxies() const { return trusted_proxies_; }
     // How many connections there are, for the metrics; set before the first request.
@@ -52,6 +54,7 @@ class Gateway {
     const Networks trusted_proxies_;
     const std::vector<Route> routes_;
     Authentication authentication_;
+    RequestRates request_rates_;
     Waiting waiting_;
     Statistics statistics_;
     std::function<std::size_t()> connections_;

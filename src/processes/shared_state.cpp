@@ -2,8 +2,6 @@
 // then fill it at start-up.
 #include "src/processes/shared_state.h"
 
-#include "src/settings.h"
-
 namespace whisperer::pg {
 
 namespace {
@@ -37,7 +35,7 @@ void on_startup() {
         share_event_ids(&state->event_ids);
         pg_atomic_init_u32(&state->launcher_proc, 0);
         state->made_at = GetCurrentTimestamp();
-        state->max_hooks_per_role = settings.max_hooks_per_role;
+        state->limits_of_all = {settings.max_hooks_per_role, settings.max_requests_per_second};
         state->entry_count = max_worker_processes;
         for (int i = 0; i < state->entry_count; i++) {
             WorkerEntry* entry = &state->entries[i];
@@ -48,7 +46,7 @@ void on_startup() {
             pg_atomic_init_u64(&entry->requests_read, 0);
         }
     }
-    max_hooks_of_all = &state->max_hooks_per_role;
+    limits_of_all = &state->limits_of_all;
     LWLockRelease(AddinShmemInitLock);
 }
 

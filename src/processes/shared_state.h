@@ -9,6 +9,7 @@
 #include "src/base/event_id.h"
 #include "src/base/steady_clock.h"
 #include "src/pg.h"
+#include "src/settings.h"
 
 namespace whisperer::pg {
 
@@ -65,7 +66,7 @@ struct SharedState {
     Oid announced[announcements_max];
     int withdrawn_count;  // databases whose workers must stay away
     Oid withdrawn[withdrawals_max];
-    int max_hooks_per_role;  // written by the postmaster alone; see max_hooks_of_all
+    RoleLimits limits_of_all;  // written by the postmaster alone
     int entry_count;
     WorkerEntry entries[FLEXIBLE_ARRAY_MEMBER];
 };

@@ -170,6 +170,12 @@ my %check = (
         my @status = map { status($gateway->raw("GET /whisperer/session/ HTTP/1.1\r\nHost: x\r\nAuthorization: Token x$_\r\nConnection: close\r\n\r\n", '127.0.0.24')) } 1 .. 6;
         is("@status", '401 401 401 401 401 429', 'a sixth try');
     },
+    'requests of a role within a second, of all its tokens' => sub {
+        $node->safe_psql('postgres', 'CREATE ROLE hasty; GRANT USAGE ON SCHEMA whisperer TO hasty; GRANT hasty TO gateway; ALTER ROLE hasty SET whisperer.max_requests_per_second = 1');
+        my $hasty = new_token($node, 'hasty');
+        my $refused = wait_for('the one that is too much', sub { my $answer = $gateway->get('/whisperer/session/', $hasty); $answer->{status} != 200 && $answer });
+        is(said($refused), '429 role hasty may make 1 requests per second', 'one more');
+    },
     'lines of the log that nobody takes' => sub {
         my $mute = new_gateway($node, shell => 'exec 2>/dev/full');
         $mute->raw(("GET /console/" . 'y' x 250 . " HTTP/1.1\r\nHost: x\r\n\r\n") x 500 . "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") for 1 .. 12;

@@ -52,7 +52,7 @@ my %other = (
     connect_timeout => '100ms', disable_after => '1d', divert_to => 'http://127.0.0.1:1/', enabled => 'off', log_deliveries => 'on', track_hooks => 'off',
     max_in_flight => 1, max_in_flight_per_hook => 1, max_payload => '1kB', max_queued_bytes => '1MB', max_response_bytes => 0,
     park_after => '10ms', payload_retention => '30min', poll_interval => '10ms', proxy => 'http://127.0.0.1:1', request_timeout => '100ms', require_https => 'on',
-    retention => '1h', idempotency_window => '1s', secret_key_file => '/nowhere', workers => 3, helper_memory => '512MB', worker_memory => '512MB', max_hooks_per_role => 1, tls_key_exchange => 'unrestricted', node => 'a');
+    retention => '1h', idempotency_window => '1s', secret_key_file => '/nowhere', workers => 3, helper_memory => '512MB', worker_memory => '512MB', max_hooks_per_role => 1, max_requests_per_second => 1, tls_key_exchange => 'unrestricted', node => 'a');
 is(join(' ', sort keys %other), $node->safe_psql('postgres', q(SELECT string_agg(split_part(name, '.', 2), ' ' ORDER BY name COLLATE "C")
     FROM pg_settings WHERE name LIKE 'whisperer.%' AND context <> 'user')), 'no setting is forgotten');
 $trial->try_fault('every setting is changed and reloaded', sub {

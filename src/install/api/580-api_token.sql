@@ -75,6 +75,12 @@ CREATE FUNCTION whisperer.revoke_api_token(id bigint) RETURNS void
 COMMENT ON FUNCTION whisperer.revoke_api_token(bigint) IS 'ends a token of one of your roles';
 GRANT EXECUTE ON FUNCTION whisperer.revoke_api_token(bigint) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.max_requests_of(role oid, OUT most integer, OUT of_database boolean)
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_max_requests_of';
+COMMENT ON FUNCTION whisperer_internal.max_requests_of(oid) IS
+    'whisperer.max_requests_per_second for a role, and whether ALTER ROLE ... IN DATABASE has said it';
+GRANT EXECUTE ON FUNCTION whisperer_internal.max_requests_of(oid) TO PUBLIC;
+
 -- Asked by the gateway before it takes on the role.  Whoever could not take it on learns nothing.
 CREATE FUNCTION whisperer_internal.api_token_role_as(caller oid, token text) RETURNS name
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
