@@ -106,7 +106,7 @@ async function call(method, path, { query, body, signal, as } = {}) {
 
 // as: a token to use in place of the session's.
 export const get = (path, query, signal, as) => call('GET', path, { query, signal, as });
-export const post = (path, value = {}, signal) => call('POST', path, { body: JSON.stringify(value), signal });
+export const post = (path, value = {}, query) => call('POST', path, { query, body: JSON.stringify(value) });
 export const sendText = (method, path, body, signal) => call(method, path, { body, signal });
 export const remove = (path, signal) => call('DELETE', path, { signal });
 

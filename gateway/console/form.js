@@ -52,6 +52,7 @@ export function makeField({
     );
     const field = {
         name,
+        label,
         node,
         input,
         valid: true,

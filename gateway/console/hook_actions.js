@@ -1,10 +1,11 @@
-// What can be done with a hook: ping, pause, resume, rotate its secret, recover, replay, delete.  Each that cannot be
+// What can be done with a hook: ping, pause, resume, deliver now, rotate its secret, recover, replay, delete.  Each that cannot be
 // undone says first what it will do.
 import { post, remove } from './api.js';
 import { confirmThen, formDialog, showSecret } from './dialogs.js';
 import { h, replace } from './dom.js';
 import { checkbox, makeField } from './form.js';
 import { count, fromLocalInput, localInput, plural, seconds } from './format.js';
+import { retryDialog } from './retry_many.js';
 import { badge, button, errorBox, facts, loading, notify, snippet } from './ui.js';
 
 const day_ms = 24 * 3600 * 1000;
@@ -46,6 +47,13 @@ export function pauseButton(hook, done) {
             await done();
         },
         { kind: active ? 'plain' : 'primary', 'data-key': 'pause' },
+    );
+}
+
+// After the receiver was mended: what failed, and what waits for its next attempt, need not wait for it.
+export function deliverNowButton(hook, done) {
+    return button('Deliver now …', () =>
+        retryDialog({ title: 'Deliver now', what: `All of hook ${hook.id}.`, query: new URLSearchParams({ webhook: hook.id }), done }),
     );
 }
 

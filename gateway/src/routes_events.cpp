@@ -1,5 +1,6 @@
 // /whisperer/hook_events/ and /whisperer/event_queue/: deliveries, and what is yet to become one.
 #include "route.h"
+#include "delivery_filter.h"
 #include "ordering.h"
 #include "outcome.h"
 #include "problem.h"
@@ -24,54 +25,6 @@ const char* const delivery_members = R"(
     'created_date', to_timestamp(
         ('x' || left(replace(d.event_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
     'modified_date', d.modified_at)";
-
-// By the key of a partition; it may be that the caller sees the delivery and not, or no longer, the
-// event.
-const char* const of_event = "o.xid = d.xid AND o.id = d.event_id AND o.slot = d.slot";
-
-// A time between two milliseconds: the next one is the first that is not before it, and the first
-// after it is a millisecond beyond the last that is not after it.
-std::string matching(std::string_view events, std::string_view filter) {
-    return filled(R"(
-FROM (SELECT d.*, <key> AS key FROM whisperer.delivery d) AS d <events>
-WHERE ($1::uuid IS NULL OR d.event_id = $1) AND ($2::bigint IS NULL OR d.hook_id = $2)
-  AND <filter>
-  AND ($5::text IS NULL OR d.state = $5)
-  AND ($5 IS DISTINCT FROM 'pending' OR d.next_attempt_at IS NOT NULL)
-  AND ($6::boolean IS NULL OR (d.state = 'delivered') = $6)
-  AND ($7::integer IS NULL OR d.response_http_status = $7)
-  AND ($8::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($8 + '999 us')
-                              AND d.event_id < whisperer.event_id_bound($8 + '1 ms'))
-  AND ($9::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($9 + '1 ms'))
-  AND ($10::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($10 + '999 us'))
-  AND ($11::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($11 + '999 us'))
-  AND ($12::timestamptz IS NULL OR d.event_id < whisperer.event_id_bound($12 + '1 ms')))",
-                  {{"<events>", events}, {"<filter>", filter}});
-}
-
-// Filters by what the events say need the events; the others are faster without.
-const std::string by_delivery = matching("", "$3::text[] IS NULL AND $4::text IS NULL");
-const std::string by_event =
-    matching(filled("JOIN whisperer.outbox o ON <of_event>", {{"<of_event>", of_event}}),
-             "($3::text[] IS NULL OR o.event_type = ANY ($3)) "
-             "AND ($4::text IS NULL OR o.object_id = $4)");
-
-bool is_by_event(const Call& call) {
-    return call.values[2] || call.values[3];
-}
-
-// Event types are compared as they are: before a text is put into lower case, each event would be
-// looked at for whether one may see it.  So the names are found first, whatever their case, among
-// those that are registered: mostly one.  As it was written it may be one that no longer is.
-void find_event_types(const Call& call, Value& event_type) {
-    static const Statement find[] = {Statement(R"(
-SELECT (ARRAY(SELECT t.name FROM whisperer.event_type t WHERE lower(t.name) = lower($1::text))
-        || $1::text)::text)")};
-    if (event_type)
-        event_type = std::string(call.run(find, {{event_type}}).text(0, 0));
-}
-
-const char* const delivery_id = "replace(d.event_id::text, '-', '') || '-' || d.hook_id";
 
 std::string list(std::string_view found) {
     return filled(R"(
@@ -102,18 +55,18 @@ Ordering ordering_of(const std::string& text) {
 }
 
 const Ordering& list_by_delivery() {
-    static const Ordering ordering = ordering_of(list(by_delivery));
+    static const Ordering ordering = ordering_of(list(matching_deliveries(false)));
     return ordering;
 }
 const Ordering& list_by_event() {
-    static const Ordering ordering = ordering_of(list(by_event));
+    static const Ordering ordering = ordering_of(list(matching_deliveries(true)));
     return ordering;
 }
 
 Answer list_deliveries(Call& call) {
-    const Value ordering = call.values[12];
-    call.values.erase(call.values.begin() + 12);
-    find_event_types(call, call.values[2]);
+    const Value ordering = call.values[delivery_filter_count];
+    call.values.erase(call.values.begin() + delivery_filter_count);
+    find_event_types(call, call.values[event_type_filter]);
     const Ordering& all = is_by_event(call) ? list_by_event() : list_by_delivery();
     const Statement& statement = all.statement(ordering, call.values[12], call.values[14]);
     return list_answer(call, call.run({&statement, 1}));
@@ -206,27 +159,11 @@ Answer list_queue(Call& call) {
     return list_answer(call, call.run(statements));
 }
 
-// In the order that statements know.
-std::vector<Parameter> filters(const std::string& states) {
-    return {{"uuid", Kind::Uuid},
-            {"webhook", Kind::Id},
-            {"event_type", Kind::Text},
-            {"object_id", Kind::Text},
-            {"state", Kind::Choice, states},
-            {"delivered", Kind::Boolean},
-            {"response_http_status", Kind::Integer},
-            {"created_date", Kind::Time},
-            {"created_date__gt", Kind::Time},
-            {"created_date__gte", Kind::Time},
-            {"created_date__lt", Kind::Time},
-            {"created_date__lte", Kind::Time}};
-}
-
 }  // namespace
 
 std::vector<Route> event_routes() {
     using Shape = Route::Shape;
-    std::vector<Parameter> listed = filters(" pending delivered failed cancelled ");
+    std::vector<Parameter> listed = delivery_filters();
     listed.insert(listed.end(), {{"ordering", Kind::Choice, list_by_delivery().choices()},
                                  {"cursor", Kind::DeliveryCursor},
                                  {"limit", Kind::Limit}});

@@ -13,7 +13,7 @@ async function see_rows(page, number) {
 }
 
 // A hook of an event type of its own, and so many events.
-function seed(name, path, count, more = '', data = '{"n": %s}') {
+export function seed(name, path, count, more = '', data = '{"n": %s}') {
     registerTypes('shop', name);
     const hook = makeHook('shop', name, `${receiver_url}${path}`, more);
     sql(

@@ -157,6 +157,20 @@ async function viewTests(hook) {
         await page.getByRole('dialog').getByRole('button', { name: 'Rotate' }).click();
         await page.getByText('How the receiver verifies').click();
         await audit('a secret');
+        await page.getByRole('button', { name: 'I have it' }).click();
+        for (const [place, button] of [
+            [`hooks/${hook}`, 'Deliver now …'],
+            ['deliveries', 'Retry these …'],
+        ]) {
+            await page.goto(page.url().replace(/#.*/, `#/${place}`));
+            await page.getByRole('button', { name: button }).click();
+            await page.getByRole('dialog').waitFor();
+            await page.getByRole('dialog').locator('.block.loading').waitFor({ state: 'detached' });
+            await audit(button);
+            assert.deepEqual(await page.evaluate(accessibility), [], button);
+            await page.keyboard.press('Escape');
+            await page.getByRole('dialog').waitFor({ state: 'detached' });
+        }
     });
 
     await test('names, headings, tables and references are in order, and the dialogs’ too', async () => {

@@ -119,6 +119,22 @@ my %check = (
         ok($page->{next}, 'and more of them behind it');
     },
     'a payload beside its delivery' => sub { is_deeply([ @{ $gateway->get($delivery, $token)->{json} }{qw(payload payload_link)} ], [ undef, 'payload/' ], 'a large payload') },
+    'deliveries that one call tries again' => sub {
+        $node->safe_psql('postgres', "SELECT whisperer.register_event('f'); SELECT whisperer.allow('f', 'reader', 'subscribe')");
+        my $many = $gateway->post('/whisperer/hooks/', $token, { event_type => 'f', target_url => $receiver->url('/ok/many') })->{json}{id};
+        my $state = sub { my ($state) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE hook_id = $many AND state = '$state'") };
+        $node->safe_psql('postgres', "SELECT count(whisperer.deliver_event('f', '{}')) FROM generate_series(1, 501)");
+        wait_for('all of them', sub { $state->('delivered') == 501 });
+        $node->safe_psql('postgres', "UPDATE whisperer.delivery SET state = 'failed' WHERE hook_id = $many");
+        my $retry = sub { my ($query, $json) = @_; return $gateway->post("/whisperer/hook_events/retry/$query", $token, $json // {})->{json} };
+        is($retry->("?webhook=$many", { dry_run => JSON::PP::true })->{count}, 501, 'they are counted all');
+        my $first = $retry->("?webhook=$many");
+        is($first->{count}, 500, 'and not done all');
+        like($first->{next}, qr/^\?webhook=$many&cursor=/, 'there is more');
+        is_deeply([ @{ $retry->($first->{next}) }{qw(count next)} ], [ 1, undef ], 'which the next call does');
+        wait_for('all of them again', sub { $state->('delivered') == 501 });
+        is(scalar(my @sent = $receiver->requests('/ok/many')), 1002, 'each once more');
+    },
     'an idle connection' => sub {
         my $idle = $gateway->connect('127.0.0.20');
         syswrite $idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";

@@ -4,6 +4,7 @@ import { deliveryTable } from '../delivery_table.js';
 import { h, replace } from '../dom.js';
 import { makeField, validateAll } from '../form.js';
 import { fromLocalInput, localInput } from '../format.js';
+import { retryDialog } from '../retry_many.js';
 import { note } from '../router.js';
 import { announce, button, empty, errorBox, head, loading, pager, renew } from '../ui.js';
 
@@ -119,7 +120,7 @@ function makeList(signal) {
         trail = [query];
         return show();
     };
-    return { node, start };
+    return { node, start, again: () => show(), filter: () => trail[0] };
 }
 
 function makeForm(filters, { start, clear }) {
@@ -141,6 +142,14 @@ function makeForm(filters, { start, clear }) {
     return h('details', { class: 'filter-panel', open }, h('summary', {}, 'Filter'), form);
 }
 
+// Of the filter that the list is shown by, whatever stands in the fields meanwhile.
+function retryThese(filters, list) {
+    const query = list.filter();
+    const parts = filters.filter(({ name }) => query.has(name)).map(({ name, label }) => `${label}: ${query.get(name)}`);
+    const what = parts.length > 0 ? `All that the filter lets through. ${parts.join('; ')}.` : 'All deliveries: there is no filter.';
+    retryDialog({ title: 'Retry these', what, query, done: list.again });
+}
+
 export async function deliveriesView(page, { signal, query }) {
     const filters = makeFilters(query);
     const list = makeList(signal);
@@ -159,7 +168,8 @@ export async function deliveriesView(page, { signal, query }) {
         return start();
     }
 
-    replace(page, head('Deliveries', button('Refresh', start)), makeForm(filters, { start, clear }), list.node);
+    const retry = button('Retry these …', () => retryThese(filters, list));
+    replace(page, head('Deliveries', retry, button('Refresh', start)), makeForm(filters, { start, clear }), list.node);
     suggestTypes(
         filters.find((field) => field.name === 'event_type'),
         signal,

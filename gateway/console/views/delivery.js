@@ -114,6 +114,16 @@ function confirmForce(run) {
     });
 }
 
+// What waits can go at once: for a receiver that was mended nobody waits for hours.  What is for later would come early.
+function tryButtons(item, retry) {
+    const force = button('Force retry', () => confirmForce(() => retry(true)), { 'data-key': 'force' });
+    if (item.state === 'pending' && item.retry_count > 0)
+        return [button('Deliver now', () => retry(true, false), { kind: 'primary', 'data-key': 'retry' })];
+    if (item.state === 'pending') return [force];
+    const kind = item.state === 'failed' || item.state === 'cancelled' ? 'primary' : 'plain';
+    return [button('Retry', () => retry(false), { kind, 'data-key': 'retry' }), force];
+}
+
 function contents(item, texts, result, request, actions) {
     return [
         h(
@@ -137,27 +147,22 @@ export async function deliveryView(page, { signal, path }) {
     let asked = 0;
     replace(page, loading());
 
-    async function retry(force) {
+    // In a dialog an error is shown there.
+    async function retry(force, in_dialog = force) {
         replace(result, loading('Waiting for the receiver …'));
         try {
             const { data } = await post(`hook_events/${id}/retry/`, force ? { force: true } : {});
             replace(result, retryAnswer(data));
         } catch (error) {
-            // The dialog that asked shows it.
-            replace(result, force ? null : errorBox(error));
-            if (force) throw error;
+            replace(result, in_dialog ? null : errorBox(error));
+            if (in_dialog) throw error;
             return;
         }
         await read();
     }
 
     function draw(item, texts) {
-        const kind = item.state === 'failed' || item.state === 'cancelled' ? 'primary' : 'plain';
-        const actions = [
-            button('Refresh', read, { 'data-key': 'refresh' }),
-            button('Retry', () => retry(false), { kind, 'data-key': 'retry' }),
-            button('Force retry', () => confirmForce(() => retry(true)), { 'data-key': 'force' }),
-        ];
+        const actions = [button('Refresh', read, { 'data-key': 'refresh' }), tryButtons(item, retry)];
         renew(page, contents(item, texts, result, request, actions));
     }
 
