@@ -15,6 +15,7 @@ import { hookFormView } from './views/hook_form.js';
 import { hooksView } from './views/hooks.js';
 import { overviewView } from './views/overview.js';
 import { signInView } from './views/sign_in.js';
+import { tokensView } from './views/tokens.js';
 
 // By the first part of the path, and how many parts follow it.
 const routes = [
@@ -26,13 +27,17 @@ const routes = [
     [/^deliveries$/, deliveriesView, 'Deliveries'],
     [/^deliveries\/[0-9a-f]{32}-\d+$/, deliveryView, 'Delivery'],
     [/^event-types$/, eventTypesView, 'Event types'],
+    [/^tokens$/, tokensView, 'Tokens'],
 ];
 const places = [
     ['overview', 'Overview'],
     ['hooks', 'Hooks'],
     ['deliveries', 'Deliveries'],
     ['event-types', 'Event types'],
+    ['tokens', 'Tokens'],
 ];
+// The holder of a link sees one role's hooks, and nothing else.
+const not_of_portal = ['overview', 'tokens'];
 
 const main = document.getElementById('main');
 const bar = document.getElementById('bar');
@@ -52,7 +57,7 @@ function mark() {
 function drawBar(place) {
     const signed_in = token() !== null;
     const items = places
-        .filter(([name]) => name !== 'overview' || !isPortal())
+        .filter(([name]) => !isPortal() || !not_of_portal.includes(name))
         .map(([name, label]) => h('li', {}, link(label, hashOf([name]), { 'aria-current': place === name ? 'page' : null })));
     const who = signed_in && h('span', { class: 'who', title: `Role ${session.role}; whisperer ${session.version}` }, session.role);
     replace(
@@ -108,7 +113,7 @@ async function show() {
     takePortalLink();
     if (token() === null) return showSignIn();
     const { path, query } = parseHash(location.hash);
-    if (path.length === 0 || (isPortal() && path[0] === 'overview')) return go([isPortal() ? 'hooks' : 'overview']);
+    if (path.length === 0 || (isPortal() && not_of_portal.includes(path[0]))) return go([isPortal() ? 'hooks' : 'overview']);
     const [, view, title] = routes.find(([pattern]) => pattern.test(path.join('/'))) ?? [null, lost, 'Not found'];
     document.title = `${title}${path[1] && /^\d+$/.test(path[1]) ? ` ${path[1]}` : ''} - whisperer`;
     try {

@@ -39,8 +39,8 @@ export function confirmThen({ title, text, label, kind = 'primary', run }) {
     return node;
 }
 
-// A secret is shown once: it is in the page while the dialog is open, and nowhere afterwards.
-export function showSecret(title, secret, text) {
+// A secret, or a token, is shown once: it is in the page while the dialog is open, and nowhere afterwards.
+export function showSecret(title, secret, text, { label = 'Secret', hand_over = 'Give it to whoever runs the receiver, over a channel that you trust.', help = verifyHelp } = {}) {
     const id = newId('secret');
     const field = h('input', {
         id,
@@ -58,11 +58,11 @@ export function showSecret(title, secret, text) {
             h(
                 'div',
                 { class: 'field' },
-                h('label', { for: id }, 'Secret'),
+                h('label', { for: id }, label),
                 h('div', { class: 'joined' }, field, copyButton(secret, field)),
             ),
-            h('p', { class: 'faint' }, 'It is shown this once. Give it to whoever runs the receiver, over a channel that you trust.'),
-            verifyHelp(),
+            h('p', { class: 'faint' }, `It is shown this once. ${hand_over}`),
+            help(),
             h(
                 'div',
                 { class: 'actions' },

@@ -18,6 +18,9 @@ export function token() {
     return storage((store) => store.getItem(key)) ?? kept;
 }
 
+// The number in it, which is no secret; a list of tokens knows it by that.
+export const tokenId = () => Number(token()?.split('_')[1] ?? 0);
+
 function keep(value) {
     kept = value;
     storage((store) => store.setItem(key, value));

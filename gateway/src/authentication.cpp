@@ -58,13 +58,17 @@ bool may_be_token(std::string_view token) {
            });
 }
 
+std::string id_in(std::string_view token) {
+    return std::string(token.substr(prefix.size(), token.find('_', prefix.size()) - prefix.size()));
+}
+
 // An operator who forgot to grant a role to the gateway's, or to tell somebody of an end, finds the
 // token by its id, which is no secret.  PostgreSQL does not say which of these it is.
 void note_refused(std::string_view token, const std::string& request_id) {
-    const std::string_view id = token.substr(5, token.find('_', 5) - 5);
+    const std::string id = id_in(token);
     if (!id.empty() && std::all_of(id.begin(), id.end(), is_digit))
         log_event("a token is refused",
-                  "token " + std::string(id) +
+                  "token " + id +
                       " is unknown or has ended, or its role is not granted to the gateway's role",
                   request_id);
 }
@@ -84,6 +88,10 @@ std::string Authentication::key_of(const Request& request) {
 
 bool Authentication::is_portal(const Request& request) {
     return token_of(request.authorization).starts_with(portal_prefix);
+}
+
+std::string Authentication::id_of(const Request& request) {
+    return id_in(token_of(request.authorization));
 }
 
 Caller Authentication::caller_of(const Request& request, const std::string& client) {

@@ -39,6 +39,9 @@ class Authentication {
     // kind.
     static bool is_portal(const Request& request);
 
+    // The number that is in a token that was let in.
+    static std::string id_of(const Request& request);
+
     // The role could not be taken after all.
     void forget(const Request& request);
 

@@ -62,7 +62,7 @@ Gateway::Gateway(Pool& pool, Networks trusted_proxies, const std::string& embed_
       routes_([this, &embed_origins] {
           std::vector<Route> all = hook_routes();
           for (std::vector<Route> some :
-               {event_routes(), retry_routes(), publish_routes(), figure_routes(),
+               {event_routes(), retry_routes(), token_routes(), publish_routes(), figure_routes(),
                 open_routes(embed_origins)})
               std::move(some.begin(), some.end(), std::back_inserter(all));
           all.push_back({.method = "GET",

@@ -83,6 +83,7 @@ Answer list_answer(const Call& call, const Rows& rows);
 std::vector<Route> hook_routes();
 std::vector<Route> event_routes();
 std::vector<Route> retry_routes();
+std::vector<Route> token_routes();
 std::vector<Route> publish_routes();
 std::vector<Route> figure_routes();
 std::vector<Route> open_routes(const std::string& embed_origins);

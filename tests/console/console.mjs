@@ -12,8 +12,9 @@ import { portal } from './portal.mjs';
 import { retries } from './retries.mjs';
 import { screenshots } from './screenshots.mjs';
 import { signing, throttled } from './signing.mjs';
+import { tokens } from './tokens.mjs';
 
-const parts = { signing, portal, hooks, deliveries, retries, activity, hostile, everyone, throttled };
+const parts = { signing, portal, tokens, hooks, deliveries, retries, activity, hostile, everyone, throttled };
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
 
 registerTypes('shop', 'package-created', 'package-shipped', 'order-paid');

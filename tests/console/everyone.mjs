@@ -115,6 +115,7 @@ function views(hook, delivery) {
         ['deliveries', (page) => page.getByRole('table', { name: /^Deliveries/ }).waitFor()],
         [`deliveries/${delivery}`, (page) => page.getByRole('region', { name: 'Payload, JSON' }).waitFor()],
         ['event-types', (page) => page.getByText('Sample').first().waitFor()],
+        ['tokens', (page) => page.getByRole('table', { name: /^Tokens/ }).waitFor()],
         ['nowhere', (page) => see(page, 'There is no such page.')],
     ];
 }
@@ -161,6 +162,7 @@ async function viewTests(hook) {
         for (const [place, button] of [
             [`hooks/${hook}`, 'Deliver now …'],
             ['deliveries', 'Retry these …'],
+            ['tokens', 'New token …'],
         ]) {
             await page.goto(page.url().replace(/#.*/, `#/${place}`));
             await page.getByRole('button', { name: button }).click();

@@ -116,6 +116,12 @@ export async function hostile() {
         await page.getByText('Sample').click();
         await until(async () => (await page.locator('main').innerText()).includes(link), 'the sample shows');
         await harmless(page, 'event-types', 'Event types', role);
+        sql("SELECT whisperer.create_api_token(quote_ident(:'role')::regrole, :'evil')", { role, evil });
+        await harmless(page, 'tokens', 'Tokens', role);
+        await page.getByRole('button', { name: 'New token …' }).click();
+        await page.getByRole('dialog').getByLabel('Role').waitFor();
+        assert.deepEqual(await page.evaluate(markup), []);
+        await page.keyboard.press('Escape');
         await page.goto(page.url().replace(/#.*/, `#/hooks/${hook}/edit`));
         await until(async () => (await page.locator('[name=description]').inputValue()) === evil, 'the form holds it');
         assert.ok((await page.locator('[name=transform]').inputValue()).includes('ran='));

@@ -32,10 +32,12 @@ is_deeply([ sort keys %served ], [ $spec->operations ], 'what is served is what 
 my $hook = $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => $receiver->url('/ok') })->{json}{id};
 my $event = $node->safe_psql('postgres', q(SELECT replace(whisperer.deliver_event('e', '{"n": [1, null, "x"]}')::text, '-', '')));
 wait_idle($node);
-my %place = ('/whisperer/hooks/{id}/' => $hook, '/whisperer/hook_events/{id}/' => "$event-$hook", '/console/{path}' => '');
+my ($passing) = new_token($node, 'reader') =~ /_(\d+)_/;
+my %place = ('/whisperer/api_tokens/{id}/' => $passing, '/whisperer/hooks/{id}/' => $hook, '/whisperer/hook_events/{id}/' => "$event-$hook", '/console/{path}' => '');
 my %body = ('PUT /whisperer/hooks/{id}/' => { event_type => 'e', target_url => $receiver->url('/ok') }, 'PATCH /whisperer/hooks/{id}/' => { description => 'x' },
     'POST /whisperer/hooks/' => { event_type => 'e', target_url => $receiver->url('/ok/2') },
     'POST /whisperer/test_filter/' => { event_type => 'e', filter => { n => 1 } },
+    'POST /whisperer/api_tokens/' => { description => 'x' },
     'POST /whisperer/events/' => { event_type => 'e', data => { n => 1 } },
     'POST /whisperer/hook_events/{id}/retry/' => { force => JSON::PP::true },
     map { ("POST /whisperer/hooks/{id}/$_/" => { since => '2024-01-01T00:00:00Z' }) } qw(recover replay));

@@ -160,12 +160,66 @@ unlike($gateway->log_text, qr/\Q$_\E/, 'no token is in the log') for map { /_(.{
 my ($line) = grep { ($_->{role} // '') eq 'Bob "x"' } $gateway->log_lines;
 is(join(' ', sort keys %$line), 'address duration_ms method path request_id role status time', 'but who did what, and what came of it');
 
+# --- made and revoked over HTTP ------------------------------------------------------------------
+sub of_tokens { my ($method, $path, $json, $with) = @_; return $gateway->request($method, "/whisperer/api_tokens/$path", headers => { %{ client() }, Authorization => 'Token ' . ($with // $ann) }, $json ? (json => $json) : ()) }
+sub id_in { return ($_[0] =~ /_(\d+)_/)[0] }
+my $made = of_tokens('POST', '', { description => 'made over HTTP' });
+is_deeply([ $made->{status}, @{ $made->{json} }{qw(role description kind expires_at last_used_at revoked_at)} ], [ 201, 'ann', 'made over HTTP', 'api', undef, undef, undef ], 'a token makes another of its role');
+my $fresh = $made->{json}{token};
+is(session("Token $fresh")->{json}{role}, 'ann', 'which lets in');
+my @listed = @{ of_tokens('GET', '')->{json}{results} };
+is_deeply([ @{ $listed[0] }{qw(id description)} ], [ $made->{json}{id}, 'made over HTTP' ], 'it is the first of the list');
+is(join(' ', do { my %roles = map { $_->{role} => 1 } @listed; sort keys %roles }), 'ann', 'in which one sees those of one\'s own roles');
+unlike(of_tokens('GET', '')->{content}, qr/what_|\Q@{[ substr $fresh, -43 ]}\E/, 'and no token');
+is(scalar(@{ of_tokens('GET', '?limit=1')->{json}{results} }), 1, 'page by page');
+my %new = (description => 'x');
+for ([ {}, 400, 'description' ], [ { description => undef }, 400, 'description' ], [ { %new, expires_at => 'tomorrow' }, 400, 'expires_at' ], [ { %new, expires_at => '2001-01-01' }, 400, 'expires_at' ],
+    [ { %new, role => 'Bob "x"' }, 403, 'role' ], [ { %new, role => 'nobody-at-all' }, 403, 'role' ], [ { %new, role => 'carol' }, 403, 'role' ], [ { %new, role => 'gateway' }, 403, 'role' ], [ { %new, role => '' }, 403, 'role' ], [ { %new, kind => 'portal' }, 400, 'kind' ])
+{
+    my $refused = of_tokens('POST', '', $_->[0]);
+    is("$refused->{status} " . join(' ', sort keys %{ $refused->{json}{errors} // {} }), "$_->[1] $_->[2]", 'refused: ' . JSON::PP->new->canonical->encode($_->[0]));
+}
+$node->safe_psql('postgres', 'GRANT "Bob ""x""" TO ann');
+is(session('Token ' . of_tokens('POST', '', { %new, role => 'Bob "x"' })->{json}{token})->{json}{role}, 'Bob "x"', 'a member of a role makes tokens of it');
+my $boss = new_role($node, 'boss', 'e');
+$node->safe_psql('postgres', $_) for 'REVOKE "Bob ""x""" FROM ann', 'ALTER ROLE boss SUPERUSER';
+is(of_tokens('POST', '', { %new, role => 'carol' }, $boss)->{json}{errors}{role}[0], 'you may make no tokens of this role', 'but nobody one of a role that the gateway may not act as');
+is(of_tokens('POST', '', { %new, role => 'ann' }, $boss)->{json}{role}, 'ann', 'a superuser of another');
+$node->safe_psql('postgres', 'ALTER ROLE boss NOSUPERUSER');
+# Whoever gets hold of a token that ends has none that does not.
+my $ending = new_token($node, 'ann', ", now() + interval '1 hour'");
+my $heir = of_tokens('POST', '', {%new}, $ending)->{json};
+is($heir->{expires_at}, (grep { $_->{id} == id_in($ending) } @{ of_tokens('GET', '')->{json}{results} })[0]{expires_at}, 'what a token makes ends with it');
+like(of_tokens('POST', '', { %new, expires_at => '2099-01-01' }, $ending)->{json}{errors}{expires_at}[0], qr/^must not be after the end of the token that you use: 2/, 'and not later');
+my $soon = $node->safe_psql('postgres', q(SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 minute', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')));
+is(of_tokens('POST', '', { %new, expires_at => $soon }, $ending)->{json}{expires_at} =~ s/\+00:00$/Z/r, $soon, 'but before');
+# For the three seconds that a revoked token may be good for, it makes none.
+is(session("Token $ending")->{status}, 200, 'a token that is known to be good');
+is(of_tokens('DELETE', id_in($ending) . '/')->{status}, 204, 'is revoked');
+is(of_tokens('POST', '', {%new}, $ending)->{status}, 401, 'and makes no other at once');
+is(of_tokens('DELETE', "$made->{json}{id}/")->{status}, 204, 'so is the one that was made');
+wait_for('it to be refused', sub { session("Token $fresh")->{status} == 401 });
+is(of_tokens('DELETE', "$made->{json}{id}/")->{status}, 204, 'twice is as once');
+my %is_good = map { $_->{id} => 1 } @{ of_tokens('GET', '?is_active=true')->{json}{results} };
+ok(!$is_good{ $made->{json}{id} } && $is_good{ id_in($ann) }, 'the list tells good ones from others');
+is(of_tokens('DELETE', "$_/")->{status}, 404, "there is no token $_") for id_in($bob), 4711, 0, 'x';
+is(session("Token $bob")->{status}, 200, 'and that of another is good');
+$node->safe_psql('postgres', 'REVOKE EXECUTE ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) FROM PUBLIC');
+is(of_tokens('POST', '', {%new})->{status}, 403, 'where making tokens is taken from everybody, nobody makes one over HTTP either');
+$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION whisperer.create_api_token(regrole, text, timestamptz) TO PUBLIC');
+unlike($gateway->log_text, qr/\Q@{[ substr $_, -43 ]}\E/, 'a token that was made is in no log of the gateway') for $fresh, $heir->{token};
+# What a client sends is a parameter, which the role of the gateway is set not to log; what is made is none.
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/\Q@{[ substr $heir->{token}, -43 ]}\E/, 'nor in that of the server, though it logs all parameters');
+
 # --- links into the console ---------------------------------------------------------------------
 my ($portal) = $node->safe_psql('postgres', "SELECT whisperer.create_portal_link('ann')") =~ /(whap_.*)/;
 my %answer_of = map { $_ => $gateway->request('GET', $_, headers => { %{ client() }, Authorization => "Token $portal" })->{status} }
-    qw(/whisperer/session/ /whisperer/hooks/ /whisperer/hook_stats/ /whisperer/delivery_rate/ /whisperer/status/ /metrics);
+    qw(/whisperer/session/ /whisperer/hooks/ /whisperer/hook_stats/ /whisperer/delivery_rate/ /whisperer/status/ /whisperer/api_tokens/ /metrics);
 is(join(' ', map { "$_ $answer_of{$_}" } sort keys %answer_of),
-    '/metrics 403 /whisperer/delivery_rate/ 200 /whisperer/hook_stats/ 200 /whisperer/hooks/ 200 /whisperer/session/ 200 /whisperer/status/ 403',
+    '/metrics 403 /whisperer/api_tokens/ 403 /whisperer/delivery_rate/ 200 /whisperer/hook_stats/ 200 /whisperer/hooks/ 200 /whisperer/session/ 200 /whisperer/status/ 403',
     'the token of a link is for the hooks of one role, and does not tell what all of them have to do');
+
+is($gateway->request($_->[0], "/whisperer/api_tokens/$_->[1]", headers => { %{ client() }, Authorization => "Token $portal" }, json => $_->[2])->{status}, 403, 'it makes and ends no token')
+    for [ POST => '', { description => 'x' } ], [ DELETE => '1/', {} ];
 
 done_testing();
