@@ -1,41 +1,14 @@
-// What can be done with a hook: ping, pause, resume, deliver now, rotate its secret, recover, replay, delete.  Each that cannot be
+// What can be done with a hook beside pinging it: pause, resume, rotate its secret, recover, replay, delete.  Each that cannot be
 // undone says first what it will do.
 import { post, remove } from './api.js';
 import { confirmThen, formDialog, showSecret } from './dialogs.js';
 import { h, replace } from './dom.js';
 import { checkbox, makeField } from './form.js';
-import { count, fromLocalInput, localInput, plural, seconds } from './format.js';
+import { count, fromLocalInput, localInput, plural } from './format.js';
 import { retryDialog } from './retry_many.js';
-import { badge, button, errorBox, facts, loading, notify, snippet } from './ui.js';
+import { button, errorBox, notify } from './ui.js';
 
 const day_ms = 24 * 3600 * 1000;
-
-function pingAnswer(answer) {
-    return h(
-        'div',
-        { class: `block ${answer.ok ? 'good' : 'error'}` },
-        h('p', { class: 'block-title' }, badge(answer.ok ? 'good' : 'bad', answer.ok ? 'answered' : 'failed'), ` Ping`),
-        facts([
-            ['HTTP status', answer.http_status],
-            ['Time', seconds(answer.response_time)],
-            answer.error && ['Error', answer.error],
-            ['Answer', snippet(answer.response_content, 'Answer to the ping')],
-        ]),
-    );
-}
-
-// A real signed POST; what came back is shown in box.
-export function pingButton(id, box) {
-    return button('Ping', async () => {
-        replace(box, loading('Waiting for the receiver …'));
-        try {
-            const { data } = await post(`hooks/${id}/ping/`);
-            replace(box, pingAnswer(data));
-        } catch (error) {
-            replace(box, errorBox(error));
-        }
-    });
-}
 
 export function pauseButton(hook, done) {
     const active = hook.state === 'active';

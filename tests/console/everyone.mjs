@@ -160,6 +160,7 @@ async function viewTests(hook) {
         await audit('a secret');
         await page.getByRole('button', { name: 'I have it' }).click();
         for (const [place, button] of [
+            [`hooks/${hook}`, 'Send example …'],
             [`hooks/${hook}`, 'Deliver now …'],
             ['deliveries', 'Retry these …'],
             ['tokens', 'New token …'],

@@ -196,6 +196,41 @@ async function changeTests() {
     });
 }
 
+async function exampleTests() {
+    await test('the example of one of its types is sent to a hook, and the answer shown', async () => {
+        sql(`SET ROLE shop; SELECT whisperer.register_event('example-made'), whisperer.register_event('example-none');
+             SELECT whisperer.update_event('example-made', '{"example": {"id": 4711}}');`);
+        const id = makeHook('shop', 'example-*, order-paid', `${receiver_url}/ok/example`);
+        const page = await hookPage(id);
+        await page.getByRole('button', { name: 'Send example …' }).click();
+        const choice = page.getByRole('dialog').getByLabel('Event type');
+        const offered = await choice.getByRole('option').allTextContents();
+        assert.deepEqual(offered, ['example-made', 'example-none: has no example', 'order-paid: has no example'], 'its types, and no others');
+        await choice.selectOption('example-none');
+        await page.getByRole('button', { name: 'Send', exact: true }).click();
+        await see(page, 'It has no example.');
+        await choice.selectOption('example-made');
+        await page.getByRole('button', { name: 'Send', exact: true }).click();
+        await page.locator('.block.good').getByText('Example of example-made').waitFor();
+        assert.match(await page.locator('.block.good').textContent(), /HTTP status\s*200/);
+        assert.equal(
+            sql(`SELECT o.data->>'id' || ' ' || (o.meta->>'ping_of') FROM whisperer.outbox o JOIN whisperer.delivery d ON d.event_id = o.id WHERE d.hook_id = ${id}`),
+            '4711 example-made',
+        );
+    });
+
+    await test('where no type has an example, it is said how one comes to be', async () => {
+        const id = makeHook('shop', 'example-none', `${receiver_url}/ok/no-example`);
+        const page = await hookPage(id);
+        await page.getByRole('button', { name: 'Send example …' }).click();
+        await page.getByRole('dialog', { name: 'There is no example to send' }).waitFor();
+        await see(page, "SELECT whisperer.update_event('example-none'");
+        assert.deepEqual(await page.evaluate(accessibility), []);
+        await page.getByRole('button', { name: 'Close' }).click();
+        await page.getByRole('dialog').waitFor({ state: 'detached' });
+    });
+}
+
 // What a poll asked for before an action may be answered after what the action itself read.
 async function olderAnswerTest() {
     await test('an answer from before a pause does not bring back what was', async () => {
@@ -307,6 +342,7 @@ export async function hooks() {
     await createdTest();
     await othersTypesTest();
     await changeTests();
+    await exampleTests();
     await olderAnswerTest();
     await endTests();
     await listTests();

@@ -4,8 +4,9 @@ import { deliveryTable } from '../delivery_table.js';
 import { h, replace } from '../dom.js';
 import { count, missing, percent, seconds, when } from '../format.js';
 import { health } from '../health.js';
-import { chanceButton, deleteButton, deliverNowButton, pauseButton, pingButton, rotateButton } from '../hook_actions.js';
+import { chanceButton, deleteButton, deliverNowButton, pauseButton, rotateButton } from '../hook_actions.js';
 import { members, pretty } from '../json_text.js';
+import { exampleButton, pingButton } from '../ping.js';
 import { poll } from '../poll.js';
 import { rateCharts } from '../rate_charts.js';
 import { go, hashOf } from '../router.js';
@@ -95,6 +96,7 @@ function actions(hook, pending, ping_box, read) {
     if (hook.state === 'deleted') return [];
     return [
         hook.state === 'active' && pingButton(hook.id, ping_box),
+        hook.state === 'active' && exampleButton(hook, ping_box),
         deliverNowButton(hook, read),
         pauseButton(hook, read),
         linkButton('Edit', hashOf(['hooks', hook.id, 'edit'])),
