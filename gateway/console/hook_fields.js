@@ -1,5 +1,7 @@
 // The fields of a hook's form, and what they say as the JSON that the server takes.
+import { configShape } from './config_form.js';
 import { h } from './dom.js';
+import { filterShape } from './filter_form.js';
 import { fieldset, makeField } from './form.js';
 import {
     checkBatch,
@@ -19,7 +21,9 @@ import {
     checkUrl,
     readHeaders,
 } from './hook_checks.js';
+import { withForm } from './json_form.js';
 import { pretty } from './json_text.js';
+import { batchShape, retryShape } from './retry_form.js';
 
 const secrets = [
     ['make', 'a new secret, shown once'],
@@ -55,6 +59,14 @@ const priorities = [
     ['high', 'high: goes first'],
     ['low', 'low: goes last'],
 ];
+
+// Columns of JSON that have a form, too, and what is said beside it.
+const shapes = {
+    filter: [filterShape, 'All of them must hold. Text is written as it is; 5, true, null and lists are JSON, and "5" in quotes is text. None: every event.'],
+    retry_countdown_config: [retryShape],
+    config: [configShape],
+    batch: [batchShape],
+};
 
 // Name, label, kind of value, and what else makeField takes.
 const columns = [
@@ -117,7 +129,7 @@ const columns = [
         'batch',
         'Batches',
         'json',
-        { check: checkBatch, hint: 'JSON: {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "array"}, or "ndjson". Empty: a request for each event.' },
+        { kind: 'area', wide: true, check: checkBatch, hint: 'JSON: {"size": 100, "wait": "200 ms", "bytes": 262144, "form": "array"}, or "ndjson". Empty: a request for each event.' },
     ],
     ['encoding', 'Compression', 'text', { kind: 'select', options: encodings, hint: 'The receiver undoes it, and then verifies the signature.' }],
     ['transform', 'Transform', 'text', { check: checkFunction, hint: 'Function that makes the body, or the data of another format than whisperer: schema.function, or schema.function(json, jsonb)' }],
@@ -143,6 +155,7 @@ export function makeFields(hook, types, preset) {
             ...more,
             suggestions: name === 'event_type' ? types : undefined,
         });
+    for (const [name, [shape, hint]] of Object.entries(shapes)) withForm(fields[name], shape, hint);
     fields.event_type.input.value ||= preset;
     if (fields.ordering.value === '') fields.ordering.input.value = 'none';
     if (fields.priority.value === '') fields.priority.input.value = 'normal';

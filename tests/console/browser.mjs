@@ -91,6 +91,14 @@ export async function see(page, text) {
     await page.getByText(text).first().waitFor();
 }
 
+// A column of JSON shows as a form; this is the JSON of it.
+export async function asJson(page, name) {
+    const field = page.locator(`[name="${name}"]`);
+    await field.waitFor({ state: 'attached' });
+    if (!(await field.isVisible())) await field.locator('xpath=ancestor::*[contains(@class,"field")][1]').getByRole('button', { name: /^As JSON/ }).click();
+    return field;
+}
+
 function report(name, error) {
     console.log(`${error ? 'not ok' : 'ok'} ${++number} - ${name}`);
     if (!error) return;

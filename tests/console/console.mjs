@@ -6,6 +6,7 @@ import { startBrowser, stopBrowser } from './browser.mjs';
 import { registerTypes, sql } from './database.mjs';
 import { deliveries } from './deliveries.mjs';
 import { everyone } from './everyone.mjs';
+import { forms } from './forms.mjs';
 import { hooks } from './hooks.mjs';
 import { hostile } from './hostile.mjs';
 import { portal } from './portal.mjs';
@@ -14,7 +15,7 @@ import { screenshots } from './screenshots.mjs';
 import { signing, throttled } from './signing.mjs';
 import { tokens } from './tokens.mjs';
 
-const parts = { signing, portal, tokens, hooks, deliveries, retries, activity, hostile, everyone, throttled };
+const parts = { signing, portal, tokens, hooks, forms, deliveries, retries, activity, hostile, everyone, throttled };
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
 
 registerTypes('shop', 'package-created', 'package-shipped', 'order-paid');

@@ -1,7 +1,7 @@
 // Hooks: created, found, edited, paused, pinged, given a new secret, deleted.
 import assert from 'node:assert/strict';
 
-import { open, receiver_url, see, test, until } from './browser.mjs';
+import { asJson, open, receiver_url, see, test, until } from './browser.mjs';
 import { accessibility, contrast, overflow } from './checks.mjs';
 import { attempts, deliver, idle, makeHook, script, sql } from './database.mjs';
 import { verifies } from './verify.mjs';
@@ -24,6 +24,9 @@ async function hookPage(id) {
     return page;
 }
 
+const fillJson = async (page, name, text) => (await asJson(page, name)).fill(text);
+const json_columns = ['filter', 'retry_countdown_config', 'config', 'batch'];
+
 const wrong = {
     event_type: ['no spaces, please', /Letters, digits/],
     target_url: ['ftp://example.com/', /must begin with https/],
@@ -45,6 +48,7 @@ async function createTests() {
         await submit(page, 'Create hook');
         await until(async () => (await errorOf(page, 'target_url')) === 'This is needed.', 'the missing URL is noticed');
         assert.equal(await page.evaluate(() => document.activeElement.name), 'event_type');
+        for (const name of json_columns) await asJson(page, name);
         for (const [name, [value]] of Object.entries(wrong)) await field(page, name).fill(value);
         await submit(page, 'Create hook');
         for (const [name, [, message]] of Object.entries(wrong)) assert.match(await errorOf(page, name), message, name);
@@ -61,12 +65,12 @@ async function createTests() {
         const page = await open('hooks/new');
         const said = page.getByRole('status', { name: 'What the filter lets through' });
         await field(page, 'event_type').fill('order-paid');
-        await field(page, 'filter').fill('{"total": {"$gt": 100}}');
+        await fillJson(page, 'filter', '{"total": {"$gt": 100}}');
         await until(async () => /^Of the latest \d+ events \d+ would pass/.test(await said.innerText()), 'the preview');
         const lines = await said.getByRole('listitem').allInnerTexts();
         assert.match(lines[0], /order-paid.*is left out$/);
         assert.match(lines[1], /order-paid.*passes$/);
-        await field(page, 'filter').fill('{"total": {"$above": 100}}');
+        await fillJson(page, 'filter', '{"total": {"$above": 100}}');
         await until(async () => (await said.innerText()).includes('unknown operator "$above"'), 'what is wrong');
     });
 
@@ -78,7 +82,7 @@ async function createTests() {
         await until(async () => /no registered event type/i.test(await errorOf(page, 'event_type')), 'the type is refused');
         assert.equal(await page.evaluate(() => document.activeElement.name), 'event_type');
         await field(page, 'event_type').fill('package-created');
-        await field(page, 'retry_countdown_config').fill('{"choice": "fixed", "kwargs": {}}');
+        await fillJson(page, 'retry_countdown_config', '{"choice": "fixed", "kwargs": {}}');
         await submit(page, 'Create hook');
         await until(async () => /kwargs\.seconds/.test(await errorOf(page, 'retry_countdown_config')), 'the missing key is named');
         assert.equal(await errorOf(page, 'event_type'), '');
@@ -112,7 +116,7 @@ async function createdTest() {
         assert.equal(await field(page, 'event_type').inputValue(), 'package-created');
         await field(page, 'target_url').fill(`${receiver_url}/ok/created`);
         await field(page, 'description').fill('made in a browser');
-        await field(page, 'config').fill('{"big": 12345678901234567890, "tenant": "north"}');
+        await fillJson(page, 'config', '{"big": 12345678901234567890, "tenant": "north"}');
         await field(page, 'additional_headers').fill('X-Tenant: north\nX-Other: 1');
         await submit(page, 'Create hook');
         const secret = await page.getByRole('dialog').getByLabel('Secret').inputValue();
@@ -158,14 +162,14 @@ async function changeTests() {
         await until(async () => (await field(page, 'config').inputValue()).includes('12345678901234567890'), 'numbers are whole');
         assert.ok(!(await page.content()).includes('not-for-eyes'), 'credentials are not shown');
         await field(page, 'description').fill('changed here');
-        await field(page, 'filter').fill('{"paid": 98765432109876543210}');
+        await fillJson(page, 'filter', '{"paid": 98765432109876543210}');
         await field(page, 'rate_limit').fill('2.5');
         await submit(page, 'Save');
         await see(page, 'changed here');
         const row = sql(`SELECT description, filter, rate_limit, config->>'big', config->'auth' FROM whisperer.hook WHERE id = ${id}`);
         assert.equal(row, 'changed here|{"paid": 98765432109876543210}|2.5|12345678901234567890|{"type": "bearer"}');
         await page.getByRole('link', { name: 'Edit' }).click();
-        await field(page, 'filter').fill('');
+        await fillJson(page, 'filter', '');
         await submit(page, 'Save');
         await until(() => sql(`SELECT filter IS NULL FROM whisperer.hook WHERE id = ${id}`) === 't', 'an emptied field is null');
     });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 
-import { open, see, test, until } from './browser.mjs';
+import { asJson, open, see, test, until } from './browser.mjs';
 import { markup } from './checks.mjs';
 import { deliveriesOf, makeHook, sql, tokenOf } from './database.mjs';
 
@@ -144,7 +144,7 @@ export async function hostile() {
         const page = await open(`hooks/new?event_type=${encodeURIComponent(evil)}`, { as });
         await page.locator('[name=target_url]').fill(link);
         await page.locator('[name=additional_headers]').fill('<img/src=x/onerror=ran=1>: x');
-        await page.locator('[name=retry_countdown_config]').fill('{"choice": "fixed", "<img src=x onerror=ran=1>": 1}');
+        await (await asJson(page, 'retry_countdown_config')).fill('{"choice": "fixed", "<img src=x onerror=ran=1>": 1}');
         await page.getByRole('button', { name: 'Create hook' }).click();
         await see(page, 'cannot be the name of a header');
         assert.deepEqual(await page.evaluate(markup), []);
