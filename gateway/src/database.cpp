@@ -17,9 +17,6 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-// Beyond statement_timeout, which does not count while a transaction is committed: one may wait for
-// a synchronous standby.
-constexpr std::chrono::seconds answer_time{20};
 // A pooler in front of the server takes everybody in, and lets them wait: here, and before each
 // transaction that it lends a session for.
 constexpr std::chrono::seconds settings_time{3};
@@ -146,6 +143,22 @@ bool is_on(PGconn* connection, const char* parameter) {
 
 }  // namespace
 
+std::string place_of(const std::string& conninfo) {
+    const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(
+        PQconninfoParse(conninfo.c_str(), nullptr), PQconninfoFree);
+    const auto value_of = [&options](std::string_view keyword) -> std::string {
+        for (const PQconninfoOption* one = options.get(); one != nullptr && one->keyword; one++)
+            if (one->keyword == keyword && one->val != nullptr)
+                return one->val;
+        return {};
+    };
+    std::string place;
+    for (const char* const keyword : {"host", "hostaddr", "port", "dbname"})
+        if (const std::string value = value_of(keyword); !value.empty())
+            place += (place.empty() ? "" : " ") + std::string(keyword) + "=" + value;
+    return place;
+}
+
 Database::Database(const std::string& conninfo) : connection_(open_to(conninfo, "any")) {
     if (PQstatus(connection_.get()) != CONNECTION_OK)
         throw DatabaseLost(message_of(connection_.get()));
@@ -212,7 +225,7 @@ Rows Database::run(const Work& work) {
     is_sent_ = true;
     if (is_pooled_)
         wait_until_lent();
-    Rows rows = receive(Clock::now() + answer_time);
+    Rows rows = receive(Clock::now() + work.answer_time);
     if (error_)
         throw *error_;
     return rows;

@@ -43,6 +43,12 @@ class Statement {
     int parameters_ = 0;
 };
 
+// For the whole of an answer.  Beyond statement_timeout, which does not count while a transaction
+// is committed: one may wait for a synchronous standby.
+constexpr std::chrono::seconds answer_time{20};
+// Of one of several databases, which the others do not wait for.
+constexpr std::chrono::seconds answer_time_beside{5};
+
 using Value = std::optional<std::string>;  // nothing: NULL.  Holds no NUL byte.
 
 struct Work {
@@ -52,6 +58,7 @@ struct Work {
     bool is_patient = true;      // waits for a connection, if there is none
     bool is_list = false;        // what is more than a page may hold is left out
     bool wants_primary = false;  // a server that takes no writes is not what it is for
+    std::chrono::seconds answer_time = gateway::answer_time;
     // Each takes the first of the values, as many as it has parameters.
     std::span<const Statement> statements;
     std::span<const Value> values = {};
@@ -101,6 +108,9 @@ struct DatabaseLost : std::runtime_error {
         : std::runtime_error(why), is_late(late) {}
     bool is_late;  // it is there, but did not answer in time
 };
+
+// Where a connection string leads, for people and without a secret; empty: it does not say.
+std::string place_of(const std::string& conninfo);
 
 class Database {
   public:

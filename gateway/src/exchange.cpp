@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "database_problem.h"
+#include "lists.h"
 #include "log.h"
 
 namespace whisperer::gateway {
@@ -55,7 +56,7 @@ std::optional<Reply> Exchange::begin() {
         Gateway::Match found = gateway_.match(head_.request);
         route_ = found.route;
         call_.emplace(Call{
-            head_.request, *route_, {}, {}, std::move(found.path_parts), gateway_.pool(), {}, {}});
+            head_.request, *route_, {}, {}, std::move(found.path_parts), gateway_.databases()});
         return {route_->is_at_once ? std::optional(finish(route_->handler(*call_))) : std::nullopt};
     });
     return step.reply;
@@ -87,13 +88,16 @@ Errand::Step Exchange::guarded(const std::function<Step()>& work) {
     } catch (const Problem& problem) {
         answer = answer_of(problem, id);
     } catch (const DatabaseError& error) {
-        if (error.is_of_role && (error.sqlstate == "42501" || error.sqlstate == "22023")) {
+        if (error.is_of_role && call_->database > 0) {
+            log_event("a right is missing", "role " + role_ + ": " + error.message, id);
+            answer = answer_of({403, "forbidden", "your role is not set up in that database"}, id);
+        } else if (error.is_of_role && (error.sqlstate == "42501" || error.sqlstate == "22023")) {
             gateway_.authentication().forget(head_.request);
             log_event("a right is missing", "role " + role_ + ": " + error.message, id);
             answer = answer_of({401, "unauthorized", "a valid token is needed"}, id);
         } else {
             if (error.sqlstate == "42501")
-                note_missing_right(gateway_.pool(), role_, id);
+                note_missing_right(call_->pool(), role_, id);
             answer = answer_of(problem_of(error, *route_, id), id);
         }
     } catch (const std::exception& error) {
@@ -118,8 +122,11 @@ Errand::Step Exchange::run() {
         throw Problem{403, "forbidden", "a link into the console is not for that"};
     // What is open to everybody takes no parameters, and passes over those that monitors and
     // browsers put on; of a path that takes all that follows, the handler makes what it wants.
-    if (route_->access == Route::Access::Token)
+    if (route_->access == Route::Access::Token) {
         call.values = read_parameters(request, route_->parameters, call.path_parts);
+        if (!route_->is_of_each)
+            call.database = database_of(request, call.databases).value_or(0);
+    }
     if (route_->body)
         call.values.emplace_back(read_body(request, *route_->body));
     if (route_->waits)
@@ -154,12 +161,12 @@ Errand::Step Exchange::wait_on() {
 Errand::Step Exchange::look() {
     const bool is_late = is_ending_ || Clock::now() >= wait_until_;
     try {
-        const Rows rows = gateway_.pool().run({.role = role_,
-                                               .is_read_only = true,
-                                               .is_repeatable = true,
-                                               .is_patient = is_late,
-                                               .statements = call_->wait->look,
-                                               .values = call_->wait->with});
+        const Rows rows = call_->pool().run({.role = role_,
+                                             .is_read_only = true,
+                                             .is_repeatable = true,
+                                             .is_patient = is_late,
+                                             .statements = call_->wait->look,
+                                             .values = call_->wait->with});
         if (rows.count() == 1 && (rows.text(0, 0) == "t" || is_late))
             return {finish({200, std::string(rows.text(0, 1))})};
         if (is_late)

@@ -19,45 +19,32 @@ std::vector<std::string> labels_of(const std::vector<Route>& routes) {
     return labels;
 }
 
+// With several databases each route may be asked of one of them, and lists go on in all.
+void add_databases(std::vector<Route>& routes) {
+    for (Route& route : routes) {
+        if (route.access != Route::Access::Token)
+            continue;
+        for (Parameter& parameter : route.parameters)
+            parameter.is_of_each = route.is_of_each && parameter.name == "cursor";
+        route.parameters.push_back({"database", Kind::Database});
+    }
+}
+
 }  // namespace
 
 Rows Call::run(std::span<const Statement> statements, std::span<const Value> with) const {
     const bool reads = request.method == "GET" || request.method == "HEAD";
-    return pool.run({.role = role,
-                     .is_read_only = reads,
-                     .is_repeatable = reads,
-                     .is_list = route.shape == Route::Shape::List,
-                     .statements = statements,
-                     .values = with});
+    return pool().run({.role = role,
+                       .is_read_only = reads,
+                       .is_repeatable = reads,
+                       .is_list = route.shape == Route::Shape::List,
+                       .answer_time = is_beside ? answer_time_beside : answer_time,
+                       .statements = statements,
+                       .values = with});
 }
 
-Answer list_answer(const Call& call, const Rows& rows) {
-    // The limit is the last of the values, and one more than was asked for.
-    const std::size_t most = std::stoul(*call.values.back()) - 1;
-    const std::size_t shown = std::min(rows.count(), most);
-    Answer answer;
-    // Clients of dj-whisperer take a list to be an array.
-    const bool is_bare = wants_dj_whisperer(call.request.accept);
-    answer.body = is_bare ? "[" : "{\"results\": [";
-    for (std::size_t row = 0; row < shown; row++)
-        answer.body.append(row == 0 ? "" : ",\n")
-            .append(rows.text(row, is_bare ? call.route.bare_column : 0));
-    const std::string next = rows.count() > most || rows.is_cut()
-                                 ? next_page(call.request, rows.text(shown - 1, 1))
-                                 : std::string();
-    if (is_bare) {
-        answer.body += "]";
-        answer.content_type = "application/json; profile=dj-whisperer";
-    } else {
-        answer.body += next.empty() ? "], \"next\": null}" : "], \"next\": \"" + next + "\"}";
-    }
-    if (!next.empty())
-        answer.headers.emplace_back("Link", "<" + next + ">; rel=\"next\"");
-    return answer;
-}
-
-Gateway::Gateway(Pool& pool, Networks trusted_proxies, const std::string& embed_origins)
-    : pool_(pool),
+Gateway::Gateway(Databases& databases, Networks trusted_proxies, const std::string& embed_origins)
+    : databases_(databases),
       trusted_proxies_(std::move(trusted_proxies)),
       routes_([this, &embed_origins] {
           std::vector<Route> all = hook_routes();
@@ -69,10 +56,13 @@ Gateway::Gateway(Pool& pool, Networks trusted_proxies, const std::string& embed_
                          .path = "/metrics",
                          .parameters = {{"hooks", Kind::Boolean}},
                          .handler = [this](Call& call) { return metrics(call); },
+                         .is_of_each = true,
                          .is_of_portal = false});
+          if (databases_.are_several())
+              add_databases(all);
           return all;
       }()),
-      authentication_(pool),
+      authentication_(databases.pool(0)),
       statistics_(labels_of(routes_)) {}
 
 Reply Gateway::refuse(const Problem& problem, const Address& peer) {

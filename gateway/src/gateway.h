@@ -9,7 +9,7 @@
 #include "addresses.h"
 #include "authentication.h"
 #include "codec.h"
-#include "pool.h"
+#include "databases.h"
 #include "request_rates.h"
 #include "route.h"
 #include "statistics.h"
@@ -20,7 +20,7 @@ namespace whisperer::gateway {
 class Gateway {
   public:
     // embed_origins: of pages that may show the console in a frame; empty: none.
-    Gateway(Pool& pool, Networks trusted_proxies, const std::string& embed_origins);
+    Gateway(Databases& databases, Networks trusted_proxies, const std::string& embed_origins);
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;
 
@@ -37,7 +37,7 @@ class Gateway {
     void note(const Request& request, int status, const Route* route, const std::string& role,
               std::chrono::steady_clock::duration took);
 
-    Pool& pool() { return pool_; }
+    Databases& databases() { return databases_; }
     Authentication& authentication() { return authentication_; }
     RequestRates& request_rates() { return request_rates_; }
     Waiting& waiting() { return waiting_; }
@@ -50,7 +50,7 @@ class Gateway {
   private:
     Answer metrics(Call& call);
 
-    Pool& pool_;
+    Databases& databases_;
     const Networks trusted_proxies_;
     const std::vector<Route> routes_;
     Authentication authentication_;

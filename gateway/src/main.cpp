@@ -80,7 +80,7 @@ std::size_t connections_for(const Options& options) {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         fail("getrlimit");
-    const std::size_t ours = options.pool + 32;
+    const std::size_t ours = options.pool * options.databases.size() + 32;
     const std::size_t left = limit.rlim_cur > ours ? limit.rlim_cur - ours : 16;
     return std::min(connections_max, left);
 }
@@ -111,8 +111,8 @@ void look_at_database(Pool& pool) {
 
 void serve(const Options& options) {
     const sigset_t signals = block_signals();
-    Pool pool(options.database, options.pool);
-    Gateway gateway(pool, options.trusted_proxies, options.embed_origins);
+    Databases databases(options.databases, options.pool);
+    Gateway gateway(databases, options.trusted_proxies, options.embed_origins);
     Descriptor listener = listen_at(options);
     const std::string url = url_of(listener);
     start_log();
@@ -142,7 +142,7 @@ void serve(const Options& options) {
     });
     std::printf("whisperer-gateway: listening on %s\n", url.c_str());
     std::fflush(stdout);
-    look_at_database(pool);
+    look_at_database(databases.pool(0));
     int number = 0;
     sigwait(&signals, &number);
     log_event("stopping", strsignal(number));
@@ -150,7 +150,7 @@ void serve(const Options& options) {
     loop.join();
     log_event("stopped", all_ended ? "every request was answered" : "some requests took too long");
     // Workers may still wait for the database, and the database may be at what they gave up.
-    const bool is_quiet = pool.give_up(std::chrono::seconds(2)) && all_ended;
+    const bool is_quiet = databases.give_up(std::chrono::seconds(2)) && all_ended;
     if (!end_log(log_time) || !is_quiet)
         std::_Exit(0);
 }

@@ -2,7 +2,10 @@
 // shows.
 #include "metrics.h"
 
+#include "lists.h"
 #include "log.h"
+#include "text.h"
+#include "words.h"
 
 namespace whisperer::gateway {
 
@@ -53,7 +56,9 @@ const std::vector<Family> worker_families{
      {{"", "", 10}}},
 };
 
-const Statement hooks[] = {Statement(R"(
+// which: of the hooks' figures.
+std::string each_hook(std::string_view which) {
+    return filled(R"(
 SELECT s.hook_id, s.delivered_total, s.failed_total, s.failed_attempts_total, s.pending,
        s.success_rate, extract(epoch FROM s.response_time_p50),
        extract(epoch FROM s.response_time_p95),
@@ -62,7 +67,11 @@ SELECT s.hook_id, s.delivered_total, s.failed_total, s.failed_attempts_total, s.
        (s.circuit = 'open')::integer,
        (s.state = 'active')::integer, (s.state = 'paused')::integer,
        (s.state = 'disabled')::integer, s.event_type, coalesce(left(s.description, 100), '')
-FROM whisperer.hook_stats s ORDER BY s.hook_id)")};
+FROM whisperer.hook_stats s WHERE <which> ORDER BY s.hook_id)",
+                  {{"<which>", which}});
+}
+const Statement hooks[] = {Statement(each_hook("true"))};
+const Statement hooks_beside[] = {Statement(each_hook(is_told_beside))};
 constexpr int hook_event_type = 15;
 constexpr int hook_description = 16;
 
@@ -96,12 +105,17 @@ const std::vector<Family> hook_families{
 
 // Of all hooks together, for who has too many of them for a series each.  No totals: those of hooks
 // end with them, so that a sum would fall; the workers have totals.
-const Statement sums[] = {Statement(R"(
+std::string all_hooks(std::string_view which) {
+    return filled(R"(
 SELECT '', coalesce(sum(s.pending), 0), coalesce(sum(s.delivered), 0), coalesce(sum(s.failed), 0),
        count(*) FILTER (WHERE s.state = 'active'), count(*) FILTER (WHERE s.state = 'paused'),
        count(*) FILTER (WHERE s.state = 'disabled'), count(*) FILTER (WHERE s.circuit = 'closed'),
        count(*) FILTER (WHERE s.circuit = 'half-open'), count(*) FILTER (WHERE s.circuit = 'open')
-FROM whisperer.hook_stats s)")};
+FROM whisperer.hook_stats s WHERE <which>)",
+                  {{"<which>", which}});
+}
+const Statement sums[] = {Statement(all_hooks("true"))};
+const Statement sums_beside[] = {Statement(all_hooks(is_told_beside))};
 
 const std::vector<Family> sum_families{
     {"whisperer_hooks_pending", "gauge", "Deliveries that wait for an attempt.", {{"", "", 1}}},
@@ -153,47 +167,101 @@ std::string quoted(std::string_view value) {
     return text + "\"";
 }
 
+// Each label with a comma between.
+void add_label(const std::string& label, std::string& labels) {
+    if (!label.empty())
+        labels.append(labels.empty() ? "" : ",").append(label);
+}
+
+// Of one of several databases; of the only one: empty.
+std::string database_label(const std::string& database) {
+    return database.empty() ? "" : "database=" + quoted(database);
+}
+
+void append_sample(const std::string& name, const std::string& labels, std::string_view value,
+                   std::string& text) {
+    text.append(name).append(labels.empty() ? "" : "{" + labels + "}");
+    text.append(" ").append(value).append("\n");
+}
+
 // The first column names the row, if there are several: then label is its name.  A null is no
 // sample.
-void append(const std::vector<Family>& families, const char* label, const Rows& rows,
+void append(const Family& family, const char* label, const Said& said, std::string& text) {
+    for (std::size_t row = 0; said.rows && row < said.rows->count(); row++)
+        for (const Series& series : family.series) {
+            if (said.rows->is_null(row, series.column))
+                continue;
+            std::string labels = database_label(said.database);
+            if (*label != '\0')
+                add_label(label + ("=" + quoted(said.rows->text(row, 0))), labels);
+            add_label(series.labels, labels);
+            append_sample(std::string(family.name) + series.suffix, labels,
+                          said.rows->text(row, series.column), text);
+        }
+}
+
+void append(const std::vector<Family>& families, const char* label, const std::vector<Said>& all,
             std::string& text) {
     for (const Family& family : families) {
         text += described(family.name, family.type, family.help);
-        for (std::size_t row = 0; row < rows.count(); row++)
-            for (const Series& series : family.series) {
-                if (rows.is_null(row, series.column))
-                    continue;
-                std::string labels;
-                if (*label != '\0')
-                    labels.append(label).append("=").append(quoted(rows.text(row, 0)));
-                if (*series.labels != '\0')
-                    labels.append(labels.empty() ? "" : ",").append(series.labels);
-                text.append(family.name).append(series.suffix);
-                text.append(labels.empty() ? "" : "{" + labels + "}").append(" ");
-                text.append(rows.text(row, series.column)).append("\n");
-            }
+        for (const Said& said : all)
+            append(family, label, said, text);
     }
 }
 
-void append_hook_info(const Rows& rows, std::string& text) {
+void append_hook_info(const std::vector<Said>& all, std::string& text) {
     text += described("whisperer_hook_info", "gauge", "1, with what the hook is for.");
-    for (std::size_t row = 0; row < rows.count(); row++)
-        text += "whisperer_hook_info{hook_id=" + quoted(rows.text(row, 0)) +
-                ",event_type=" + quoted(rows.text(row, hook_event_type)) +
-                ",description=" + quoted(rows.text(row, hook_description)) + "} 1\n";
+    for (const Said& said : all)
+        for (std::size_t row = 0; said.rows && row < said.rows->count(); row++) {
+            std::string labels = database_label(said.database);
+            add_label("hook_id=" + quoted(said.rows->text(row, 0)), labels);
+            add_label("event_type=" + quoted(said.rows->text(row, hook_event_type)), labels);
+            add_label("description=" + quoted(said.rows->text(row, hook_description)), labels);
+            append_sample("whisperer_hook_info", labels, "1", text);
+        }
 }
 
 void append_hooks(const Call& call, std::string& text) {
     const bool each = call.values.at(0).value_or("true") == "true";
-    const Rows rows = call.run(each ? std::span(hooks) : std::span(sums), {});
-    append(each ? hook_families : sum_families, each ? "hook_id" : "", rows, text);
+    const std::vector<Said> all = ask_each(call, [each](Call& one) {
+        if (each)
+            return one.run(one.is_beside ? hooks_beside : hooks, {});
+        return one.run(one.is_beside ? sums_beside : sums, {});
+    });
+    append(each ? hook_families : sum_families, each ? "hook_id" : "", all, text);
     if (each)
-        append_hook_info(rows, text);
+        append_hook_info(all, text);
 }
 
 void append_gauge(const std::string& name, const std::string& help, std::size_t value,
                   std::string& text) {
     text += described(name, "gauge", help) + name + " " + std::to_string(value) + "\n";
+}
+
+// Of each database's connections.
+void append_pools(const Call& call, const std::vector<Said>& all, std::string& text) {
+    const struct {
+        const char* name;
+        const char* help;
+        std::size_t (Pool::*count)() const;
+    } families[] = {
+        {"whisperer_gateway_pool_connections", "Connections to the database.", &Pool::open},
+        {"whisperer_gateway_pool_in_use", "Of those, how many work.", &Pool::in_use},
+        {"whisperer_gateway_pool_size", "How many there may be.", &Pool::size}};
+    for (const auto& [name, help, count] : families) {
+        text += described(name, "gauge", help);
+        for (const Said& said : all)
+            append_sample(name, database_label(said.database),
+                          std::to_string((call.databases.pool(said.number).*count)()), text);
+    }
+}
+
+void append_up(const std::vector<Said>& all, std::string& text) {
+    text += described("whisperer_gateway_database_up", "gauge",
+                      "Whether the database says how its hooks are doing.");
+    for (const Said& said : all)
+        append_sample("whisperer_gateway_database_up", database_label(said.database),
+                      said.rows ? "1" : "0", text);
 }
 
 }  // namespace
@@ -202,15 +270,17 @@ std::string metrics_text(const Call& call, const Statistics& statistics, std::si
     std::string text =
         described("whisperer_gateway_info", "gauge", "1, with the version of the gateway.") +
         "whisperer_gateway_info{version=\"" WHISPERER_VERSION "\"} 1\n";
-    append(worker_families, "worker", call.run(workers, {}), text);
+    const auto each = [&call](std::span<const Statement> statements) {
+        return ask_each(call, [statements](Call& one) { return one.run(statements, {}); });
+    };
+    const std::vector<Said> all = each(workers);
+    append(worker_families, "worker", all, text);
     append_hooks(call, text);
-    append(node_families, "node", call.run(nodes, {}), text);
+    append(node_families, "node", each(nodes), text);
+    if (call.databases.are_several())
+        append_up(all, text);
     append_gauge("whisperer_gateway_connections", "Connections of clients.", connections, text);
-    append_gauge("whisperer_gateway_pool_connections", "Connections to the database.",
-                 call.pool.open(), text);
-    append_gauge("whisperer_gateway_pool_in_use", "Of those, how many work.", call.pool.in_use(),
-                 text);
-    append_gauge("whisperer_gateway_pool_size", "How many there may be.", call.pool.size(), text);
+    append_pools(call, all, text);
     text += described("whisperer_gateway_log_lines_dropped_total", "counter",
                       "Lines of the log that nobody took.") +
             "whisperer_gateway_log_lines_dropped_total " + std::to_string(log_lines_dropped()) +

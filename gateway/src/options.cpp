@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cstdlib>
 #include <regex>
 #include <span>
 #include <sstream>
@@ -58,26 +59,61 @@ void set_embed_origins(Options& options, const std::string& text) {
     }
 }
 
+constexpr std::size_t databases_max = 16;
+
+void set_databases(Options& options, const std::vector<std::string>& all) {
+    if (all.size() > databases_max)
+        throw CLI::ValidationError("--database", "there may be " + std::to_string(databases_max));
+    options.databases = all;
+}
+
+bool is_given(std::span<char*> arguments, const std::string& option) {
+    return std::any_of(arguments.begin(), arguments.end(),
+                       [&option](const char* one) { return std::string(one).starts_with(option); });
+}
+
+// Of the environment: a variable for each, for a connection string may have any letter.
+void add_databases(Options& options) {
+    std::vector<std::string> all = options.databases;
+    for (std::size_t number = 2;; number++) {
+        const std::string variable = "WHISPERER_GATEWAY_DATABASE_" + std::to_string(number);
+        const char* const value = std::getenv(variable.c_str());
+        if (value == nullptr || *value == '\0')
+            break;
+        all.emplace_back(value);
+    }
+    set_databases(options, all);
+}
+
 // Values are looked at by what takes them over, not by validators (check): of a variable of the
 // environment that does not pass those, newer versions of the library (2.4) take no notice.
 void declare(CLI::App& app, Options& options) {
-    const auto add = [&app](const std::string& name, const std::string& type,
-                            const std::string& what, auto take) {
-        std::string variable = "WHISPERER_GATEWAY_" + name.substr(2);
+    const auto describe = [](CLI::Option* option, const std::string& type) {
+        std::string variable = "WHISPERER_GATEWAY_" + option->get_name().substr(2);
         std::transform(variable.begin(), variable.end(), variable.begin(), [](unsigned char c) {
             return c == '-' ? '_' : static_cast<char>(std::toupper(c));
         });
-        return app.add_option_function<std::string>(name, take, what)
-            ->type_name(type)
-            ->envname(variable)
-            ->take_last();
+        return option->type_name(type)->envname(variable);
+    };
+    const auto add = [&](const std::string& name, const std::string& type, const std::string& what,
+                         auto take) {
+        return describe(app.add_option_function<std::string>(name, take, what), type)->take_last();
     };
     app.set_help_flag("--help", "print this");
     app.set_version_flag("--version", "whisperer-gateway " WHISPERER_VERSION, "print the version");
     app.footer("An option of the command line wins over the environment (Env).");
-    add("--database", "CONNINFO",
-        "what libpq connects with; default: its environment (PGHOST, ...)",
-        [&options](const std::string& text) { options.database = text; });
+    describe(app.add_option(
+                 "--database", CLI::callback_t([&options](const CLI::results_t& all) {
+                     set_databases(options, all);
+                     return true;
+                 }),
+                 "what libpq connects with; default: its environment (PGHOST, ...). Once more: a "
+                 "database that is shown beside the first, as a delivery node; in the environment "
+                 "..._DATABASE_2, ..._3"),
+             "CONNINFO")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->take_all();
     add("--listen", "ADDRESS:PORT", "port 0: any that is free",
         [&options](const std::string& text) { set_listen(options, text); })
         ->default_str("127.0.0.1:8080");
@@ -111,10 +147,7 @@ std::string unknown(const CLI::App& app) {
 std::string origin(const CLI::App& app, std::span<char*> arguments, const std::string& complaint) {
     for (const CLI::Option* const option : app.get_options()) {
         const std::string& name = option->get_name();
-        const bool is_given =
-            std::any_of(arguments.begin(), arguments.end(),
-                        [&name](const char* one) { return std::string(one).starts_with(name); });
-        if (complaint.starts_with(name + ":") && !is_given)
+        if (complaint.starts_with(name + ":") && !is_given(arguments, name))
             return " (from " + option->get_envname() + ")";
     }
     return "";
@@ -125,9 +158,12 @@ std::string origin(const CLI::App& app, std::span<char*> arguments, const std::s
 Options read_options(int count, char** arguments) {
     Options options;
     CLI::App app{"The HTTP API and console of whisperer.", "whisperer-gateway"};
+    const std::span all(arguments, static_cast<std::size_t>(count));
     declare(app, options);
     try {
         app.parse(count, arguments);
+        if (!is_given(all, "--database"))
+            add_databases(options);
         return options;
     } catch (const CLI::CallForHelp&) {
         throw Instead{app.help(), 0};
@@ -138,7 +174,7 @@ Options read_options(int count, char** arguments) {
         if (!app.remaining().empty())
             complaint = unknown(app);
         else
-            complaint += origin(app, {arguments, static_cast<std::size_t>(count)}, complaint);
+            complaint += origin(app, all, complaint);
         throw Instead{"whisperer-gateway: " + complaint + "\nTry whisperer-gateway --help.\n", 2};
     }
 }

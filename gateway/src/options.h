@@ -4,13 +4,15 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "addresses.h"
 
 namespace whisperer::gateway {
 
 struct Options {
-    std::string database;  // a connection string of libpq
+    // Connection strings of libpq; one that is empty is its environment's.
+    std::vector<std::string> databases{""};
     std::string address = "127.0.0.1";
     std::uint16_t port = 8080;  // 0: any that is free
     std::size_t pool = 8;

@@ -48,6 +48,11 @@ class Ordering {
     std::map<std::string, One> all_;
 };
 
+// Whether it is the other way round.
+inline bool is_descending(std::string_view ordering) {
+    return ordering.starts_with('-');
+}
+
 // SQL: the column that a list goes on by; id: an expression for what a cursor begins with.
 std::string cursor_of(std::string_view id, std::string_view row);
 

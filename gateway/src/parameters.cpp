@@ -135,6 +135,8 @@ Values values_of(std::string_view text, const Parameter& parameter) {
             if (is_text(text))
                 return one(std::string(text));
             return std::nullopt;
+        case Kind::Database:
+            return is_text(text) ? Values(std::in_place) : std::nullopt;
     }
     return std::nullopt;
 }
@@ -163,6 +165,7 @@ std::string wanted(const Parameter& parameter) {
         case Kind::Choice:
             return "must be one of" + parameter.choices.substr(0, parameter.choices.size() - 1);
         case Kind::Text:
+        case Kind::Database:
             break;
     }
     return "must be text in UTF-8 without NUL, at most " + std::to_string(text_bytes_max) +
@@ -170,6 +173,8 @@ std::string wanted(const Parameter& parameter) {
 }
 
 std::size_t count_of(Kind kind) {
+    if (kind == Kind::Database)
+        return 0;
     if (kind == Kind::DeliveryCursor)
         return 3;
     return kind == Kind::DeliveryId || kind == Kind::HookCursor ? 2 : 1;
@@ -227,12 +232,40 @@ std::vector<Value> read_parameters(const Request& request, const std::vector<Par
         }
         if (std::next(first) != last)
             throw bad_field(parameter.name, "is given more than once");
+        if (parameter.is_of_each) {
+            append_absent(request, parameter, values);
+            continue;
+        }
         const Values read = values_of(first->second, parameter);
         if (!read)
             throw bad_field(parameter.name, wanted(parameter));
         values.insert(values.end(), read->begin(), read->end());
     }
     return values;
+}
+
+std::vector<Place> read_places(const Request& request, const std::vector<Parameter>& parameters,
+                               std::size_t count) {
+    const auto cursor =
+        std::find_if(parameters.begin(), parameters.end(),
+                     [](const Parameter& parameter) { return parameter.is_of_each; });
+    const Place beginning{"", std::vector<Value>(count_of(cursor->kind))};
+    const auto found = request.params.find(cursor->name);
+    if (found == request.params.end())
+        return std::vector<Place>(count, beginning);
+    std::vector<Place> places;
+    const std::string_view all = found->second;
+    for (std::size_t at = 0; at <= all.size();) {
+        const std::string_view text = all.substr(at, all.find('~', at) - at);
+        at += text.size() + 1;
+        const Values values = text.empty() ? Values(beginning.values) : values_of(text, *cursor);
+        if (!values)
+            throw bad_field(cursor->name, wanted(*cursor));
+        places.push_back({std::string(text), *values});
+    }
+    if (places.size() != count)
+        throw bad_field(cursor->name, wanted(*cursor));
+    return places;
 }
 
 std::string next_page(const Request& request, std::string_view cursor) {

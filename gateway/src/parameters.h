@@ -21,18 +21,20 @@ enum class Kind {
     HookCursor,
     DeliveryCursor,
     Text,
-    Integer,  // of 32 bits, not negative
-    Boolean,  // or with a capital, as Python writes it
-    Time,     // ISO 8601; without a zone it is UTC
-    Choice,   // of a few words
-    Limit,    // of a list: one more is asked for, to see whether the list goes on
-    Hours,    // 1 to 24
+    Integer,   // of 32 bits, not negative
+    Boolean,   // or with a capital, as Python writes it
+    Time,      // ISO 8601; without a zone it is UTC
+    Choice,    // of a few words
+    Limit,     // of a list: one more is asked for, to see whether the list goes on
+    Hours,     // 1 to 24
+    Database,  // the name of one of several; no value
 };
 
 struct Parameter {
     std::string name;
     Kind kind;
     std::string choices = {};  // of a Choice, with a space before and after each
+    bool is_of_each = false;   // a cursor that has a place in each of several databases
 };
 
 // Members of a body.
@@ -53,6 +55,16 @@ struct BodyRules {
 // path, else 400.
 std::vector<Value> read_parameters(const Request& request, const std::vector<Parameter>& parameters,
                                    const std::vector<std::string>& path_parts);
+
+// Where a list of several databases goes on in one of them: as next of the page before has it, and
+// the values of that.  Empty and NULLs: from its beginning.
+struct Place {
+    std::string text;
+    std::vector<Value> values;
+};
+// Of each of so many, by the parameter that is_of_each; throws Problem 400.
+std::vector<Place> read_places(const Request& request, const std::vector<Parameter>& parameters,
+                               std::size_t count);
 
 // The body as JSON text, checked; throws Problem 400 or 415.
 std::string read_body(const Request& request, const BodyRules& rules);

@@ -26,6 +26,12 @@ Problem database_is_lost() {
     return unavailable("the database cannot be reached", 2);
 }
 
+Problem database_is_busy() {
+    Problem problem = unavailable("too many requests at once", 1);
+    problem.is_busy = true;
+    return problem;
+}
+
 }  // namespace
 
 Pool::Pool(std::string conninfo, std::size_t size)
@@ -53,13 +59,13 @@ void Pool::wait_turn(std::unique_lock<std::mutex>& lock, bool is_patient) {
         return;
     }
     if (!is_patient)
-        throw unavailable("too many requests at once", 1);
+        throw database_is_busy();
     Waiter me;
     waiting_.push_back(&me);
     if (me.called.wait_for(lock, wait_time, [&me] { return me.has_turn; }))
         return;
     std::erase(waiting_, &me);
-    throw unavailable("too many requests at once", 1);
+    throw database_is_busy();
 }
 
 void Pool::end_turn() {
@@ -112,7 +118,7 @@ Pool::Lent Pool::take(const Work& work) {
         // Refused, as others are there.  While those come and go it may be refused once more.
         end = std::min(end, Clock::now() + wait_time);
         if (Clock::now() >= end)
-            throw unavailable("too many requests at once", 1);
+            throw database_is_busy();
     }
 }
 

@@ -18,6 +18,7 @@ struct Problem {
     std::map<std::string, std::vector<std::string>> errors = {};  // by field
     int retry_after_s = 0;                                        // 0: not said
     std::string allow = {};                                       // methods, of a 405
+    bool is_busy = false;  // of a 503: others have what there is
 };
 
 Problem bad_field(std::string_view field, std::string message);

@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "databases.h"
 #include "http.h"
 #include "parameters.h"
-#include "pool.h"
 
 namespace whisperer::gateway {
 
@@ -42,12 +42,15 @@ struct Call {
     std::vector<Value> values;  // of path, query and body, in the order of the route
     std::vector<std::string> path_parts;
 
-    Pool& pool;
+    Databases& databases;
+    std::size_t database = 0;  // which of them it is for
+    bool is_beside = false;    // others are asked, too, and do not wait long for this one
 
     // What a handler leaves to be done: then its answer does not count, or is only a beginning.
-    std::optional<Wait> wait;
-    std::optional<Pieces> pieces;
+    std::optional<Wait> wait = {};
+    std::optional<Pieces> pieces = {};
 
+    Pool& pool() const { return databases.pool(database); }
     // Runs as the role of the token.
     Rows run(std::span<const Statement> statements, std::span<const Value> with) const;
     Rows run(std::span<const Statement> statements) const { return run(statements, values); }
@@ -71,13 +74,11 @@ struct Route {
     std::function<Answer(Call&)> handler = {};
     bool is_at_once = false;   // the handler needs no database, and waits for nothing
     bool waits = false;        // the handler leaves something to wait for
+    bool is_of_each = false;   // several databases are asked, or the one that is named
     bool is_of_portal = true;  // the token of a link into the console is good for it
     std::string use_of_type = "subscribe to";  // what one may not do with an event type
     int bare_column = 0;  // of a list: what clients of dj-whisperer take its rows to be
 };
-
-// The page of a list that these rows are; see Shape::List.
-Answer list_answer(const Call& call, const Rows& rows);
 
 // By resource.
 std::vector<Route> hook_routes();

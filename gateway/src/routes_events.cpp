@@ -1,6 +1,7 @@
 // /whisperer/hook_events/ and /whisperer/event_queue/: deliveries, and what is yet to become one.
 #include "route.h"
 #include "delivery_filter.h"
+#include "lists.h"
 #include "ordering.h"
 #include "outcome.h"
 #include "problem.h"
@@ -66,10 +67,15 @@ const Ordering& list_by_event() {
 Answer list_deliveries(Call& call) {
     const Value ordering = call.values[delivery_filter_count];
     call.values.erase(call.values.begin() + delivery_filter_count);
-    find_event_types(call, call.values[event_type_filter]);
-    const Ordering& all = is_by_event(call) ? list_by_event() : list_by_delivery();
-    const Statement& statement = all.statement(ordering, call.values[12], call.values[14]);
-    return list_answer(call, call.run({&statement, 1}));
+    const Order order{delivery_filter_count, is_descending(ordering.value_or("-id"))};
+    return list_of_each(call, order, [&](Call& one) {
+        if (!may_have(one, one.values[1]))
+            return Rows(nullptr);
+        find_event_types(one, one.values[event_type_filter]);
+        const Ordering& all = is_by_event(one) ? list_by_event() : list_by_delivery();
+        const Statement& statement = all.statement(ordering, one.values[12], one.values[14]);
+        return one.run({&statement, 1});
+    });
 }
 
 // What is larger is not shown beside the rest, but has a place of its own.
@@ -155,8 +161,10 @@ ORDER BY q.event_id LIMIT $3::integer)";
 
 Answer list_queue(Call& call) {
     static const Statement statements[] = {Statement(queue)};
-    find_event_types(call, call.values[0]);
-    return list_answer(call, call.run(statements));
+    return list_of_each(call, {1}, [](Call& one) {
+        find_event_types(one, one.values[0]);
+        return one.run(statements);
+    });
 }
 
 }  // namespace
@@ -173,7 +181,8 @@ std::vector<Route> event_routes() {
          .path = "/whisperer/hook_events/",
          .parameters = std::move(listed),
          .shape = Route::Shape::List,
-         .handler = list_deliveries},
+         .handler = list_deliveries,
+         .is_of_each = true},
         {.method = "GET",
          .path = "/whisperer/hook_events/{id}/",
          .parameters = {id},
@@ -203,7 +212,8 @@ std::vector<Route> event_routes() {
          .path = "/whisperer/event_queue/",
          .parameters = {{"event_type", Kind::Text}, {"cursor", Kind::Uuid}, {"limit", Kind::Limit}},
          .shape = Shape::List,
-         .handler = list_queue},
+         .handler = list_queue,
+         .is_of_each = true},
     };
 }
 

@@ -1,7 +1,9 @@
 // /whisperer/hooks/: subscriptions and what is done with one.
 #include "route.h"
+#include "lists.h"
 #include "ordering.h"
 #include "outcome.h"
+#include "problem.h"
 #include "text.h"
 #include "words.h"
 
@@ -34,6 +36,18 @@ std::string with_hook(std::string_view text) {
 }
 
 const char* const hook_by_id = "SELECT <hook> FROM whisperer.hook h WHERE h.id = $1::bigint";
+
+// In another database than the first it may be a copy of a hook of the first.
+Answer get_hook(Call& call) {
+    static const Statement here[] = {Statement(with_hook(hook_by_id))};
+    static const Statement elsewhere[] = {Statement(with_hook(R"(
+SELECT left(<hook>::text, -1) || ', "is_copy" : ' || whisperer_internal.is_hook_fed(h.id) || '}'
+FROM whisperer.hook h WHERE h.id = $1::bigint)"))};
+    const Rows rows = call.run(call.database == 0 ? here : elsewhere);
+    if (rows.count() == 0)
+        throw not_found("there is no such hook");
+    return {200, std::string(rows.text(0, 0))};
+}
 
 // The hook, and its secret if the condition holds: then one was made, and nobody has seen it yet.
 std::string hook_with_secret(std::string_view condition, std::string_view id) {
@@ -99,32 +113,54 @@ WHERE ($1::text IS NULL OR lower(h.target_url) = lower($1))
        OR lower($2) = ANY (string_to_array(lower(h.event_type), ', ')))
   AND ($3::boolean IS NULL OR (h.state = 'active') = $3)
   AND h.is_active = ($4::text IS DISTINCT FROM 'deleted') AND ($4 IS NULL OR h.state = $4)
-  AND <after>
+  <whose> AND <after>
 ORDER BY <order> LIMIT $7::integer)",
                                 {{"<hook>", hook_object}, {"<cursor>", cursor_of("h.id", "h")}});
 
 // Hooks are few, and no filter has an index: one plan does for all values.  A key that is cut short
 // still places its hook, before or behind those of the same beginning by its id.
+Ordering make_order(std::string_view whose, std::string_view begin_of) {
+    const auto begin = [begin_of](std::string_view column) {
+        return filled(std::string(begin_of), {{"<column>", column}});
+    };
+    return {filled(list, {{"<whose>", whose}}),
+            Statement::Plan::Kept,
+            {"h", {"id"}, "$5::bigint", "$6::text"},
+            {{"id", ""},
+             {"created_date", time_key("h.created_at")},
+             {"modified_date", time_key("h.modified_at")},
+             {"event_type", begin("h.event_type")},
+             {"target_url", begin("h.target_url")},
+             {"callback", begin("coalesce(h.callback, '')")},
+             {"is_active", "(h.state = 'active')::text"}},
+            "-id"};
+}
+
 const Ordering& order_of_hooks() {
-    static const Ordering ordering(list, Statement::Plan::Kept,
-                                   {"h", {"id"}, "$5::bigint", "$6::text"},
-                                   {{"id", ""},
-                                    {"created_date", time_key("h.created_at")},
-                                    {"modified_date", time_key("h.modified_at")},
-                                    {"event_type", "left(h.event_type, 500)"},
-                                    {"target_url", "left(h.target_url, 500)"},
-                                    {"callback", "left(coalesce(h.callback, ''), 500)"},
-                                    {"is_active", "(h.state = 'active')::text"}},
-                                   "-id");
+    static const Ordering ordering = make_order("", "left(<column>, 500)");
     return ordering;
+}
+
+// Lists of several databases are put together by the bytes of the keys, and a cursor has one of
+// each.  A delivery node's copies of its primary's hooks are left out.
+const Ordering& order_of_hooks_among(bool is_beside) {
+    static const char* const begin_of = R"(left(<column>, 100) COLLATE "C")";
+    static const Ordering first = make_order("", begin_of);
+    static const Ordering beside =
+        make_order("AND NOT whisperer_internal.is_hook_fed(h.id)", begin_of);
+    return is_beside ? beside : first;
 }
 
 Answer list_hooks(Call& call) {
     const Value ordering = call.values[4];
     call.values.erase(call.values.begin() + 4);
-    const Statement& statement =
-        order_of_hooks().statement(ordering, call.values[4], call.values[5]);
-    return list_answer(call, call.run({&statement, 1}));
+    const bool are_several = call.databases.are_several();
+    return list_of_each(call, {4, is_descending(ordering.value_or("-id"))}, [&](Call& one) {
+        const Ordering& order =
+            are_several ? order_of_hooks_among(one.is_beside) : order_of_hooks();
+        const Statement& statement = order.statement(ordering, one.values[4], one.values[5]);
+        return one.run({&statement, 1});
+    });
 }
 
 // Recovering an empty range queues nothing and checks all that the real call checks: so a dry run
@@ -258,7 +294,8 @@ std::vector<Route> crud_routes() {
                         {"cursor", Kind::HookCursor},
                         {"limit", Kind::Limit}},
          .shape = Shape::List,
-         .handler = list_hooks},
+         .handler = list_hooks,
+         .is_of_each = true},
         {.method = "POST",
          .path = "/whisperer/hooks/",
          .body = BodyRules{written},
@@ -276,10 +313,7 @@ std::vector<Route> crud_routes() {
          .path = "/whisperer/test_filter/",
          .body = BodyRules{{{"event_type", Type::Text, true}, {"filter", Type::Anything, true}}},
          .statements = {Statement(test_filter)}},
-        {.method = "GET",
-         .path = one_path,
-         .parameters = {id},
-         .statements = {Statement(with_hook(hook_by_id))}},
+        {.method = "GET", .path = one_path, .parameters = {id}, .handler = get_hook},
         {.method = "PUT",
          .path = one_path,
          .parameters = {id},

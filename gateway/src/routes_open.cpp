@@ -95,7 +95,7 @@ Answer ready(Call& call) {
         Statement("SELECT whisperer.api_token_role(''), current_setting('transaction_read_only')")};
     try {
         const Rows rows =
-            call.pool.run({.is_repeatable = true, .wants_primary = true, .statements = look});
+            call.pool().run({.is_repeatable = true, .wants_primary = true, .statements = look});
         if (rows.text(0, 1) == "on")
             throw unavailable("the database takes no changes now", 2);
     } catch (const DatabaseError&) {

@@ -15,6 +15,12 @@ inline std::string in_words(std::string_view expression) {
                   {{"<text>", expression}});
 }
 
+// SQL: whether a row of hook_stats is worth its place beside those of the first database.  A
+// delivery node's copy of a hook of its primary is, once there is something to tell of it.
+constexpr std::string_view is_told_beside =
+    "(NOT whisperer_internal.is_hook_fed(s.hook_id) OR s.pending > 0 OR s.circuit <> 'closed' "
+    "OR s.delivered_total + s.failed_total + s.failed_attempts_total > 0)";
+
 // Whether a text tells of SQL.
 inline bool speaks_sql(std::string_view text) {
     for (const std::string_view word :

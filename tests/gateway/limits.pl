@@ -71,6 +71,16 @@ my %check = (
         $small->answer_of($change);
         is($small->status_of('GET', '/whisperer/hooks/', token => $token), 200, 'until one is');
     },
+    '`--database`: databases, each with its `--pool`' => sub {
+        my $many = eval { new_gateway($node, options => [ map { ('--database', 'dbname=x') } 1 .. 16 ]) };
+        like($@, qr/the gateway ended: whisperer-gateway: --database: there may be 16$/m, 'one database more');
+    },
+    'an answer of a database beside the first' => sub {
+        my $mute = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1');
+        my $two = new_gateway($node, options => [ '--database', 'host=127.0.0.1 dbname=postgres port=' . $mute->sockport ]);
+        my $answer = $two->get('/whisperer/hooks/', $token);
+        is("$answer->{status} $answer->{json}{unavailable}[0]{message}", '200 it cannot be reached', 'one that says nothing is left out');
+    },
     '`--threads`: requests at the database, or waiting for a session' => sub {
         my $small = new_gateway($node, options => [ '--threads', 1, '--pool', 1, '--trusted-proxies', '127.0.0.1' ]);
         my $locker = hold_hook();
