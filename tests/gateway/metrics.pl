@@ -102,6 +102,14 @@ is_deeply([ (read_metrics($gateway->get('/metrics?hooks=true', $monitor)->{conte
 is((read_metrics($gateway->get('/metrics?hooks=false', $stranger)->{content}))[0]{whisperer_hooks}{'state="active"'}, 0, 'a stranger has no sums of others');
 $more->{$_} = $sums->{$_} for keys %summed;
 
+# Of several databases, here twice the same one, with a label more.
+my $several = new_gateway($node, options => [ '--database', $node->connstr('postgres') . ' user=gateway' ]);
+for my $hooks (qw(true false)) {
+    my ($of_each) = read_metrics($several->get("/metrics?hooks=$hooks", $monitor)->{content});
+    for my $name (keys %$of_each) { $more->{$name} = $of_each->{$name} if !$more->{$name} || grep { /database=/ } keys %{ $of_each->{$name} } }
+}
+is_deeply($more->{whisperer_gateway_database_up}, { 'database="postgres"' => 1, 'database="postgres (2)"' => 1 }, 'of several databases each is up');
+
 # --- the dashboard ------------------------------------------------------------------------------
 my $file = "$FindBin::Bin/../../docs/grafana/whisperer.json";
 my $dashboard = JSON::PP::decode_json(PostgreSQL::Test::Utils::slurp_file($file));
