@@ -1,5 +1,6 @@
 // Talks to the HTTP API.  Every failure is an ApiError; a 401 ends the session; when the server says Retry-After,
 // nothing is asked until then: reading is tried again by itself, writing is left to the person.
+import { database } from './router.js';
 import { token } from './session.js';
 
 const base = new URL('../', document.baseURI); // a reverse proxy may serve all of it below a path
@@ -13,8 +14,8 @@ export class ApiError extends Error {
     }
 }
 
-// Told of what concerns the whole page: signed_out(), waiting(seconds | null).
-export const listeners = { signed_out: () => {}, waiting: () => {} };
+// Told of what concerns the whole page: signed_out(), waiting(seconds | null), unavailable(databases that an answer lacks).
+export const listeners = { signed_out: () => {}, waiting: () => {}, unavailable: () => {} };
 
 let not_before_ms = 0;
 let waiting = 0;
@@ -89,12 +90,15 @@ async function send(method, url, { body, signal, as }) {
 async function call(method, path, { query, body, signal, as } = {}) {
     const url = new URL(`whisperer/${path}`, base);
     url.search = query instanceof URLSearchParams ? query : new URLSearchParams(query ?? {});
+    if (path !== 'session/' && database() && !url.searchParams.has('database')) url.searchParams.set('database', database());
     for (let tried = 1; ; tried++) {
         if (method === 'GET') await waitTurn(signal);
         const response = await send(method, url, { body, signal, as });
         if (response.ok) {
             const text = await response.text();
-            return { data: text ? JSON.parse(text) : null, text };
+            const data = text ? JSON.parse(text) : null;
+            if (Array.isArray(data?.results) && Array.isArray(data.unavailable)) listeners.unavailable(data.unavailable);
+            return { data, text };
         }
         const error = await failure(response);
         if (response.status === 401 && as === undefined) listeners.signed_out();

@@ -154,6 +154,14 @@ listeners.waiting = (left_s) => {
     if (left_s !== null) wait_box.textContent = `The server asks for a pause. Trying again in ${left_s} s.`;
 };
 
+const missing_box = h('div', { class: 'notice warn', role: 'status', hidden: true });
+document.getElementById('notices').append(missing_box);
+listeners.unavailable = (missing) => {
+    const text = missing.map(({ database, message }) => `What database ${database} has is missing here: ${message}.`).join(' ');
+    missing_box.hidden = text === '';
+    if (missing_box.textContent !== text) missing_box.textContent = text;
+};
+
 document.getElementById('skip').addEventListener('click', (event) => {
     event.preventDefault();
     main.focus();

@@ -3,12 +3,13 @@ import { h } from './dom.js';
 import { count, missing, nothing, seconds, shorten, when } from './format.js';
 import { deliveryKind } from './health.js';
 import { hashOf } from './router.js';
+import { elsewhere } from './session.js';
 import { badge, link, table } from './ui.js';
 
 function eventCell(item) {
     const name = shorten(item.event_type, 60);
     return [
-        link(name, hashOf(['deliveries', item.id]), { class: 'strong', 'data-key': item.id, title: item.event_type }),
+        link(name, hashOf(['deliveries', item.id], { database: elsewhere(item) }), { class: 'strong', 'data-key': item.id, title: item.event_type }),
         !missing(item.object_id) && h('span', { class: 'faint clipped', title: item.object_id }, `object ${shorten(item.object_id, 60)}`),
     ];
 }
@@ -25,7 +26,10 @@ const columns = [
         label: 'Hook',
         class: 'number',
         name: 'hook',
-        cell: (item) => link(`#${item.webhook}`, hashOf(['hooks', item.webhook]), { 'aria-label': `Hook ${item.webhook}` }),
+        cell: (item) =>
+            link(`#${item.webhook}`, hashOf(['hooks', item.webhook], { database: elsewhere(item) }), {
+                'aria-label': `Hook ${item.webhook}`,
+            }),
     },
     { label: 'Recorded', class: 'tight medium-up', cell: (item) => when(item.created_date) },
     { label: 'Attempts', class: 'number medium-up', cell: (item) => count(item.retry_count) },
@@ -39,11 +43,13 @@ const columns = [
     },
 ];
 
-// brief: without what the page of a hook says elsewhere.
+const where = { label: 'Database', class: 'tight medium-up', cell: (item) => item.database };
+
+// With several databases each says where it is.  brief: without what the page of a hook says elsewhere.
 export function deliveryTable(items, { brief = false } = {}) {
     return table(
         'Deliveries, newest first',
-        columns.filter(({ name }) => !brief || !name),
+        [...columns.filter(({ name }) => !brief || !name), ...(items.some((item) => item.database) ? [where] : [])],
         items,
     );
 }

@@ -5,6 +5,11 @@ export function parseHash(hash) {
     return { path: path.split('/').filter(Boolean).map(decode), query: new URLSearchParams(query) };
 }
 
+// Of several databases the one whose page this is; null: the first one, or all of them.
+export function database() {
+    return parseHash(location.hash).query.get('database');
+}
+
 function decode(part) {
     try {
         return decodeURIComponent(part);
@@ -13,10 +18,11 @@ function decode(part) {
     }
 }
 
-// Empty and missing values are left out.
+// Empty and missing values are left out.  From a page of one database to another page of single things one stays in it.
 export function hashOf(path, values = {}) {
     const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(values)) if (value !== undefined && value !== null && value !== '') query.set(name, value);
+    const here = path.length > 1 && path[1] !== 'new' ? { database: database() } : {};
+    for (const [name, value] of Object.entries({ ...here, ...values })) if (value !== undefined && value !== null && value !== '') query.set(name, value);
     const text = query.toString();
     return '#/' + path.map((part) => encodeURIComponent(part)).join('/') + (text ? `?${text}` : '');
 }

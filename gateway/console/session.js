@@ -4,7 +4,8 @@
 const key = 'whisperer-token';
 let kept = null;
 
-export const session = { role: null, version: null };
+// databases: the names, if there are several; the first is the one that is asked if none is named.
+export const session = { role: null, version: null, databases: [] };
 
 function storage(use) {
     try {
@@ -26,8 +27,9 @@ function keep(value) {
     storage((store) => store.setItem(key, value));
 }
 
-export function signIn(value, { role, version }) {
+export function signIn(value, { role, version, databases }) {
     keep(value);
+    session.databases = databases ?? [];
     session.role = role;
     session.version = version;
 }
@@ -37,6 +39,12 @@ export function signOut() {
     storage((store) => store.removeItem(key));
     session.role = null;
     session.version = null;
+    session.databases = [];
+}
+
+// The database of a row, for a link to it; null: the first one, which needs no name.
+export function elsewhere(row) {
+    return row.database === session.databases[0] ? null : (row.database ?? null);
 }
 
 // A link into the console for one customer's hooks: its token is in the address, from where it goes at once.

@@ -1,9 +1,10 @@
 // The console end to end, in a browser: TAP on stdout.  Arguments: the parts to run, default all.  By environment:
-// CONSOLE_URL, CONSOLE_TOKEN (of role shop), CONSOLE_TOKEN_OTHER (of role many), RECEIVER_URL, PLAYWRIGHT, CHROMIUM, and
+// CONSOLE_URL, CONSOLE_URL_OF_TWO (of databases demo and branch), CONSOLE_TOKEN (of role shop), CONSOLE_TOKEN_OTHER (of role many), RECEIVER_URL, PLAYWRIGHT, CHROMIUM, and
 // what psql needs to be a superuser of the database.
 import { activity } from './activity.mjs';
 import { startBrowser, stopBrowser } from './browser.mjs';
 import { registerTypes, sql } from './database.mjs';
+import { databases } from './databases.mjs';
 import { deliveries } from './deliveries.mjs';
 import { everyone } from './everyone.mjs';
 import { forms } from './forms.mjs';
@@ -15,7 +16,7 @@ import { screenshots } from './screenshots.mjs';
 import { signing, throttled } from './signing.mjs';
 import { tokens } from './tokens.mjs';
 
-const parts = { signing, portal, tokens, hooks, forms, deliveries, retries, activity, hostile, everyone, throttled };
+const parts = { signing, portal, tokens, hooks, forms, deliveries, retries, databases, activity, hostile, everyone, throttled };
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
 
 registerTypes('shop', 'package-created', 'package-shipped', 'order-paid');

@@ -6,6 +6,7 @@ import { makeField, validateAll } from '../form.js';
 import { fromLocalInput, localInput } from '../format.js';
 import { retryDialog } from '../retry_many.js';
 import { note } from '../router.js';
+import { session } from '../session.js';
 import { announce, button, empty, errorBox, head, loading, pager, renew } from '../ui.js';
 
 const states = [
@@ -32,6 +33,7 @@ function timeOf(text) {
 // Named as the API names its filters.
 function makeFilters(query) {
     const value = (name) => query.get(name) ?? '';
+    const databases = [['', 'any'], ...session.databases.map((name) => [name, name])];
     return [
         makeField({ name: 'state', label: 'State', kind: 'select', options: states, value: value('state') }),
         makeField({ name: 'webhook', label: 'Hook', value: value('webhook'), inputmode: 'numeric', check: whole }),
@@ -57,7 +59,9 @@ function makeFilters(query) {
             kind: 'datetime-local',
             value: timeOf(value('created_date__lt')),
         }),
-    ];
+        session.databases.length > 0 &&
+            makeField({ name: 'database', label: 'Database', kind: 'select', options: databases, value: value('database') }),
+    ].filter(Boolean);
 }
 
 function valuesOf(filters) {

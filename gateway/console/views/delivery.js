@@ -7,7 +7,7 @@ import { count, missing, plural, seconds, when } from '../format.js';
 import { deliveryKind } from '../health.js';
 import { members, pretty, prettyNodes } from '../json_text.js';
 import { requestCard } from '../request_card.js';
-import { hashOf } from '../router.js';
+import { database, hashOf } from '../router.js';
 import { badge, button, card, copyButton, empty, errorBox, facts, head, link, loading, renew, snippet, table } from '../ui.js';
 
 const shown_bytes_max = 200000;
@@ -79,6 +79,7 @@ function factsCard(item) {
         facts([
             ['Event', [h('code', { class: 'breakable' }, item.uuid), ' ', link('at every hook', hashOf(['deliveries'], { uuid: item.uuid }))]],
             ['Hook', link(`#${item.webhook}`, hashOf(['hooks', item.webhook]))],
+            database() && ['Database', database()],
             ['Object', item.object_id],
             ['Recorded', when(item.created_date)],
             ['Changed', when(item.modified_date)],

@@ -3,13 +3,13 @@ import { get } from '../api.js';
 import { deliveryTable } from '../delivery_table.js';
 import { h, replace } from '../dom.js';
 import { count, missing, percent, seconds, when } from '../format.js';
-import { health } from '../health.js';
+import { gathered, health, withFigures } from '../health.js';
 import { chanceButton, deleteButton, deliverNowButton, pauseButton, rotateButton } from '../hook_actions.js';
 import { members, pretty } from '../json_text.js';
 import { exampleButton, pingButton } from '../ping.js';
 import { poll } from '../poll.js';
 import { rateCharts } from '../rate_charts.js';
-import { go, hashOf } from '../router.js';
+import { database, go, hashOf } from '../router.js';
 import { badge, card, empty, errorBox, facts, head, link, linkButton, loading, renew, snippet, tile, tiles } from '../ui.js';
 
 const refresh_ms = 5000;
@@ -47,10 +47,11 @@ function figures(stats) {
     ];
 }
 
-function title(hook, stats) {
-    const { kind, word } = health({ ...stats, ...hook });
+function title(hook) {
+    const { kind, word } = health(hook);
+    const where = database() && h('p', { class: 'faint' }, `In database ${database()}.`);
     const reason = hook.state_reason && h('span', { class: 'faint breakable' }, ` ${hook.state_reason}`);
-    return [h('p', { class: 'lead breakable' }, hook.target_url), h('p', { role: 'status' }, badge(kind, word), reason)];
+    return [h('p', { class: 'lead breakable' }, hook.target_url), where, h('p', { role: 'status' }, badge(kind, word), reason)];
 }
 
 function json(texts, name, hook) {
@@ -114,10 +115,11 @@ async function readAll(id, signal) {
         get('hook_stats/', { hook: id }, signal),
         get('hook_events/', { webhook: id, limit: latest }, signal),
     ]);
+    const [figures] = gathered(stats.data.results);
     return {
         hook: hook.data,
         texts: members(hook.text),
-        stats: stats.data.results[0] ?? null,
+        stats: figures ?? null,
         items: items.data.results,
     };
 }
@@ -133,7 +135,7 @@ function renewIfChanged(box, value, content) {
 }
 
 function frame(id, hook, boxes, charts) {
-    const all = link('All of this hook', hashOf(['deliveries'], { webhook: id }));
+    const all = link('All of this hook', hashOf(['deliveries'], { webhook: id, database: database() }));
     return [
         h('p', { class: 'trail' }, link('Hooks', hashOf(['hooks'])), ` / ${id}`),
         h('div', { class: 'head' }, h('h1', { tabindex: '-1', class: 'breakable' }, hook.event_type), boxes.actions),
@@ -172,8 +174,9 @@ export async function hookView(page, { signal, path }) {
         const { hook, texts, stats, items } = answer;
         if (!last) replace(page, frame(id, hook, boxes, charts));
         last = answer;
-        renewIfChanged(boxes.actions, hook.state, () => actions(hook, () => last.stats?.pending, boxes.ping, read));
-        renewIfChanged(boxes.title, [hook.state, stats], () => title(hook, stats));
+        const doing = withFigures(hook, stats);
+        renewIfChanged(boxes.actions, doing.state, () => actions(doing, () => last.stats?.pending, boxes.ping, read));
+        renewIfChanged(boxes.title, [doing.state, stats], () => title(doing));
         renewIfChanged(boxes.details, hook, () => details(hook, texts));
         renewIfChanged(boxes.figures, stats, () => figures(stats));
         renewIfChanged(boxes.deliveries, items, () =>
@@ -189,6 +192,8 @@ export async function hookView(page, { signal, path }) {
         try {
             const [answer] = await Promise.all([readAll(id, signal), charts.refresh()]);
             if (number !== asked) return;
+            // It is changed where it is from, and all of it is shown there.
+            if (answer.hook.is_copy) return void go(['hooks', id], { database: null });
             draw(answer);
             replace(boxes.fault);
         } catch (error) {

@@ -3,9 +3,10 @@
 import { getAll } from '../api.js';
 import { h, replace } from '../dom.js';
 import { count, percent, plural, seconds, shorten } from '../format.js';
-import { health, needsAttention } from '../health.js';
+import { gathered, health, hookKey, needsAttention, withFigures } from '../health.js';
 import { poll } from '../poll.js';
 import { hashOf, note } from '../router.js';
+import { elsewhere } from '../session.js';
 import { announce, badge, empty, errorBox, head, link, linkButton, loading, pager, renew, table } from '../ui.js';
 
 const hooks_max = 5000;
@@ -31,10 +32,10 @@ const states = {
 
 // What hook_stats shows a role for monitoring of other people's hooks has no URL and no page.
 function join(hooks, stats) {
-    const by_id = new Map(stats.map((row) => [row.hook_id, row]));
-    const joined = hooks.map((hook) => ({ ...by_id.get(hook.id), ...hook, mine: true }));
-    const known = new Set(hooks.map((hook) => hook.id));
-    const others = stats.filter((row) => !known.has(row.hook_id)).map((row) => ({ ...row, id: row.hook_id, mine: false }));
+    const by_key = new Map(gathered(stats).map((row) => [hookKey(row), row]));
+    const joined = hooks.map((hook) => ({ ...withFigures(hook, by_key.get(hookKey(hook))), mine: true }));
+    for (const hook of hooks) by_key.delete(hookKey(hook));
+    const others = [...by_key.values()].map((row) => ({ ...row, id: row.hook_id, mine: false }));
     return { joined, others };
 }
 
@@ -55,13 +56,14 @@ function hookCell(hook) {
     const name = shorten(hook.event_type, 60);
     return [
         hook.mine
-            ? link(name, hashOf(['hooks', hook.id]), {
+            ? link(name, hashOf(['hooks', hook.id], { database: elsewhere(hook) }), {
                   class: 'strong',
-                  'data-key': `hook-${hook.id}`,
+                  'data-key': `hook-${hookKey(hook)}`,
                   title: hook.event_type,
               })
             : h('span', { class: 'strong' }, name),
         h('span', { class: 'url', title: hook.target_url }, hook.target_url ?? `of ${hook.owner ?? 'another role'}`),
+        elsewhere(hook) && h('span', { class: 'faint' }, `in database ${hook.database}`),
         hook.description && h('span', { class: 'faint clipped', title: hook.description }, shorten(hook.description, 90)),
     ];
 }

@@ -3,11 +3,12 @@ import { get, getAll } from '../api.js';
 import { makeChart } from '../chart.js';
 import { h, replace } from '../dom.js';
 import { count, percent, plural, rate, seconds } from '../format.js';
-import { health, needsAttention, shaky_below } from '../health.js';
+import { gathered, health, hookKey, needsAttention, shaky_below } from '../health.js';
 import { poll } from '../poll.js';
 import { rateCharts } from '../rate_charts.js';
 import { hashOf } from '../router.js';
 import { lagPoints, noteLag, totals } from '../series.js';
+import { elsewhere } from '../session.js';
 import { badge, card, empty, errorBox, head, link, linkButton, loading, renew, table, tile, tiles } from '../ui.js';
 
 const refresh_ms = 5000;
@@ -25,7 +26,7 @@ function workersLine(workers) {
     return h(
         'ul',
         { class: 'plain workers' },
-        shown.map(({ worker, state, reason }) =>
+        shown.map(({ worker, state, reason, database }) =>
             h(
                 'li',
                 {},
@@ -34,7 +35,7 @@ function workersLine(workers) {
                 h(
                     'span',
                     { class: 'faint' },
-                    odd.length > 0 ? [`worker ${worker}`, reason].filter(Boolean).join(': ') : plural(workers.length, 'worker'),
+                    odd.length > 0 ? [[database, `worker ${worker}`].filter(Boolean).join(', '), reason].filter(Boolean).join(': ') : plural(workers.length, 'worker'),
                 ),
             ),
         ),
@@ -70,9 +71,9 @@ const trouble_columns = [
         head: true,
         cell: (hook) => [
             hook.target_url
-                ? link(hook.event_type, hashOf(['hooks', hook.hook_id]), {
+                ? link(hook.event_type, hashOf(['hooks', hook.hook_id], { database: elsewhere(hook) }), {
                       class: 'strong breakable',
-                      'data-key': `hook-${hook.hook_id}`,
+                      'data-key': `hook-${hookKey(hook)}`,
                   })
                 : h('span', {}, hook.event_type),
             h('span', { class: 'url', title: hook.target_url }, hook.target_url ?? `#${hook.hook_id}`),
@@ -127,7 +128,7 @@ export async function overviewView(page, { signal }) {
     async function readHooks() {
         if (round++ % hooks_every !== 0) return null;
         const { results } = await getAll('hook_stats/', {}, { signal, max: hooks_max });
-        return results;
+        return gathered(results);
     }
 
     // Drawn in one go: what came in parts would move what somebody is about to click.
