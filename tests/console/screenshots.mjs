@@ -89,6 +89,25 @@ const shots = {
     ],
     hooks: ['hooks', (page) => page.getByRole('table', { name: 'Hooks' }).waitFor()],
     hook: [null, (page) => page.locator('.plot rect.series-1').first().waitFor()],
+    // The hook that is looked for has failed deliveries; what one would do about it is asked and left.
+    retry: [
+        null,
+        async (page) => {
+            await page.getByRole('button', { name: 'Retry these …' }).click();
+            await page.getByRole('dialog').getByText('will be tried again').waitFor();
+        },
+    ],
+    form: [
+        null,
+        async (page) => {
+            await page.getByLabel('Waits in seconds').waitFor();
+            await page.getByText('Of the latest').waitFor();
+            await page.getByRole('group', { name: 'Filter', exact: true }).evaluate((node) => {
+                node.closest('fieldset').scrollIntoView();
+                window.scrollBy(0, -70);
+            });
+        },
+    ],
     delivery: [null, (page) => page.getByRole('region', { name: 'Payload, JSON' }).waitFor()],
 };
 
@@ -102,7 +121,11 @@ export async function screenshots() {
     const delivery = await until(() => sql(done), 'the third attempt succeeds');
     prepareOthers();
     idle();
+    // What probes the open circuit must not close it while the pictures are taken.
+    await script(receiver_url, sink, ['status/503']);
     shots.hook[0] = `hooks/${billing}`;
+    shots.retry[0] = 'deliveries?event_type=package-shipped';
+    shots.form[0] = `hooks/${billing}/edit`;
     shots.delivery[0] = `deliveries/${delivery}`;
     mkdirSync(folder, { recursive: true });
     for (const [name, [place, complete]] of Object.entries(shots))
