@@ -95,7 +95,9 @@ bool query_page(const Reader* reader, int limit, uint64* chunk_end) {
 int page_limit(const Worker* worker) {
     WhispererCredit credit;
     whisperer_engine_credit(worker->engine, &credit);
-    double events = (double)credit.deliveries / Max(worker->reader->deliveries_per_event, 1.0);
+    double events = Min((double)credit.deliveries / Max(worker->reader->deliveries_per_event, 1.0),
+                        Min((double)credit.bytes, (double)page_bytes_max) /
+                            Max(worker->reader->bytes_per_event, 1.0));
     // What was not there when the page was held is not covered by its position.
     int rows_max = worker->reader->held_rows > 0 ? worker->reader->held_rows : page_rows_max;
     return (int)Max(1.0, Min(events, (double)rows_max));

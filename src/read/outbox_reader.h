@@ -24,6 +24,7 @@ struct Reader {
     int held_rows;           // of the page that is held; 0: none is
     uint64 windows_read;     // to their ends, by this process
     double deliveries_per_event;
+    double bytes_per_event;   // of what the engine was given
     TimestampTz last_row_at;  // when the last row handled was recorded
     MemoryContext row_context;
     Undecided* undecided;

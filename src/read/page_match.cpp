@@ -344,13 +344,17 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count,
     HTAB* known = known_deliveries(worker, rows, count);
     MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
     uint64 handled = 0;
-    while (handled < count && (handled == 0 || has_credit(worker))) {
+    Size bytes = 0;
+    while (handled < count && (handled == 0 || (bytes < page_bytes_max && has_credit(worker)))) {
         Row row = row_at(rows, handled, false);
         const TypeEntry* wanted = wanted_by(worker, row);
         bool is_wanted = wanted->count > 0 && !is_duplicate(duplicates, row.id);
         int matched =
             is_wanted && !is_expunged(row) ? match_row(worker, page, &row, wanted, known) : 0;
+        Size taken = matched > 0 ? row.data.size : 0;
+        bytes += taken;
         reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;
+        reader->bytes_per_event += ((double)taken - reader->bytes_per_event) / 64;
         reader->xid = row.xid;
         reader->id = row.id;
         handled++;

@@ -40,9 +40,13 @@ void note_event_type(Inflight* delivery, const char* event_type);
 // points into memory of the current context.
 const char* read_payload(Datum data, WhispererSpan* utf8);
 
-// Hands out the rows in order until the engine has no credit left; moves the reader's place to the
-// last row handled.  Returns how many were.  Called with the transaction open that read the rows:
-// payloads are fetched one at a time.  duplicates: ids that go to nobody; null: there are none.
+// Of the data of one page: meanwhile nobody looks at the sockets.
+constexpr Size page_bytes_max = 4 * 1024 * 1024;
+
+// Hands out the rows in order until the engine has no credit left, or there was that much data;
+// moves the reader's place to the last row handled.  Returns how many were.  Called with the
+// transaction open that read the rows: payloads are fetched one at a time.  duplicates: ids that go
+// to nobody; null: there are none.
 uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count, HTAB* duplicates);
 
 // Enters an event of another incarnation as pending for every hook that is being taken over and
