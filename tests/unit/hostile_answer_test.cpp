@@ -1,4 +1,5 @@
 // Answers that are none: each is a failed attempt of its receiver, with the reason.
+#include <curl/curl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -106,6 +107,21 @@ TEST_F(HostileAnswerTest, AMalformedStatusLineIsNoSuccess) {
         EXPECT_EQ(answered_with(line + rest).kind, WhispererDelivered) << line;
     EXPECT_EQ(answered_with("HTTP/:.1 200 OK" + rest).error,
               "response has a malformed status line");
+}
+
+// A newer libcurl may take it as it is.
+TEST_F(HostileAnswerTest, AHeaderOfAnOldLibcurlBeginsWithAName) {
+    const std::string rest = "\r\nContent-Length: 2\r\n\r\nok";
+    if (curl_version_info(CURLVERSION_NOW)->version_num < 0x080101) {
+        const Got got = answered_with("HTTP/1.1 200 OK\r\n\vX-A: 1" + rest);
+        EXPECT_EQ(got.http_status, 0);
+        EXPECT_EQ(got.error, "response has a malformed header line");
+    }
+    for (const char* line : {"X-A: 1", "x:", "X A: 2", "X-A: 1\r\nX-B: 2"}) {
+        const Got fine = answered_with(std::string("HTTP/1.1 200 OK\r\n") + line + rest);
+        EXPECT_EQ(fine.kind, WhispererDelivered) << line << ": " << fine.error;
+        EXPECT_EQ(fine.response, "ok") << line;
+    }
 }
 
 TEST_F(HostileAnswerTest, HeadersThatBreakOffSaySo) {

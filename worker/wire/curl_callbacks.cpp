@@ -70,8 +70,21 @@ std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t cou
 std::size_t CurlRequest::on_body(char* data, std::size_t size, std::size_t count, void* self) {
     auto& request = *static_cast<CurlRequest*>(self);
     const std::size_t bytes = size * count;
+    if (!request.headers_complete_)
+        return request.may_store({data, bytes}) ? bytes : bytes + 1;
     // What has been read of it will do.
     return request.capture_.add_body({data, bytes}) ? bytes : bytes + 1;
+}
+
+// Of a libcurl that shows header lines as if they were of the body, too.  The status line is not
+// stored, nor is the empty one at the end.
+bool CurlRequest::may_store(std::string_view line) noexcept {
+    if (header_line_came_ || line == "\r\n" || line == "\n" || line.starts_with("HTTP/"))
+        return true;
+    header_line_came_ = true;
+    // Whatever RFC 9112 says of a name, it has no blank and no control character in front.
+    bad_header_line_ = static_cast<unsigned char>(line.front()) <= ' ';
+    return !bad_header_line_;
 }
 
 // Runs before every request, on new, reused and multiplexed connections alike: the guard's
@@ -105,7 +118,9 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
     // A multiplexed one may have something to say at any time.
     if (!is_unfit_ && is_used) {
         const bool plain = !request_.target->https;
-        Leftover leftover = look_for_leftover(connection->socket, plain);
+        Leftover leftover = Leftover::None;
+        if (connection->is_stirred || !shared_.pools.has_seen_all)
+            leftover = look_for_leftover(connection->socket, plain);
         if (!plain && has_decrypted_more(easy_))
             leftover = Leftover::Bytes;
         is_unfit_ = leftover != Leftover::None;

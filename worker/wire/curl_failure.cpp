@@ -84,6 +84,8 @@ std::string CurlRequest::failure_text(CURLcode code, microseconds elapsed) const
         return "response headers are longer than 65536 bytes";
     if (bad_status_line_)
         return "response has a malformed status line";
+    if (bad_header_line_)
+        return "response has a malformed header line";
     if (code == CURLE_WEIRD_SERVER_REPLY && mentions_nul(error_.data()))
         return "response header contains a NUL byte";
     // How a server says that it does not accept our certificate: TLS 1.3 does so after the

@@ -49,6 +49,8 @@ void CurlRequest::apply_options() {
                      static_cast<long>(settings.connect_timeout / milliseconds(1)));
     curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &CurlRequest::on_header);
     curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
+    // Shows header lines to on_body before they are stored.
+    curl_easy_setopt(easy_, CURLOPT_HEADER, may_read_freed_line() ? 1L : 0L);
     curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &CurlRequest::on_body);
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
     curl_easy_setopt(easy_, CURLOPT_PREREQFUNCTION, &CurlRequest::on_request);
@@ -66,7 +68,6 @@ void CurlRequest::apply_options() {
     applied_identity_ = request_.identity;
     applied_owner_ = request_.owner;
     applied_untidy_ = false;
-    origin_ = shared_.pools.origin(request_.owner, request_.target->url, request_.target->https);
 }
 
 void CurlRequest::apply_network_options() {

@@ -10,17 +10,6 @@
 #include "worker/wire/retry_after.h"
 
 namespace whisperer::engine {
-namespace {
-
-// libcurl before 8.1.1 keeps a pointer to the last header line of a handle's last answer, which is
-// freed by then, and goes by it when the next answer begins in a way that only a broken or hostile
-// receiver writes (curl's issue 11101).  So a handle has one request there.
-bool handles_may_be_kept() {
-    static const bool may = curl_version_info(CURLVERSION_NOW)->version_num >= 0x080101;
-    return may;
-}
-
-}  // namespace
 
 CurlRequest::CurlRequest(CurlShared& shared) : shared_(shared), easy_(curl_easy_init()) {
     if (easy_ == nullptr)
@@ -55,22 +44,14 @@ void CurlRequest::begin(WireRequest request) {
     prepare();
 }
 
-void CurlRequest::renew_handle() {
-    CURL* fresh = curl_easy_init();
-    if (fresh == nullptr)
-        throw std::bad_alloc();
-    curl_easy_cleanup(easy_);
-    easy_ = fresh;
-    is_used_ = false;
-    applied_target_.reset();
-}
-
 void CurlRequest::prepare() {
     is_begun_ = false;
-    if (is_used_ && !handles_may_be_kept())
-        renew_handle();
-    if (applied_target_ != request_.target || applied_settings_ != shared_.settings ||
-        applied_identity_ != request_.identity || applied_owner_ != request_.owner)
+    const bool same_origin = applied_target_ == request_.target && applied_owner_ == request_.owner;
+    if (!same_origin)
+        origin_ =
+            shared_.pools.origin(request_.owner, request_.target->url, request_.target->https);
+    if (!same_origin || applied_settings_ != shared_.settings ||
+        applied_identity_ != request_.identity)
         apply_options();
     apply_pool();
     apply_headers();
@@ -84,6 +65,8 @@ void CurlRequest::prepare() {
     error_[0] = '\0';
     status_line_came_ = false;
     bad_status_line_ = false;
+    header_line_came_ = false;
+    bad_header_line_ = false;
     headers_complete_ = false;
     cut_ = false;
     requests_sent_ = 0;

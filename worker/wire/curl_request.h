@@ -75,7 +75,6 @@ class CurlRequest {
 
   private:
     void prepare();
-    void renew_handle();
     void apply_options();
     void apply_network_options();
     void apply_pool();
@@ -85,6 +84,7 @@ class CurlRequest {
     bool was_left(CURLcode code) const;
     void note_answer(CURLcode code);
     bool may_use(std::uint16_t local_port) noexcept;
+    bool may_store(std::string_view header_line) noexcept;
     microseconds timeout() const;
     microseconds elapsed() const;
     std::optional<seconds> retry_after() const;
@@ -137,6 +137,8 @@ class CurlRequest {
     bool is_used_ = false;           // the handle has had options and perhaps a request
     bool status_line_came_ = false;  // an interim answer's counts
     bool bad_status_line_ = false;
+    bool header_line_came_ = false;  // that libcurl stores; see may_store
+    bool bad_header_line_ = false;
     bool headers_complete_ = false;
     bool cut_ = false;       // we stopped reading the headers
     int requests_sent_ = 0;  // of one begin: more than one if libcurl sent it again

@@ -150,6 +150,7 @@ void CurlTransport::start(WireLane& lane, WireRequest request) {
         return;
     }
     handle.begin(std::move(request));
+    has_started_ = true;
     if (curl_multi_add_handle(multi_, handle.easy()) != CURLM_OK) {
         results_.push_back(handle.end(CURLE_FAILED_INIT));
         curl_lane.give_back(handle);
@@ -196,10 +197,21 @@ void CurlTransport::push_started() {
 }
 
 void CurlTransport::run_timer() {
+    if (has_started_)
+        look_at_idle_connections();
+    has_started_ = false;
     timer_ = microseconds::max();  // libcurl sets it again if it needs one
     int running = 0;
     if (curl_multi_socket_action(multi_, CURL_SOCKET_TIMEOUT, 0, &running) != CURLM_OK)
         out_of_memory_ = true;
+    shared_.pools.has_seen_all = false;
+}
+
+// Requests are about to go out, and some of them on connections that were used before: what has
+// come there since the last look is no answer to them.
+void CurlTransport::look_at_idle_connections() {
+    shared_.pools.has_seen_all =
+        sockets_.poll_unwanted([this](int socket) { shared_.pools.stirred(socket); });
 }
 
 // See connecting.h.  To pause a transfer and let it go on is the way to have libcurl look at it;
@@ -231,8 +243,11 @@ void CurlTransport::read_messages() {
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &self);
         auto& request = *reinterpret_cast<CurlRequest*>(self);
         curl_multi_remove_handle(multi_, easy);
-        if (request.begins_again(code) && curl_multi_add_handle(multi_, request.easy()) == CURLM_OK)
-            continue;
+        if (request.begins_again(code)) {
+            has_started_ = true;
+            if (curl_multi_add_handle(multi_, request.easy()) == CURLM_OK)
+                continue;
+        }
         results_.push_back(request.end(code));
         request.lane->give_back(request);
     }

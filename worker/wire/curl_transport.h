@@ -36,6 +36,7 @@ class CurlTransport final : public Wire {
     friend class CurlLane;
     void set_resolver_options();
     void run_timer();
+    void look_at_idle_connections();
     void push_connecting();
     void read_messages();
     static int on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* unused);
@@ -48,6 +49,7 @@ class CurlTransport final : public Wire {
     microseconds timer_ = microseconds::max();
     std::vector<WireResult> results_;
     bool out_of_memory_ = false;  // a callback could not do its work
+    bool has_started_ = false;    // requests that libcurl has not begun with
     int idle_handles_ = 0;
 };
 

@@ -46,6 +46,19 @@ class EpollSet {
         }
     }
 
+    // Calls on_unwanted(socket) as poll does, and leaves what is waited for to it.  False: there
+    // may be more.
+    template <typename UnwantedCallback>
+    bool poll_unwanted(UnwantedCallback on_unwanted) {
+        const int count = poll_kernel();
+        for (int i = 0; i < count; ++i) {
+            const int socket = ready_[static_cast<std::size_t>(i)].data.fd;
+            if (!is_wanted(socket))
+                on_unwanted(socket);
+        }
+        return static_cast<std::size_t>(count) < ready_.size();
+    }
+
   private:
     struct Socket {
         std::uint32_t wanted = 0;

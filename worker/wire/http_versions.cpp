@@ -17,6 +17,11 @@ bool speaks_http2() {
     return knows_http2(libcurl) && libcurl.version_num >= http2_libcurl_min;
 }
 
+bool may_read_freed_line() {
+    static const bool may = curl_version_info(CURLVERSION_NOW)->version_num < 0x080101;
+    return may;
+}
+
 std::string http_versions_text() {
     const curl_version_info_data& libcurl = *curl_version_info(CURLVERSION_NOW);
     const std::string name = std::string("libcurl ") + libcurl.version;

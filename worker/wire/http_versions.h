@@ -10,6 +10,10 @@ namespace whisperer::engine {
 inline constexpr unsigned http2_libcurl_min = 0x080e01;
 
 bool speaks_http2();
+// Before 8.1.1 libcurl may read what is freed where the first header line of an answer is none, if
+// the handle had an answer before (curl's issue 11101).  So that line has to be looked at before
+// libcurl stores it.
+bool may_read_freed_line();
 // For people, with the reason.
 std::string http_versions_text();
 
