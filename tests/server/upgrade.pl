@@ -25,8 +25,8 @@ SELECT 'member ' || pg_describe_object(classid, objid, 0) FROM pg_depend
 WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'whisperer')
 UNION ALL SELECT format('relation %s kind %s options %s row security %s %s partition %s rights %s owner %s', oid::regclass, relkind, reloptions,
         relrowsecurity, relforcerowsecurity, pg_get_expr(relpartbound, oid), pg_temp.rights(relacl), relowner::regrole) FROM relation
-UNION ALL SELECT format('column %s.%s %s not null %s default %s identity %s statistics %s rights %s', attrelid::regclass, attname,
-        format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid), attidentity, nullif(attstattarget, -1), pg_temp.rights(attacl))
+UNION ALL SELECT format('column %s.%s %s not null %s default %s identity %s statistics %s compression %s rights %s', attrelid::regclass, attname,
+        format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid), attidentity, nullif(attstattarget, -1), attcompression, pg_temp.rights(attacl))
     FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE attrelid IN (SELECT oid FROM relation) AND attnum > 0 AND NOT attisdropped
 UNION ALL SELECT format('constraint %s on %s: %s', conname, conrelid::regclass, pg_get_constraintdef(oid))

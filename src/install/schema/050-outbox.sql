@@ -30,6 +30,16 @@ COMMENT ON COLUMN whisperer.outbox.data IS
 COMMENT ON COLUMN whisperer.outbox.meta IS
     'what was said of the event when it was recorded: context: whisperer.context of the transaction, headers, deliver_at, expires_at, ping_of: the event type whose example a ping shows, idempotency_key, key_until; of one that was expunged: expunged_at; null: nothing';
 
+-- lz4 takes the writer of a long event a third of the time that pglz takes, for a tenth to a fifth more disk.  Not every
+-- server is built with it.
+DO $do$
+BEGIN
+    IF EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
+        ALTER TABLE whisperer.outbox ALTER COLUMN data SET COMPRESSION lz4;
+    END IF;
+END
+$do$;
+
 DO $do$
 BEGIN
     FOR slot IN 0..7 LOOP

@@ -176,6 +176,13 @@ DECLARE
 BEGIN
     PERFORM set_config('lock_timeout', '2s', true);
     ALTER TABLE whisperer.outbox ADD COLUMN meta json, ALTER COLUMN data DROP NOT NULL;
+    -- As in a new installation.  What is there already stays as it was compressed.
+    IF EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
+        ALTER TABLE whisperer.outbox ALTER COLUMN data SET COMPRESSION lz4;
+        FOR slot IN 0..7 LOOP
+            EXECUTE format('ALTER TABLE whisperer.outbox_%s ALTER COLUMN data SET COMPRESSION lz4', slot);
+        END LOOP;
+    END IF;
     PERFORM set_config('lock_timeout', lock_timeout, true);
 EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION '%', SQLERRM
