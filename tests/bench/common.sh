@@ -44,6 +44,14 @@ set_parameter() { # name, value
 
 payload="json_build_object('id', g, 'transfer_id', 49, 'order_number', '248398923123')"
 
+# A payload of about so many bytes: the lines of an order, as different as such lines are.  An expression over g.
+orders() { # bytes
+    echo "json_build_object('id', g, 'customer', md5(g::text), 'lines', (SELECT json_agg(json_build_object(
+        'sku', upper(left(md5((g * 1000 + line)::text), 8)), 'title', (ARRAY['Kettle', 'Lamp', 'Chair', 'Desk'])[line % 4 + 1] || ' ' || line * 7 % 90,
+        'quantity', line % 5 + 1, 'unit_price', (g * 31 + line * 17) % 9000 / 100.0, 'currency', 'EUR', 'shipped', line % 3 = 0,
+        'warehouse', 'W-' || line % 12)) FROM generate_series(1, $1 / 137) line))"
+}
+
 record_events() { # event type, number [, payload, an expression over g]
     sql -c "SELECT count(whisperer.deliver_event('$1', ${3:-$payload})) FROM generate_series(1, $2) g" >/dev/null
 }
@@ -86,6 +94,17 @@ SQL
 bare_rate() { # URL, requests [, in flight [, body file]]
     write_body
     build/bench/curl_loop "$1" "$2" "${3:-64}" "${4:-$work/body}"
+}
+
+# A virtual machine changes its speed by the minute: half of the bare loop's requests go before ours and half
+# after them.  Prints our rate, and leaves the loop's in $work/bare_around.
+sandwiched() { # URL, requests, in flight, body file, then the command that prints our rate
+    local url=$1 half=$(($2 / 2)) in_flight=$3 body=$4 before ours after; shift 4
+    before=$(bare_rate "$url" "$half" "$in_flight" "$body")
+    ours=$("$@")
+    after=$(bare_rate "$url" "$half" "$in_flight" "$body")
+    calculate "2 / (1 / $before + 1 / $after)" >"$work/bare_around"
+    echo "$ours"
 }
 
 # The body of the baselines: $work/body.

@@ -11,7 +11,7 @@ measure() {
     add_hook drain "$nginx/one"
     drain_rate 1000 record_events drain 1000 >/dev/null
     for round in $(seq "$rounds"); do
-        one+=("$(sandwiched drain_rate "$events" record_events drain "$events")")
+        one+=("$(sandwiched "$nginx/bare" "$events" 64 "$work/body" drain_rate "$events" record_events drain "$events")")
         bare+=("$(cat "$work/bare_around")")
         ratio_one+=("$(calculate "${one[-1]} / ${bare[-1]}")")
         progress "drain, one worker, round $round: ${one[-1]} deliveries/s, bare libcurl ${bare[-1]}"
@@ -21,7 +21,7 @@ measure() {
     add_hook_of_the_other_worker
     bare=()
     for round in $(seq "$rounds"); do
-        two+=("$(sandwiched drain_rate "$events" record_both)")
+        two+=("$(sandwiched "$nginx/bare" "$events" 64 "$work/body" drain_rate "$events" record_both)")
         bare+=("$(cat "$work/bare_around")")
         ratio_two+=("$(calculate "${two[-1]} / ${bare[-1]}")")
         progress "drain, two workers, round $round: ${two[-1]} deliveries/s, bare libcurl ${bare[-1]}"
@@ -31,17 +31,6 @@ measure() {
     drop_database drain
     measure_answers
     measure_queue "$(median "${one[@]}")"
-}
-
-# A virtual machine changes its speed by the minute: half of the bare loop's requests go before ours and half
-# after them.  Prints our rate, and leaves the loop's in $work/bare_around.
-sandwiched() { # command that prints our rate
-    local before ours after
-    before=$(bare_rate "$nginx/bare" $((events / 2)))
-    ours=$("$@")
-    after=$(bare_rate "$nginx/bare" $((events / 2)))
-    calculate "2 / (1 / $before + 1 / $after)" >"$work/bare_around"
-    echo "$ours"
 }
 
 # Which worker a hook belongs to is a hash's business: hooks are made until both workers have one.
