@@ -27,7 +27,8 @@ SELECT t.role, coalesce(m.most, 0),
            least(m.most::bigint * 2, 1000000))
 FROM (SELECT whisperer.api_token_role($1) AS role OFFSET 0) AS t
 LEFT JOIN LATERAL whisperer_internal.max_requests_of(to_regrole(quote_ident(t.role))) AS m
-          ON true)")};
+          ON true
+WHERE t.role IS NOT NULL)")};
 
 Problem no_token() {
     return {401, "unauthorized", "a valid token is needed"};
@@ -128,7 +129,7 @@ Caller Authentication::look_up(std::string_view token) {
     try {
         const Rows rows =
             pool_.run({.is_repeatable = true, .statements = role_of_token, .values = values});
-        if (rows.is_null(0, 0))
+        if (rows.count() == 0)
             return {};
         return {std::string(rows.text(0, 0)), std::stoi(std::string(rows.text(0, 1))),
                 std::string(rows.text(0, 2))};

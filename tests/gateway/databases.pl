@@ -80,6 +80,9 @@ is(scalar @{ $bare->{json} }, 2, 'an array for clients of dj-whisperer');
 like($bare->{headers}{link}, qr/cursor=/, 'and where it goes on');
 $bare = $gateway->get('/whisperer/hook_events/?database=nowhere', $token);
 is("$bare->{status} $bare->{json}{errors}{database}[0]", '400 must be one of postgres, a, other', 'a database that there is not');
+for my $odd ('%00', '%ff', "'", '', 'a%20', 'a&database=a', 'x' x 5000, 'POSTGRES') {
+    is($gateway->get("$_?database=$odd", $token)->{status}, 400, 'an odd name') for '/whisperer/hooks/', '/whisperer/session/', '/metrics';
+}
 for my $cursor ('x', '1', '~', '~~~', '1~1~1') {
     is($gateway->get("/whisperer/hook_events/?cursor=$cursor", $token)->{status}, 400, "cursor $cursor");
 }
