@@ -13,7 +13,8 @@ const mark = (passes) => (passes === null ? 'cannot be told' : passes ? 'passes'
 function summary(results) {
     if (results.length === 0) return 'There is no recent event to try it on.';
     const count = results.filter((event) => event.passes).length;
-    return `Of the latest ${results.length} events ${count} would pass.`;
+    const events = results.length === 1 ? 'Of the latest event' : `Of the latest ${results.length} events`;
+    return `${events} ${count} would pass.`;
 }
 
 function list(results) {
