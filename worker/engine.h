@@ -136,12 +136,15 @@ typedef struct WhispererDelivery {
 typedef enum WhispererOutcomeKind {
     WhispererDelivered = 1, /* final: 2xx */
     WhispererRetry = 2,     /* final: the attempt failed; the next is due after next_after_ms */
-    WhispererFailed = 3,  /* final: the attempt failed and was the last, or was refused for good */
-    WhispererParked = 4,  /* not final: in flight for longer than park_after_ms; its attempt ends
-                             within next_after_ms, so until then nobody else may start one */
-    WhispererReturned = 5 /* final: not started (queue older than park_after_ms, circuit open,
-                             rate limit, hook dropped, or our own fault such as no descriptor): no
-                             attempt was consumed; try again after next_after_ms */
+    WhispererFailed = 3,   /* final: the attempt failed and was the last, or was refused for good */
+    WhispererParked = 4,   /* not final: in flight for longer than park_after_ms; its attempt ends
+                              within next_after_ms, so until then nobody else may start one */
+    WhispererReturned = 5, /* final: not started (queue older than park_after_ms, circuit open,
+                              rate limit, hook dropped, or our own fault such as no descriptor): no
+                              attempt was consumed; try again after next_after_ms */
+    WhispererUnsent = 6    /* final: not started, for its chain has been broken; nothing of it is
+                              left behind the deliveries front_first to front_last, which are still
+                              on their way when this is told */
 } WhispererOutcomeKind;
 
 typedef struct WhispererOutcome {
@@ -162,6 +165,8 @@ typedef struct WhispererOutcome {
     WhispererSpan error;      /* plain text; empty on success */
     WhispererSpan body;       /* what cannot be made again; empty: the format makes it */
     WhispererSpan format;     /* of the event, as it was submitted */
+    uint64_t front_first;     /* WhispererUnsent: tokens of one request; else 0 */
+    uint64_t front_last;
 } WhispererOutcome;
 
 /* How much more the engine will take now.  The host stops reading when either is not positive; one
@@ -206,7 +211,8 @@ void whisperer_engine_destroy(WhispererEngine* engine) WHISPERER_NOEXCEPT;
 WhispererCode whisperer_engine_configure(WhispererEngine* engine, const WhispererSettings* settings,
                                          WhispererError* error) WHISPERER_NOEXCEPT;
 
-/* Adds a hook or replaces it: queued deliveries stay and go out by the new definition. */
+/* Adds a hook or replaces it: queued deliveries stay and go out by the new definition.  Its chains
+ * are broken. */
 WhispererCode whisperer_engine_put_hook(WhispererEngine* engine, const WhispererHook* hook,
                                         WhispererError* error) WHISPERER_NOEXCEPT;
 /* Queued deliveries come back as WhispererReturned; those in flight end by themselves.
@@ -220,15 +226,25 @@ WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEv
                                       WhispererError* error) WHISPERER_NOEXCEPT;
 /* Several events to one hook, each with its delivery, which go into one request as far as the
  * hook's batch lets them: *taken from the first on.  They are sent and come back together, and wait
- * for no others.  WhispererInvalid is the first one's fault; then none is taken. */
+ * for no others.  WhispererInvalid is the first one's fault; then none is taken.
+ * requests_max > 1: what does not go into the first request goes into others, a chain.  Each starts
+ * when all of the one before was delivered.  If something of it was not, or it takes longer than
+ * park_after_ms, or what follows would be too old or without a place by then, the chain is broken,
+ * and what has not started comes back as WhispererUnsent.  A request that has room for more events
+ * is taken as the first alone. */
 WhispererCode whisperer_engine_submit_run(WhispererEngine* engine, const WhispererEvent* events,
                                           const WhispererDelivery* deliveries, size_t count,
-                                          size_t* taken, WhispererError* error) WHISPERER_NOEXCEPT;
-/* What a hook's batches may be; size 1: it has none, or is unknown. */
+                                          size_t requests_max, size_t* taken,
+                                          WhispererError* error) WHISPERER_NOEXCEPT;
+/* Breaks the chains of a hook, or with 0 of all of them. */
+void whisperer_engine_break_chains(WhispererEngine* engine, int64_t hook_id) WHISPERER_NOEXCEPT;
+/* What a hook's batches may be; size 1: it has none, or is unknown.  And of how many requests a
+ * chain is worth while: as many as the endpoint answers in a moment; 1: none. */
 typedef struct WhispererBatch {
     int32_t size;
     int64_t bytes;
     int64_t wait_ms;
+    int32_t chain;
 } WhispererBatch;
 void whisperer_engine_batch(const WhispererEngine* engine, int64_t hook_id,
                             WhispererBatch* batch) WHISPERER_NOEXCEPT;

@@ -2,6 +2,7 @@
 #include "src/again/heads.h"
 
 #include "src/again/due.h"
+#include "src/again/requests.h"
 #include "src/again/runs.h"
 #include "src/base/identity.h"
 #include "src/base/transaction.h"
@@ -126,7 +127,10 @@ void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
     step_round(hook->lines, hook->id, now);
     WhispererBatch batch;
     whisperer_engine_batch(worker->engine, hook->id, &batch);
-    if (batch.size > 1) {
+    // Bodies are made for one request after the other.
+    if (hook->transform || has_requests(worker, hook->id))
+        batch.chain = 1;
+    if (batch.size > 1 || (batch.chain > 1 && one_is_ready(hook->lines))) {
         read_runs(worker, hook, batch, now);
         return;
     }

@@ -459,14 +459,22 @@ bool requests_are_due(const Worker* worker, SteadyTime now) {
            requests->look_at <= now;
 }
 
-bool is_being_replayed(const Worker* worker, int64 hook_id) {
+static bool has_requests_from(const Worker* worker, int64 hook_id, RequestKind first) {
     if (worker->hooks->requests_arrived)
         return true;
     const Requests* requests = worker->requests;
     for (int i = 0; i < requests->count; i++)
-        if (requests->list[i].hook_id == hook_id && requests->list[i].kind >= RequestKind::Recover)
+        if (requests->list[i].hook_id == hook_id && requests->list[i].kind >= first)
             return true;
     return false;
+}
+
+bool is_being_replayed(const Worker* worker, int64 hook_id) {
+    return has_requests_from(worker, hook_id, RequestKind::Recover);
+}
+
+bool has_requests(const Worker* worker, int64 hook_id) {
+    return has_requests_from(worker, hook_id, RequestKind::Retry);
 }
 
 // An ERROR ends the process, so the list need not wait for the commit.

@@ -63,6 +63,8 @@ bool requests_are_due(const Worker* worker, SteadyTime now);
 
 // Whether the hook's backlog is being added to, page by page, or may be about to.
 bool is_being_replayed(const Worker* worker, int64 hook_id);
+// Whether something is to be done for the hook yet: what it is about must be found in the ledger.
+bool has_requests(const Worker* worker, int64 hook_id);
 
 // One transaction: reads the list anew if something arrived, and does a batch of one request.  The
 // ledger's batch must be empty.

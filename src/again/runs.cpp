@@ -1,7 +1,8 @@
 // Putting batches of lines together; see runs.h.
 //
 // Lines are taken the longest waiting first, each with as much as it has, until the batch is full.
-// What a batch may hold beside its size knows the engine, which says how many it has taken.
+// What a batch may hold beside its size knows the engine, which says how many it has taken.  If one
+// line alone has something to do, as much of it is handed out as goes into a chain of requests.
 #include "src/again/runs.h"
 
 #include "src/again/due.h"
@@ -23,14 +24,20 @@ namespace {
 // What failed or came back together is due at moments that are a little apart.
 constexpr int64 together_us = 10 * 1000;
 
+// Bodies of what hangs behind a request are held in memory.
+constexpr Size chain_bytes_max = 1024 * 1024;
+
 struct Run {
     Worker* worker;
     Hook* hook;
     TimestampTz now;
     WhispererBatch batch;  // of at most as many events as the engine has room for
     DueRow* members;
+    int size;      // of these there is room for
+    int requests;  // that they may go in, one after the other
     int count;
     Size bytes;
+    Size bytes_max;
     bool is_closed;  // it takes no more
 };
 
@@ -162,7 +169,7 @@ void take_line(Run* run, int row, int end) {
             break;
         run->bytes += unmade ? 0 : due->event.data.size + due->event.body.size;
         // One that only probes goes alone.
-        run->is_closed |= probes_before != 0 || run->bytes >= (Size)run->batch.bytes;
+        run->is_closed |= probes_before != 0 || run->bytes >= run->bytes_max;
     }
     if (unmade) {
         run->bytes = bytes;
@@ -191,20 +198,34 @@ void send(Run* run) {
         events[i] = run->members[i].event;
         deliveries[i] = run->members[i].delivery;
     }
-    int sent = submit_run(run->worker, events, deliveries, run->count);
+    int sent = submit_run(run->worker, events, deliveries, run->count, run->requests);
     for (int i = 0; i < sent;)
         i = note_line_sent(run, i, sent);
+}
+
+// How much may be handed out at once, while the engine takes so many: no more than half of them in
+// a chain, for others need room while it goes on.
+void measure(Run* run, int64 credit) {
+    bool is_outranked =
+        run->worker->hooks->has_priorities && run->hook->priority != WhispererPriorityHigh;
+    bool is_chain = run->batch.chain > 1 && one_is_ready(run->hook->lines);
+    // One run would be all that there is for those of a higher priority, too.
+    run->batch.size = (int32)Min(run->batch.size, is_outranked ? settings.max_in_flight : credit);
+    run->batch.size = (int32)Min(run->batch.size, credit);
+    run->requests = is_chain ? run->batch.chain : 1;
+    int64 rows = Min((int64)run->batch.size * run->requests,
+                     is_outranked ? settings.max_in_flight / 4 : credit / 2);
+    run->size = (int)Max(rows, run->batch.size);
+    run->bytes_max = is_chain ? Max((Size)run->batch.bytes, chain_bytes_max) : run->batch.bytes;
 }
 
 // False: there is nothing more to hand out now.
 bool read_run(Run* run) {
     WhispererCredit credit;
     whisperer_engine_credit(run->worker->engine, &credit);
-    run->batch.size = (int32)Min(run->batch.size, credit.deliveries);
-    // One run would be all that there is for those of a higher priority, too.
-    if (run->worker->hooks->has_priorities && run->hook->priority != WhispererPriorityHigh)
-        run->batch.size = Min(run->batch.size, settings.max_in_flight);
-    int size = run->batch.size;
+    measure(run, credit.deliveries);
+    int size = run->size;
+    run->members = (DueRow*)palloc(sizeof(DueRow) * size);
     ReadyLine* ready = (ReadyLine*)palloc(sizeof(ReadyLine) * size);
     int count = ready_lines(run->hook->lines, ready, size, true);
     if (count == 0)
@@ -230,8 +251,11 @@ bool read_run(Run* run) {
 }  // namespace
 
 void read_runs(Worker* worker, Hook* hook, const WhispererBatch& batch, TimestampTz now) {
-    Run run = {worker, hook, now, batch, nullptr, 0, 0, false};
-    run.members = (DueRow*)palloc(sizeof(DueRow) * batch.size);
+    Run run = {};
+    run.worker = worker;
+    run.hook = hook;
+    run.now = now;
+    run.batch = batch;
     while (may_hand_out(worker, hook) && !must_wait_for_room(worker, hook, now))
         if (!read_run(&run))
             break;

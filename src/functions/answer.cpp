@@ -15,6 +15,8 @@ namespace whisperer::pg {
 
 namespace {
 
+constexpr int outcomes_max = 256;
+
 HelperCall* new_call(Worker* worker, CallKind kind, const Hook& hook, const Inflight& delivery,
                      const WhispererSpan (&texts)[CallTextCount]) {
     Size bytes = sizeof(CallHeader);
@@ -74,6 +76,35 @@ WhispererSpan told_error(const Worker* worker, const HelperCall* call, const Cal
     return {text, name_bytes + end.text.size};
 }
 
+void ask_countdown(Worker* worker, const Hook& hook, const Inflight& delivery,
+                   const WhispererOutcome& outcome) {
+    if (!has_room_for_countdown(worker->helper->queue, hook.id))
+        return;
+    WhispererSpan texts[CallTextCount] = {};
+    texts[TextFunction] = span(hook.countdown);
+    texts[TextArgument] = span(hook.countdown_kwargs);
+    HelperCall* call = new_call(worker, CallKind::Countdown, hook, delivery, texts);
+    call->slot = delivery.slot;
+    call->line = delivery.line;
+    call->row_retry_count = delivery.retry_count + 1;
+    call->ended_at = GetCurrentTimestamp();
+    call->asked_after_ms = outcome.asked_after_ms;
+    ((CallHeader*)call->message)->retry_count = call->row_retry_count - delivery.round_start;
+    add_call(worker->helper->queue, call);
+}
+
+// Enters what the engine says of a delivery, and asks the hook's own countdown when there is to be
+// another attempt.
+void take_outcome(Worker* worker, const WhispererOutcome& outcome) {
+    Inflight delivery = *tracked(worker->tracker, outcome.token);
+    add_outcome(worker->ledger, worker->tracker, worker->hooks, outcome);
+    const Hook* hook = find_hook(worker->hooks, outcome.hook_id);
+    if (outcome.kind == WhispererRetry && !delivery.once && delivery.probes_before == 0 && hook &&
+        hook->runnable && hook->countdown)
+        ask_countdown(worker, *hook, delivery, outcome);
+    worker->failed_deliveries += outcome.kind == WhispererFailed;
+}
+
 // An attempt that ended before there was anything to send.
 void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
     const Inflight* delivery = tracked(worker->tracker, call->token);
@@ -90,7 +121,6 @@ void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
                                                  &outcome.next_after_ms);
     outcome.kind = goes_on ? WhispererRetry : WhispererFailed;
     take_outcome(worker, outcome);
-    worker->failed_deliveries += !goes_on;
 }
 
 // Of a line with batches: it is sent with others when their bodies are made, too.  Also if the hook
@@ -184,23 +214,6 @@ void end_countdown(Worker* worker, const HelperCall* call, const CallEnd& end) {
                   call->ended_at + Max(end.wait_us, call->asked_after_ms * 1000));
 }
 
-void ask_countdown(Worker* worker, const Hook& hook, const Inflight& delivery,
-                   const WhispererOutcome& outcome) {
-    if (!has_room_for_countdown(worker->helper->queue, hook.id))
-        return;
-    WhispererSpan texts[CallTextCount] = {};
-    texts[TextFunction] = span(hook.countdown);
-    texts[TextArgument] = span(hook.countdown_kwargs);
-    HelperCall* call = new_call(worker, CallKind::Countdown, hook, delivery, texts);
-    call->slot = delivery.slot;
-    call->line = delivery.line;
-    call->row_retry_count = delivery.retry_count + 1;
-    call->ended_at = GetCurrentTimestamp();
-    call->asked_after_ms = outcome.asked_after_ms;
-    ((CallHeader*)call->message)->retry_count = call->row_retry_count - delivery.round_start;
-    add_call(worker->helper->queue, call);
-}
-
 }  // namespace
 
 void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
@@ -238,15 +251,6 @@ void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const
     add_call(worker->helper->queue, call);
 }
 
-void take_outcome(Worker* worker, const WhispererOutcome& outcome) {
-    Inflight delivery = *tracked(worker->tracker, outcome.token);
-    add_outcome(worker->ledger, worker->tracker, worker->hooks, outcome);
-    const Hook* hook = find_hook(worker->hooks, outcome.hook_id);
-    if (outcome.kind == WhispererRetry && !delivery.once && delivery.probes_before == 0 && hook &&
-        hook->runnable && hook->countdown)
-        ask_countdown(worker, *hook, delivery, outcome);
-}
-
 void end_call(Worker* worker, HelperCall* call, const CallEnd& end) {
     Hook* hook = find_hook(worker->hooks, call->hook_id);
     WhispererSpan error = {};
@@ -266,6 +270,23 @@ void end_call(Worker* worker, HelperCall* call, const CallEnd& end) {
     // Not at the first free place, or each call would cost a look at the backlog.
     if (hook && hook->waits_for_room && has_half_its_room(worker->helper->queue, hook->id))
         note_due(worker->hooks, hook, GetCurrentTimestamp());
+}
+
+void take_outcomes(Worker* worker, bool stopping) {
+    WhispererOutcome outcomes[outcomes_max];
+    size_t count;
+    do {
+        count = whisperer_engine_outcomes(worker->engine, outcomes, lengthof(outcomes));
+        for (size_t i = 0; i < count; i++) {
+            const WhispererOutcome& outcome = outcomes[i];
+            if (outcome.kind == WhispererUnsent)
+                take_back(worker, outcome);
+            else if (stopping && outcome.kind == WhispererReturned)
+                untrack(worker->tracker, outcome.token);
+            else
+                take_outcome(worker, outcome);
+        }
+    } while (count == lengthof(outcomes));
 }
 
 bool is_wanted(const Worker* worker, const HelperCall* call) {

@@ -23,9 +23,8 @@ struct Ended {
 };
 void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const Ended& ended);
 
-// Enters what the engine says of a delivery, and asks the hook's own countdown when there is to be
-// another attempt.
-void take_outcome(Worker* worker, const WhispererOutcome& outcome);
+// Enters all that the engine has to say of deliveries.  stopping: what it gives back is forgotten.
+void take_outcomes(Worker* worker, bool stopping);
 
 struct CallEnd {
     AnswerKind kind;

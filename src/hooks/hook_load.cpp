@@ -444,6 +444,9 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
         put_hook(engine, hook, row, before);
     if (!hook->runnable && before && before->runnable)
         whisperer_engine_drop_hook(engine, hook->id);
+    // Whatever has changed, it counts for all that has not begun.
+    if (before)
+        whisperer_engine_break_chains(engine, hook->id);
     TimestampTz expires = timestamp_column(row, LoadPreviousExpires);
     hook->reload_at = expires != 0 ? expires : DT_NOEND;
 }

@@ -271,6 +271,8 @@ void refresh_hooks(HookSet* set, WhispererEngine* engine) {
     bool due = set->reload_at <= GetCurrentTransactionStartTimestamp();
     if (all || changes.rights) {
         load_control(set);
+        if (set->delivery_paused)
+            whisperer_engine_break_chains(engine, 0);
         forget_types(set, nullptr);
     }
     if (all || changes.count > 0 || due) {

@@ -252,6 +252,15 @@ void note_line(HookLines* lines, const LedgerEntry& entry) {
         make_ready(lines, line);
 }
 
+// What was before them has succeeded, and is in the ledger or about to be.
+void cut_short(HookLines* lines, int64 number, const pg_uuid_t& first, const pg_uuid_t& last) {
+    Line* line = find_line(lines, number);
+    if (line == nullptr || line->state != LineState::Busy)
+        return;
+    line->before = id_before(first);
+    line->last = last;
+}
+
 void note_lines_changed(HookLines* lines) {
     HASH_SEQ_STATUS scan;
     hash_seq_init(&scan, lines->lines);
@@ -310,6 +319,11 @@ int ready_lines(HookLines* lines, ReadyLine* ready, int count_max, bool in_one) 
          line = next_line(&lines->ready, line))
         ready[count++] = {line->number, line->after};
     return count;
+}
+
+bool one_is_ready(HookLines* lines) {
+    Line* first = first_line(&lines->ready);
+    return first && next_line(&lines->ready, first) == nullptr;
 }
 
 void note_handed_out(HookLines* lines, int64 number, const HandedOut& what) {

@@ -1,7 +1,8 @@
 // Ordered hooks: deliveries that wait in line, so that none overtakes another of the same key.
 //
 // A hook with batches has runs handed out: from a line's head on, as many as go into one request,
-// and nothing else of the line until the last of them has a word in the ledger.
+// and nothing else of the line until the last of them has a word in the ledger.  Where the receiver
+// answers fast, a chain of such requests is: the engine starts each when the one before succeeded.
 //
 // A hook has one line (ordering 'hook') or one per object_id ('key').  What such a hook gets is
 // entered into the ledger as pending with its line's number and next_attempt_at = infinity, and
@@ -58,6 +59,9 @@ TimestampTz lines_due_at(HookLines* lines);
 
 // After the commit: what an entry says of its line.
 void note_line(HookLines* lines, const LedgerEntry& entry);
+// Of what was handed out, nothing is on its way any more behind these two, first and last of one
+// request.
+void cut_short(HookLines* lines, int64 number, const pg_uuid_t& first, const pg_uuid_t& last);
 // People changed rows of the hook.
 void note_lines_changed(HookLines* lines);
 // Of the lines whose heads wait for their next attempt, the one whose is next is ready.
@@ -81,6 +85,8 @@ struct ReadyLine {
 // to count_max.  What becomes of each is then to be noted, or it stays ready.
 // in_one: they share a request.
 int ready_lines(HookLines* lines, ReadyLine* ready, int count_max, bool in_one);
+// Whether there is one and no other.
+bool one_is_ready(HookLines* lines);
 
 // What was handed out of a line, which had it first.
 struct HandedOut {

@@ -50,6 +50,7 @@ DeliveryState state_after(WhispererOutcomeKind kind, const Hook* hook, bool once
             break;
         case WhispererReturned:
         case WhispererParked:
+        case WhispererUnsent:
             break;
     }
     return hook && !hook->is_deleted ? DeliveryState::Pending : DeliveryState::Cancelled;

@@ -3,6 +3,7 @@
 
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
+#include "src/hooks/lines.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
 
@@ -35,8 +36,8 @@ void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery
     }
 }
 
-int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* deliveries,
-               int count) {
+int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* deliveries, int count,
+               int requests_max) {
     WhispererDelivery* submitted = (WhispererDelivery*)palloc(sizeof(WhispererDelivery) * count);
     for (int i = 0; i < count; i++)
         submitted[i] = {track(worker->tracker, deliveries[i]), deliveries[i].hook_id,
@@ -44,8 +45,8 @@ int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* del
                         deliveries[i].retry_count};
     WhispererError error = {};
     size_t taken;
-    WhispererCode code = whisperer_engine_submit_run(worker->engine, events, submitted,
-                                                     (size_t)count, &taken, &error);
+    WhispererCode code = whisperer_engine_submit_run(
+        worker->engine, events, submitted, (size_t)count, (size_t)requests_max, &taken, &error);
     if (code != WhispererOk && code != WhispererInvalid)
         ereport(ERROR, errmsg("whisperer: the delivery engine took no event: %s", error.message));
     for (int i = (int)taken; i < count; i++)
@@ -54,6 +55,16 @@ int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* del
         return (int)taken;
     add_unsent(worker->ledger, worker->hooks, deliveries[0], DeliveryState::Failed, error.message);
     return 1;
+}
+
+void take_back(Worker* worker, const WhispererOutcome& unsent) {
+    const Inflight* delivery = tracked(worker->tracker, unsent.token);
+    const Hook* hook = find_hook(worker->hooks, unsent.hook_id);
+    if (hook && hook->lines)
+        cut_short(hook->lines, delivery->line,
+                  tracked(worker->tracker, unsent.front_first)->event_id,
+                  tracked(worker->tracker, unsent.front_last)->event_id);
+    untrack(worker->tracker, unsent.token);
 }
 
 }  // namespace whisperer::pg

@@ -22,8 +22,13 @@ bool has_used_share(const Worker* worker, const Hook* hook);
 void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery* deliveries,
             int count);
 
-// Hands events to one hook, as many as go into one request, from the first on.  Returns how many
-// the engine is through with or works on; the others are as they were.
-int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* deliveries, int count);
+// Hands events to one hook, as many as go into so many requests, one after the other, from the
+// first on.  Returns how many the engine is through with or works on; the others are as they were.
+int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* deliveries, int count,
+               int requests_max);
+
+// The engine has not started it, for something before it in its line did not succeed, or it was
+// asked to stop.
+void take_back(Worker* worker, const WhispererOutcome& unsent);
 
 }  // namespace whisperer::pg

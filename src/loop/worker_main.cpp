@@ -32,7 +32,6 @@ namespace whisperer::pg {
 
 namespace {
 
-constexpr int outcomes_max = 256;
 // Results are gathered for this long or this many, whichever is first, unless nothing else is to
 // do.
 constexpr int64 batch_age_max_us = 5000;
@@ -165,20 +164,7 @@ void run_engine() {
     WhispererError error = {};
     if (whisperer_engine_pump(worker->engine, &error) != WhispererOk)
         ereport(FATAL, errmsg("whisperer: the delivery engine failed: %s", error.message));
-    WhispererOutcome outcomes[outcomes_max];
-    size_t count;
-    do {
-        count = whisperer_engine_outcomes(worker->engine, outcomes, lengthof(outcomes));
-        for (size_t i = 0; i < count; i++) {
-            if (stopping && outcomes[i].kind == WhispererReturned) {
-                untrack(worker->tracker, outcomes[i].token);
-                continue;
-            }
-            take_outcome(worker, outcomes[i]);
-            if (outcomes[i].kind == WhispererFailed)
-                worker->failed_deliveries++;
-        }
-    } while (count == lengthof(outcomes));
+    take_outcomes(worker, stopping);
     note_circuits();
     if (worker->ledger->count > 0)
         hold_at("after-post");
@@ -298,6 +284,14 @@ void read_all(SteadyTime now) {
         read_retries();
 }
 
+// What people ask for reaches all that has not begun.
+void recall_chains() {
+    if (!worker->hooks->requests_arrived)
+        return;
+    whisperer_engine_break_chains(worker->engine, 0);
+    take_outcomes(worker, stopping);
+}
+
 // Steps that look into the ledger and add to it.  The batch goes first: the ledger does not show
 // yet what it holds.
 void look_back(SteadyTime now) {
@@ -307,6 +301,8 @@ void look_back(SteadyTime now) {
     bool payloads = payload_retention_is_due(worker, now);
     if (!carried && !requests && !retention && !payloads)
         return;
+    if (requests)
+        recall_chains();
     write_whole_batch();
     if (carried) {
         read_carried(worker);

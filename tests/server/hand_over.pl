@@ -117,6 +117,22 @@ is(waiting($primary), $hooks, 'in the primary they wait for the last node');
 answer_with(200);
 all_in_order('from the last node to the primary');
 
+# --- while a chain of requests is under way ----------------------------------------------------------------------------
+# Ten events that are there at once; what hangs behind the fourth has not begun when the hook moves.
+record(1);
+all_in_order('to a receiver that is fast');
+$receiver->control({ path => "/line/$_", steps => [ ('ok') x 3, 'hang', 'ok' ] }) for 1 .. $hooks;
+my $first = $n + 1;
+$n += 10;
+sql($primary, qq(SELECT count(whisperer.deliver_event('order-line', json_build_object('n', i))) FROM generate_series($first, $n) i));
+wait_for('the fourth of each', sub { !grep { received($_) !~ / @{[ $first + 3 ]}$/ } 1 .. $hooks });
+sql($primary, q(SELECT whisperer.add_node('a')));
+record(1);
+arrive($primary, $node{a});
+is(waiting($node{a}), $hooks, 'they wait for what hangs behind a request');
+$receiver->control({ release => JSON::PP::true });
+all_in_order('from the middle of a chain');
+
 is_deeply([ grep { !/hand_over\.pl|role "stranger"/ && /ERROR|PANIC|WARNING|leak/ && !/publisher|primary: |WAL stream|replication origin/ } split /\n/, slurp_file($_->logfile) ], [], 'no errors at ' . $_->name)
     for $primary, values %node;
 $_->stop for $primary, values %node;

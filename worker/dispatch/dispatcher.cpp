@@ -53,6 +53,7 @@ void Dispatcher::put_hook(std::shared_ptr<const Hook> hook) {
         return;
     }
     Lane& lane = *found->second;
+    break_chains(lane.hook()->id());
     if (!same_batches(*hook, *lane.hook()))
         return_runs(lane);
     const auto queued = static_cast<std::int64_t>(lane.queued());

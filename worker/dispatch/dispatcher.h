@@ -70,9 +70,13 @@ class Dispatcher {
     void submit(const WhispererEvent& event, const WhispererDelivery* deliveries,
                 std::size_t count);
     // As many of the events as go into one request to their hook, from the first on: they are sent
-    // together and end together.  Returns how many.
+    // together and end together.  More than one request: a chain.  Returns how many.
     std::size_t submit_run(const WhispererEvent* events, const WhispererDelivery* deliveries,
-                           std::size_t count);
+                           std::size_t count, std::size_t requests_max = 1);
+    // 0: of all hooks.
+    void break_chains(std::int64_t hook_id);
+    // Of how many requests a chain of the hook's is worth while; at least 1.
+    std::size_t chain_max(std::int64_t hook_id) const;
     WhispererCredit credit() const;
     // See engine.h.
     int full_priorities() const;
@@ -140,8 +144,8 @@ class Dispatcher {
     }
     void note_circuit_change(Lane& lane);
     void forget_circuit_change(Lane& lane);
-    void give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why);
-    void give_back_queued(Lane& lane, const Queued& delivery, microseconds now, const char* why);
+    void give_back(Lane& lane, Queued& delivery, microseconds now, const char* why);
+    void give_back_queued(Lane& lane, Queued& delivery, microseconds now, const char* why);
     void forget_if_done(Lane& lane);
 
     // Several deliveries in one request: dispatcher_batch.cpp.
@@ -158,6 +162,13 @@ class Dispatcher {
         for (const Queued& other : delivery.others)
             act(other);
     }
+
+    // Requests that go one after the other: dispatcher_chain.cpp.
+    Queued gather_run(Lane& lane, const WhispererEvent* events, const WhispererDelivery* deliveries,
+                      std::size_t count, bool& is_full);
+    bool may_go_on(const Lane& lane, const Queued& delivery, microseconds now) const;
+    void go_on(Lane& lane, Queued& delivery);
+    void break_chain(Lane& lane, Queued& delivery);
 
     // Tokens that must be fetched: dispatcher_token.cpp.
     bool must_fetch(const Lane& lane, microseconds now) const;
@@ -197,6 +208,7 @@ class Dispatcher {
 
     Shares shares_;
     std::int64_t busy_lanes_ = 0;  // with something in flight
+    std::int64_t chained_ = 0;     // requests that wait in chains
     std::int64_t delivered_total_ = 0;
     std::int64_t failed_attempts_total_ = 0;
     std::int64_t reposts_total_ = 0;

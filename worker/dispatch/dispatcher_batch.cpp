@@ -2,11 +2,9 @@
 // outcome; request, turn, rate, circuit and deadline are the batch's.
 #include "worker/dispatch/dispatcher.h"
 #include "worker/base/clean_text.h"
-#include "worker/base/invalid.h"
 #include "worker/dispatch/batch_answer.h"
 
 #include <algorithm>
-#include <optional>
 
 namespace whisperer::engine {
 namespace {
@@ -22,46 +20,6 @@ Members members_of(const InFlight& flight) {
 }
 
 }  // namespace
-
-std::size_t Dispatcher::submit_run(const WhispererEvent* events,
-                                   const WhispererDelivery* deliveries, std::size_t count) {
-    if (count == 0)
-        return 0;
-    if (find_hook(deliveries[0].hook_id) == nullptr)
-        throw Invalid("hook " + std::to_string(deliveries[0].hook_id) + " was not put");
-    Lane& lane = *lanes_.at(deliveries[0].hook_id);
-    const BatchRule single{.size = 1};
-    const BatchRule* rule = lane.hook()->batch() == nullptr ? &single : lane.hook()->batch();
-    const microseconds now = clock_.steady();
-    std::vector<Queued> members;
-    std::optional<BatchFit> fit;
-    while (members.size() < count && !(fit && fit->is_full())) {
-        const std::size_t place = members.size();
-        // One that cannot be sent is told of when it is the first.
-        std::shared_ptr<const Event> event;
-        try {
-            event = std::make_shared<const Event>(events[place], &held_bytes_);
-        } catch (const Invalid&) {
-            if (place == 0)
-                throw;
-            break;
-        }
-        if (!fit)
-            fit.emplace(*rule, *event);
-        else if (!fit->takes(*event))
-            break;
-        members.push_back({deliveries[place].token, deliveries[place].retry_count,
-                           deliveries[place].attempts_made, now, std::move(event), true});
-    }
-    const std::size_t taken = members.size();
-    Queued run = one_batch(std::move(members));
-    wake(lane);
-    schedule_expiry(lane);
-    lane.push(std::move(run));
-    note_queued(lane, static_cast<std::int64_t>(taken));
-    return_surplus(lane, now);
-    return taken;
-}
 
 // Its batches are others from now on.  The host puts them together anew.
 void Dispatcher::return_runs(Lane& lane) {

@@ -77,6 +77,11 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         failures = read_batch_answer(flight, result);
         delivered = delivered && std::find(failures.begin(), failures.end(), "") != failures.end();
     }
+    const bool goes_on = delivered &&
+                         std::count(failures.begin(), failures.end(), "") == std::ssize(failures) &&
+                         may_go_on(lane, flight.delivery, now);
+    if (!goes_on)
+        break_chain(lane, flight.delivery);
     result.outdated = flight.target->url != destination(*lane.hook())->url;
     lane.ended(result, delivered, was_retry, flight.parked, now, settings_->park_after);
     busy_lanes_ -= lane.in_flight() == 0 ? 1 : 0;
@@ -90,6 +95,8 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         end_attempt(flight, flight.delivery, std::move(result), {});
     else
         end_batch(flight, result, std::move(failures));
+    if (goes_on)
+        go_on(lane, flight.delivery);
     if (!flight.parked)
         forget_others(flight);
     deadlines_.erase({flight.deadline(), &flight});
@@ -119,6 +126,7 @@ void Dispatcher::end_attempt(const InFlight& flight, const Queued& delivery, Wir
 void Dispatcher::park_old(microseconds now) {
     while (!running_.empty() && running_.front().started_at + settings_->park_after <= now) {
         InFlight& flight = running_.front();
+        break_chain(*flight.lane, flight.delivery);
         for_each_delivery(flight.delivery, [&](const Queued& delivery) {
             Outcome outcome;
             outcome.token = delivery.token;
@@ -231,7 +239,8 @@ void Dispatcher::return_surplus(Lane& lane, microseconds now) {
 }
 
 // What was to go out together comes back together.
-void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now, const char* why) {
+void Dispatcher::give_back(Lane& lane, Queued& delivery, microseconds now, const char* why) {
+    break_chain(lane, delivery);
     const milliseconds next_after =
         lane.reserve_return(delivery.deliveries(), settings_->max_in_flight_per_hook, now);
     for_each_delivery(delivery, [&](const Queued& one) {
@@ -246,8 +255,7 @@ void Dispatcher::give_back(Lane& lane, const Queued& delivery, microseconds now,
     });
 }
 
-void Dispatcher::give_back_queued(Lane& lane, const Queued& delivery, microseconds now,
-                                  const char* why) {
+void Dispatcher::give_back_queued(Lane& lane, Queued& delivery, microseconds now, const char* why) {
     note_queued(lane, -static_cast<std::int64_t>(delivery.deliveries()));
     give_back(lane, delivery, now, why);
 }
@@ -257,6 +265,7 @@ void Dispatcher::drop_hook(std::int64_t id) {
     if (found == lanes_.end())
         return;
     Lane& lane = *found->second;
+    break_chains(id);
     if (!lane.dropped)
         shares_.note_lane(lane.hook()->priority(), -1);
     lane.dropped = true;

@@ -148,6 +148,14 @@ bool Lane::take_surplus(const QueueRoom& room, Queued& delivery) {
     return true;
 }
 
+std::size_t Lane::answers_within(microseconds time) const {
+    if (mean_response_.count() == 0 || struggling())
+        return 0;
+    const auto answers = static_cast<std::size_t>(time / mean_response_);
+    const double started = std::chrono::duration<double>(time).count() * bucket_.rate();
+    return bucket_.limits() ? std::min(answers, static_cast<std::size_t>(started)) : answers;
+}
+
 microseconds Lane::oldest() const {
     if (fresh_.empty())
         return retries_.front().submitted_at;

@@ -49,7 +49,10 @@ struct Queued {
     // back as a whole.
     bool is_run = false;
     std::vector<Queued> others{};  // that go along, in the order in which they were recorded
+    // The rest of its chain, last first: each is queued when the one before it was delivered.
+    std::vector<Queued> behind{};
 
+    std::uint64_t last_token() const { return others.empty() ? token : others.back().token; }
     std::size_t deliveries() const { return 1 + others.size(); }
 };
 
@@ -111,6 +114,12 @@ class Lane {
     Queued take_batch(int max_per_hook, microseconds now);
     // A batch that the host has put together, if there is one.
     bool take_run(Queued& delivery);
+    template <typename Do>
+    void for_each_queued(Do act) {
+        for (auto* queue : {&fresh_, &retries_})
+            for (Queued& delivery : *queue)
+                act(delivery);
+    }
     // The oldest that was submitted at or before the moment, if any.
     bool take_older_than(microseconds moment, Queued& delivery);
     // One that the lane's shortened queue has no place for, if any; the first such.
@@ -149,6 +158,8 @@ class Lane {
     milliseconds reserve_return(std::size_t deliveries, int max_per_hook, microseconds now);
     // From when retries may be read again; not after now: at once.
     microseconds wants_retries_at(microseconds now) const;
+    // How many requests, one after the other, it answers within so long; 0: that is not known.
+    std::size_t answers_within(microseconds time) const;
     bool slow() const;
     bool struggling() const { return slow() || failures_in_a_row_ >= struggling_after_failures; }
     // Nothing is known of the endpoint but that it takes its time.

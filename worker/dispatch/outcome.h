@@ -27,6 +27,8 @@ struct Outcome {
     std::string response;
     std::string error;
     std::shared_ptr<const Event> event;  // only one that the host is told more of
+    std::uint64_t front_first = 0;       // WhispererUnsent: see engine.h
+    std::uint64_t front_last = 0;
 };
 
 }  // namespace whisperer::engine

@@ -69,6 +69,8 @@ WhispererOutcome door_outcome(const Outcome& outcome) {
     door.asked_after_ms = outcome.asked_after.count();
     door.response = {outcome.response.data(), outcome.response.size()};
     door.error = {outcome.error.data(), outcome.error.size()};
+    door.front_first = outcome.front_first;
+    door.front_last = outcome.front_last;
     if (outcome.event && outcome.event->has_own_body())
         door.body = {outcome.event->body().data(), outcome.event->body().size()};
     if (outcome.event)
@@ -132,20 +134,26 @@ WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEv
 
 WhispererCode whisperer_engine_submit_run(WhispererEngine* engine, const WhispererEvent* events,
                                           const WhispererDelivery* deliveries, size_t count,
-                                          size_t* taken, WhispererError* error) noexcept {
+                                          size_t requests_max, size_t* taken,
+                                          WhispererError* error) noexcept {
     *taken = 0;
-    return guarded(error,
-                   [&] { *taken = engine->dispatcher.submit_run(events, deliveries, count); });
+    return guarded(error, [&] {
+        *taken = engine->dispatcher.submit_run(events, deliveries, count, requests_max);
+    });
+}
+
+void whisperer_engine_break_chains(WhispererEngine* engine, int64_t hook_id) noexcept {
+    guarded(nullptr, [&] { engine->dispatcher.break_chains(hook_id); });
 }
 
 void whisperer_engine_batch(const WhispererEngine* engine, int64_t hook_id,
                             WhispererBatch* batch) noexcept {
     const Hook* hook = engine->dispatcher.find_hook(hook_id);
     const BatchRule* rule = hook == nullptr ? nullptr : hook->batch();
-    *batch = {1, 0, 0};
+    *batch = {1, 0, 0, static_cast<int32_t>(engine->dispatcher.chain_max(hook_id))};
     if (rule != nullptr)
         *batch = {static_cast<int32_t>(rule->size), static_cast<int64_t>(rule->bytes),
-                  rule->wait.count()};
+                  rule->wait.count(), batch->chain};
 }
 
 void whisperer_engine_credit(const WhispererEngine* engine, WhispererCredit* credit) noexcept {
