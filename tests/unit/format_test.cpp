@@ -33,6 +33,7 @@ std::string body_in(std::string_view format, const WhispererEvent& event) {
               body.size());
     EXPECT_EQ(body, std::string(body.size(), '?')) << "written though it did not fit";
     write_body(parsed, event, body.data(), body.size());
+    EXPECT_EQ(make_body(parsed, event), body);
     return body;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 namespace whisperer::engine {
@@ -12,9 +13,13 @@ inline constexpr std::string_view hex_digits = "0123456789abcdef";
 class Sink {
   public:
     explicit Sink(char* out) : out_(out) {}
+    // Appends to it, which costs less than to fill a text that was cleared first.
+    explicit Sink(std::string& text) : text_(&text) {}
 
     void put(std::string_view text) {
-        if (out_ != nullptr && !text.empty())
+        if (text_ != nullptr)
+            text_->append(text);
+        else if (out_ != nullptr && !text.empty())
             std::memcpy(out_ + size_, text.data(), text.size());
         size_ += text.size();
     }
@@ -48,7 +53,8 @@ class Sink {
     std::size_t size() const { return size_; }
 
   private:
-    char* out_;
+    char* out_ = nullptr;
+    std::string* text_ = nullptr;
     std::size_t size_ = 0;
 };
 

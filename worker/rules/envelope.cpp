@@ -40,10 +40,8 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
     const Format format = Format::parse(format_);
     kind_ = format.kind;
     header_lines_ = header_lines_of(format, told);
-    if (body_.empty()) {
-        body_.resize(write_body(format, told, nullptr, 0));
-        write_body(format, told, body_.data(), body_.size());
-    }
+    if (body_.empty())
+        body_ = make_body(format, told);
     *held_bytes_ += static_cast<std::int64_t>(body_.size());
 }
 

@@ -256,6 +256,13 @@ std::size_t write_body(const Format& format, const WhispererEvent& event, char* 
     return size;
 }
 
+std::string make_body(const Format& format, const WhispererEvent& event) {
+    std::string body;
+    body.reserve(put_body(Sink(nullptr), format, event));
+    put_body(Sink(body), format, event);
+    return body;
+}
+
 void Metadata::add_to(HeaderLines& lines, std::int32_t asked) const {
     const auto add = [&](std::int32_t bit, const std::string& line) {
         if ((asked & bit) != 0 && !line.empty())

@@ -48,6 +48,9 @@ void check_beside_format(const Format& format, const HeaderLines& additional_hea
 std::size_t write_body(const Format& format, const WhispererEvent& event, char* body,
                        std::size_t capacity);
 
+// The same, of the size that it has.
+std::string make_body(const Format& format, const WhispererEvent& event);
+
 // What is known of an event beside its data, each as a header line; empty: it is not known.
 struct Metadata {
     std::string time;
