@@ -68,7 +68,6 @@ void CurlRequest::apply_options() {
     applied_identity_ = request_.identity;
     applied_owner_ = request_.owner;
     applied_untidy_ = false;
-    applied_upload_buffer_ = 0;
 }
 
 void CurlRequest::apply_network_options() {

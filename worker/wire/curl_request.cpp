@@ -10,14 +10,6 @@
 #include "worker/wire/retry_after.h"
 
 namespace whisperer::engine {
-namespace {
-
-constexpr long upload_buffer_usual = 64 * 1024;  // as libcurl has it
-// A piece of memory from 128 kB on is asked of the kernel each time, and its pages cleared.
-constexpr long upload_buffer_long = 120 * 1024;
-constexpr std::size_t headers_room = 4 * 1024;
-
-}  // namespace
 
 CurlRequest::CurlRequest(CurlShared& shared) : shared_(shared), easy_(curl_easy_init()) {
     if (easy_ == nullptr)
@@ -66,7 +58,6 @@ void CurlRequest::prepare() {
     const std::string& body = *request_.body;
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body.c_str());
-    apply_upload_buffer(body.size());
     curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout() / milliseconds(1)));
     capture_.restart(
         std::max({shared_.settings->failure_response_bytes_max,
@@ -130,16 +121,6 @@ void CurlRequest::apply_headers() {
     for (std::size_t i = 1; i < header_list_.size(); ++i)
         header_list_[i - 1].next = &header_list_[i];
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, header_list_.data());
-}
-
-// A body that is longer than libcurl's buffer goes in pieces, and each waits until the socket has
-// its turn again.
-void CurlRequest::apply_upload_buffer(std::size_t body_bytes) {
-    const long bytes =
-        body_bytes + headers_room <= upload_buffer_usual ? upload_buffer_usual : upload_buffer_long;
-    if (applied_upload_buffer_ != bytes)
-        curl_easy_setopt(easy_, CURLOPT_UPLOAD_BUFFERSIZE, bytes);
-    applied_upload_buffer_ = bytes;
 }
 
 microseconds CurlRequest::timeout() const {

@@ -79,7 +79,6 @@ class CurlRequest {
     void apply_network_options();
     void apply_pool();
     void apply_headers();
-    void apply_upload_buffer(std::size_t body_bytes);
     void leave_pool(Heard heard);
     Heard heard(CURLcode code) const;
     bool was_left(CURLcode code) const;
@@ -123,7 +122,6 @@ class CurlRequest {
     std::shared_ptr<const ClientIdentity> applied_identity_;
     std::int64_t applied_owner_ = 0;
     bool applied_untidy_ = false;
-    long applied_upload_buffer_ = 0;
 
     // Of the running request; its origin stays for the next.
     std::shared_ptr<Origin> origin_;
