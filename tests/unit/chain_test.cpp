@@ -153,8 +153,9 @@ TEST_F(ChainTest, WaitsForTheRateUnlessThatTakesTooLong) {
             pump();
         }
         wire.answer(200);
-        if (i < 2)
+        if (i < 2) {
             EXPECT_EQ(told(pump()), std::to_string(i + 1) + " delivered");
+        }
     }
     EXPECT_EQ(told(pump()), "4 unsent behind 3, 5 unsent behind 3, 3 delivered");
     EXPECT_EQ(wire.sent.size(), 3U);
