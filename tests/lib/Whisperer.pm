@@ -43,7 +43,7 @@ CONF
 }
 
 # Polls until the block returns something true, and returns that.  Most blocks start a psql, which costs the other tests
-# more than a pause costs this one: a pause is a fifth of what has passed, so at most a fifth of it is waited in vain.
+# more than a pause costs this one: what has taken a while is looked at less often.
 sub wait_for {
     my ($what, $condition) = @_;
     my $begun = time;
@@ -52,7 +52,7 @@ sub wait_for {
         return $result if $result;
         my $passed = time - $begun;
         die "timed out waiting for $what" if $passed > $wait_s;
-        sleep max(0.02, min(0.5, $passed / 5));
+        sleep max(0.02, min(0.1, $passed / 5));
     }
 }
 
