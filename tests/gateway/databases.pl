@@ -95,7 +95,10 @@ is_deeply([ map { exists $single->get($_, $token)->{json}{unavailable} } '/whisp
 other('SELECT whisperer.pause()');
 record(5);
 settle($primary, $node);
-is(join(' ', map { "$_->{database}:$_->{event_type}" } @{ $gateway->all('/whisperer/event_queue/', $token) }), 'other:order-sent', 'what waits');
+# What a worker has read it enters within a second.
+my @waiting;
+wait_for('the bookmarks', sub { @waiting = @{ $gateway->all('/whisperer/event_queue/', $token) }; @waiting <= 1 });
+is(join(' ', map { "$_->{database}:$_->{event_type}" } @waiting), 'other:order-sent', 'what waits');
 other('SELECT whisperer.resume()');
 wait_for('the other database', sub { other(q(SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered')) == 10 });
 

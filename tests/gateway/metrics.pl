@@ -55,7 +55,8 @@ wait_for('the figures', sub {
     my $answer = $gateway->get('/metrics', $token);
     ($samples, $type) = read_metrics($answer->{content});
     return ($samples->{whisperer_hook_deliveries_total}{qq(hook_id="$well",outcome="delivered")} // 0) == 3
-        && ($samples->{whisperer_hook_failed_attempts_total}{qq(hook_id="$ill")} // 0) == 3;
+        && ($samples->{whisperer_hook_failed_attempts_total}{qq(hook_id="$ill")} // 0) == 3
+        && $samples->{whisperer_worker_lag_events}{'worker="0"'} == 0;
 });
 pass('the text is of the form that Prometheus reads');
 my %expected = (
