@@ -64,6 +64,9 @@ export async function databases() {
         await page.getByRole('dialog').getByRole('button', { name: 'Force retry' }).click();
         await page.getByText('delivered', { exact: true }).first().waitFor();
         await page.getByRole('link', { name: 'Deliveries' }).first().click();
+        await page.getByRole('button', { name: 'Retry these' }).click();
+        await page.getByRole('dialog').getByText('In database demo alone: for another one, filter by it.').waitFor();
+        await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
         await page.getByLabel('Database', { exact: true }).selectOption('demo');
         await page.getByRole('button', { name: 'Filter' }).click();
         await until(async () => (await table.getByRole('link', { name: 'branch-office' }).count()) === 0, 'one database is shown');

@@ -150,7 +150,11 @@ function makeForm(filters, { start, clear }) {
 function retryThese(filters, list) {
     const query = list.filter();
     const parts = filters.filter(({ name }) => query.has(name)).map(({ name, label }) => `${label}: ${query.get(name)}`);
-    const what = parts.length > 0 ? `All that the filter lets through. ${parts.join('; ')}.` : 'All deliveries: there is no filter.';
+    const all = parts.length > 0 ? `All that the filter lets through. ${parts.join('; ')}.` : 'All deliveries: there is no filter.';
+    // A list is of all databases, a change of one.
+    const only = session.databases.length > 0 && !query.has('database') ? session.databases[0] : null;
+    if (only) query.set('database', only);
+    const what = only ? `${all} In database ${only} alone: for another one, filter by it.` : all;
     retryDialog({ title: 'Retry these', what, query, done: list.again });
 }
 
