@@ -267,7 +267,8 @@ void whisperer_engine_own_fault(const WhispererEngine* engine, char* text,
 int whisperer_engine_fd(const WhispererEngine* engine) WHISPERER_NOEXCEPT;
 /* Until pump must be called even if the descriptor stays quiet; 0: now; -1: no deadline. */
 int64_t whisperer_engine_wait_ms(const WhispererEngine* engine) WHISPERER_NOEXCEPT;
-/* Starts what may start, moves bytes, ends what has ended.  Bounded work, never waits. */
+/* Starts what may start, moves bytes, ends what has ended.  Bounded work, never waits.  Also fails,
+ * with WhispererOutOfMemory, after a function that has no code to return could not finish. */
 WhispererCode whisperer_engine_pump(WhispererEngine* engine,
                                     WhispererError* error) WHISPERER_NOEXCEPT;
 /* Takes up to capacity outcomes, oldest first. */

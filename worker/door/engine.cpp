@@ -91,6 +91,8 @@ struct WhispererEngine {
     CurlTransport transport{clock, descriptors};
     Dispatcher dispatcher;
     std::vector<Outcome> handed_out;  // what the host's spans point into
+    // Work without an answer was not finished: some delivery may never be told of.
+    bool is_broken = false;
 };
 
 WhispererEngine* whisperer_engine_create(const WhispererSettings* settings,
@@ -123,7 +125,8 @@ WhispererCode whisperer_engine_put_hook(WhispererEngine* engine, const Whisperer
 }
 
 void whisperer_engine_drop_hook(WhispererEngine* engine, int64_t hook_id) noexcept {
-    guarded(nullptr, [&] { engine->dispatcher.drop_hook(hook_id); });
+    engine->is_broken |=
+        guarded(nullptr, [&] { engine->dispatcher.drop_hook(hook_id); }) != WhispererOk;
 }
 
 WhispererCode whisperer_engine_submit(WhispererEngine* engine, const WhispererEvent* event,
@@ -143,7 +146,8 @@ WhispererCode whisperer_engine_submit_run(WhispererEngine* engine, const Whisper
 }
 
 void whisperer_engine_break_chains(WhispererEngine* engine, int64_t hook_id) noexcept {
-    guarded(nullptr, [&] { engine->dispatcher.break_chains(hook_id); });
+    engine->is_broken |=
+        guarded(nullptr, [&] { engine->dispatcher.break_chains(hook_id); }) != WhispererOk;
 }
 
 void whisperer_engine_batch(const WhispererEngine* engine, int64_t hook_id,
@@ -184,7 +188,11 @@ int64_t whisperer_engine_wait_ms(const WhispererEngine* engine) noexcept {
 }
 
 WhispererCode whisperer_engine_pump(WhispererEngine* engine, WhispererError* error) noexcept {
-    return guarded(error, [&] { engine->dispatcher.pump(); });
+    return guarded(error, [&] {
+        if (engine->is_broken)
+            throw std::bad_alloc();
+        engine->dispatcher.pump();
+    });
 }
 
 size_t whisperer_engine_outcomes(WhispererEngine* engine, WhispererOutcome* outcomes,
