@@ -168,7 +168,6 @@ void Pools::stirred(int socket) noexcept {
     const auto found =
         std::find_if(pool->connections_.begin(), pool->connections_.end(),
                      [=](const Connection& connection) { return connection.socket == socket; });
-    found->is_stirred = true;
     const bool plain = pool->origin_.key_.find(" http:") != std::string::npos;
     if (found->is_idle && plain && look_for_leftover(socket, true) == Leftover::Bytes)
         pool->origin_.note_untidy(clock_.steady());

@@ -43,7 +43,6 @@ struct Connection {
     std::uint64_t number = 0;      // in the order of opening, from 1
     int http_major = 0;            // 0: nothing was answered yet
     bool is_idle = false;          // its last answer was complete, and no request came since
-    bool is_stirred = false;       // something came while nobody waited for it
 };
 
 class ConnectionPool {
@@ -132,9 +131,12 @@ class Pools {
     void closed(int socket) noexcept;
     // Something has happened on a socket that libcurl does not watch.
     void stirred(int socket) noexcept;
-    // While requests go out: whether stirred was called, just before, for every connection on which
-    // something had come.
-    bool has_seen_all = false;
+    // While requests go out: whether the set was asked, just before, for all that it watches.
+    bool has_looked = false;
+    // Nothing had come on it by then.
+    bool is_quiet(const Connection& connection) const noexcept {
+        return has_looked && sockets_.reports_input(connection.socket);
+    }
     // Pools that had no request for some time; and the one that had none for longest while there
     // are too many connections.
     void close_unused(microseconds now) noexcept;

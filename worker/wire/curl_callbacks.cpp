@@ -63,6 +63,8 @@ std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t cou
         long status = 0;
         curl_easy_getinfo(request.easy_, CURLINFO_RESPONSE_CODE, &status);
         request.headers_complete_ = status >= 200;
+        // Others follow an interim answer, but for 101, which libcurl takes for the last one.
+        request.in_header_ = status / 100 == 1 && status != 101;
     }
     return bytes;
 }
@@ -70,7 +72,7 @@ std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t cou
 std::size_t CurlRequest::on_body(char* data, std::size_t size, std::size_t count, void* self) {
     auto& request = *static_cast<CurlRequest*>(self);
     const std::size_t bytes = size * count;
-    if (!request.headers_complete_)
+    if (request.in_header_)
         return request.may_store({data, bytes}) ? bytes : bytes + 1;
     // What has been read of it will do.
     return request.capture_.add_body({data, bytes}) ? bytes : bytes + 1;
@@ -119,7 +121,7 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
     if (!is_unfit_ && is_used) {
         const bool plain = !request_.target->https;
         Leftover leftover = Leftover::None;
-        if (connection->is_stirred || !shared_.pools.has_seen_all)
+        if (!shared_.pools.is_quiet(*connection))
             leftover = look_for_leftover(connection->socket, plain);
         if (!plain && has_decrypted_more(easy_))
             leftover = Leftover::Bytes;

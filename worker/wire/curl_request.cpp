@@ -68,6 +68,7 @@ void CurlRequest::prepare() {
     header_line_came_ = false;
     bad_header_line_ = false;
     headers_complete_ = false;
+    in_header_ = true;
     cut_ = false;
     requests_sent_ = 0;
     is_reused_ = false;

@@ -139,9 +139,10 @@ class CurlRequest {
     bool bad_status_line_ = false;
     bool header_line_came_ = false;  // that libcurl stores; see may_store
     bool bad_header_line_ = false;
-    bool headers_complete_ = false;
-    bool cut_ = false;       // we stopped reading the headers
-    int requests_sent_ = 0;  // of one begin: more than one if libcurl sent it again
+    bool headers_complete_ = false;  // those of an answer that counts
+    bool in_header_ = true;          // what comes is a header line yet
+    bool cut_ = false;               // we stopped reading the headers
+    int requests_sent_ = 0;          // of one begin: more than one if libcurl sent it again
     bool began_again_ = false;
     bool was_sent_ = false;            // before it began again
     microseconds spent_{0};            // before it began again

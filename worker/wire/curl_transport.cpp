@@ -204,13 +204,13 @@ void CurlTransport::run_timer() {
     int running = 0;
     if (curl_multi_socket_action(multi_, CURL_SOCKET_TIMEOUT, 0, &running) != CURLM_OK)
         out_of_memory_ = true;
-    shared_.pools.has_seen_all = false;
+    shared_.pools.has_looked = false;
 }
 
 // Requests are about to go out, and some of them on connections that were used before: what has
 // come there since the last look is no answer to them.
 void CurlTransport::look_at_idle_connections() {
-    shared_.pools.has_seen_all =
+    shared_.pools.has_looked =
         sockets_.poll_unwanted([this](int socket) { shared_.pools.stirred(socket); });
 }
 

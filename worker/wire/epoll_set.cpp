@@ -66,8 +66,7 @@ bool EpollSet::is_wanted(int socket) {
 }
 
 int EpollSet::poll_kernel() {
-    const int count = epoll_wait(fd_, ready_.data(), static_cast<int>(ready_.size()), 0);
-    return count < 0 ? 0 : count;
+    return epoll_wait(fd_, ready_.data(), static_cast<int>(ready_.size()), 0);
 }
 
 }  // namespace whisperer::engine

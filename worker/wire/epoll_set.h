@@ -56,7 +56,13 @@ class EpollSet {
             if (!is_wanted(socket))
                 on_unwanted(socket);
         }
-        return static_cast<std::size_t>(count) < ready_.size();
+        return count >= 0 && static_cast<std::size_t>(count) < ready_.size();
+    }
+    // Whether poll would tell of bytes that come there: not after it was told of as unwanted, nor
+    // before libcurl has waited for an answer on it.
+    bool reports_input(int socket) const noexcept {
+        const auto index = static_cast<std::size_t>(socket);
+        return index < sockets_.size() && (sockets_[index].registered & EPOLLIN) != 0;
     }
 
   private:
