@@ -2,11 +2,11 @@
 # server that takes them it is found.
 use strict;
 use warnings;
+use Cluster;
 use FindBin ();
 use lib $FindBin::Bin;
 use Gateway;
 use IPC::Run ();
-use PostgreSQL::Test::Cluster;
 use Test::More;
 use Whisperer;
 
@@ -51,7 +51,7 @@ changes_are_made($limited, 'a role that may again');
 
 # --- a standby ----------------------------------------------------------------------------------
 $node->backup('copy');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $standby = Cluster->new('standby');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
 $standby->start;
 my $reading = new_gateway($standby);

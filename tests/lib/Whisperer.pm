@@ -1,18 +1,18 @@
 # A server with the extension, a receiver, and what tests ask of them.
 #
-# Built on PostgreSQL::Test::Cluster.  Nothing here sleeps for a guess: wait_for polls a condition and
+# Built on Cluster.  Nothing here sleeps for a guess: wait_for polls a condition and
 # dies, with what it saw last, when its time is up.
 package Whisperer;
 
 use strict;
 use warnings;
+use Cluster;
 use Cpanel::JSON::XS ();
 use Exporter 'import';
 use IO::Socket::INET ();
 use IPC::Run ();
 use JSON::PP ();
 use List::Util qw(max min);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -26,7 +26,7 @@ my @receivers;
 # PostgreSQL::Test::Cluster.
 sub new_node {
     my ($name, %options) = @_;
-    my $node = PostgreSQL::Test::Cluster->new($name);
+    my $node = Cluster->new($name);
     $node->init(%{ $options{init} // {} });
     $node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'whisperer'

@@ -2,8 +2,8 @@
 # itself; nothing that a client was told is committed is missing, nothing is sent that the standby has not.
 use strict;
 use warnings;
+use Cluster;
 use Faults;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
@@ -16,7 +16,7 @@ my %told;    # keys of rows whose commit was acknowledged
 sub new_standby {
     my ($primary, $name) = @_;
     $primary->backup("for_$name");
-    my $standby = PostgreSQL::Test::Cluster->new($name);
+    my $standby = Cluster->new($name);
     $standby->init_from_backup($primary, "for_$name", has_streaming => 1);
     $standby->start;
     # Settings of the backup's time would come along.

@@ -2,9 +2,9 @@
 # WHISPERER_NODE_INSTALL: where another version of PostgreSQL is installed, with the extension, which the nodes use.
 use strict;
 use warnings;
+use Cluster;
 use Faults;
 use IO::Socket::INET ();
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -136,7 +136,7 @@ sub new_standby {
     my ($conf) = @_;
     my ($primary, $name) = ($trial->{node}, 'standby_' . ++$standbys);
     $primary->backup("for_$name");
-    my $standby = PostgreSQL::Test::Cluster->new($name);
+    my $standby = Cluster->new($name);
     $standby->init_from_backup($primary, "for_$name", has_streaming => 1);
     # What the primary says of itself as a standby comes along.
     $standby->append_conf('postgresql.conf', $conf // "primary_slot_name = ''\n" . ($standby->pg_version->major >= 17 ? "sync_replication_slots = off\n" : ''));

@@ -21,7 +21,7 @@ sub bin_of { return defined $_[0] ? "$_[0]/bin" : $this_bin }
 # Checksums in all: initdb's default differs between versions.
 sub make_cluster {
     my ($name, $tree) = @_;
-    my $node = PostgreSQL::Test::Cluster->new($name, defined $tree ? (install_path => $tree) : ());
+    my $node = Cluster->new($name, defined $tree ? (install_path => $tree) : ());
     $node->init(extra => [ '--data-checksums' ]);
     $node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'whisperer'

@@ -166,7 +166,7 @@ $node->safe_psql('staged', 'INSERT INTO item DEFAULT VALUES');
 wait_for('a request', sub { () = $receiver->requests('/ok/staged') });
 $node->stop;
 $node->backup_fs_cold('files');
-my $staging = PostgreSQL::Test::Cluster->new('staging');
+my $staging = Cluster->new('staging');
 $staging->init_from_backup($node, 'files');
 $staging->append_conf('postgresql.conf', 'whisperer.enabled = off');
 my $before = () = $receiver->requests;

@@ -2,7 +2,7 @@
 # committed asynchronously and comes late in what is read at one go.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -11,7 +11,7 @@ use Whisperer;
 my $primary = new_node('primary', init => { allows_streaming => 1 }, extra => "autovacuum = off\nshared_buffers = 64MB");
 my $receiver = new_receiver('standby');
 $primary->backup('b');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $standby = Cluster->new('standby');
 $standby->init_from_backup($primary, 'b', has_streaming => 1);
 $standby->start;
 $primary->safe_psql('postgres', "SELECT whisperer.register_event('e');

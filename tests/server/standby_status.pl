@@ -14,7 +14,7 @@ SELECT whisperer.deliver_event('e', '{}');
 SQL
 wait_idle($primary);
 $primary->backup('for_standby');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $standby = Cluster->new('standby');
 $standby->init_from_backup($primary, 'for_standby', has_streaming => 1);
 $standby->start;
 $primary->safe_psql('postgres', 'SELECT pg_switch_wal()');

@@ -2,10 +2,10 @@
 # standby that has replayed up to there to have the row, and WAIT FOR LSN, which PostgreSQL has since 19, waits for it.
 use strict;
 use warnings;
+use Cluster;
 use JSON::PP ();
 use Markdown qw(page_items);
 use Pages;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
@@ -13,7 +13,7 @@ use Whisperer;
 my $primary = new_node('primary', init => { allows_streaming => 1 }, extra => 'autovacuum = off');
 my $receiver = new_receiver('wait_for_lsn');
 $primary->backup('b');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $standby = Cluster->new('standby');
 $standby->init_from_backup($primary, 'b', has_streaming => 1);
 $standby->start;
 
