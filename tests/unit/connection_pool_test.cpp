@@ -115,6 +115,45 @@ TEST_F(ConnectionPoolTest, ManyOwnersLeaveNoMoreConnectionsThanThereIsRoomFor) {
     EXPECT_EQ(send(4 * descriptors), 4 * descriptors) << "the one that was used last is kept";
 }
 
+// libcurl may end one request and begin the next in one call. What lies behind the first one's
+// answer, of which it has read no more than its length, is no answer to the second.
+TEST_F(ConnectionPoolTest, NothingBehindAnAnswerIsTakenForTheNext) {
+    constexpr std::size_t read_at_once = 16384;
+    const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 16000\r\nX-Fill: ";
+    const std::string answer = head + std::string(read_at_once - 16000 - head.size() - 4, 'f') +
+                               "\r\n\r\n" + std::string(16000, 'b');
+    ASSERT_EQ(answer.size(), read_at_once);
+    server.set_handler([&](const HttpRequest&) {
+        HttpReply reply;
+        reply.bytes = answer + "HTTP/1.1 500 Stale\r\nContent-Length: 0\r\n\r\n";
+        return reply;
+    });
+    char first = 0;
+    start(&first);
+    transport->push_started();
+    while (server.requests.empty()) {
+        server.step();
+        transport->step();
+    }
+    server.set_handler([](const HttpRequest&) { return HttpReply(); });
+    char second = 0;
+    start(&second);
+    std::vector<WireResult> results;
+    std::map<const void*, int> statuses;
+    const auto end = std::chrono::steady_clock::now() + seconds(20);
+    while (statuses.size() < 2 && std::chrono::steady_clock::now() < end) {
+        transport->step();
+        server.step();
+        results.clear();
+        transport->take_results(results);
+        for (const WireResult& result : results)
+            statuses[result.cookie] = result.http_status;
+    }
+    EXPECT_EQ(statuses[&first], 200);
+    EXPECT_EQ(statuses[&second], 200);
+    EXPECT_EQ(server.connections, 2);
+}
+
 class SuspiciousTest : public testing::Test {
   protected:
     void SetUp() override {

@@ -133,9 +133,9 @@ class Pools {
     void stirred(int socket) noexcept;
     // While requests go out: whether the set was asked, just before, for all that it watches.
     bool has_looked = false;
-    // Nothing had come on it by then.
+    // It was idle, and nothing had come on it by then.
     bool is_quiet(const Connection& connection) const noexcept {
-        return has_looked && sockets_.reports_input(connection.socket);
+        return has_looked && connection.is_idle && sockets_.reports_input(connection.socket);
     }
     // Pools that had no request for some time; and the one that had none for longest while there
     // are too many connections.

@@ -65,6 +65,9 @@ std::size_t CurlRequest::on_header(char* data, std::size_t size, std::size_t cou
         request.headers_complete_ = status >= 200;
         // Others follow an interim answer, but for 101, which libcurl takes for the last one.
         request.in_header_ = status / 100 == 1 && status != 101;
+        // Before its end: libcurl may give the connection to another request at once.
+        if (request.headers_complete_)
+            request.note_version();
     }
     return bytes;
 }

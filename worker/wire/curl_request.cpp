@@ -177,14 +177,19 @@ bool CurlRequest::begins_again(CURLcode code) {
     return true;
 }
 
-void CurlRequest::note_answer(CURLcode code) {
+void CurlRequest::note_version() noexcept {
     Connection* connection = pool_->find_number(connection_);
-    if (connection == nullptr || !headers_complete_)
+    if (connection == nullptr)
         return;
     long version = 0;
     curl_easy_getinfo(easy_, CURLINFO_HTTP_VERSION, &version);
     connection->http_major = version >= CURL_HTTP_VERSION_2_0 ? 2 : 1;
-    connection->is_idle = code == CURLE_OK && connection->http_major == 1;
+}
+
+void CurlRequest::note_end(CURLcode code) noexcept {
+    Connection* connection = pool_->find_number(connection_);
+    if (connection != nullptr)
+        connection->is_idle = code == CURLE_OK && headers_complete_ && connection->http_major == 1;
 }
 
 Heard CurlRequest::heard(CURLcode code) const {
@@ -248,7 +253,7 @@ WireResult CurlRequest::end(CURLcode code) {
     }
     end_lookup(code);
     shared_.connecting.forget(number_);
-    note_answer(code);
+    note_end(code);
     leave_pool(heard(code));
     // libcurl counts what it sends again over a handle's life, and stops doing so.
     if (requests_sent_ > 1 || began_again_)

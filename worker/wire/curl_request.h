@@ -82,7 +82,9 @@ class CurlRequest {
     void leave_pool(Heard heard);
     Heard heard(CURLcode code) const;
     bool was_left(CURLcode code) const;
-    void note_answer(CURLcode code);
+    // Of the connection that it went out on.
+    void note_version() noexcept;
+    void note_end(CURLcode code) noexcept;
     bool may_use(std::uint16_t local_port) noexcept;
     bool may_store(std::string_view header_line) noexcept;
     microseconds timeout() const;
