@@ -139,9 +139,11 @@ void Dispatcher::break_chains(std::int64_t hook_id) {
     for (InFlight& flight : running_)
         if (is_meant(*flight.lane))
             break_chain(*flight.lane, flight.delivery);
-    for (auto& [id, lane] : lanes_)
-        if (is_meant(*lane))
-            lane->for_each_queued([&](Queued& delivery) { break_chain(*lane, delivery); });
+    for (auto& entry : lanes_) {
+        Lane& lane = *entry.second;
+        if (is_meant(lane))
+            lane.for_each_queued([&](Queued& delivery) { break_chain(lane, delivery); });
+    }
 }
 
 }  // namespace whisperer::engine
