@@ -60,6 +60,7 @@ function carry_out(socket, state, what, entry) {
         state.over = true;
         return end_of(socket, what.end);
     }
+    if (what.more) state.late = Date.now();
     if (what.late)
         setTimeout(() => {
             // Where the next request has begun it would be an answer to that one.
@@ -69,6 +70,11 @@ function carry_out(socket, state, what, entry) {
             socket.write(what.late[1], 'latin1', () => (state.late = Date.now()));
         }, what.late[0]);
     take(socket, state);
+}
+
+// A plan in a line: of a character that comes many times, how many.
+function brief({ plan }) {
+    return JSON.stringify(plan).replace(/(.)\1{9,}/g, (run, one) => `${one}*${run.length}`);
 }
 
 function note(id, entry) {
@@ -91,7 +97,7 @@ function take(socket, state) {
     state.plan = undefined;
     // Its answer would be taken for the next one's, and that one's for the one behind it.
     const late = state.late !== undefined;
-    const entry = { allowed: late ? [0] : what.allowed, spoiled: what.spoiled, behind: late ? state : undefined, steps: what.steps };
+    const entry = { allowed: late ? [0] : what.allowed, spoiled: what.spoiled, behind: late ? state : undefined, where: `port ${state.port}, request ${++state.taken}`, plan: what };
     note(id, entry);
     if (late) {
         state.over = true;
@@ -112,7 +118,7 @@ function listen(random, manners, secure, http2) {
             total.http2++;
             return;
         }
-        const state = { data: '', skip: 0, busy: false, random, manners };
+        const state = { data: '', skip: 0, busy: false, random, manners, port: socket.remotePort, taken: 0 };
         socket.setNoDelay(true);
         socket.on('error', () => {});
         socket.on('data', (piece) => {
@@ -174,7 +180,7 @@ async function round(seed) {
         if (why === undefined) continue;
         total.differences++;
         console.log(`seed ${seed}, hook ${hook} (${urls[(hook - 1) % urls.length]}), ${id}: ${said} ${error || text.slice(0, 60)}, but it ${why}`);
-        for (const entry of seen.get(id) ?? []) console.log(`    answered ${JSON.stringify(entry.steps).slice(0, 300)}`);
+        for (const entry of seen.get(id) ?? []) console.log(`    ${entry.where ?? 'HTTP/2'}: ${brief(entry)}`);
     }
     if (ended !== 0) {
         total.differences++;

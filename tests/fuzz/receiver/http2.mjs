@@ -3,7 +3,7 @@
 //
 // serve(socket, random, note): note(id, entry) is told of every request; the entry has
 //   allowed  the statuses that the engine may report, 0: none
-//   steps    what was done, for people
+//   plan     what was done, for people
 import { constants, performServerHandshake } from 'node:http2';
 import { Duplex } from 'node:stream';
 
@@ -135,7 +135,7 @@ export function serve(socket, random, note) {
     session.on('stream', (stream, headers) => {
         const what = plan(random);
         const id = headers['webhook-id'];
-        const entry = { allowed: [what.status], steps: what, endedAt: Infinity };
+        const entry = { allowed: [what.status], plan: what, endedAt: Infinity };
         if (['refuse', 'reset', 'destroy', 'go away'].includes(what.end) || session.isLeaving) entry.allowed.push(0);
         if (what.end === 'go away') session.isLeaving = true;
         all.push(entry);
