@@ -199,7 +199,10 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
 // that is in force; so are the first that waited for a circuit that has closed.  They are read in
 // the next turn: this transaction's snapshot does not show them.
 void free_rows(Hook* hook, TimestampTz now) {
-    if (free_waiting(hook->id, hook->freed_from, &hook->freed, freed_rows_max) < freed_rows_max)
+    int64 rows = free_waiting(hook->id, hook->freed_from, &hook->freed, freed_rows_max);
+    if (rows > 0 && (hook->freed_from & FreedFromAddress))
+        hook->wants_probe = true;
+    if (rows < freed_rows_max)
         hook->freed_from = 0;
     hook->freed_from &= ~FreedFromCircuit;
     hook->next_due_at = now;

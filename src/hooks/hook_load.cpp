@@ -361,8 +361,12 @@ bool load_filter(Hook* hook, int row, bool as_text, WhispererError* error) {
 void load_rate(Hook* hook, int row, const Hook* before) {
     hook->rate_limit = DatumGetFloat8(datum_column(row, LoadRateLimit));
     hook->priority = int32_column(row, LoadPriority);
-    if (before == nullptr)
+    if (before == nullptr) {
+        // The worker before this one may have refused its address by other settings.
+        hook->freed_from = FreedFromAddress;
+        hook->freed = {DT_NOBEGIN, {}};
         return;
+    }
     hook->freed_from = before->freed_from;
     hook->freed = before->freed;
     if (before->rate_limit > 0 && before->rate_limit != hook->rate_limit) {

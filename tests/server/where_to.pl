@@ -162,6 +162,15 @@ like(sql("SELECT whisperer.why(event_id, hook_id) FROM whisperer.delivery WHERE 
 sql($_) for ($hint =~ /HINT:  If it is to be reached: (.*?); (SELECT .*?);/);
 wait_for('what waited, an hour and a circuit', sub { 12 == (() = $local->requests('/ok/first')) });
 pass('what waited for the setting is due when it changes');
+my $allowed = sql('SHOW whisperer.allowed_networks');
+sql("ALTER SYSTEM SET whisperer.allowed_networks = '10.0.0.0/8'");
+$node->restart;
+record('first') for 1 .. 12;
+wait_for('all to be refused again', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $first AND state = 'pending' AND error IS NOT NULL") == 12 });
+sql("ALTER SYSTEM SET whisperer.allowed_networks = '$allowed'");
+$node->restart;
+wait_for('what waited', sub { 24 == (() = $local->requests('/ok/first')) });
+pass('and when the server is started with another one');
 like(sql("SELECT whisperer.create_hook('first', '" . $local->url('/ok/another') . "')"), qr/^\d+$/, 'and the hook can be made');
 (undef, undef, $hint) = $node->psql('postgres', "SELECT whisperer.create_hook('first', 'http://[::1]:$local->{port}/')");
 like($hint, qr/HINT:  If it is to be reached, add \[::1\]:$local->{port} to whisperer\.allowed_networks and reload the settings\./, 'where others are allowed already it is added');
