@@ -6,7 +6,8 @@ use Test::More;
 use Time::HiRes qw(sleep);
 use Whisperer;
 
-my $node = new_node('worker', bare => 1, extra => "autovacuum = off\n");
+# A request may hang for as long as it takes to take a hundred samples.
+my $node = new_node('worker', bare => 1, extra => "autovacuum = off\nwhisperer.request_timeout = '10min'\n");
 my $receiver = new_receiver('worker');
 my $base = $receiver->url('');
 
