@@ -1,7 +1,7 @@
 // What a receiver may send that crashes, is broken, is no HTTP server, or means harm.
 //
 // half-body half-head bad-head giant-header headers/<n> endless-headers drip-head endless-body gzip-bomb
-// transfer-gzip-bomb bad-chunk big-chunk interim/<n> twice/<name> http09 binary no-length; before the request is read: early, drop,
+// transfer-gzip-bomb bad-chunk big-chunk interim/<n> twice/<name> late/<ms> http09 binary no-length; before the request is read: early, drop,
 // early-status/<status>, which reads on behind it and says when to come again.
 import { gzipSync } from 'node:zlib';
 
@@ -59,6 +59,11 @@ export const hostile = {
         // Two packets, so that the second answer is behind a body, not behind a head.
         response.socket?.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n');
         response.socket?.write('ok' + stale);
+    },
+    // Every request is answered twice, the second time a little later.
+    late: (response, [ms]) => {
+        response.socket?.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+        setTimeout(() => response.socket?.write('HTTP/1.1 299 Stale\r\nContent-Length: 5\r\n\r\nstale'), Number(ms));
     },
     http09: (response) => raw(response, 'hello, I am no HTTP server\r\n'),
     binary: (response) => raw(response, 'HTTP/1.1 500 \x00\xff\x1b[31m\r\nContent-Length: 9\r\n\r\na\x00b\xff\xfe\xc3(\xe2\x82'),

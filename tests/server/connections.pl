@@ -74,4 +74,18 @@ for my $twice ($receiver, $tls) {
     sql("SELECT whisperer.delete_hook($id); SELECT whisperer.unregister_event('twice')");
 }
 
+# A second answer that comes when nobody asks is seen once, and from then on each request has a connection of its own.
+for my $late ($receiver, $tls) {
+    my $id = sql("SELECT whisperer.create_hook('late', '" . $late->url('/late/2') . "') FROM whisperer.register_event('late')");
+    for (1 .. 10) {
+        sql(q(SELECT whisperer.deliver_event('late', '{}')));
+        wait_idle($node);
+    }
+    sql("SELECT whisperer.deliver_event('late', '{}') FROM generate_series(1, 100)");
+    wait_idle($node);
+    is(sql("SELECT string_agg(DISTINCT concat_ws(' ', state, response_http_status, response_content), ', ') FROM (SELECT * FROM whisperer.delivery WHERE hook_id = $id ORDER BY event_id DESC LIMIT 100) d"),
+        'delivered 200 ok', "$late->{scheme}: a late second answer is nobody's");
+    sql("SELECT whisperer.delete_hook($id); SELECT whisperer.unregister_event('late')");
+}
+
 done_testing();

@@ -154,6 +154,23 @@ TEST_F(ConnectionPoolTest, NothingBehindAnAnswerIsTakenForTheNext) {
     EXPECT_EQ(server.connections, 2);
 }
 
+// The last look at a connection is right before its next request goes.
+TEST_F(ConnectionPoolTest, NothingThatComesBeforeTheRequestIsItsAnswer) {
+    EXPECT_EQ(send(), 1);
+    char cookie = 0;
+    start(&cookie);
+    server.send_unasked("HTTP/1.1 500 Stale\r\nContent-Length: 0\r\n\r\n");
+    std::vector<WireResult> results;
+    const auto end = std::chrono::steady_clock::now() + seconds(20);
+    while (results.empty() && std::chrono::steady_clock::now() < end) {
+        step();
+        transport->take_results(results);
+    }
+    ASSERT_EQ(results.size(), 1U);
+    EXPECT_EQ(results[0].http_status, 200);
+    EXPECT_EQ(server.connections, 2);
+}
+
 class SuspiciousTest : public testing::Test {
   protected:
     void SetUp() override {

@@ -3,11 +3,14 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
+#include <array>
+#include <cerrno>
 #include <new>
+#include <string_view>
 
 namespace whisperer::engine {
 namespace {
@@ -22,17 +25,40 @@ std::uint16_t local_port_of(int socket) {
     return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
 }
 
+// "HTTP/1.1 408": some servers say that they were tired of waiting, and close.
+bool is_timeout_answer(std::string_view bytes) {
+    return bytes.size() == 12 && bytes.starts_with("HTTP/1.") && bytes.substr(8) == " 408";
+}
+
+// A TLS record begins with its type, a version of two bytes and a length of two. Since TLS 1.3 the
+// type of all is that of data (RFC 8446, 5.2); an alert is then two bytes, its type and a tag
+// of 16.
+bool is_alert(std::string_view record) {
+    constexpr char alert = 21;
+    constexpr char data = 23;
+    constexpr std::string_view alert_bytes("\0\x13", 2);
+    return record.size() < 5 || record[0] == alert ||
+           (record[0] == data && record.substr(3, 2) == alert_bytes);
+}
+
+// What is encrypted cannot be told apart, but who says goodbye closes.
+bool has_left(int socket) {
+    pollfd fd{socket, POLLRDHUP, 0};
+    return poll(&fd, 1, 0) == 1;
+}
+
 }  // namespace
 
 Leftover look_for_leftover(int socket, bool plain) noexcept {
-    // "HTTP/1.1 408": some servers say that they were tired of waiting, and close.
-    char bytes[12];
-    const ssize_t size = recv(socket, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    std::array<char, 12> bytes;
+    const ssize_t size = recv(socket, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR))
         return Leftover::None;
-    const bool says_goodbye = size == sizeof bytes && std::memcmp(bytes, "HTTP/1.", 7) == 0 &&
-                              std::memcmp(bytes + 8, " 408", 4) == 0;
-    return size <= 0 || !plain || says_goodbye ? Leftover::Ended : Leftover::Bytes;
+    if (size <= 0)
+        return Leftover::Ended;
+    const std::string_view begin(bytes.data(), static_cast<std::size_t>(size));
+    const bool is_goodbye = plain ? is_timeout_answer(begin) : is_alert(begin) || has_left(socket);
+    return is_goodbye ? Leftover::Ended : Leftover::Bytes;
 }
 
 ConnectionPool::ConnectionPool(Origin& origin, microseconds now)
@@ -168,8 +194,9 @@ void Pools::stirred(int socket) noexcept {
     const auto found =
         std::find_if(pool->connections_.begin(), pool->connections_.end(),
                      [=](const Connection& connection) { return connection.socket == socket; });
-    const bool plain = pool->origin_.key_.find(" http:") != std::string::npos;
-    if (found->is_idle && plain && look_for_leftover(socket, true) == Leftover::Bytes)
+    const bool plain =
+        !is_proxy_encrypted && pool->origin_.key_.find(" http:") != std::string::npos;
+    if (found->is_idle && look_for_leftover(socket, plain) == Leftover::Bytes)
         pool->origin_.note_untidy(clock_.steady());
 }
 

@@ -17,6 +17,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ inline constexpr seconds untidy_for{3600};
 // Connections of a pool without requests are closed after this long.
 inline constexpr seconds pool_unused_max{120};
 inline constexpr int failures_in_a_row_max = 2;
+// For so long a look at all connections counts for each of them.
+inline constexpr milliseconds look_lasts{1};
 
 class Origin;
 class Pools;
@@ -131,12 +134,15 @@ class Pools {
     void closed(int socket) noexcept;
     // Something has happened on a socket that libcurl does not watch.
     void stirred(int socket) noexcept;
-    // While requests go out: whether the set was asked, just before, for all that it watches.
-    bool has_looked = false;
-    // It was idle, and nothing had come on it by then.
+    // While requests go out: when the set was asked for all that it watches.
+    std::optional<microseconds> looked_at;
+    // It was idle, and nothing had come on it by then, which was just now.
     bool is_quiet(const Connection& connection) const noexcept {
-        return has_looked && connection.is_idle && sockets_.reports_input(connection.socket);
+        return looked_at && connection.is_idle && sockets_.reports_input(connection.socket) &&
+               clock_.steady() < *looked_at + look_lasts;
     }
+    // There is TLS on all connections, of http://, too.
+    bool is_proxy_encrypted = false;
     // Pools that had no request for some time; and the one that had none for longest while there
     // are too many connections.
     void close_unused(microseconds now) noexcept;
@@ -153,11 +159,10 @@ class Pools {
     std::list<Origin*> unused_;  // those with a pool and no request; first who was left first
 };
 
-// What lies on a connection that should be quiet.  Plain: it is not encrypted, so what is there
-// can be told apart.
+// What lies on a connection that should be quiet.  Plain: it is not encrypted.
 enum class Leftover {
     None,
-    Ended,  // closed, broken, or something that a server may say before it closes
+    Ended,  // closed, broken, or what a server may say before it closes
     Bytes   // it has sent more than its answer
 };
 Leftover look_for_leftover(int socket, bool plain) noexcept;

@@ -122,7 +122,7 @@ bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
     is_unfit_ = sent > 1 || (sent == 1 && (!is_new || is_used));
     // A multiplexed one may have something to say at any time.
     if (!is_unfit_ && is_used) {
-        const bool plain = !request_.target->https;
+        const bool plain = !request_.target->https && !shared_.pools.is_proxy_encrypted;
         Leftover leftover = Leftover::None;
         if (!shared_.pools.is_quiet(*connection))
             leftover = look_for_leftover(connection->socket, plain);

@@ -128,6 +128,7 @@ CurlTransport::~CurlTransport() {
 
 void CurlTransport::configure(std::shared_ptr<const Settings> settings) {
     shared_.settings = std::move(settings);
+    shared_.pools.is_proxy_encrypted = shared_.settings->proxy.starts_with("https://");
     // A kept connection may go where it is no longer allowed to, while its name has other
     // addresses.
     shared_.pools.retire_all();
@@ -204,14 +205,15 @@ void CurlTransport::run_timer() {
     int running = 0;
     if (curl_multi_socket_action(multi_, CURL_SOCKET_TIMEOUT, 0, &running) != CURLM_OK)
         out_of_memory_ = true;
-    shared_.pools.has_looked = false;
+    shared_.pools.looked_at.reset();
 }
 
 // Requests are about to go out, and some of them on connections that were used before: what has
 // come there since the last look is no answer to them.
 void CurlTransport::look_at_idle_connections() {
-    shared_.pools.has_looked =
-        sockets_.poll_unwanted([this](int socket) { shared_.pools.stirred(socket); });
+    const microseconds now = clock_.steady();
+    if (sockets_.poll_unwanted([this](int socket) { shared_.pools.stirred(socket); }))
+        shared_.pools.looked_at = now;
 }
 
 // See connecting.h.  To pause a transfer and let it go on is the way to have libcurl look at it;

@@ -49,7 +49,7 @@ std::optional<long long> number_of(std::string_view text) {
         return std::nullopt;
     long long number = 0;
     if (std::from_chars(whole.data(), whole.data() + whole.size(), number).ec != std::errc())
-        return retry_after_read_max.count();  // more digits than fit
+        return std::nullopt;  // more digits than fit are a mistake, not a day
     const bool rounds_up = fraction.find_first_not_of('0') != std::string_view::npos;
     return number < wait_max_s && rounds_up ? number + 1 : number;
 }
@@ -79,8 +79,6 @@ std::optional<std::time_t> iso_moment(const std::string& text) {
 }
 
 std::optional<seconds> wait_of(long long number, std::time_t now) {
-    if (number == retry_after_read_max.count())
-        return retry_after_read_max;
     if (number >= wait_max_s) {
         const long long moment = number >= moment_max_s ? number / 1000 : number;
         number = moment - static_cast<long long>(now);
