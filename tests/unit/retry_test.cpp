@@ -209,10 +209,10 @@ TEST(RetryAfter, SecondsOrADate) {
     constexpr std::time_t now = 1'792'000'000;  // 2026-10-14 17:46:40 GMT
     EXPECT_EQ(parse_retry_after("120", now), seconds(120));
     EXPECT_EQ(parse_retry_after("Wed, 14 Oct 2026 17:47:40 GMT", now), seconds(60));
-    EXPECT_EQ(parse_retry_after("99999999999999999999", now), retry_after_read_max);
     for (const char* nothing :
-         {"", "0", "0.0", "-5", "-99999999999999999999", "60.", ".5", "1e2",
-          "99999999999999999999x", "60s", "1.5.0", "soon", "Wed, 14 Oct 2026 17:45:40 GMT"})
+         {"", "0", "0.0", "-5", "99999999999999999999", "99999999999999999999.5",
+          "-99999999999999999999", "60.", ".5", "1e2", "99999999999999999999x", "60s", "1.5.0",
+          "soon", "Wed, 14 Oct 2026 17:45:40 GMT"})
         EXPECT_EQ(parse_retry_after(nothing, now), std::nullopt) << nothing;
 }
 
