@@ -4,13 +4,15 @@
 //   early    answer when the head is there, not the body
 //   steps    [[wait_ms, bytes], ...]
 //   late     [wait_ms, bytes], behind the answer, that nobody asked for; or undefined
-//   more     such bytes are there already, in one write with the answer's end
+//   more     such bytes were in one write with the answer's end, which may be split
 //   end      'keep', 'close' or 'reset'
 //   allowed  the statuses that the engine may report, 0: none
 //   spoiled  its text may be anything
 // An answer's body begins with the id, so that a difference shows in the text, too.
 
 export const staleStatus = 299;
+// So much on its way, and the end of a write may come after its begin.
+const splits = 10000;
 
 // Small and fast; the same seed gives the same run.
 export function generator(seed) {
@@ -104,9 +106,9 @@ export function plan(random, id, manners) {
     if (kind < 11) return { early, spoiled: true, steps: [[0, random.pick(['hello\r\n', '\0\x01', 'HTTP/9.9 200 OK\r\n\r\n', '<html>'])]], end: 'close', allowed: [0, 200] };
     if (manners === 'rude' && kind < 20 && !closes) {
         const more = beyond(random, id);
-        // In one write with the answer's end: a part of it may still come behind the next request, but seldom.
+        // In one write with the answer's end, or it would race with the next request.
         const rest = text.length - 1 - random.below(Math.min(text.length, 40));
-        if (random.chance(0.5)) return { ...whole, steps: [...cut(random, text.slice(0, rest)), [0, text.slice(rest) + more]], more: true, end: 'keep' };
+        if (random.chance(0.5)) return { ...whole, steps: [...cut(random, text.slice(0, rest)), [0, text.slice(rest) + more]], more: text.length > splits, end: 'keep' };
         return { ...whole, end: 'keep', late: [random.below(40), more] };
     }
     return whole;
