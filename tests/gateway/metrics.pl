@@ -60,7 +60,7 @@ wait_for('the figures', sub {
 });
 pass('the text is of the form that Prometheus reads');
 my %expected = (
-    whisperer_worker_up => { 'worker="0"' => 1 }, whisperer_worker_paused => { 'worker="0"' => 0 }, whisperer_worker_lag_events => { 'worker="0"' => 0 },
+    whisperer_worker_up => { 'worker="0"' => 1 }, whisperer_worker_paused => { 'worker="0"' => 0 }, whisperer_worker_lag_events => { 'worker="0"' => 0 }, whisperer_worker_sent_again_total => { 'worker="0"' => 0 },
     whisperer_hook_deliveries_total => { qq(hook_id="$ill",outcome="failed") => 3, qq(hook_id="$ill",outcome="delivered") => 0, qq(hook_id="$well",outcome="failed") => 0 },
     whisperer_hook_pending => { qq(hook_id="$well") => 0, qq(hook_id="$paused") => 3 },
     whisperer_hook_success_ratio => { qq(hook_id="$well") => 1, qq(hook_id="$ill") => 0 },

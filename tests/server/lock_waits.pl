@@ -22,4 +22,7 @@ $locker->quit;
 wait_idle($node);
 unlike(slurp_file($node->logfile), qr/(still waiting for|acquired) \w+Lock/, 'a lock that the worker waited for is in no log');
 
+wait_for('status', sub { $node->safe_psql('postgres', 'SELECT longest_turn_seconds >= 0.1 FROM whisperer.status') eq 't' });
+pass('status says how long that turn took');
+
 done_testing();

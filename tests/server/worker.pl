@@ -94,6 +94,9 @@ wait_for('db2 to be quiet', sub {
 sleep 10;
 is($transactions->(), $last, 'an idle worker starts no transaction in 10 s');
 
+wait_for('its rate', sub { $node->safe_psql('db3', 'SELECT delivered, rate FROM whisperer.status') eq '1|0' });
+pass('and its rate goes down to 0');
+
 # Statements that want the database for themselves.  A template is copied by whoever may make databases.
 $node->safe_psql('postgres', 'CREATE ROLE maker CREATEDB; ALTER DATABASE db2 IS_TEMPLATE true');
 $node->safe_psql('postgres', 'SET ROLE maker; CREATE DATABASE copy TEMPLATE db2');

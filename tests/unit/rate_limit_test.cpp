@@ -60,6 +60,21 @@ TEST(TokenBucket, AMillionASecondIsExact) {
     EXPECT_NEAR(taken, 1400000, 1000) << "the full bucket and a second of refilling";
 }
 
+TEST_F(RateLimitTest, WhatWasSentTwiceCountsTwice) {
+    put_limited(1, 2);
+    submit(1, 1);
+    dispatcher.pump();
+    wire.answer(200);
+    wire.results.back().sent_again = true;
+    dispatcher.pump();
+    submit(1, 2);
+    dispatcher.pump();
+    EXPECT_TRUE(wire.running.empty());
+    clock.now += milliseconds(500);
+    dispatcher.pump();
+    EXPECT_EQ(wire.running.size(), 1U);
+}
+
 TEST_F(RateLimitTest, FiveASecondForAMinuteEvenly) {
     put_limited(1, 5);
     const microseconds end = clock.now + seconds(60);
