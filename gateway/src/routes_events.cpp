@@ -22,7 +22,10 @@ const char* const delivery_members = R"(
     'next_attempt_at', CASE WHEN d.state = 'pending' THEN nullif(d.next_attempt_at, 'infinity') END,
     'request_datetimes', d.request_datetimes,
     'response_http_status', d.response_http_status, 'response_content', d.response_content,
-    'response_time', extract(epoch FROM d.response_time), 'error', d.error,
+    'response_time', extract(epoch FROM d.response_time),
+    'error', CASE WHEN d.state = 'pending'
+                  THEN whisperer_internal.last_error(d.event_id, d.hook_id, d.error)
+                  ELSE d.error END,
     'created_date', to_timestamp(
         ('x' || left(replace(d.event_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),
     'modified_date', d.modified_at)";

@@ -196,4 +196,15 @@ like(get("hook_events/$forgotten-$well/request/")->{json}{message}, qr/^the data
 $again = retry("$forgotten-$well", { force => $true });
 like("$again->{status} $again->{json}{message}", qr/^406 the data of event .* has been expunged/, 'nor another try');
 
+# --- the last error -----------------------------------------------------------------------------
+# Its next attempt waits for the rate, which is no error.
+$node->safe_psql('postgres', "SELECT whisperer.register_event('limited'), whisperer.allow('limited', 'reader', 'subscribe')");
+my $limited = hook(event_type => 'limited', target_url => $receiver->url('/status/500/limited'), rate_limit => 0.01,
+    retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 0 }, max_retries => 9 });
+my $put_off = $node->safe_psql('postgres', q(SELECT replace(whisperer.deliver_event('limited', '{}')::text, '-', '')));
+wait_for('the rate to put it off', sub { $node->safe_psql('postgres', "SELECT error = 'rate limit' FROM whisperer.delivery WHERE hook_id = $limited") eq 't' });
+my ($item) = @{ get("hook_events/?webhook=$limited")->{json}{results} };
+is($item->{error}, 'HTTP status 500', 'is that of its last attempt');
+like(get("hook_events/$put_off-$limited/")->{json}{why}, qr/last error: HTTP status 500$/, 'which why says, too');
+
 done_testing();
