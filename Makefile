@@ -92,16 +92,14 @@ setup:
 	@tests/setup test
 
 build-all: setup
-	@echo "building the extension" >&2
-	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/demo/build $(MAKE)
 
 test: build-all
 	@tests/run $(SUITES)
 
 demo:
 	@tests/setup demo
-	@echo "building the extension" >&2
-	@$(MAKE) --no-print-directory -s -j2 all
+	@tests/demo/build $(MAKE)
 	@tests/demo/demo
 
 PREFIX ?= /usr/local
