@@ -96,16 +96,25 @@ sigset_t block_signals() {
     return signals;
 }
 
-// Who starts it is told at once, in the log, what the first request would be told.
-void look_at_database(Pool& pool) {
+// Who starts it is told at once, in the log, what the first request would be told of each database.
+// Those beside the first are read as requests do, so that one that is away keeps nobody waiting.
+void look_at_databases(Databases& databases) {
     static const Statement look[] = {Statement("SELECT whisperer.api_token_role('')")};
     try {
-        pool.run({.is_repeatable = true, .statements = look});
+        databases.pool(0).run({.is_repeatable = true, .statements = look});
     } catch (const DatabaseError& error) {
         log_event("the database is not set up for the gateway",
                   error.sqlstate + ": " + error.message);
     } catch (const Problem&) {
         // The pool has said why.
+    }
+    for (std::size_t number = 1; number < databases.count(); number++) {
+        const auto look_beside = [&] {
+            return databases.pool(number).run(
+                {.is_repeatable = true, .answer_time = answer_time_beside, .statements = look});
+        };
+        std::string fault;
+        databases.read(number, look_beside, fault);
     }
 }
 
@@ -142,7 +151,7 @@ void serve(const Options& options) {
     });
     std::printf("whisperer-gateway: listening on %s\n", url.c_str());
     std::fflush(stdout);
-    look_at_database(databases.pool(0));
+    look_at_databases(databases);
     int number = 0;
     sigwait(&signals, &number);
     log_event("stopping", strsignal(number));

@@ -84,6 +84,9 @@ like(first_of('database lost', database => 'host=127.0.0.1 port=1 user=gateway')
 $node->safe_psql('postgres', 'CREATE DATABASE bare');
 like(first_of('the database is not set up for the gateway', database => $node->connstr('bare') . ' user=gateway'), qr/whisperer/, 'or with one that has no extension');
 
+like(first_of('database lost', options => [ '--database', 'host=127.0.0.1 port=1 user=gateway' ]), qr/port 1 failed/, 'also of one beside the first');
+like(first_of('a database cannot be read', options => [ '--database', $node->connstr('bare') . ' user=gateway' ]), qr/bare.*whisperer/, 'whatever it lacks');
+
 # --- options ------------------------------------------------------------------------------------
 sub run_gateway {
     my ($environment, @arguments) = @_;
