@@ -101,17 +101,23 @@ Values id_of(std::string_view text) {
     return one_number<std::int64_t>(text, 1, INT64_MAX);
 }
 
+Values event_of(std::string_view text) {
+    return one(uuid_of(text));
+}
+
 // Nothing: the text is not of the kind.
 Values values_of(std::string_view text, const Parameter& parameter) {
     switch (parameter.kind) {
         case Kind::Id:
             return id_of(text);
         case Kind::Uuid:
-            return one(uuid_of(text));
+            return event_of(text);
         case Kind::DeliveryId:
             return delivery_of(text);
         case Kind::HookCursor:
             return cursor_of(text, id_of);
+        case Kind::EventCursor:
+            return cursor_of(text, event_of);
         case Kind::DeliveryCursor:
             return cursor_of(text, delivery_of);
         case Kind::Integer:
@@ -150,6 +156,7 @@ std::string wanted(const Parameter& parameter) {
         case Kind::DeliveryId:
             return "must be the id of a delivery: 32 hex digits, a dash, and the id of a hook";
         case Kind::HookCursor:
+        case Kind::EventCursor:
         case Kind::DeliveryCursor:
             return "must be as next of the page before has it";
         case Kind::Integer:
@@ -177,7 +184,8 @@ std::size_t count_of(Kind kind) {
         return 0;
     if (kind == Kind::DeliveryCursor)
         return 3;
-    return kind == Kind::DeliveryId || kind == Kind::HookCursor ? 2 : 1;
+    return kind == Kind::DeliveryId || kind == Kind::HookCursor || kind == Kind::EventCursor ? 2
+                                                                                             : 1;
 }
 
 void append_absent(const Request& request, const Parameter& parameter, std::vector<Value>& values) {

@@ -16,9 +16,10 @@ enum class Kind {
     Id,          // of a hook: 1 to 2^63 - 1
     Uuid,        // of an event: 32 hex digits, or with its dashes
     DeliveryId,  // 32 hex digits, "-", id of a hook; two values
-    // Of a list in an order: an Id or a DeliveryId, then nothing or "." and a text in hex (see
-    // ordering.h); one value more.
+    // Of a list in an order: an Id, a Uuid or a DeliveryId, then nothing or "." and a text in hex
+    // (see ordering.h); one value more.
     HookCursor,
+    EventCursor,
     DeliveryCursor,
     Text,
     Integer,   // of 32 bits, not negative

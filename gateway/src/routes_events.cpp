@@ -153,27 +153,50 @@ Answer payload(Call& call) {
     return answer;
 }
 
-const char* const queue = R"(
+const std::string queue =
+    filled(R"(
 SELECT json_build_object('uuid', replace(q.event_id::text, '-', ''), 'event_type', q.event_type,
-                         'object_id', q.object_id, 'created_date', q.created_at),
-       replace(q.event_id::text, '-', '')
-FROM whisperer.event_queue q
-WHERE ($1::text[] IS NULL OR q.event_type = ANY ($1))
-  AND ($2::uuid IS NULL OR q.event_id > $2)
-ORDER BY q.event_id LIMIT $3::integer)";
+                         'object_id', q.object_id, 'created_date', q.created_at), <cursor>
+FROM (SELECT q.*, <key> AS key FROM whisperer.event_queue q) AS q
+WHERE ($1::text[] IS NULL OR q.event_type = ANY ($1)) AND <after>
+ORDER BY <order> LIMIT $4::integer)",
+           {{"<cursor>", cursor_of("replace(q.event_id::text, '-', '')", "q")}});
+
+// An event's created_date is when its transaction began, which its id does not say.
+const Ordering& order_of_queue() {
+    static const Ordering ordering(
+        queue, Statement::Plan::Kept, {"q", {"event_id"}, "$2::uuid", "$3::text"},
+        {{"id", ""}, {"uuid", ""}, {"created_date", time_key("q.created_at")}}, "id");
+    return ordering;
+}
 
 Answer list_queue(Call& call) {
-    static const Statement statements[] = {Statement(queue)};
-    return list_of_each(call, {1}, [](Call& one) {
+    const Value ordering = call.values[1];
+    call.values.erase(call.values.begin() + 1);
+    return list_of_each(call, {1, is_descending(ordering.value_or("id"))}, [&](Call& one) {
         find_event_types(one, one.values[0]);
-        return one.run(statements);
+        const Statement& statement =
+            order_of_queue().statement(ordering, one.values[1], one.values[2]);
+        return one.run({&statement, 1});
     });
+}
+
+// dj-whisperer has the plural.
+Route queue_route(const std::string& path) {
+    return {.method = "GET",
+            .path = path,
+            .parameters = {{"event_type", Kind::Text},
+                           {"ordering", Kind::Choice, order_of_queue().choices()},
+                           {"cursor", Kind::EventCursor},
+                           {"limit", Kind::Limit}},
+            .shape = Route::Shape::List,
+            .handler = list_queue,
+            .is_of_each = true};
 }
 
 }  // namespace
 
 std::vector<Route> event_routes() {
-    using Shape = Route::Shape;
     std::vector<Parameter> listed = delivery_filters();
     listed.insert(listed.end(), {{"ordering", Kind::Choice, list_by_delivery().choices()},
                                  {"cursor", Kind::DeliveryCursor},
@@ -211,12 +234,8 @@ std::vector<Route> event_routes() {
          .what = "delivery",
          .handler = retry,
          .waits = true},
-        {.method = "GET",
-         .path = "/whisperer/event_queue/",
-         .parameters = {{"event_type", Kind::Text}, {"cursor", Kind::Uuid}, {"limit", Kind::Limit}},
-         .shape = Shape::List,
-         .handler = list_queue,
-         .is_of_each = true},
+        queue_route("/whisperer/event_queue/"),
+        queue_route("/whisperer/event_queues/"),
     };
 }
 

@@ -128,4 +128,26 @@ $node->safe_psql('postgres', 'SELECT whisperer.pause()');
 act('PATCH', "$a/", { is_active => $false });
 is(get("event_queue/?event_type=$_")->{status}, 200, "the queue, of $_") for qw(ORDER-SENT nothing);
 
+# --- the queue, by both its names ---------------------------------------------------------------
+# The transaction that begins first records last: its event's id is the last, and its created_date the first.
+my $early = $node->background_psql('postgres');
+$early->query_safe('BEGIN; SELECT now()');
+$node->safe_psql('postgres', "SELECT whisperer.deliver_event('order-sent', '{}')") for 1 .. 4;
+$early->query_safe(q(SELECT whisperer.deliver_event('order-sent', '{}'); COMMIT));
+$early->quit;
+my %sorted = (id => 'event_id', uuid => 'event_id', created_date => 'created_at, event_id');
+for my $name (sort keys %sorted) {
+    my @up = split /\n/, $node->safe_psql('postgres', "SELECT replace(event_id::text, '-', '') FROM whisperer.event_queue ORDER BY $sorted{$name}");
+    is(scalar @up, 5, 'of five that wait');
+    for my $path (qw(event_queue event_queues)) {
+        for my $order ([ $name => @up ], [ "-$name" => reverse @up ]) {
+            my ($ordering, @expected) = @$order;
+            is_deeply([ map { $_->{uuid} } @{ $gateway->all("/whisperer/$path/?ordering=$ordering&limit=2", $token) } ], \@expected, "$path by $ordering");
+            is_deeply([ map { $_->{uuid} } @{ all_bare("$path/?ordering=$ordering&limit=2") } ], \@expected, 'as arrays, too');
+        }
+    }
+}
+is(get("$_/?ordering=object_id")->{json}{errors}{ordering}[0], 'must be one of id -id uuid -uuid created_date -created_date', "$_ not by object_id") for qw(event_queue event_queues);
+is(get("event_queues/?ordering=created_date&cursor=$_")->{status}, 400, "no cursor: $_") for 'f' x 32, 'f' x 32 . '.f', '1.61', 'f' x 32 . '-1.61';
+
 done_testing();
