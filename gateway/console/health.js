@@ -1,4 +1,5 @@
 // How a hook is doing, in one word, from what hook_stats says of it.
+import { count, plural } from './format.js';
 import { elsewhere } from './session.js';
 
 export const shaky_below = 0.95;
@@ -43,10 +44,16 @@ function together(rows) {
         delivered,
         failed,
         success_rate: delivered + failed > 0 ? delivered / (delivered + failed) : null,
+        delivered_total: sum('delivered_total'),
+        failed_attempts_total: sum('failed_attempts_total'),
         response_time_p50: most(rows, 'response_time_p50'),
         response_time_p95: most(rows, 'response_time_p95'),
     };
 }
+
+// What a share of success is of, for a delivery that succeeds at the tenth attempt is a success, too.
+export const endedWords = (ended) => (ended > 0 ? `of ${plural(ended, 'delivery', 'deliveries')} that ended` : 'no delivery ended');
+export const attemptsWords = (good, bad) => (good + bad > 0 ? `${count(good)} of ${plural(good + bad, 'attempt')}` : 'no attempt');
 
 // One row of figures for each hook.
 export function gathered(rows) {

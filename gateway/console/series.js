@@ -1,6 +1,7 @@
 // Rows of delivery_rate, one a minute and none for a quiet one, as an unbroken row of points for a chart.
 
 const minute_ms = 60000;
+export const hour_ms = 60 * minute_ms;
 // Width of a point by how many hours are shown: 60 to 96 of them.
 const widths_min = { 1: 1, 6: 5, 24: 15 };
 

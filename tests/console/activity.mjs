@@ -48,6 +48,44 @@ async function chartTests() {
     });
 }
 
+const tile = (page, name) => page.locator('.tile').filter({ has: page.locator('dt', { hasText: name }) });
+
+async function figureTests() {
+    await test('a share of success says of which deliveries, and how many attempts they took', async () => {
+        registerTypes('shop', 'shared');
+        const hook = makeHook('shop', 'shared', `${receiver_url}/ok/shared`);
+        writePast(hook, { busy: 40, failing: 0.3, minutes: 50 });
+        const hour = (of) => sql(`SELECT ${of} FROM whisperer.hook_stats s, (SELECT sum(delivered) AS good, sum(failed_attempts) AS bad
+            FROM whisperer.delivery_rate WHERE hook_id = ${hook} AND minute >= now() - interval '1 hour') r WHERE s.hook_id = ${hook}`);
+        const say = (number) => `to_char(${number}, 'FM999,999')`;
+        const wanted = hour(`'of ' || ${say('s.delivered + s.failed')} || ' deliveries that ended, ' || ${say('good')} || ' of ' || ${say('good + bad')} || ' attempts, last hour'`);
+        const page = await open(`hooks/${hook}`);
+        assert.equal(await tile(page, 'Success').locator('small').textContent(), wanted);
+        await page.goto(page.url().replace(/#.*/, '#/overview'));
+        await tile(page, 'Success').waitFor();
+        assert.match(await tile(page, 'Success').textContent(), /of [\d,]+ deliveries that ended, [\d,]+ of [\d,]+ attempts, last hour/);
+        await page.goto(page.url().replace(/#.*/, '#/hooks?q=shared'));
+        const ever = sql(`SELECT ${say('delivered_total')} || ' of ' || ${say('delivered_total + failed_attempts_total')} || ' attempts ever' FROM whisperer.hook_stats WHERE hook_id = ${hook}`);
+        const row = page.getByRole('table', { name: 'Hooks' }).getByRole('row').filter({ hasText: '/ok/shared' });
+        await row.getByText(ever).waitFor();
+        await row.getByText(wanted.replace(/ended, .*/, 'ended')).waitFor();
+    });
+
+    await test('a rate of nothing is 0 a second', async () => {
+        const page = await open('', { as: null });
+        await page.route('**/whisperer/status/**', async (route) => {
+            const response = await route.fetch();
+            const json = await response.json();
+            for (const worker of json.results) worker.rate = 0;
+            await route.fulfill({ response, json });
+        });
+        await page.getByLabel('Token').fill(process.env.CONSOLE_TOKEN);
+        await page.keyboard.press('Enter');
+        await tile(page, 'Rate').waitFor();
+        assert.equal(await tile(page, 'Rate').locator('dd').evaluate((node) => node.firstChild.textContent), '0/s');
+    });
+}
+
 async function pollTest() {
     await test('the overview goes on by itself, and rests while its tab is hidden', async () => {
         const page = await open('', { as: null });
@@ -148,6 +186,7 @@ async function circuitTest() {
 
 export async function activity() {
     await chartTests();
+    await figureTests();
     await pollTest();
     await faultTests();
     await circuitTest();

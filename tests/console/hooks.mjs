@@ -324,6 +324,9 @@ async function listTests() {
         await row('/status/500/bad').locator('.badge', { hasText: 'failing' }).waitFor();
         await row('/ok/good').locator('.badge', { hasText: 'healthy' }).waitFor();
         await row('/status/500/waiting').locator('.badge', { hasText: 'failing' }).waitFor();
+        await row('/status/500/bad').getByText('of 1 delivery that ended').waitFor();
+        await row('/status/500/waiting').getByText('no delivery ended').waitFor();
+        await row('/status/500/waiting').getByText('0 of 1 attempt ever').waitFor();
         assert.match(await page.getByRole('row').nth(1).textContent(), /failing/, 'what needs attention comes first');
         await page.getByLabel('Search hooks').fill('warehouse');
         await until(async () => (await page.getByRole('row').count()) === 2, 'one hook is found');

@@ -3,13 +3,14 @@ import { get } from '../api.js';
 import { deliveryTable } from '../delivery_table.js';
 import { h, replace } from '../dom.js';
 import { count, missing, percent, seconds, when } from '../format.js';
-import { gathered, health, withFigures } from '../health.js';
+import { attemptsWords, endedWords, gathered, health, withFigures } from '../health.js';
 import { chanceButton, deleteButton, deliverNowButton, pauseButton, rotateButton } from '../hook_actions.js';
 import { members, pretty } from '../json_text.js';
 import { exampleButton, pingButton } from '../ping.js';
 import { poll } from '../poll.js';
 import { rateCharts } from '../rate_charts.js';
 import { database, go, hashOf } from '../router.js';
+import { hour_ms, totals } from '../series.js';
 import { badge, card, empty, errorBox, facts, head, link, linkButton, loading, renew, snippet, tile, tiles } from '../ui.js';
 
 const refresh_ms = 5000;
@@ -19,7 +20,8 @@ function circuit({ circuit: state, circuit_reason: reason, circuit_retry_at: at 
     return [state, reason && `: ${reason}`, at && [', next try ', when(at)]];
 }
 
-function figures(stats) {
+// hour: what delivery_rate says of the last one.
+function figures(stats, hour) {
     if (!stats) return null;
     const { kind } = health(stats);
     const trouble = stats.failing_since || stats.last_error;
@@ -28,7 +30,9 @@ function figures(stats) {
             tile('Pending', count(stats.pending)),
             tile('Delivered', count(stats.delivered), { note: 'last hour' }),
             tile('Failed', count(stats.failed), { note: 'last hour', kind: stats.failed > 0 ? 'bad' : null }),
-            tile('Success', percent(stats.success_rate), { note: 'last hour' }),
+            tile('Success', percent(stats.success_rate), {
+                note: `${endedWords(stats.delivered + stats.failed)}, ${attemptsWords(hour.delivered, hour.failed_attempts)}, last hour`,
+            }),
             tile('p50', seconds(stats.response_time_p50), { note: 'response' }),
             tile('p95', seconds(stats.response_time_p95), { note: 'response' }),
         ),
@@ -171,14 +175,15 @@ export async function hookView(page, { signal, path }) {
     replace(page, loading());
 
     function draw(answer) {
-        const { hook, texts, stats, items } = answer;
+        const { hook, texts, stats, items, rows } = answer;
+        const hour = totals(rows, Date.now() - hour_ms);
         if (!last) replace(page, frame(id, hook, boxes, charts));
         last = answer;
         const doing = withFigures(hook, stats);
         renewIfChanged(boxes.actions, doing.state, () => actions(doing, () => last.stats?.pending, boxes.ping, read));
         renewIfChanged(boxes.title, [doing.state, stats], () => title(doing));
         renewIfChanged(boxes.details, hook, () => details(hook, texts));
-        renewIfChanged(boxes.figures, stats, () => figures(stats));
+        renewIfChanged(boxes.figures, [stats, hour], () => figures(stats, hour));
         renewIfChanged(boxes.deliveries, items, () =>
             items.length > 0
                 ? deliveryTable(items, { brief: true })
@@ -190,11 +195,11 @@ export async function hookView(page, { signal, path }) {
     async function read() {
         const number = ++asked;
         try {
-            const [answer] = await Promise.all([readAll(id, signal), charts.refresh()]);
+            const [answer, rows] = await Promise.all([readAll(id, signal), charts.refresh()]);
             if (number !== asked) return;
             // It is changed where it is from, and all of it is shown there.
             if (answer.hook.is_copy) return void go(['hooks', id], { database: null });
-            draw(answer);
+            draw({ ...answer, rows });
             replace(boxes.fault);
         } catch (error) {
             if (error.name === 'AbortError' || number !== asked) return;

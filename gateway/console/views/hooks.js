@@ -2,8 +2,8 @@
 // sorting and paging then happen here, with fifty rows in the page at a time.
 import { getAll } from '../api.js';
 import { h, replace } from '../dom.js';
-import { count, percent, plural, seconds, shorten } from '../format.js';
-import { gathered, health, hookKey, needsAttention, withFigures } from '../health.js';
+import { count, missing, nothing, percent, plural, seconds, shorten } from '../format.js';
+import { attemptsWords, endedWords, gathered, health, hookKey, needsAttention, withFigures } from '../health.js';
 import { poll } from '../poll.js';
 import { hashOf, note } from '../router.js';
 import { elsewhere } from '../session.js';
@@ -68,6 +68,8 @@ function hookCell(hook) {
     ];
 }
 
+const hasFigures = (hook) => !missing(hook.delivered);
+
 function healthCell(hook) {
     const { kind, word, reason } = health(hook);
     return badge(kind, word, reason);
@@ -77,11 +79,21 @@ function clipped(text) {
     return text && h('span', { class: 'clipped', title: text }, shorten(text, 120));
 }
 
+function successCell(hook) {
+    if (!hasFigures(hook)) return nothing;
+    const ever = attemptsWords(hook.delivered_total, hook.failed_attempts_total);
+    return [
+        percent(hook.success_rate),
+        h('span', { class: 'faint under' }, endedWords(hook.delivered + hook.failed)),
+        h('span', { class: 'faint under' }, `${ever} ever`),
+    ];
+}
+
 const columns = [
     { label: 'Health', class: 'tight', cell: healthCell },
     { label: 'Hook', class: 'main-cell', head: true, cell: hookCell },
     { label: 'Pending', class: 'number', cell: (hook) => count(hook.pending) },
-    { label: 'Success', class: 'number medium-up', cell: (hook) => percent(hook.success_rate) },
+    { label: 'Success', class: 'number medium-up', cell: successCell },
     { label: 'p50', class: 'number medium-up', cell: (hook) => seconds(hook.response_time_p50) },
     { label: 'p95', class: 'number medium-up', cell: (hook) => seconds(hook.response_time_p95) },
     {

@@ -3,11 +3,11 @@ import { get, getAll } from '../api.js';
 import { makeChart } from '../chart.js';
 import { h, replace } from '../dom.js';
 import { count, percent, plural, rate, seconds } from '../format.js';
-import { gathered, health, hookKey, needsAttention, shaky_below } from '../health.js';
+import { attemptsWords, endedWords, gathered, health, hookKey, needsAttention, shaky_below } from '../health.js';
 import { poll } from '../poll.js';
 import { rateCharts } from '../rate_charts.js';
 import { hashOf } from '../router.js';
-import { lagPoints, noteLag, totals } from '../series.js';
+import { hour_ms, lagPoints, noteLag, totals } from '../series.js';
 import { elsewhere } from '../session.js';
 import { badge, card, empty, errorBox, head, link, linkButton, loading, renew, table, tile, tiles } from '../ui.js';
 
@@ -15,7 +15,6 @@ const refresh_ms = 5000;
 const hooks_every = 6;
 const hooks_max = 5000;
 const troubled_max = 8;
-const hour_ms = 3600 * 1000;
 
 const worker_kinds = { running: 'good', idle: 'good', paused: 'rest', down: 'bad' };
 
@@ -57,7 +56,7 @@ function figures(workers, rows, now_ms) {
         tile('Delivered', count(hour.delivered), { note: 'last hour' }),
         tile('Failed attempts', count(hour.failed_attempts), { note: 'last hour' }),
         tile('Success', percent(share), {
-            note: 'last hour',
+            note: `${endedWords(ended)}, ${attemptsWords(hour.delivered, hour.failed_attempts)}, last hour`,
             kind: share !== null && share < shaky_below ? 'bad' : null,
         }),
     );
