@@ -156,6 +156,32 @@ async function oneTests() {
     });
 }
 
+// Nothing happens at the time of the countdown while a hook is paused or its circuit open: why says what will.
+async function putOffTests() {
+    const waits = `retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 3600}}'`;
+    const delivery = (hook) => sql(`SELECT replace(event_id::text, '-', '') || '-' || hook_id FROM whisperer.delivery WHERE hook_id = ${hook} AND retry_count > 0 LIMIT 1`);
+    const next = (page) => page.locator('.facts dt', { hasText: /^Next attempt$/ });
+
+    await test('a delivery says when it is tried next, but not by a countdown that a pause puts off', async () => {
+        const hook = seed('put-off', '/status/500/put-off', 1, waits);
+        const page = await open(`deliveries/${await until(() => delivery(hook), 'the first attempt')}`);
+        await page.locator('.why', { hasText: 'waits for attempt 2 at' }).waitFor();
+        assert.equal(await next(page).count(), 1);
+        sql(`SELECT whisperer.pause_hook(${hook})`);
+        await page.getByRole('button', { name: 'Refresh' }).click();
+        await page.locator('.why', { hasText: 'waits: the hook is paused' }).waitFor();
+        assert.equal(await next(page).count(), 0, 'paused');
+    });
+
+    await test('nor by one that an open circuit puts off', async () => {
+        const hook = seed('circuit-open', '/status/500/circuit-open', 12, waits);
+        await until(() => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${hook}`) === 'open', 'the circuit opens');
+        const page = await open(`deliveries/${delivery(hook)}`);
+        await page.locator('.why', { hasText: 'the circuit is open, one attempt is made at' }).waitFor();
+        assert.equal(await next(page).count(), 0);
+    });
+}
+
 async function chanceTests() {
     await test('recover counts first, and does what was confirmed', async () => {
         await script(receiver_url, '/recovering', ['status/500']);
@@ -203,5 +229,6 @@ async function chanceTests() {
 export async function deliveries() {
     await listTests();
     await oneTests();
+    await putOffTests();
     await chanceTests();
 }

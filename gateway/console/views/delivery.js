@@ -73,6 +73,12 @@ function attemptsCard(item) {
     );
 }
 
+// While something else puts it off, by what why says, the countdown's time is none at which anything happens.
+function nextAttempt({ state, why, next_attempt_at: at }) {
+    const is_put_off = !missing(why) && !/^(waits for )?attempt /.test(why);
+    return state === 'pending' && !is_put_off && ['Next attempt', when(at)];
+}
+
 function factsCard(item) {
     return card(
         'Details',
@@ -84,7 +90,7 @@ function factsCard(item) {
             ['Recorded', when(item.created_date)],
             ['Changed', when(item.modified_date)],
             ['Attempts', count(item.retry_count)],
-            item.state === 'pending' && ['Next attempt', when(item.next_attempt_at)],
+            nextAttempt(item),
             ['Last answer', outcome(item)],
             ['Response time', seconds(item.response_time)],
             item.error && ['Error', item.error],
