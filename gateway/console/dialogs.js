@@ -62,7 +62,7 @@ export function showSecret(title, secret, text, { label = 'Secret', hand_over = 
                 h('div', { class: 'joined' }, field, copyButton(secret, field)),
             ),
             h('p', { class: 'faint' }, `It is shown this once. ${hand_over}`),
-            help(),
+            help(secret),
             h(
                 'div',
                 { class: 'actions' },
@@ -73,6 +73,22 @@ export function showSecret(title, secret, text, { label = 'Secret', hand_over = 
             field.value = '';
             resolve();
         });
+    });
+}
+
+// After a hook was given a signing key: what its receiver needs, which nobody has to keep secret.
+export function showPublicKey(title, signing_key) {
+    return new Promise((resolve) => {
+        const node = openDialog(
+            title,
+            verifyHelp(signing_key),
+            h(
+                'div',
+                { class: 'actions' },
+                button('I have it', () => node.close(), { kind: 'primary' }),
+            ),
+        );
+        node.addEventListener('close', resolve);
     });
 }
 

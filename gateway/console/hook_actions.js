@@ -1,12 +1,13 @@
 // What can be done with a hook beside pinging it: pause, resume, rotate its secret, recover, replay, delete.  Each that cannot be
 // undone says first what it will do.
 import { post, remove } from './api.js';
-import { confirmThen, formDialog, showSecret } from './dialogs.js';
+import { confirmThen, formDialog, showPublicKey, showSecret } from './dialogs.js';
 import { h, replace } from './dom.js';
 import { checkbox, makeField } from './form.js';
 import { count, fromLocalInput, localInput, plural } from './format.js';
 import { retryDialog } from './retry_many.js';
 import { button, errorBox, notify } from './ui.js';
+import { isSigningKey } from './verify_help.js';
 
 const day_ms = 24 * 3600 * 1000;
 
@@ -58,6 +59,7 @@ export function rotateButton(hook, done) {
                         data.secret_key,
                         'Requests are signed with this one from now on, and with the old one as well during the overlap.',
                     );
+                else if (isSigningKey(own.value)) showPublicKey('The new public key', own.value);
                 else notify('The secret was rotated.');
                 await done();
             },

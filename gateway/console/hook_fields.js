@@ -173,7 +173,7 @@ export function makeFields(hook, types, preset) {
         label: 'Secret',
         kind: 'password',
         check: own,
-        hint: 'Any text, or a whsec_ secret, or a whsk_ signing key.',
+        hint: 'Any text, or a whsec_ secret, or a whsk_ signing key, whose public half the receiver gets.',
     });
     fields.replace_headers = makeField({
         name: 'replace_headers',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import { asJson, open, receiver_url, see, test, until } from './browser.mjs';
-import { accessibility, contrast, overflow } from './checks.mjs';
+import { accessibility, axe, contrast, overflow } from './checks.mjs';
 import { attempts, deliver, idle, makeHook, script, sql } from './database.mjs';
 import { verifies } from './verify.mjs';
 
@@ -145,6 +145,36 @@ async function createdTest() {
             .getByRole('alert')
             .filter({ hasText: /already/ })
             .waitFor();
+    });
+}
+
+async function signingKeyTest() {
+    await test('who gives a signing key is shown the public half for the receiver, and no code that needs a secret', async () => {
+        const [key, second] = sql('SELECT whisperer.make_signing_key(), whisperer.make_signing_key()').split('|');
+        const page = await open('hooks/new');
+        await field(page, 'event_type').fill('order-paid');
+        await field(page, 'target_url').fill(`${receiver_url}/ok/signing-key`);
+        await field(page, 'secret').selectOption('own');
+        await field(page, 'secret_key').fill(key);
+        await submit(page, 'Create hook');
+        const dialog = page.getByRole('dialog');
+        const hook = await until(() => sql("SELECT id FROM whisperer.hook WHERE target_url LIKE '%/ok/signing-key'"), 'the hook');
+        const publicKey = () => sql(`SELECT whisperer.hook_public_key(${hook})`);
+        assert.match(publicKey(), /^whpk_/);
+        await dialog.getByText(publicKey()).waitFor();
+        await dialog.getByText('docs/subscriber.md').waitFor();
+        assert.equal(await dialog.getByText('How the receiver verifies').count(), 0);
+        assert.ok(!(await page.content()).includes(key), 'the key itself is not shown');
+        for (const look of [accessibility, contrast, overflow]) assert.deepEqual(await page.evaluate(look), []);
+        assert.deepEqual(await axe(page), []);
+        await page.getByRole('button', { name: 'I have it' }).click();
+        await page.getByRole('button', { name: 'Rotate secret' }).click();
+        await page.getByLabel('New secret').fill(second);
+        await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+        await dialog.getByText('The new public key').waitFor();
+        await dialog.getByText(publicKey()).waitFor();
+        await page.getByRole('button', { name: 'I have it' }).click();
+        sql(`SELECT whisperer.delete_hook(${hook})`);
     });
 }
 
@@ -347,6 +377,7 @@ async function listTests() {
 export async function hooks() {
     await createTests();
     await createdTest();
+    await signingKeyTest();
     await othersTypesTest();
     await changeTests();
     await exampleTests();

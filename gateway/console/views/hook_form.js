@@ -1,7 +1,7 @@
 // Creating and editing a hook.  What can be seen to be wrong is said beside the field before anything is sent; what
 // the server says comes to the same place.  JSON is edited and sent as text, so that no number in it is rounded.
 import { get, getAll, sendText } from '../api.js';
-import { showSecret } from '../dialogs.js';
+import { showPublicKey, showSecret } from '../dialogs.js';
 import { h, replace } from '../dom.js';
 import { previewFilter } from '../filter_preview.js';
 import { onSubmit } from '../form.js';
@@ -9,6 +9,7 @@ import { changes, columnTexts, layOut, makeFields } from '../hook_fields.js';
 import { members, objectText } from '../json_text.js';
 import { go, hashOf } from '../router.js';
 import { empty, head, linkButton, loading, notify } from '../ui.js';
+import { isSigningKey } from '../verify_help.js';
 
 async function loadHook(id, signal) {
     const { data, text } = await get(`hooks/${id}/`, {}, signal);
@@ -34,6 +35,7 @@ async function create(fields, signal) {
             data.secret_key,
             'Its requests are signed with this secret. The receiver verifies them with it.',
         );
+    else if (fields.secret.value === 'own' && isSigningKey(fields.secret_key.value)) await showPublicKey('The hook was created', fields.secret_key.value);
     else notify('The hook was created.');
     if (!signal.aborted) go(['hooks', data.id]);
 }
