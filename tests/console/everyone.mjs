@@ -244,7 +244,26 @@ async function manyTest() {
              SELECT count(whisperer.create_hook('package-created', 'http://127.0.0.1:9/many/' || n, description => 'number ' || n))
              FROM generate_series(1, 1000) n;
              SELECT count(whisperer.pause_hook(id)) FROM whisperer.hook WHERE owner = 'many'::regrole AND id % 10 = 0;`);
-        const page = await open('hooks', { as: token_other });
+        const page = await open('', { as: null });
+        let last_asked = false, release;
+        const released = new Promise((resolve) => (release = resolve));
+        await page.route(
+            (url) => url.pathname.endsWith('/whisperer/hooks/') && url.searchParams.has('cursor'),
+            async (route) => {
+                await released;
+                last_asked = true;
+                await route.continue();
+            },
+        );
+        await page.goto(page.url().replace(/#.*/, '#/hooks'));
+        await page.getByLabel('Token').fill(token_other);
+        await page.keyboard.press('Enter');
+        await see(page, '200 hooks so far');
+        await see(page, 'number 999');
+        await see(page, 'Page 1 of 4');
+        assert.ok(!last_asked, 'the first are shown before the second page has come');
+        assert.deepEqual(await page.evaluate(accessibility), []);
+        release();
         await see(page, '1,000 hooks');
         const lines = page.getByRole('table', { name: 'Hooks' }).locator('tbody tr');
         assert.equal(await lines.count(), 50, 'a page of them is in the document');

@@ -1,5 +1,6 @@
 // The hooks: how each is doing at a glance.  All of them are read once and joined with their figures; searching,
-// sorting and paging then happen here, with fifty rows in the page at a time.
+// sorting and paging then happen here, with fifty rows in the page at a time.  Of many the first are shown before the
+// rest and the figures have come.
 import { getAll } from '../api.js';
 import { h, replace } from '../dom.js';
 import { count, missing, nothing, percent, plural, seconds, shorten } from '../format.js';
@@ -68,9 +69,11 @@ function hookCell(hook) {
     ];
 }
 
+// Without its figures nobody knows how an active hook is doing.
 const hasFigures = (hook) => !missing(hook.delivered);
 
 function healthCell(hook) {
+    if (hook.state === 'active' && !hasFigures(hook)) return nothing;
     const { kind, word, reason } = health(hook);
     return badge(kind, word, reason);
 }
@@ -145,7 +148,8 @@ function nothingFound(rows, deleted) {
 }
 
 // What is shown, and where one is in it, as words.
-function summary(found, rows, { complete, deleted }) {
+function summary(found, rows, { complete, deleted, is_begun }) {
+    if (is_begun) return `${plural(found.length, 'hook')} so far …`;
     const troubled = deleted ? 0 : rows.filter(needsAttention).length;
     const parts = [plural(found.length, 'hook'), troubled > 0 && `${count(troubled)} in need of attention`];
     if (!complete) parts.push(`only the newest ${count(hooks_max)} were read`);
@@ -159,7 +163,7 @@ function remember(input, at) {
 
 export async function hooksView(page, { signal, query }) {
     let rows = [];
-    let known = { complete: true, deleted: null };
+    let known = { complete: true, deleted: null, is_begun: false };
     let at = Number(query.get('page') ?? 1) || 1;
     const input = controls(query, () => {
         at = 1;
@@ -180,10 +184,12 @@ export async function hooksView(page, { signal, query }) {
         const words = input.search.value.trim().toLowerCase();
         const found = rows.filter((hook) => states[input.state.value][1](hook) && matches(hook, words)).sort(sorts[input.sort.value][1]);
         const pages = Math.max(1, Math.ceil(found.length / page_rows));
-        at = Math.min(Math.max(at, 1), pages);
-        remember(input, at);
         const text = summary(found, rows, known);
         if (said.textContent !== text) said.textContent = text;
+        // What was asked for may be in what has not come yet.
+        if (known.is_begun && (found.length === 0 || at > pages)) return replace(list, loading());
+        at = Math.min(Math.max(at, 1), pages);
+        remember(input, at);
         if (found.length === 0) return replace(list, nothingFound(rows, known.deleted));
         const step = (by) => () => {
             at += by;
@@ -197,16 +203,24 @@ export async function hooksView(page, { signal, query }) {
 
     async function read() {
         const wanted = deleted();
-        const progress = (found, more) => more && rows.length === 0 && replace(list, loading(`Loading … ${plural(found.length, 'hook')}`));
+        // Drawn once before all is there: what comes in parts moves what somebody is about to click.
+        const progress = (found, more) => {
+            if (wanted !== deleted() || !more || (rows.length > 0 && !known.is_begun)) return;
+            const is_first = rows.length === 0;
+            rows = found.map((hook) => ({ ...hook, mine: true }));
+            known = { complete: true, deleted: wanted, is_begun: true };
+            if (is_first) draw();
+            else said.textContent = summary(rows, rows, known);
+        };
         try {
             const answer = await load(wanted, signal, progress);
             if (wanted !== deleted()) return;
             rows = answer.rows;
-            known = { complete: answer.complete, deleted: wanted };
+            known = { complete: answer.complete, deleted: wanted, is_begun: false };
             draw();
         } catch (error) {
             if (error.name === 'AbortError') return;
-            if (rows.length === 0) replace(list, errorBox(error, read));
+            if (rows.length === 0 || known.is_begun) replace(list, errorBox(error, read));
             else said.textContent = error.message;
         }
     }
