@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 
 import { open, receiver_url, see, test, until } from './browser.mjs';
-import { accessibility, contrast, overflow } from './checks.mjs';
+import { accessibility, axe, contrast, overflow } from './checks.mjs';
 import { deliver, idle, makeHook, registerTypes, sql } from './database.mjs';
 
 const base = process.env.CONSOLE_URL_OF_TWO;
@@ -39,6 +39,7 @@ export async function databases() {
         const page = await open('hooks?q=-office', { base });
         await see(page, 'in database branch');
         for (const look of looks) assert.deepEqual(await page.evaluate(look), []);
+        assert.deepEqual(await axe(page), []);
         await page.getByRole('link', { name: 'branch-office' }).click();
         await see(page, 'In database branch.');
         await page.getByRole('table', { name: 'Deliveries, newest first' }).getByText('branch-office').waitFor();
@@ -57,6 +58,7 @@ export async function databases() {
         await table.getByRole('columnheader', { name: 'Database' }).waitFor();
         await table.getByRole('link', { name: 'head-office' }).waitFor();
         for (const look of looks) assert.deepEqual(await page.evaluate(look), []);
+        assert.deepEqual(await axe(page), []);
         await table.getByRole('link', { name: 'branch-office' }).click();
         await page.getByRole('heading', { level: 1, name: 'branch-office' }).waitFor();
         assert.match(page.url(), /database=branch/);
@@ -83,6 +85,7 @@ export async function databases() {
         await see(page, 'What database branch has is missing here');
         await see(page, 'head-office');
         for (const look of looks) assert.deepEqual(await page.evaluate(look), []);
+        assert.deepEqual(await axe(page), []);
         admit(true);
         await until(async () => {
             await page.getByRole('button', { name: 'Refresh' }).click();
@@ -94,5 +97,6 @@ export async function databases() {
         const page = await open('overview', { base });
         await see(page, '2 workers');
         for (const look of looks) assert.deepEqual(await page.evaluate(look), []);
+        assert.deepEqual(await axe(page), []);
     });
 }

@@ -184,6 +184,7 @@ async function viewTests(hook) {
             await page.getByRole('button', { name }).click();
             await page.getByRole('dialog').waitFor();
             assert.deepEqual(await page.evaluate(accessibility), [], name);
+            assert.deepEqual(await axe(page), [], name);
             await page.keyboard.press('Escape');
             await page.getByRole('dialog').waitFor({ state: 'detached' });
         }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 
 import { console_url, open, receiver_url, see, test, until } from './browser.mjs';
-import { accessibility, contrast, overflow } from './checks.mjs';
+import { accessibility, axe, contrast, overflow } from './checks.mjs';
 import { makeHook, sql } from './database.mjs';
 
 const linkOf = (role, valid = '1 hour') => sql(`SELECT whisperer.create_portal_link(quote_ident(:'role')::regrole, :'valid')`, { role, valid });
@@ -32,6 +32,7 @@ async function openTests(mine, others) {
         assert.deepEqual(await page.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents(), ['Hooks', 'Deliveries', 'Event types']);
         assert.equal(await page.getByRole('button', { name: 'Sign out' }).count(), 0);
         for (const look of [accessibility, contrast, overflow]) assert.deepEqual(await page.evaluate(look), []);
+        assert.deepEqual(await axe(page), []);
         await page.goto(page.url().replace(/#.*/, `#/hooks/${others}`));
         await see(page, 'There is no such hook');
         await page.goto(page.url().replace(/#.*/, `#/hooks/${mine}`));
@@ -62,6 +63,7 @@ async function openTests(mine, others) {
         }, 'the link ends');
         assert.equal(await page.getByLabel('Token').count(), 0);
         for (const look of [accessibility, contrast]) assert.deepEqual(await page.evaluate(look), []);
+        assert.deepEqual(await axe(page), []);
         await page.goto(inConsole(linkOf('shop')));
         await see(page, '/ok/portal-mine');
     });
@@ -76,6 +78,9 @@ async function frameTests() {
         await frame.getByText('/ok/portal-mine').first().waitFor();
         await frame.getByRole('link', { name: 'Event types' }).click();
         await frame.getByText('package-created').first().waitFor();
+        const [, inner] = page.frames();
+        assert.deepEqual(await inner.evaluate(accessibility), []);
+        assert.deepEqual(await axe(inner), []);
         const refused = page.waitForEvent('console', (message) => /frame-ancestors/.test(message.text()));
         await page.goto(`http://127.0.0.1:${process.env.EMBEDDER_PORT}/`);
         await refused;

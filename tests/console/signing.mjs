@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer, request } from 'node:http';
 
 import { console_url, open, see, test, token, until } from './browser.mjs';
+import { accessibility, axe } from './checks.mjs';
 import { sql, tokenOf } from './database.mjs';
 
 const stored = (page) =>
@@ -36,8 +37,15 @@ async function startProxy(path) {
 async function inTests() {
     await test('a bad token is refused beside the field', async () => {
         const page = await open('', { as: null });
+        await page.getByLabel('Token').waitFor();
+        const look = async (what) => {
+            assert.deepEqual(await page.evaluate(accessibility), [], what);
+            assert.deepEqual(await axe(page), [], what);
+        };
+        await look('before');
         await signIn(page, 'two words');
         await see(page, 'A token is one word');
+        await look('with an error');
         await signIn(page, `what_1_${'x'.repeat(43)}`);
         await see(page, 'The server does not know this token');
         assert.equal(await page.getByLabel('Token').getAttribute('aria-invalid'), 'true');
