@@ -238,6 +238,7 @@ async function exampleTests() {
         const page = await hookPage(id);
         await page.getByRole('button', { name: 'Send example …' }).click();
         const choice = page.getByRole('dialog').getByLabel('Event type');
+        await choice.waitFor();
         const offered = await choice.getByRole('option').allTextContents();
         assert.deepEqual(offered, ['example-made', 'example-none: has no example', 'order-paid: has no example'], 'its types, and no others');
         await choice.selectOption('example-none');
