@@ -5,7 +5,7 @@ import requests
 
 class Client:
     # The library says event_queues.
-    QUEUE = 'event_queue'
+    QUEUE = 'event_queues'
 
     def __init__(self, url, token):
         self.base = url + '/whisperer/'
