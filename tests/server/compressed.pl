@@ -80,7 +80,7 @@ is_deeply([ map { decode_json($_)->{n} } split /\n/, $lines->{body} ], [ 1, 2, 3
 my $made = hook('made', q(transform => 'app.listed', retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.1}}'),
     $receiver->url('/fail-first/1/500/made'));
 deliver('made', q('{"n": 2000}'));
-wait_idle($node);
+wait_for('its second attempt', sub { 2 == (() = $receiver->requests('/fail-first/1/500/made')) });
 my @made = $receiver->requests('/fail-first/1/500/made');
 is(join(' ', map { header($_, 'content-encoding') . ' ' . length $_->{body} } @made), 'gzip 2015 gzip 2015', 'what a transform made is compressed at each attempt');
 my $told = "SELECT headers ? 'Content-Encoding', headers->>'Content-Encoding'";
