@@ -175,6 +175,16 @@ TEST_F(ChainTest, BreaksWithItsHook) {
     EXPECT_EQ(room(), all_room);
 }
 
+TEST_F(ChainTest, BreaksWithItsHookWhileItsFirstIsOnItsWay) {
+    put_batch("");
+    submit_chain(1, 2);
+    pump();
+    dispatcher.drop_hook(1);
+    EXPECT_EQ(told(outcomes()), "2 unsent behind 1");
+    wire.answer(200);
+    EXPECT_EQ(told(pump()), "1 delivered");
+}
+
 TEST_F(ChainTest, IsBrokenWhenItIsAskedFor) {
     put_batch("");
     put(2);
