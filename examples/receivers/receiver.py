@@ -7,13 +7,13 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import os
 import queue
 import re
 import sys
 import threading
 import time
-import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,6 +26,7 @@ if not key:
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
 inbox = Path(sys.argv[2] if len(sys.argv) > 2 else "inbox")
 work = queue.Queue()
+logging.basicConfig(level=logging.INFO, format="%(message)s")       # Threads' lines do not mix, as those of print() do.
 decoder = json.JSONDecoder(parse_int=float)     # int() refuses what has thousands of digits
 gap = re.compile(r"[\s,]*")
 
@@ -84,13 +85,13 @@ def sync_names():
 def handle(event, event_type, text):
     """Your work.  It may be called again for the event in whose middle the process ended."""
     json.loads(text)
-    print("handled", event_type, event, flush=True)
+    logging.info("handled %s %s", event_type, event)
 
 
 def receive(headers, body, is_genuine, events):
     """The status of the answer, and its body."""
     if not is_genuine(headers, body):
-        print("refused", flush=True)
+        logging.info("refused")
         return 401, b""
     try:
         came = events(headers, body)
@@ -104,9 +105,9 @@ def receive(headers, body, is_genuine, events):
             if store(event, event_type, text):
                 work.put(event)
             else:
-                print("again", event, flush=True)
+                logging.info("again %s", event)
         except OSError as error:
-            print("failed", event, error, flush=True)
+            logging.info("failed %s %s", event, error)
             failed.append(event)
     sync_names()
     if not failed:
@@ -128,7 +129,7 @@ class Receiver(BaseHTTPRequestHandler):
         try:
             self.answer(*receive(self.headers, body, self.is_genuine, self.events))
         except OSError as error:
-            print(error, flush=True)
+            logging.info(error)
             self.answer(500, b"")       # It comes again.
 
     def answer(self, status, body):
@@ -150,7 +151,7 @@ def work_on():
             handle(event, event_type, text)
             (inbox / f"{event}.done").touch()
         except Exception:
-            traceback.print_exc()       # It is tried again at the next start, and keeps no other.
+            logging.exception(event)    # It is tried again at the next start, and keeps no other.
 
 
 def serve(is_genuine, events):
@@ -161,7 +162,7 @@ def serve(is_genuine, events):
     threading.Thread(target=work_on, daemon=True).start()
     Receiver.is_genuine, Receiver.events = staticmethod(is_genuine), staticmethod(events)
     server = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
-    print(f"listening at http://127.0.0.1:{server.server_port}/", flush=True)
+    logging.info("listening at http://127.0.0.1:%d/", server.server_port)
     server.serve_forever()
 
 

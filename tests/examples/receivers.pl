@@ -107,7 +107,7 @@ for (@languages) {
         $process = $start->('bash', '-c', 'trap "" XFSZ; ulimit -f 64; exec "$0" "$@"');
         my %id = deliver($type, qw(a large c));
         my $named = 'a delivered 200; large pending 200 the answer to its batch names it in "failed"; c delivered 200';
-        wait_for("$language takes the others", sub { $lines->("handled $type") == 2 && ledger($batched) eq $named });
+        wait_for("$language takes the others", sub { ledger($batched) eq $named && $lines->("handled $type") == 2 });
         pass("$language, $form{$type}: the one that cannot be stored is named");
         sql("SELECT whisperer.update_hook($batched, jsonb_build_object('batch', " . $batch =~ s/10 s/0 ms/r . "::jsonb))");
         wait_for("the next attempt of $language", sub { ledger($batched) =~ /large pending 500/ });

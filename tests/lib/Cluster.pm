@@ -24,10 +24,15 @@ use constant { EXIT_BADCONN => 2, EXIT_USER => 3 };
 
 my %known = map { $_ => 1 } qw(stdout stderr on_error_die on_error_stop);
 
+# The last of these questions with its answer, for who gives up waiting.
+our $last_said = '';
+
 # One statement, in which there is nothing for psql to read or to replace.
 sub is_single {
     my ($sql) = @_;
-    return !utf8::is_utf8($sql) && $sql =~ /\S/ && $sql !~ /[\\\0]|;(?=.*[^\s;])|\bCOPY\b/si;
+    return 0 if utf8::is_utf8($sql) || $sql !~ /\S/ || $sql =~ /[\\\0]|\bCOPY\b/i;
+    my $unquoted = $sql =~ m{--|/\*|\$} ? $sql : $sql =~ s/'[^']*'//gr;
+    return $unquoted !~ /;(?=.*[^\s;])/s;
 }
 
 # As of the base class, with the same exit status, output and messages.
@@ -70,7 +75,9 @@ sub ask {
     }
     PQfinish($connection);
     chomp(my $error = join '', @said);
-    return ($status, join("\n", @rows), $error);
+    my $out = join("\n", @rows);
+    $last_said = "$sql\ngave: $out$error";
+    return ($status, $out, $error);
 }
 
 1;

@@ -51,7 +51,7 @@ sub wait_for {
         my $result = $condition->();
         return $result if $result;
         my $passed = time - $begun;
-        die "timed out waiting for $what" if $passed > $wait_s;
+        die "timed out waiting for $what; the last question was\n$Cluster::last_said" if $passed > $wait_s;
         sleep max(0.02, min(0.1, $passed / 5));
     }
 }
