@@ -62,6 +62,7 @@ struct SharedState {
     EventIds event_ids;
     pg_atomic_uint32 launcher_proc;
     TimestampTz made_at;  // a crash of the server makes it anew, under the same postmaster
+    uint64 last_ticket;   // that wait_idle was given
     int announced_count;  // databases to be looked at once more; > announcements_max: all
     Oid announced[announcements_max];
     int withdrawn_count;  // databases whose workers must stay away

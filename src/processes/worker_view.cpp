@@ -92,33 +92,39 @@ SharedState* require_shared_state() {
     return shared_state();
 }
 
+void ask(WorkerEntry* entry, uint64 ticket) {
+    if (pg_atomic_read_u64(&entry->ticket) >= ticket)
+        return;
+    pg_atomic_write_u64(&entry->ticket, ticket);
+    wake_proc(&entry->proc);
+}
+
 // One number for all workers of the database, larger than any given out before.
 uint64 take_ticket(SharedState* shared) {
-    uint64 ticket = 0;
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    for (int i = 0; i < shared->entry_count; i++)
-        if (is_worker_of_database(&shared->entries[i]))
-            ticket = Max(ticket, pg_atomic_read_u64(&shared->entries[i].ticket));
-    ticket++;
     int asked = 0;
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    uint64 ticket = ++shared->last_ticket;
     for (int i = 0; i < shared->entry_count; i++)
         if (is_worker_of_database(&shared->entries[i])) {
-            pg_atomic_write_u64(&shared->entries[i].ticket, ticket);
-            wake_proc(&shared->entries[i].proc);
+            ask(&shared->entries[i], ticket);
             asked++;
         }
     LWLockRelease(shared->lock);
     return asked > 0 ? ticket : 0;
 }
 
+// A worker that started later, as all do when their number changes, is asked now.
 bool ticket_is_done(SharedState* shared, uint64 ticket) {
-    bool done = ticket > 0;
-    LWLockAcquire(shared->lock, LW_SHARED);
-    for (int i = 0; i < shared->entry_count; i++)
-        if (is_worker_of_database(&shared->entries[i]))
-            done &= pg_atomic_read_u64(&shared->entries[i].ticket_done) >= ticket;
+    int left = 0;
+    int done = 0;
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    for (int i = 0; i < shared->entry_count && ticket <= shared->last_ticket; i++)
+        if (is_worker_of_database(&shared->entries[i])) {
+            ask(&shared->entries[i], ticket);
+            (pg_atomic_read_u64(&shared->entries[i].ticket_done) >= ticket ? done : left)++;
+        }
     LWLockRelease(shared->lock);
-    return done;
+    return left == 0 && done > 0;
 }
 
 }  // namespace

@@ -46,9 +46,23 @@ for my $hook (1 .. 5) {
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT workers) FROM whisperer.bookmark'), '1|1',
     'one bookmark per worker is left');
 
+# --- waiting ---------------------------------------------------------------------------------------------
+# Whoever waits while the workers are replaced is answered by the new ones.  The batch keeps what he waits for.
+$node->safe_psql('postgres', <<"SQL");
+SELECT whisperer.register_event('gathered');
+SELECT whisperer.create_hook('gathered', '$base/ok/gathered', batch => '{"size": 2, "wait": "10 s"}');
+SELECT whisperer.deliver_event('gathered', '{}');
+SQL
+my $waiter = $node->background_psql('postgres', on_error_stop => 0);
+$waiter->query_until(qr/waits/, "\\echo waits\nCALL whisperer.wait_idle('${Whisperer::wait_s} s');\n\\echo :SQLSTATE ended\n");
+wait_for('it to wait', sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^CALL' AND wait_event = 'PgSleep'") == 1 });
+set_workers(2);
+like($waiter->query_until(qr/ended/, ''), qr/^00000 ended/m, 'a wait ends with the workers that were started in its middle');
+is(scalar(() = $receiver->requests('/ok/gathered')), 1, 'when all is sent');
+$waiter->quit;
+
 # --- operator events --------------------------------------------------------------------------------------
 # Each worker tells of its own hooks, whoever serves the hook that is told.
-set_workers(2);
 $node->safe_psql('postgres', <<"SQL");
 SELECT whisperer.register_event('failing');
 SELECT whisperer.create_hook('failing', '$base/status/500/' || g, retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}') FROM generate_series(1, 8) g;
