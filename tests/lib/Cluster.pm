@@ -1,11 +1,13 @@
-# PostgreSQL::Test::Cluster, asked by libpq in this process.  Tests ask thousands of questions of one statement, and
-# to start psql for one takes more processor time than everything else about it.  What needs psql still gets it.
+# PostgreSQL::Test::Cluster, cheaper.  Tests ask thousands of questions, and on a machine where a process is dear most
+# of a test's time went to psql and to sessions of one question each.  So they are asked by libpq in this process, and
+# questions in a row share a session.  What needs psql still gets it.
 package Cluster;
 
 use strict;
 use warnings;
 use FFI::Platypus ();
 use PostgreSQL::Test::Cluster ();
+use PostgreSQL::Test::Utils ();
 
 our @ISA = 'PostgreSQL::Test::Cluster';
 
@@ -15,11 +17,11 @@ $libpq->attach(PQexec => [ 'opaque', 'string' ] => 'opaque');
 $libpq->attach(PQerrorMessage => ['opaque'] => 'string');
 $libpq->attach(PQgetvalue => [ 'opaque', 'int', 'int' ] => 'string');
 $libpq->attach(PQsetNoticeProcessor => [ 'opaque', '(opaque,string)->void', 'opaque' ] => 'opaque');
-$libpq->attach($_ => ['opaque'] => 'int') for qw(PQstatus PQresultStatus PQntuples PQnfields);
+$libpq->attach($_ => ['opaque'] => 'int') for qw(PQstatus PQresultStatus PQntuples PQnfields PQsocket);
 $libpq->attach($_ => ['opaque'] => 'void') for qw(PQclear PQfinish);
 
 # ConnStatusType and ExecStatusType of libpq-fe.h, and what psql exits with.
-use constant { CONNECTION_OK => 0, PGRES_COMMAND_OK => 1, PGRES_TUPLES_OK => 2 };
+use constant { CONNECTION_OK => 0, PGRES_EMPTY_QUERY => 0, PGRES_COMMAND_OK => 1, PGRES_TUPLES_OK => 2 };
 use constant { EXIT_BADCONN => 2, EXIT_USER => 3 };
 
 my %known = map { $_ => 1 } qw(stdout stderr on_error_die on_error_stop);
@@ -27,56 +29,111 @@ my %known = map { $_ => 1 } qw(stdout stderr on_error_die on_error_stop);
 # The last of these questions with its answer, for who gives up waiting.
 our $last_said = '';
 
-# One statement, in which there is nothing for psql to read or to replace.
-sub is_single {
+# initdb takes longer than to copy what it made.  From PostgreSQL 16 on the base class does so itself.
+sub init {
+    my ($self, %params) = @_;
+    local %ENV = %ENV;
+    my $template = $ENV{INITDB_TEMPLATE};
+    # What another version or other options would have made differs.
+    return delete $ENV{INITDB_TEMPLATE}, $self->SUPER::init(%params) if !$template || $params{extra} || $self->{_install_path};
+    my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+    no warnings 'redefine';
+    local *PostgreSQL::Test::Utils::system_or_bail =
+        sub { $run->($_[0] eq 'initdb' ? ('cp', '-RPp', $template, $self->data_dir) : @_) };
+    return $self->SUPER::init(%params);
+}
+
+# What psql would send of it, one by one; nothing if psql must read it itself.
+sub statements {
     my ($sql) = @_;
-    return 0 if utf8::is_utf8($sql) || $sql !~ /\S/ || $sql =~ /[\\\0]|\bCOPY\b/i;
-    my $unquoted = $sql =~ m{--|/\*|\$} ? $sql : $sql =~ s/'[^']*'//gr;
-    return $unquoted !~ /;(?=.*[^\s;])/s;
+    return if utf8::is_utf8($sql) || $sql =~ /[\\\0]|\bCOPY\b|\bBEGIN\s+ATOMIC\b/i;
+    my $quoted = qr{'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|(\$\w*\$).*?\g{-1}}s;
+    my (@statements, $end);
+    while ($sql =~ /\G(?=.)((?:$quoted|[^;'"\-\/\$]+|[^;])*+)(?:;|\z)/gs) {
+        my $one = $1;
+        $end = pos $sql;
+        push @statements, $one if $one =~ /\S/;
+    }
+    return ($end // 0) == length $sql ? @statements : ();
 }
 
 # As of the base class, with the same exit status, output and messages.
 sub psql {
     my ($self, $database, $sql, %params) = @_;
     my $is_caught = wantarray || (ref $params{stdout} && ref $params{stderr});
-    return $self->SUPER::psql($database, $sql, %params) if !$is_caught || grep({ !$known{$_} } keys %params) || !is_single($sql);
-
-    my ($status, $out, $error) = ask($self, $database, $sql);
+    my @statements = !$is_caught || grep({ !$known{$_} } keys %params) ? () : statements($sql);
+    if (!@statements) {
+        $self->leave_session;
+        return $self->SUPER::psql($database, $sql, %params);
+    }
+    my $stops = $params{on_error_stop} // 1;
+    my ($status, $out, $error) = ask($self, $database, $stops, @statements);
     die(($status == EXIT_BADCONN ? 'connection error' : 'error running SQL') . ": '$error'\nwhile running '$sql'")
         if $status && $params{on_error_die};
-    $status = 0 if $status == EXIT_USER && !($params{on_error_stop} // 1);
     ${ $params{stdout} } = $out if $params{stdout};
     ${ $params{stderr} } = $error if $params{stderr};
     return wantarray ? ($status, $out, $error) : $status;
 }
 
+# One that leaves nothing in its session that another would notice.
+sub is_question {
+    my ($statement) = @_;
+    return $statement =~ /^\s*(?:SELECT|CALL whisperer\.wait_idle)\b/i && $statement !~ /set_config|advisory|_pid\b/i;
+}
+
+# The session of the last question, if it is to the same server as the same role with the same settings and still there:
+# a server that says something unasked has ended it.  A process that was forked has none.
+sub session {
+    my ($self, $connstr) = @_;
+    my $key = join "\0", $$, $connstr, map { "$_=$ENV{$_}" } sort grep { /^PG/ } keys %ENV;
+    my $kept = $self->{session};
+    return $kept->{connection} if $kept && $kept->{key} eq $key && !is_readable(PQsocket($kept->{connection}));
+    $self->leave_session;
+    $self->{session} = { key => $key, process => $$, connection => PQconnectdb($connstr) };
+    return $self->{session}{connection};
+}
+
+sub is_readable {
+    my ($socket) = @_;
+    vec(my $set = '', $socket, 1) = 1;
+    return select($set, undef, undef, 0);
+}
+
+sub leave_session {
+    my ($self) = @_;
+    my $kept = delete $self->{session} or return;
+    PQfinish($kept->{connection}) if $kept->{process} == $$;
+}
+
 sub ask {
-    my ($self, $database, $sql) = @_;
+    my ($self, $database, $stops, @statements) = @_;
     local %ENV = $self->_get_env;
-    my @said;
-    my $connection = PQconnectdb($self->connstr($database));
+    my $is_kept = @statements == 1 && is_question($statements[0]);
+    $self->leave_session unless $is_kept;
+    my $connection = $self->session($self->connstr($database));
+    my (@said, @rows);
     my $notices = $libpq->closure(sub { push @said, "psql:<stdin>:1: $_[1]" });
-    my ($status, @rows) = EXIT_BADCONN;
-    if (PQstatus($connection) == CONNECTION_OK) {
-        PQsetNoticeProcessor($connection, $notices, undef);
-        my $result = PQexec($connection, $sql);
+    PQsetNoticeProcessor($connection, $notices, undef);
+    my $status = PQstatus($connection) == CONNECTION_OK ? 0 : EXIT_BADCONN;
+    push @said, 'psql: error: ' . PQerrorMessage($connection) if $status;
+    for my $statement (@statements) {
+        last if $status == EXIT_BADCONN || $status && $stops;
+        my $result = PQexec($connection, $statement);
         my $got = PQresultStatus($result);
         if ($got == PGRES_COMMAND_OK || $got == PGRES_TUPLES_OK) {
-            $status = 0;
             my $last = PQnfields($result) - 1;
-            @rows = map { my $row = $_; join '|', map { PQgetvalue($result, $row, $_) } 0 .. $last } 0 .. PQntuples($result) - 1;
-        } else {
-            $status = EXIT_USER if PQstatus($connection) == CONNECTION_OK;
+            push @rows, map { my $row = $_; join '|', map { PQgetvalue($result, $row, $_) } 0 .. $last } 0 .. PQntuples($result) - 1;
+        } elsif ($got != PGRES_EMPTY_QUERY) {
+            $status = PQstatus($connection) == CONNECTION_OK ? EXIT_USER : EXIT_BADCONN;
             push @said, 'psql:<stdin>:1: ' . PQerrorMessage($connection);
         }
         PQclear($result);
-    } else {
-        push @said, 'psql: error: ' . PQerrorMessage($connection);
     }
-    PQfinish($connection);
+    $self->leave_session unless $is_kept && PQstatus($connection) == CONNECTION_OK;
+    $status = 0 if $status == EXIT_USER && !$stops;
     chomp(my $error = join '', @said);
-    my $out = join("\n", @rows);
-    $last_said = "$sql\ngave: $out$error";
+    my $out = join "\n", @rows;
+    $last_said = join(';', @statements) . "\ngave: $out$error";
     return ($status, $out, $error);
 }
 

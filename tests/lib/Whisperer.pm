@@ -42,7 +42,7 @@ CONF
     return $node;
 }
 
-# Polls until the block returns something true, and returns that.  Most blocks start a psql, which costs the other tests
+# Polls until the block returns something true, and returns that.  Most blocks ask a server, which costs the other tests
 # more than a pause costs this one: what has taken a while is looked at less often.
 sub wait_for {
     my ($what, $condition) = @_;
