@@ -371,12 +371,10 @@ bool Database::is_usable() {
     if (is_over_ || PQstatus(connection_.get()) != CONNECTION_OK ||
         PQtransactionStatus(connection_.get()) != PQTRANS_IDLE)
         return false;
-    // Between two pieces of work the server says nothing, unless it says good-bye.
+    // Between two pieces of work the server says nothing, unless it says good-bye; the connection's
+    // end may come a moment after that.
     pollfd ready{PQsocket(connection_.get()), POLLIN, 0};
-    if (poll(&ready, 1, 0) == 0)
-        return true;
-    return PQconsumeInput(connection_.get()) == 1 && (ready.revents & (POLLERR | POLLHUP)) == 0 &&
-           PQstatus(connection_.get()) == CONNECTION_OK;
+    return poll(&ready, 1, 0) == 0;
 }
 
 }  // namespace whisperer::gateway
