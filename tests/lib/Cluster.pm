@@ -8,23 +8,25 @@ use warnings;
 use FFI::Platypus ();
 use PostgreSQL::Test::Cluster ();
 use PostgreSQL::Test::Utils ();
+use Time::HiRes qw(time);
 
 our @ISA = 'PostgreSQL::Test::Cluster';
 
 my $libpq = FFI::Platypus->new(api => 2, lib => 'libpq.so.5');
 $libpq->attach(PQconnectdb => ['string'] => 'opaque');
-$libpq->attach(PQexec => [ 'opaque', 'string' ] => 'opaque');
+$libpq->attach(PQsendQuery => [ 'opaque', 'string' ] => 'int');
+$libpq->attach(PQgetResult => ['opaque'] => 'opaque');
 $libpq->attach(PQerrorMessage => ['opaque'] => 'string');
 $libpq->attach(PQgetvalue => [ 'opaque', 'int', 'int' ] => 'string');
 $libpq->attach(PQsetNoticeProcessor => [ 'opaque', '(opaque,string)->void', 'opaque' ] => 'opaque');
-$libpq->attach($_ => ['opaque'] => 'int') for qw(PQstatus PQresultStatus PQntuples PQnfields PQsocket);
+$libpq->attach($_ => ['opaque'] => 'int') for qw(PQstatus PQresultStatus PQntuples PQnfields PQsocket PQconsumeInput PQisBusy);
 $libpq->attach($_ => ['opaque'] => 'void') for qw(PQclear PQfinish);
 
 # ConnStatusType and ExecStatusType of libpq-fe.h, and what psql exits with.
 use constant { CONNECTION_OK => 0, PGRES_EMPTY_QUERY => 0, PGRES_COMMAND_OK => 1, PGRES_TUPLES_OK => 2 };
 use constant { EXIT_BADCONN => 2, EXIT_USER => 3 };
 
-my %known = map { $_ => 1 } qw(stdout stderr on_error_die on_error_stop);
+my %known = map { $_ => 1 } qw(stdout stderr on_error_die on_error_stop timeout);
 
 # The last of these questions with its answer, for who gives up waiting.
 our $last_said = '';
@@ -67,7 +69,7 @@ sub psql {
         return $self->SUPER::psql($database, $sql, %params);
     }
     my $stops = $params{on_error_stop} // 1;
-    my ($status, $out, $error) = ask($self, $database, $stops, @statements);
+    my ($status, $out, $error) = $self->ask_all($database, { stops => $stops, until => time + ($params{timeout} // 86400) }, @statements);
     die(($status == EXIT_BADCONN ? 'connection error' : 'error running SQL') . ": '$error'\nwhile running '$sql'")
         if $status && $params{on_error_die};
     ${ $params{stdout} } = $out if $params{stdout};
@@ -87,16 +89,16 @@ sub session {
     my ($self, $connstr) = @_;
     my $key = join "\0", $$, $connstr, map { "$_=$ENV{$_}" } sort grep { /^PG/ } keys %ENV;
     my $kept = $self->{session};
-    return $kept->{connection} if $kept && $kept->{key} eq $key && !is_readable(PQsocket($kept->{connection}));
+    return $kept->{connection} if $kept && $kept->{key} eq $key && !is_readable(PQsocket($kept->{connection}), 0);
     $self->leave_session;
     $self->{session} = { key => $key, process => $$, connection => PQconnectdb($connstr) };
     return $self->{session}{connection};
 }
 
 sub is_readable {
-    my ($socket) = @_;
+    my ($socket, $seconds) = @_;
     vec(my $set = '', $socket, 1) = 1;
-    return select($set, undef, undef, 0);
+    return select($set, undef, undef, $seconds) > 0;
 }
 
 sub leave_session {
@@ -105,8 +107,29 @@ sub leave_session {
     PQfinish($kept->{connection}) if $kept->{process} == $$;
 }
 
-sub ask {
-    my ($self, $database, $stops, @statements) = @_;
+# The last result of a statement, as PQexec has it.
+sub execute {
+    my ($self, $connection, $statement, $until) = @_;
+    PQsendQuery($connection, $statement);
+    my $last;
+    while (1) {
+        while (PQisBusy($connection)) {
+            if (!is_readable(PQsocket($connection), $until - time)) {
+                $self->leave_session;
+                die "psql timed out\nwhile running '$statement'";
+            }
+            PQconsumeInput($connection) or last;    # then PQgetResult says why
+        }
+        my $result = PQgetResult($connection) // last;
+        PQclear($last) if $last;
+        $last = $result;
+    }
+    return $last;
+}
+
+# Its status, output and errors, as psql has them.
+sub ask_all {
+    my ($self, $database, $how, @statements) = @_;
     local %ENV = $self->_get_env;
     my $is_kept = @statements == 1 && is_question($statements[0]);
     $self->leave_session unless $is_kept;
@@ -117,9 +140,9 @@ sub ask {
     my $status = PQstatus($connection) == CONNECTION_OK ? 0 : EXIT_BADCONN;
     push @said, 'psql: error: ' . PQerrorMessage($connection) if $status;
     for my $statement (@statements) {
-        last if $status == EXIT_BADCONN || $status && $stops;
-        my $result = PQexec($connection, $statement);
-        my $got = PQresultStatus($result);
+        last if $status == EXIT_BADCONN || $status && $how->{stops};
+        my $result = $self->execute($connection, $statement, $how->{until});
+        my $got = $result ? PQresultStatus($result) : -1;
         if ($got == PGRES_COMMAND_OK || $got == PGRES_TUPLES_OK) {
             my $last = PQnfields($result) - 1;
             push @rows, map { my $row = $_; join '|', map { PQgetvalue($result, $row, $_) } 0 .. $last } 0 .. PQntuples($result) - 1;
@@ -127,10 +150,10 @@ sub ask {
             $status = PQstatus($connection) == CONNECTION_OK ? EXIT_USER : EXIT_BADCONN;
             push @said, 'psql:<stdin>:1: ' . PQerrorMessage($connection);
         }
-        PQclear($result);
+        PQclear($result) if $result;
     }
     $self->leave_session unless $is_kept && PQstatus($connection) == CONNECTION_OK;
-    $status = 0 if $status == EXIT_USER && !$stops;
+    $status = 0 if $status == EXIT_USER && !$how->{stops};
     chomp(my $error = join '', @said);
     my $out = join "\n", @rows;
     $last_said = join(';', @statements) . "\ngave: $out$error";
