@@ -79,10 +79,15 @@ KnownDatabase* find_database(Oid oid) {
     return nullptr;
 }
 
-void forget_absences() {
+void look_again_at(KnownDatabase* database) {
+    if (database->extension == ExtensionKnown::Absent)
+        database->extension = ExtensionKnown::Unknown;
+    database->announced_at = steady_now();
+}
+
+void look_again_at_all() {
     for (KnownDatabase* database = databases; database; database = database->next)
-        if (database->extension == ExtensionKnown::Absent)
-            database->extension = ExtensionKnown::Unknown;
+        look_again_at(database);
 }
 
 }  // namespace whisperer::pg

@@ -16,7 +16,7 @@ struct KnownDatabase {
     Oid oid;
     char name[NAMEDATALEN];
     ExtensionKnown extension;
-    SteadyTime announced_at;  // by CREATE EXTENSION; 0: never
+    SteadyTime announced_at;  // when it was last to be looked at again; 0: never
     bool seen;                // in the last look at pg_database
     KnownDatabase* next;
 };
@@ -28,7 +28,9 @@ void refresh_databases();
 KnownDatabase* first_database();
 // Null: dropped, or connections to it are not allowed.
 KnownDatabase* find_database(Oid oid);
-// All databases without the extension are to be looked at again.
-void forget_absences();
+// A worker is to look whether it has the extension, and wants to be served; what one says that
+// looked before does not count.
+void look_again_at(KnownDatabase* database);
+void look_again_at_all();
 
 }  // namespace whisperer::pg

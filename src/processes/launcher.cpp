@@ -135,7 +135,7 @@ void attend_entry(SharedState* shared, int entry_number, SteadyTime now) {
     }
     switch (entry->state) {
         case WorkerState::Absent:
-            // Unless CREATE EXTENSION committed after the worker had looked.
+            // Unless what it looks for may have come after it had looked.
             if (database && database->announced_at <= entry->started_at)
                 database->extension = ExtensionKnown::Absent;
             free_entry(entry);
@@ -204,13 +204,11 @@ void start_missing(SharedState* shared, KnownDatabase* database, SteadyTime now)
 
 void take_announcements(SharedState* shared) {
     if (shared->announced_count > announcements_max)
-        forget_absences();
+        look_again_at_all();
     for (int i = 0; i < Min(shared->announced_count, announcements_max); i++) {
         KnownDatabase* database = find_database(shared->announced[i]);
-        if (database == nullptr)
-            continue;
-        database->extension = ExtensionKnown::Unknown;
-        database->announced_at = steady_now();
+        if (database)
+            look_again_at(database);
     }
     shared->announced_count = 0;
 }
@@ -295,7 +293,7 @@ void whisperer_launcher_main(Datum) {
             ProcessConfigFile(PGC_SIGHUP);
             // A worker that started in between was not wanted.
             if (settings.enabled && !was_enabled)
-                forget_absences();
+                look_again_at_all();
         }
         attend();
         warn_of_shortages(databases_with_extension());
