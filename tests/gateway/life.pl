@@ -9,11 +9,12 @@ use JSON::PP ();
 use Test::More;
 use Whisperer;
 
-my $node = new_node('gateway_life');
+# Over TCP, where a server that has closed a connection looks more alive than at a Unix socket.
+my $node = new_node('gateway_life', extra => "listen_addresses = '127.0.0.1'\n");
 my $receiver = new_receiver('gateway_life');
 $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
 my $token = new_role($node, 'subscriber', 'e');
-my $gateway = new_gateway($node, options => [ '--pool', 3 ]);
+my $gateway = new_gateway($node, database => 'host=127.0.0.1 port=' . $node->port . ' dbname=postgres', options => [ '--pool', 3 ]);
 
 sub status { my ($path, $with) = @_; my $answer = $gateway->get($path, $with); return $answer->{status} . ($answer->{headers}{'retry-after'} ? ' later' : '') }
 
