@@ -1,6 +1,6 @@
 # PostgreSQL::Test::Cluster, cheaper.  Tests ask thousands of questions, and on a machine where a process is dear most
 # of a test's time went to psql and to sessions of one question each.  So they are asked by libpq in this process, and
-# questions in a row share a session.  What needs psql still gets it.
+# what is asked again and again until the answer is right shares a session.  What needs psql still gets it.
 package Cluster;
 
 use strict;
@@ -30,6 +30,9 @@ my %known = map { $_ => 1 } qw(stdout stderr on_error_die on_error_stop timeout)
 
 # The last of these questions with its answer, for who gives up waiting.
 our $last_said = '';
+
+# A list while somebody polls: the servers that he has a session with.
+our $polled;
 
 # initdb takes longer than to copy what it made.  From PostgreSQL 16 on the base class does so itself.
 sub init {
@@ -92,6 +95,7 @@ sub session {
     return $kept->{connection} if $kept && $kept->{key} eq $key && !is_readable(PQsocket($kept->{connection}), 0);
     $self->leave_session;
     $self->{session} = { key => $key, process => $$, connection => PQconnectdb($connstr) };
+    push @$polled, $self if $polled;
     return $self->{session}{connection};
 }
 
@@ -131,7 +135,7 @@ sub execute {
 sub ask_all {
     my ($self, $database, $how, @statements) = @_;
     local %ENV = $self->_get_env;
-    my $is_kept = @statements == 1 && is_question($statements[0]);
+    my $is_kept = $polled && @statements == 1 && is_question($statements[0]);
     $self->leave_session unless $is_kept;
     my $connection = $self->session($self->connstr($database));
     my (@said, @rows);

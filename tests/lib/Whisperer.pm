@@ -47,9 +47,13 @@ CONF
 sub wait_for {
     my ($what, $condition) = @_;
     my $begun = time;
+    local $Cluster::polled = [];
     while (1) {
         my $result = $condition->();
-        return $result if $result;
+        if ($result) {
+            $_->leave_session for @$Cluster::polled;
+            return $result;
+        }
         my $passed = time - $begun;
         die "timed out waiting for $what; the last question was\n$Cluster::last_said" if $passed > $wait_s;
         sleep max(0.02, min(0.1, $passed / 5));
