@@ -113,18 +113,21 @@ uint64 take_ticket(SharedState* shared) {
     return asked > 0 ? ticket : 0;
 }
 
-// A worker that started later, as all do when their number changes, is asked now.
+// A worker that started later, as all do when their number changes, is asked now; and one that is
+// still to come, as all but the first where nobody has looked yet, is waited for.
 bool ticket_is_done(SharedState* shared, uint64 ticket) {
+    int workers = 1;
     int left = 0;
     int done = 0;
     LWLockAcquire(shared->lock, LW_EXCLUSIVE);
     for (int i = 0; i < shared->entry_count && ticket <= shared->last_ticket; i++)
         if (is_worker_of_database(&shared->entries[i])) {
             ask(&shared->entries[i], ticket);
+            workers = Max(workers, shared->entries[i].workers);
             (pg_atomic_read_u64(&shared->entries[i].ticket_done) >= ticket ? done : left)++;
         }
     LWLockRelease(shared->lock);
-    return left == 0 && done > 0;
+    return left == 0 && done >= workers;
 }
 
 }  // namespace
