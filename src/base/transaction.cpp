@@ -96,6 +96,15 @@ Datum rows_column(const SPITupleTable* rows, uint64 row, int number) {
     return is_null ? (Datum)0 : value;
 }
 
+void first_columns(const SPITupleTable* rows, uint64 row, int count, Datum* values) {
+    TupleDesc desc = rows->tupdesc;
+    Datum all[MaxTupleAttributeNumber];
+    bool is_null[MaxTupleAttributeNumber];
+    heap_deform_tuple(rows->vals[row], desc, all, is_null);
+    for (int i = 0; i < count; i++)
+        values[i] = is_null[i] ? (Datum)0 : all[i];
+}
+
 Datum datum_column(int row, int number) {
     return rows_column(SPI_tuptable, (uint64)row, number);
 }

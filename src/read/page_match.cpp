@@ -28,8 +28,7 @@ namespace whisperer::pg {
 namespace {
 
 struct Row {
-    HeapTuple tuple;
-    TupleDesc desc;
+    Datum columns[PageColumnCount + 1];  // by PageColumn; (Datum)0 where one is null
     pg_uuid_t id;
     uint64 xid;
     int16 slot;
@@ -45,11 +44,8 @@ struct Row {
     WhispererSpan config_filter;
 };
 
-// (Datum)0 where the column is null.
-Datum row_column(const Row& row, int number) {
-    bool is_null;
-    Datum value = SPI_getbinval(row.tuple, row.desc, number, &is_null);
-    return is_null ? (Datum)0 : value;
+Datum row_column(const Row& row, PageColumn column) {
+    return row.columns[column];
 }
 
 // A role of another database is nobody here.
@@ -316,8 +312,7 @@ bool may_be_replayed(Worker* worker, const Row& row, const Hook* hook) {
 
 Row row_at(SPITupleTable* rows, uint64 number, bool is_carried) {
     Row row = {};
-    row.tuple = rows->vals[number];
-    row.desc = rows->tupdesc;
+    first_columns(rows, number, PageColumnCount, row.columns + 1);
     read_for_whom(&row, is_carried);
     read_key(&row);
     return row;

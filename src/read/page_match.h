@@ -25,6 +25,7 @@ enum PageColumn {
     PageSource,
     PageSlot,
     PageMeta,
+    PageColumnCount = PageMeta
 };
 
 // A ping is sent once, whatever comes of it.
