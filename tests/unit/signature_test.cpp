@@ -20,6 +20,14 @@ TEST(Signature, StandardWebhooksVectors) {
               "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=");
 }
 
+TEST(Signature, WhatAKeySignedBeforeSaysNothing) {
+    const HmacKey key("Jefe");
+    const std::string first = key.sign({"what do ya want ", "for nothing?"});
+    key.sign({"another"});
+    EXPECT_EQ(to_hex(key.sign({"what do ya want for nothing?"})), to_hex(first));
+    EXPECT_EQ(to_hex(first), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
 // RFC 4231, test case 2: a key of text, over the body alone.
 TEST(Signature, BodySignatureIsHmacWithTheSecretsText) {
     const Signer signer("Jefe", "");

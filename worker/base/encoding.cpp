@@ -31,14 +31,21 @@ int hex_value(char c) {
 
 }  // namespace
 
-std::string to_hex(std::string_view bytes) {
+void append_hex(std::string& text, std::string_view bytes) {
     constexpr std::string_view digits = "0123456789abcdef";
-    std::string text(bytes.size() * 2, '0');
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-        const auto byte = static_cast<unsigned char>(bytes[i]);
-        text[2 * i] = digits[byte >> 4];
-        text[2 * i + 1] = digits[byte & 15];
+    const std::size_t before = text.size();
+    text.resize(before + bytes.size() * 2);
+    char* out = text.data() + before;
+    for (char c : bytes) {
+        const auto byte = static_cast<unsigned char>(c);
+        *out++ = digits[byte >> 4];
+        *out++ = digits[byte & 15];
     }
+}
+
+std::string to_hex(std::string_view bytes) {
+    std::string text;
+    append_hex(text, bytes);
     return text;
 }
 
@@ -57,17 +64,23 @@ std::optional<std::string> from_hex(std::string_view text) {
     return bytes;
 }
 
-std::string to_base64(std::string_view bytes) {
-    std::string text;
-    text.reserve((bytes.size() + 2) / 3 * 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+void append_base64(std::string& text, std::string_view bytes) {
+    const std::size_t before = text.size();
+    text.resize(before + (bytes.size() + 2) / 3 * 4, '=');
+    char* out = text.data() + before;
+    for (std::size_t i = 0; i < bytes.size(); i += 3, out += 4) {
         const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
         std::uint32_t group = 0;
         for (std::size_t j = 0; j < 3; ++j)
             group = group << 8 | (j < count ? static_cast<unsigned char>(bytes[i + j]) : 0U);
-        for (std::size_t j = 0; j < 4; ++j)
-            text += j <= count ? base64_alphabet[group >> (18 - 6 * j) & 63] : '=';
+        for (std::size_t j = 0; j <= count; ++j)
+            out[j] = base64_alphabet[group >> (18 - 6 * j) & 63];
     }
+}
+
+std::string to_base64(std::string_view bytes) {
+    std::string text;
+    append_base64(text, bytes);
     return text;
 }
 

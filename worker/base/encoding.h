@@ -8,9 +8,11 @@
 namespace whisperer::engine {
 
 std::string to_hex(std::string_view bytes);
+void append_hex(std::string& text, std::string_view bytes);
 // Either case; nullopt if it is not pairs of hex digits.
 std::optional<std::string> from_hex(std::string_view text);
 std::string to_base64(std::string_view bytes);
+void append_base64(std::string& text, std::string_view bytes);
 // The canonical alphabet with padding, nothing else; nullopt if it is not that.
 std::optional<std::string> from_base64(std::string_view text);
 // ASCII only: header names and host names, whatever the locale.

@@ -1,5 +1,5 @@
-// Signatures with OpenSSL.  A keyed HMAC context is made once and duplicated per message; ed25519
-// has no state to keep beside its key.
+// Signatures with OpenSSL.  A keyed HMAC context is made once and begins anew with each message;
+// ed25519 has no state to keep beside its key.
 #include "worker/rules/signature.h"
 
 #include <openssl/core_names.h>
@@ -51,6 +51,24 @@ HmacKey hmac_key(std::string_view secret) {
     return HmacKey(*key);
 }
 
+// With the key that the context has.  In OpenSSL, and in FIPS providers, before 3.0.3 it goes on
+// with the message before, and says that all is well (openssl/openssl#17811).
+bool begin_anew(EVP_MAC_CTX* context) {
+    return EVP_MAC_init(context, nullptr, 0, nullptr) == 1;
+}
+
+std::string signature_of(EVP_MAC_CTX* context, std::initializer_list<std::string_view> parts) {
+    std::string digest(EVP_MAX_MD_SIZE, '\0');
+    std::size_t size = 0;
+    bool signed_all = context != nullptr;
+    for (std::string_view part : parts)
+        signed_all = signed_all && EVP_MAC_update(context, bytes_of(part), part.size()) == 1;
+    if (!signed_all || EVP_MAC_final(context, bytes_of(digest), &size, digest.size()) != 1)
+        throw std::runtime_error("OpenSSL cannot sign");
+    digest.resize(size);
+    return digest;
+}
+
 WebhookKey webhook_key(std::string_view secret) {
     if (secret.starts_with(ed25519_prefix))
         return ed25519_key(secret);
@@ -90,19 +108,17 @@ HmacKey::HmacKey(std::string_view key, std::string digest) {
         OSSL_PARAM_construct_end()};
     if (context_ == nullptr || EVP_MAC_init(context_.get(), bytes_of(key), key.size(), params) != 1)
         throw std::runtime_error("OpenSSL cannot make an HMAC key");
+    const Context copy(EVP_MAC_CTX_dup(context_.get()));
+    const std::string signature = signature_of(copy.get(), {"message"});
+    begins_anew_ = begin_anew(copy.get()) && signature_of(copy.get(), {"message"}) == signature;
 }
 
 std::string HmacKey::sign(std::initializer_list<std::string_view> parts) const {
-    const std::unique_ptr<EVP_MAC_CTX, Free> context(EVP_MAC_CTX_dup(context_.get()));
-    std::string digest(EVP_MAX_MD_SIZE, '\0');
-    std::size_t size = 0;
-    bool signed_all = context != nullptr;
-    for (std::string_view part : parts)
-        signed_all = signed_all && EVP_MAC_update(context.get(), bytes_of(part), part.size()) == 1;
-    if (!signed_all || EVP_MAC_final(context.get(), bytes_of(digest), &size, digest.size()) != 1)
+    if (!begins_anew_)
+        return signature_of(Context(EVP_MAC_CTX_dup(context_.get())).get(), parts);
+    if (!begin_anew(context_.get()))
         throw std::runtime_error("OpenSSL cannot sign");
-    digest.resize(size);
-    return digest;
+    return signature_of(context_.get(), parts);
 }
 
 void Ed25519Key::Free::operator()(EVP_PKEY* key) const {
@@ -164,22 +180,36 @@ Signer::Signer(std::string_view secret, std::string_view previous, SignatureChoi
     }
 }
 
+void Signer::append_webhook_signature(std::string& line, std::string_view id,
+                                      std::string_view timestamp, std::string_view body) const {
+    for (const WebhookKey& key : webhook_keys_) {
+        line += &key == &webhook_keys_.front() ? "" : " ";
+        if (const auto* hmac = std::get_if<HmacKey>(&key)) {
+            line += "v1,";
+            append_base64(line, hmac->sign({id, ".", timestamp, ".", body}));
+        } else {
+            line += "v1a,";
+            append_base64(line, std::get<Ed25519Key>(key).sign({id, ".", timestamp, ".", body}));
+        }
+    }
+}
+
+void Signer::append_body_signature(std::string& line, std::string_view body) const {
+    line += "sha256=";
+    append_hex(line, body_key_.front().sign({body}));
+}
+
 std::string Signer::webhook_signature(std::string_view id, std::string_view timestamp,
                                       std::string_view body) const {
     std::string list;
-    for (const WebhookKey& key : webhook_keys_) {
-        list += list.empty() ? "" : " ";
-        if (const auto* hmac = std::get_if<HmacKey>(&key))
-            list += "v1," + to_base64(hmac->sign({id, ".", timestamp, ".", body}));
-        else
-            list +=
-                "v1a," + to_base64(std::get<Ed25519Key>(key).sign({id, ".", timestamp, ".", body}));
-    }
+    append_webhook_signature(list, id, timestamp, body);
     return list;
 }
 
 std::string Signer::body_signature(std::string_view body) const {
-    return "sha256=" + to_hex(body_key_.front().sign({body}));
+    std::string signature;
+    append_body_signature(signature, body);
+    return signature;
 }
 
 void Signer::add_own_line(HeaderLines& lines, std::string_view id, std::string_view timestamp,
@@ -198,10 +228,18 @@ void Signer::add_own_line(HeaderLines& lines, std::string_view id, std::string_v
 
 void Signer::add_lines(HeaderLines& lines, std::string_view id, std::string_view timestamp,
                        std::string_view body) const {
-    if (choice_.body && signs_body())
-        lines.push_back("X-Whisperer-Signature: " + body_signature(body));
-    if (choice_.webhook && signs())
-        lines.push_back("webhook-signature: " + webhook_signature(id, timestamp, body));
+    // Room for one signature.
+    constexpr std::size_t line_bytes = 96;
+    if (choice_.body && signs_body()) {
+        std::string& line = lines.emplace_back();
+        line.reserve(line_bytes);
+        append_body_signature(line.append("X-Whisperer-Signature: "), body);
+    }
+    if (choice_.webhook && signs()) {
+        std::string& line = lines.emplace_back();
+        line.reserve(line_bytes);
+        append_webhook_signature(line.append("webhook-signature: "), id, timestamp, body);
+    }
     if (!own_keys_.empty())
         add_own_line(lines, id, timestamp, body);
 }
