@@ -1,5 +1,6 @@
 // Text of which the size is wanted first and the bytes afterwards, written by the same code.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -26,28 +27,36 @@ class Sink {
 
     void put(char c) { put(std::string_view(&c, 1)); }
 
-    void put_hex(const std::uint8_t* bytes, std::size_t count) {
-        for (std::size_t i = 0; i < count; ++i) {
-            put(hex_digits[bytes[i] >> 4]);
-            put(hex_digits[bytes[i] & 15]);
+    void put_hex(const std::uint8_t (&id)[16]) {
+        std::array<char, 32> text;
+        char* out = text.data();
+        for (std::uint8_t byte : id) {
+            *out++ = hex_digits[byte >> 4];
+            *out++ = hex_digits[byte & 15];
         }
+        put({text.data(), text.size()});
     }
 
     // What stands between the quotes of a JSON string.
     void put_json_text(std::string_view text) {
-        for (char c : text) {
+        std::size_t begin = 0;  // of what may stand as it is
+        for (std::size_t at = 0; at < text.size(); ++at) {
+            const char c = text[at];
             const auto byte = static_cast<unsigned char>(c);
-            if (c == '"' || c == '\\') {
-                put('\\');
-                put(c);
-            } else if (byte < 0x20) {
+            if (byte >= 0x20 && c != '"' && c != '\\')
+                continue;
+            put(text.substr(begin, at - begin));
+            begin = at + 1;
+            if (byte < 0x20) {
                 put("\\u00");
                 put(hex_digits[byte >> 4]);
                 put(hex_digits[byte & 15]);
             } else {
+                put('\\');
                 put(c);
             }
         }
+        put(text.substr(begin));
     }
 
     std::size_t size() const { return size_; }

@@ -192,13 +192,15 @@ void Dispatcher::await_turn(Lane& lane, microseconds now) {
     lane.wakeup_at = at;
 }
 
-// Round and round, one request each (but see priorities.h), until nobody may or can, or until
-// enough was compressed that sockets should be looked at before there is more.
+// Round and round, one request each (but see priorities.h), until nobody may or can, until there
+// are enough to go out, or until enough was compressed that sockets should be looked at before
+// there is more.
 void Dispatcher::start_ready() {
     const microseconds now = clock_.steady();
     const int max_per_hook = settings_->max_in_flight_per_hook;
     std::size_t refused = 0;
-    while (refused < ready_.size() && gzipped_bytes_ < gzipped_bytes_max &&
+    started_ = 0;
+    while (refused < ready_.size() && gzipped_bytes_ < gzipped_bytes_max && started_ < push_size &&
            running_.size() < static_cast<std::size_t>(settings_->max_in_flight)) {
         Lane& lane = *ready_.front();
         ready_.pop_front();
@@ -221,6 +223,7 @@ void Dispatcher::start_ready() {
 }
 
 void Dispatcher::start(Lane& lane) {
+    ++started_;
     running_.emplace_back();
     InFlight& flight = running_.back();
     flight.self = std::prev(running_.end());
@@ -236,7 +239,7 @@ void Dispatcher::start(Lane& lane) {
     flight.started_at = clock_.steady();
     flight.started_unix = clock_.unix_time();
     flight.timeout = flight.hook->timeout(settings_->request_timeout);
-    deadlines_.emplace(flight.deadline(), &flight);
+    first_deadline_ = std::min(first_deadline_, flight.deadline());
     busy_lanes_ += lane.in_flight() == 0 ? 1 : 0;
     flight.circuit_attempt = lane.started(flight.delivery.retry_count > 0, flight.started_at);
     authorize_and_send(flight);
@@ -273,12 +276,10 @@ void Dispatcher::send(InFlight& flight) {
             request.attempt_headers.push_back(flight.authorization);
     }
     // A header that the hook sets stays the hook's, and what is of one event stays out of a batch.
-    const HeaderLines said = flight.batch == nullptr || flight.batch->shares_meta()
-                                 ? flight.delivery.event->meta().lines(!settings_->divert_to)
-                                 : HeaderLines();
-    if (!said.empty())
+    const EventMeta* meta = flight.delivery.event->meta();
+    if (meta != nullptr && (flight.batch == nullptr || flight.batch->shares_meta()))
         add_apart(
-            said,
+            meta->lines(!settings_->divert_to),
             {&request.attempt_headers, request.event_headers.get(), request.hook_headers.get()},
             request.attempt_headers);
     wire_.start(flight.lane->wire_lane(), std::move(request));
@@ -299,7 +300,7 @@ void Dispatcher::add_body(WireRequest& request, const Hook& hook,
 
 HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     const Event& event = *flight.delivery.event;
-    const std::string& id = flight.batch == nullptr ? event.id() : flight.batch->id();
+    const std::string_view id = flight.batch == nullptr ? event.id() : flight.batch->id();
     const std::string& body = flight.batch == nullptr ? event.body() : flight.batch->body();
     const std::string timestamp =
         std::to_string(std::chrono::floor<seconds>(flight.started_unix).count());
@@ -307,10 +308,11 @@ HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     lines.reserve(6);
     if (flight.batch == nullptr)
         lines.push_back("X-Whisperer-Event: " + event.type());
-    lines.push_back("webhook-id: " + id);
+    lines.push_back(std::string("webhook-id: ").append(id));
     lines.push_back("webhook-timestamp: " + timestamp);
     const std::int32_t metadata = flight.hook->metadata();
-    event.metadata().add_to(lines, metadata);
+    if (event.metadata() != nullptr)
+        event.metadata()->add_to(lines, metadata);
     if ((metadata & WhispererMetadataAttempt) != 0)
         lines.push_back("X-Whisperer-Attempt: " +
                         std::to_string(flight.delivery.attempts_made + 1));
@@ -338,9 +340,11 @@ void Dispatcher::pump() {
 
 void Dispatcher::start_and_push() {
     send_authorized();
-    start_ready();
-    wire_.push_started();
-    collect();
+    do {
+        start_ready();
+        wire_.push_started();
+        collect();
+    } while (started_ == push_size);
 }
 
 std::int64_t Dispatcher::wait_ms() const {
@@ -350,8 +354,8 @@ std::int64_t Dispatcher::wait_ms() const {
     microseconds next = wire_.next_step();
     if (!running_.empty())
         next = std::min(next, running_.front().started_at + settings_->park_after);
-    if (!deadlines_.empty())
-        next = std::min<microseconds>(next, deadlines_.begin()->first + overdue_grace);
+    if (first_deadline_ != microseconds::max())
+        next = std::min<microseconds>(next, first_deadline_ + overdue_grace);
     if (!expiries_.empty())
         next = std::min(next, expiries_.top().at);
     if (!wakeups_.empty())

@@ -21,6 +21,9 @@ namespace whisperer::engine {
 
 // Queued, running and not yet collected deliveries, in multiples of max_in_flight.
 inline constexpr int credit_factor = 4;
+// So many requests go out at once: what a look at the connections that they may use says lasts for
+// a millisecond.
+inline constexpr int push_size = 32;
 // After its deadline an attempt has this long to end by itself before it is cut off ...
 inline constexpr milliseconds overdue_grace{500};
 // ... and a parked delivery is promised to have ended after this long.
@@ -134,6 +137,7 @@ class Dispatcher {
     void note_lookup(const Target& target, WireResult& result);
     void park_old(microseconds now);
     void cut_overdue(microseconds now);
+    InFlight* find_overdue(microseconds now);  // null: none is
     void return_old(microseconds now);
     void return_surplus(Lane& lane, microseconds now);
     bool credit_is_short() const;
@@ -190,6 +194,7 @@ class Dispatcher {
     std::unordered_map<std::int64_t, std::unique_ptr<Lane>> lanes_;
     std::deque<Lane*> ready_;        // lanes that may start, in turn
     bool blocked_ = false;           // the last turn left ready lanes for want of room
+    int started_ = 0;                // since requests went out last
     std::size_t gzipped_bytes_ = 0;  // of bodies that this pump has compressed
     std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
     std::set<std::pair<microseconds, Lane*>> wakeups_;  // for their rate, or with their batch
@@ -201,7 +206,7 @@ class Dispatcher {
 
     InFlightList running_;
     InFlightList parked_;
-    std::set<std::pair<microseconds, InFlight*>> deadlines_;  // of both
+    microseconds first_deadline_ = microseconds::max();  // of both; none is earlier
     std::deque<InFlight*> authorized_;  // of both, those that have a token and are to be sent
     std::vector<WireResult> results_;
     std::deque<Outcome> outcomes_;

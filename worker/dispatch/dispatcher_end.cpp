@@ -99,8 +99,9 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         go_on(lane, flight.delivery);
     if (!flight.parked)
         forget_others(flight);
-    deadlines_.erase({flight.deadline(), &flight});
     (flight.parked ? parked_ : running_).erase(flight.self);
+    if (running_.empty() && parked_.empty())
+        first_deadline_ = microseconds::max();
     blocked_ = false;
     return_surplus(lane, now);
     if (lane.queued() > 0)
@@ -153,8 +154,8 @@ void Dispatcher::park_old(microseconds now) {
 // The wire ends attempts at their deadline.  One that it does not (libcurl does not watch the clock
 // of a transfer that waits for another's connection) is cut off here, or Parked would have lied.
 void Dispatcher::cut_overdue(microseconds now) {
-    while (!deadlines_.empty() && deadlines_.begin()->first + overdue_grace <= now) {
-        InFlight& flight = *deadlines_.begin()->second;
+    while (InFlight* overdue = find_overdue(now)) {
+        InFlight& flight = *overdue;
         wire_.cancel(flight.lane->wire_lane(), &flight);
         WireResult result;
         result.elapsed = now - flight.started_at;
@@ -166,6 +167,21 @@ void Dispatcher::cut_overdue(microseconds now) {
         else
             finish(flight, std::move(result));
     }
+}
+
+// Most have ended long before their deadlines, so these are looked at when one could be overdue.
+InFlight* Dispatcher::find_overdue(microseconds now) {
+    if (first_deadline_ > now - overdue_grace)
+        return nullptr;
+    microseconds first = microseconds::max();
+    for (InFlightList* flights : {&running_, &parked_})
+        for (InFlight& flight : *flights) {
+            if (flight.deadline() <= now - overdue_grace)
+                return &flight;
+            first = std::min(first, flight.deadline());
+        }
+    first_deadline_ = first;
+    return nullptr;
 }
 
 void Dispatcher::return_old(microseconds now) {
@@ -222,6 +238,8 @@ int Dispatcher::full_priorities() const {
 // open, or whose token could not be fetched just now, holds none at all.
 void Dispatcher::return_surplus(Lane& lane, microseconds now) {
     const bool all = lane.is_blocked(now);
+    if (!all && lane.may_hold_all(now))
+        return;
     const bool limited = lane.bucket().limits() && !lane.struggling();
     const char* why = lane.circuit().blocks(now) ? "circuit is open"
                       : all                      ? "token could not be fetched"

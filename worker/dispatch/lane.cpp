@@ -51,7 +51,10 @@ void Lane::push(Queued delivery) {
 Queued Lane::remove(std::deque<Queued>& queue, std::size_t place) {
     const auto at = queue.begin() + static_cast<std::ptrdiff_t>(place);
     Queued delivery = std::move(*at);
-    queue.erase(at);
+    if (place == 0)
+        queue.pop_front();
+    else
+        queue.erase(at);
     queued_others_ -= delivery.others.size();
     return delivery;
 }

@@ -122,6 +122,11 @@ class Lane {
     }
     // The oldest that was submitted at or before the moment, if any.
     bool take_older_than(microseconds moment, Queued& delivery);
+    // Its queue is not shortened.
+    bool may_hold_all(microseconds now) const {
+        return !struggling() && !unproven(now) && !bucket_.limits() &&
+               !hook_->has_own_max_in_flight();
+    }
     // One that the lane's shortened queue has no place for, if any; the first such.
     bool take_surplus(const QueueRoom& room, Queued& delivery);
     std::size_t queued() const { return fresh_.size() + retries_.size() + queued_others_; }

@@ -216,7 +216,8 @@ Batch::Batch(const BatchRule& rule, const Members& members, std::int64_t* held_b
     header_lines_ = std::make_shared<const HeaderLines>(
         batch_header_lines(rule.form, members.front()->kind(), types));
     shares_meta_ = std::all_of(members.begin(), members.end(), [&](const auto& member) {
-        return member->meta() == members.front()->meta();
+        const EventMeta *one = member->meta(), *first = members.front()->meta();
+        return one == nullptr || first == nullptr ? one == first : *one == *first;
     });
     *held_bytes_ += static_cast<std::int64_t>(body_.size());
 }

@@ -1,8 +1,8 @@
 // Has the body made that an event is sent with.
 #include "worker/rules/envelope.h"
 
-#include "worker/base/encoding.h"
 #include "worker/base/invalid.h"
+#include "worker/base/sink.h"
 #include "worker/base/span.h"
 
 namespace whisperer::engine {
@@ -20,17 +20,19 @@ std::shared_ptr<const HeaderLines> header_lines_of(const Format& format,
 }  // namespace
 
 Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
-    : id_(to_hex(std::string_view(reinterpret_cast<const char*>(door.id), sizeof door.id))),
-      format_(view_of(door.format)),
+    : format_(view_of(door.format)),
       body_(view_of(door.body)),
-      metadata_(metadata_of(door)),
-      meta_(EventMeta::parse(view_of(door.meta))),
       kind_(FormatKind::Whisperer),
       has_own_body_(!body_.empty() || door.keep_body != 0),
       is_alone_(door.alone != 0),
       held_bytes_(held_bytes),
       gzipped_(held_bytes) {
-    const WhispererEvent told = as_told(door, meta_);
+    if (door.recorded_at_us != 0)
+        metadata_ = std::make_unique<const Metadata>(metadata_of(door));
+    if (door.meta.size > 0)
+        meta_ = std::make_unique<const EventMeta>(EventMeta::parse(view_of(door.meta)));
+    Sink(id_.data()).put_hex(door.id);
+    const WhispererEvent told = meta_ == nullptr ? door : as_told(door, *meta_);
     type_ = view_of(told.type);
     if (type_.empty() || type_.size() > event_type_bytes_max)
         throw Invalid("event type must have 1 to 256 bytes");

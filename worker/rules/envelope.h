@@ -3,6 +3,7 @@
 // Invariant: one event has one body, built once (or given by the host) and shared by all its
 // deliveries; the bytes signed are the bytes sent.  Made by Dispatcher::submit.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -39,20 +40,21 @@ class Event {
     const std::string& format() const { return format_; }
     // What the format says beside the body.
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
-    const Metadata& metadata() const { return metadata_; }
-    const EventMeta& meta() const { return meta_; }
+    // What is known of it beside the data, and what was said of it; null: nothing.
+    const Metadata* metadata() const { return metadata_.get(); }
+    const EventMeta* meta() const { return meta_.get(); }
     // 32 hex digits: the webhook-id.
-    const std::string& id() const { return id_; }
+    std::string_view id() const { return {id_.data(), id_.size()}; }
     const std::string& type() const { return type_; }
 
   private:
-    std::string id_;
+    std::array<char, 32> id_;
     std::string type_;
     std::string format_;
     std::string body_;
     std::shared_ptr<const HeaderLines> header_lines_;
-    Metadata metadata_;
-    EventMeta meta_;
+    std::unique_ptr<const Metadata> metadata_;
+    std::unique_ptr<const EventMeta> meta_;
     FormatKind kind_;
     bool has_own_body_;
     bool is_alone_;

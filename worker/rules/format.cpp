@@ -88,7 +88,7 @@ void put_whisperer(Sink& sink, const WhispererEvent& event, std::string_view pay
     sink.put(R"({"event":{"type":")");
     sink.put_json_text(view_of(event.type));
     sink.put(R"(","uuid":")");
-    sink.put_hex(event.id, sizeof event.id);
+    sink.put_hex(event.id);
     sink.put(R"("},")");
     sink.put(payload_key);
     sink.put(R"(":)");
@@ -109,7 +109,7 @@ void put_standard(Sink& sink, const WhispererEvent& event) {
 void put_cloud_event(Sink& sink, const WhispererEvent& event) {
     const EventMeta meta = EventMeta::parse(view_of(event.meta));
     sink.put(R"({"specversion":"1.0","id":")");
-    sink.put_hex(event.id, sizeof event.id);
+    sink.put_hex(event.id);
     sink.put(R"(","source":")");
     sink.put(source_of(event));
     sink.put(R"(","type":")");

@@ -75,22 +75,32 @@ ConnectionPool::~ConnectionPool() {
         origin_.pools().abandon(connection.socket);
 }
 
-// A socket has no port before it is connected, so it is asked for when a request is about to go.
-Connection* ConnectionPool::find_port(std::uint16_t local_port) noexcept {
-    for (Connection& connection : connections_) {
-        if (connection.local_port == 0)
-            connection.local_port = local_port_of(connection.socket);
-        if (connection.local_port == local_port)
-            return &connection;
+// Begins with the one that was found last: requests and answers go round.
+template <typename Is>
+Connection* ConnectionPool::find(std::size_t& last, Is is) noexcept {
+    const std::size_t count = connections_.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t place = (last + i) % count;
+        if (is(connections_[place])) {
+            last = place;
+            return &connections_[place];
+        }
     }
     return nullptr;
 }
 
+// A socket has no port before it is connected, so it is asked for when a request is about to go.
+Connection* ConnectionPool::find_port(std::uint16_t local_port) noexcept {
+    return find(last_used_, [=](Connection& connection) {
+        if (connection.local_port == 0)
+            connection.local_port = local_port_of(connection.socket);
+        return connection.local_port == local_port;
+    });
+}
+
 Connection* ConnectionPool::find_number(std::uint64_t number) noexcept {
-    for (Connection& connection : connections_)
-        if (connection.number == number)
-            return &connection;
-    return nullptr;
+    return find(last_answered_,
+                [=](const Connection& connection) { return connection.number == number; });
 }
 
 Origin::Origin(Pools& pools, std::string key)

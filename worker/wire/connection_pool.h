@@ -66,11 +66,16 @@ class ConnectionPool {
     friend class Origin;
     friend class Pools;
 
+    template <typename Is>
+    Connection* find(std::size_t& last, Is is) noexcept;
+
     Origin& origin_;  // outlives it: who uses a pool holds its origin
     CURLSH* share_;
     microseconds made_at_;
     std::uint64_t opened_total_ = 0;
     std::vector<Connection> connections_;
+    std::size_t last_used_ = 0;  // places of those that a request and an answer went by last
+    std::size_t last_answered_ = 0;
     int failures_in_a_row_ = 0;
 };
 
