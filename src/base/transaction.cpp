@@ -15,31 +15,57 @@ constexpr const char* page_tables[] = {
     "request",  "control",    "hook_definition",      "secret",
     "hook_run", "event_type", "event_type_privilege", "bookmark"};
 
-void lock_table(Oid schema, const char* name) {
-    Oid table = get_relname_relid(name, schema);
-    if (OidIsValid(table))
-        LockRelationOid(table, AccessShareLock);
+// Those, the log's and the ledger's, in the order in which they are locked.
+constexpr int log_tables = lengthof(page_tables) + 1 + slot_count;
+constexpr int all_tables = log_tables + 1 + slot_count;
+
+// Looked up once: names cost a page of one event more than its locks do.
+Oid tables[all_tables];
+uint64 found_at = 0;  // what changes was; 0: not all were there
+uint64 changes = 1;   // counts what has happened to any of them
+
+void on_relation_change(Datum, Oid relation) {
+    for (Oid table : tables)
+        if (relation == InvalidOid || relation == table) {
+            changes++;
+            return;
+        }
 }
 
-void lock_ring(Oid schema, const char* parent) {
-    lock_table(schema, parent);
-    for (int slot = 0; slot < slot_count; slot++) {
-        char name[NAMEDATALEN];
-        snprintf(name, sizeof name, "%s_%d", parent, slot);
-        lock_table(schema, name);
-    }
+Oid* find_ring(Oid schema, const char* parent, Oid* next) {
+    *next++ = get_relname_relid(parent, schema);
+    for (int slot = 0; slot < slot_count; slot++)
+        *next++ = get_relname_relid(psprintf("%s_%d", parent, slot), schema);
+    return next;
 }
 
-// Looking up names needs no snapshot of ours.
-void lock_tables(Tables tables) {
+void find_tables() {
+    static bool watching = false;
+    if (!watching)
+        CacheRegisterRelcacheCallback(on_relation_change, 0);
+    watching = true;
+    uint64 before = changes;
     Oid schema = get_namespace_oid("whisperer", true);
-    if (!OidIsValid(schema))
-        return;
+    Oid* next = tables;
     for (const char* table : page_tables)
-        lock_table(schema, table);
-    lock_ring(schema, "outbox");
-    if (tables == Tables::LogAndLedger)
-        lock_ring(schema, "delivery");
+        *next++ = get_relname_relid(table, schema);
+    next = find_ring(schema, "outbox", next);
+    find_ring(schema, "delivery", next);
+    found_at = before;
+    for (Oid table : tables)
+        if (!OidIsValid(table))
+            found_at = 0;
+}
+
+// Needs no snapshot of ours.  What has changed by the time that all are locked is looked up again.
+void lock_tables(Tables which) {
+    do {
+        if (found_at != changes)
+            find_tables();
+        for (int i = 0; i < (which == Tables::Log ? log_tables : all_tables); i++)
+            if (OidIsValid(tables[i]))
+                LockRelationOid(tables[i], AccessShareLock);
+    } while (found_at != 0 && found_at != changes);
 }
 
 void open_transaction(const char* activity) {
