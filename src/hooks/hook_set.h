@@ -115,6 +115,8 @@ struct Hook {
     bool circuit_is_stale;  // hook_run says open, and a new engine knows nothing of it
 };
 
+struct TypeEntry;
+
 struct HookSet {
     MemoryContext context;
     Hook** hooks;
@@ -125,6 +127,7 @@ struct HookSet {
     int64 schema_bytes;          // that the schemas of event types take, about
     HTAB* by_id;                 // Hook
     HTAB* by_type;               // see hook_types.h
+    TypeEntry* last_type;        // that was asked for; null: none, or it was forgotten
     HTAB* operators;             // ids of hooks for operator events, of all workers
     XidSnapshot* requests_seen;  // null: nothing was loaded yet
     bool stale;                  // a role membership changed

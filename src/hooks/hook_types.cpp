@@ -33,6 +33,7 @@ void forget_type(HookSet* set, TypeEntry* entry) {
         pfree(entry->hooks);
     whisperer_schema_destroy(entry->schema);
     set->schema_bytes -= entry->schema_bytes;
+    set->last_type = nullptr;
     hash_search(set->by_type, entry->name, HASH_REMOVE, nullptr);
 }
 
@@ -97,16 +98,20 @@ void find_type(HookSet* set, TypeEntry* entry) {
     SPI_processed = callers_count;
 }
 
+// Each event asks for its type more than once, and so do those of one statement.
 TypeEntry* entry_of(HookSet* set, const char* event_type) {
-    char key[sizeof(TypeEntry::name)] = {};
+    if (set->last_type && strcmp(set->last_type->name, event_type) == 0)
+        return set->last_type;
+    char key[sizeof(TypeEntry::name)];
     strlcpy(key, event_type, sizeof key);
     bool found;
     TypeEntry* entry = (TypeEntry*)hash_search(set->by_type, key, HASH_ENTER, &found);
-    if (found)
-        return entry;
-    *entry = {};
-    strlcpy(entry->name, key, sizeof entry->name);
-    find_type(set, entry);
+    if (!found) {
+        *entry = {};
+        strlcpy(entry->name, key, sizeof entry->name);
+        find_type(set, entry);
+    }
+    set->last_type = entry;
     return entry;
 }
 

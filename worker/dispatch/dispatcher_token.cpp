@@ -15,11 +15,11 @@ bool Dispatcher::must_fetch(const Lane& lane, microseconds now) const {
 
 void Dispatcher::authorize_and_send(InFlight& flight) {
     Lane& lane = *flight.lane;
-    if (must_fetch(lane, clock_.steady())) {
-        fetch_token(flight);
-        return;
-    }
     if (flight.hook->auth().fetches_token() && !settings_->divert_to) {
+        if (must_fetch(lane, flight.started_at)) {
+            fetch_token(flight);
+            return;
+        }
         flight.authorization = lane.token().line();
         flight.token_number = lane.token().number();
     }
@@ -88,10 +88,10 @@ void Dispatcher::end_fetch(InFlight& flight, WireResult&& result) {
 // A target that refuses the token may have ended it early: once the attempt goes on with another.
 bool Dispatcher::renew_token(InFlight& flight, const WireResult& result) {
     Lane& lane = *flight.lane;
-    const microseconds now = clock_.steady();
     const bool refused = result.end == WireEnd::Answered && result.http_status == 401;
     if (!refused || flight.token_number == 0 || flight.was_renewed)
         return false;
+    const microseconds now = clock_.steady();
     lane.token().drop(flight.token_number);
     if (settings_->divert_to || lane.dropped || lane.token().rests(now) ||
         flight.hook->auth() != lane.hook()->auth())
