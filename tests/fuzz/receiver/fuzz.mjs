@@ -31,7 +31,7 @@ execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramg
 
 // webhook-id -> what may be said of it, a list for each request
 let seen = new Map();
-// webhook-id -> the connection on which something came behind its answer
+// webhook-id -> the connection on which something came behind its answer, or behind those of requests since
 let lateBehind = new Map();
 
 function end_of(socket, how) {
@@ -61,12 +61,13 @@ function carry_out(socket, state, what, entry) {
         return end_of(socket, what.end);
     }
     if (what.more) state.late = Date.now();
+    const id = state.id;
     if (what.late)
         setTimeout(() => {
             // Where the next request has begun it would be an answer to that one.
             if (state.busy || state.data.length > 0 || socket.destroyed) return;
             state.late = Infinity;
-            if (state.id) lateBehind.set(state.id, state);
+            lateBehind.set(id, state);
             socket.write(what.late[1], 'latin1', () => (state.late = Date.now()));
         }, what.late[0]);
     take(socket, state);
@@ -181,6 +182,7 @@ async function round(seed) {
         total.differences++;
         console.log(`seed ${seed}, hook ${hook} (${urls[(hook - 1) % urls.length]}), ${id}: ${said} ${error || text.slice(0, 60)}, but it ${why}`);
         for (const entry of seen.get(id) ?? []) console.log(`    ${entry.where ?? 'HTTP/2'}: ${brief(entry)}`);
+        if (Number(said) === staleStatus) for (const entry of seen.get(text) ?? []) console.log(`    behind ${text}, ${entry.where}: ${brief(entry)}`);
     }
     if (ended !== 0) {
         total.differences++;
