@@ -31,7 +31,8 @@ export function go(path, values) {
     location.hash = hashOf(path, values);
 }
 
-// The same view with other values: an entry of the history of its own would make "back" a chore.
+// The same view with other values: an entry of the history of its own would make "back" a chore.  Whoever has just gone
+// on, which is not told at once, is not called back.
 export function note(path, values) {
-    history.replaceState(null, '', hashOf(path, values));
+    if (parseHash(location.hash).path.join('/') === path.join('/')) history.replaceState(null, '', hashOf(path, values));
 }

@@ -102,6 +102,16 @@ async function arrivalTest() {
         await page.locator('.workers .badge').waitFor();
         assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
     });
+    await test('a list that is drawn as somebody goes on does not call him back', async () => {
+        const page = await open('hooks');
+        await page.getByRole('table', { name: 'Hooks' }).waitFor();
+        // The browser tells of the new address when this is over.
+        await page.evaluate(() => {
+            location.hash = '#/hooks/new';
+            document.querySelector('input[type=search]').dispatchEvent(new Event('input'));
+        });
+        await heading(page, 'New hook');
+    });
 }
 
 // Every view, by what makes sure that it is complete.
