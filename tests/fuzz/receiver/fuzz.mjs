@@ -64,8 +64,9 @@ function carry_out(socket, state, what, entry) {
     const id = state.id;
     if (what.late)
         setTimeout(() => {
-            // Where the next request has begun it would be an answer to that one.
-            if (state.busy || state.data.length > 0 || socket.destroyed) return;
+            // Where the next request has begun it would be an answer to that one.  A write behind the end has Node
+            // destroy the socket, with what was written before.
+            if (state.busy || state.over || state.data.length > 0 || socket.destroyed) return;
             state.late = Infinity;
             lateBehind.set(id, state);
             socket.write(what.late[1], 'latin1', () => (state.late = Date.now()));
