@@ -47,6 +47,7 @@ is(received('/ok/several'), '4 5 30 30', 'the rest get what they got');
 $node->safe_psql('postgres', <<"SQL");
 SELECT whisperer.register_event('changed');
 SELECT whisperer.create_hook('changed', '$base/ok/became', filter => '{"old": {"status": {"\$ne": "paid"}}, "new": {"status": "paid"}}');
+SELECT whisperer.create_hook('changed', '$base/ok/pattern', filter => '{"old": {"status": {"\$regex": "^(op|re)[a-z]{2}\$"}}}');
 SELECT whisperer.create_hook('changed', '$base/ok/stored', config => '{"size": 5}');
 SET session_replication_role = replica;
 UPDATE whisperer.hook_definition SET filter = '{"\$type": "x"}', incarnation = incarnation + 1 WHERE target_url ~ 'stored';
@@ -59,6 +60,7 @@ SELECT whisperer.deliver_event('changed', '{"n": 23, "\$type": "x"}', config_fil
 SQL
 wait_idle($node);
 is(received('/ok/became'), '20', 'a filter with operators lets through what they say');
+is(received('/ok/pattern'), '20', 'and so does a pattern');
 is(received('/ok/stored'), '22', 'one that has other keys with $ is compared as before, and so is a config_filter');
 
 # Types that nobody registered, and whose a role may not have.
