@@ -2,7 +2,7 @@
 import { get, listeners } from './api.js';
 import { closeDialogs } from './dialogs.js';
 import { h, replace, svg } from './dom.js';
-import { parseHash, hashOf, go } from './router.js';
+import { arrive, hashOf, go } from './router.js';
 import { forgetLag } from './series.js';
 import { isPortal, session, signIn, signOut, takePortalLink, token } from './session.js';
 import { themeButton } from './theme_button.js';
@@ -112,7 +112,7 @@ async function show() {
     closeDialogs();
     takePortalLink();
     if (token() === null) return showSignIn();
-    const { path, query } = parseHash(location.hash);
+    const { path, query } = arrive();
     if (path.length === 0 || (isPortal() && not_of_portal.includes(path[0]))) return go([isPortal() ? 'hooks' : 'overview']);
     const [, view, title] = routes.find(([pattern]) => pattern.test(path.join('/'))) ?? [null, lost, 'Not found'];
     document.title = `${title}${path[1] && /^\d+$/.test(path[1]) ? ` ${path[1]}` : ''} - whisperer`;

@@ -1,6 +1,14 @@
 // Where one is: the part of the address behind "#", as a path and a query.  #/hooks/7?state=failed
 
-export function parseHash(hash) {
+let shown = null;
+
+// The page that is to be shown now.
+export function arrive() {
+    shown = location.hash;
+    return parseHash(shown);
+}
+
+function parseHash(hash) {
     const [path, query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
     return { path: path.split('/').filter(Boolean).map(decode), query: new URLSearchParams(query) };
 }
@@ -34,5 +42,7 @@ export function go(path, values) {
 // The same view with other values: an entry of the history of its own would make "back" a chore.  Whoever has just gone
 // on, which is not told at once, is not called back.
 export function note(path, values) {
-    if (parseHash(location.hash).path.join('/') === path.join('/')) history.replaceState(null, '', hashOf(path, values));
+    if (location.hash !== shown) return;
+    history.replaceState(null, '', hashOf(path, values));
+    shown = location.hash;
 }

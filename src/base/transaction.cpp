@@ -57,15 +57,19 @@ void find_tables() {
             found_at = 0;
 }
 
-// Needs no snapshot of ours.  What has changed by the time that all are locked is looked up again.
+// Needs no snapshot of ours.  If by the time that all are locked they are others, so are those.
 void lock_tables(Tables which) {
+    if (found_at != changes)
+        find_tables();
+    Oid locked[all_tables];
     do {
+        memcpy(locked, tables, sizeof locked);
+        for (int i = 0; i < (which == Tables::Log ? log_tables : all_tables); i++)
+            if (OidIsValid(locked[i]))
+                LockRelationOid(locked[i], AccessShareLock);
         if (found_at != changes)
             find_tables();
-        for (int i = 0; i < (which == Tables::Log ? log_tables : all_tables); i++)
-            if (OidIsValid(tables[i]))
-                LockRelationOid(tables[i], AccessShareLock);
-    } while (found_at != 0 && found_at != changes);
+    } while (memcmp(locked, tables, sizeof locked) != 0);
 }
 
 void open_transaction(const char* activity) {

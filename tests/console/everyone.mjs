@@ -111,6 +111,14 @@ async function arrivalTest() {
             document.querySelector('input[type=search]').dispatchEvent(new Event('input'));
         });
         await heading(page, 'New hook');
+        // To the same page with other words, too.
+        await page.goto(page.url().replace(/#.*/, '#/hooks?q=nowhere'));
+        await see(page, 'No hook matches.');
+        await page.evaluate(() => {
+            location.hash = '#/hooks';
+            document.querySelector('input[type=search]').dispatchEvent(new Event('input'));
+        });
+        await page.getByRole('table', { name: 'Hooks' }).waitFor();
     });
 }
 

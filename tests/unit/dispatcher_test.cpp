@@ -34,6 +34,28 @@ TEST_F(DispatcherTest, LanesTakeTurnsWithinTheWhole) {
     EXPECT_EQ(wire.sent.size(), 9U);
 }
 
+TEST_F(DispatcherTest, OnePumpFillsTheWireAndDoesNoMoreForWhatFailsAtOnce) {
+    WhispererSettings settings = small_settings();
+    settings.max_in_flight = 2 * push_size + 6;
+    dispatcher.configure(std::make_shared<const Settings>(settings));
+    const auto max = static_cast<std::size_t>(settings.max_in_flight);
+    for (std::int64_t hook = 1; hook <= 4 * settings.max_in_flight; ++hook) {
+        put(hook);
+        submit(hook, static_cast<std::uint64_t>(hook));
+    }
+    pump();
+    EXPECT_EQ(wire.running.size(), max) << "more than go out at once";
+    wire.refused_url = "http://192.0.2.1/";
+    wire.answer_all([](const std::string&) { return 200; });
+    wire.sent.clear();
+    pump();
+    EXPECT_LE(wire.sent.size(), 2 * (max + push_size)) << "sockets are looked at between";
+    EXPECT_EQ(dispatcher.wait_ms(), 0);
+    for (int i = 0; i < 3; ++i)
+        pump();
+    EXPECT_EQ(wire.sent.size(), 3 * max);
+}
+
 TEST_F(DispatcherTest, AHangingRequestIsParkedOnceAndEndsOnce) {
     put(1);
     submit(1, 7);

@@ -219,7 +219,7 @@ void Dispatcher::start_ready() {
         else
             await_turn(lane, now);
     }
-    blocked_ = !ready_.empty() && gzipped_bytes_ < gzipped_bytes_max;
+    blocked_ = !ready_.empty() && gzipped_bytes_ < gzipped_bytes_max && started_ < push_size;
 }
 
 void Dispatcher::start(Lane& lane) {
@@ -340,11 +340,14 @@ void Dispatcher::pump() {
 
 void Dispatcher::start_and_push() {
     send_authorized();
+    // Requests that end at once make room for others: sockets are to be looked at before those.
+    int started = 0;
     do {
         start_ready();
+        started += started_;
         wire_.push_started();
         collect();
-    } while (started_ == push_size);
+    } while (started_ == push_size && started < settings_->max_in_flight);
 }
 
 std::int64_t Dispatcher::wait_ms() const {
