@@ -1,5 +1,6 @@
 // Where one is: the part of the address behind "#", as a path and a query.  #/hooks/7?state=failed
 
+// The address that the page was drawn for, or what was noted in it since.
 let shown = null;
 
 // The page that is to be shown now.

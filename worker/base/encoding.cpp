@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "worker/base/sink.h"
+
 namespace whisperer::engine {
 namespace {
 
@@ -32,14 +34,13 @@ int hex_value(char c) {
 }  // namespace
 
 void append_hex(std::string& text, std::string_view bytes) {
-    constexpr std::string_view digits = "0123456789abcdef";
     const std::size_t before = text.size();
     text.resize(before + bytes.size() * 2);
     char* out = text.data() + before;
     for (char c : bytes) {
         const auto byte = static_cast<unsigned char>(c);
-        *out++ = digits[byte >> 4];
-        *out++ = digits[byte & 15];
+        *out++ = hex_digits[byte >> 4];
+        *out++ = hex_digits[byte & 15];
     }
 }
 

@@ -194,13 +194,13 @@ void Dispatcher::await_turn(Lane& lane, microseconds now) {
 
 // Round and round, one request each (but see priorities.h), until nobody may or can, until there
 // are enough to go out, or until enough was compressed that sockets should be looked at before
-// there is more.
-void Dispatcher::start_ready() {
+// there is more.  Returns how many were started.
+int Dispatcher::start_ready() {
     const microseconds now = clock_.steady();
     const int max_per_hook = settings_->max_in_flight_per_hook;
     std::size_t refused = 0;
-    started_ = 0;
-    while (refused < ready_.size() && gzipped_bytes_ < gzipped_bytes_max && started_ < push_size &&
+    int started = 0;
+    while (refused < ready_.size() && gzipped_bytes_ < gzipped_bytes_max && started < push_size &&
            running_.size() < static_cast<std::size_t>(settings_->max_in_flight)) {
         Lane& lane = *ready_.front();
         ready_.pop_front();
@@ -212,6 +212,7 @@ void Dispatcher::start_ready() {
                 start(lane);
             else
                 lane.turns.refused();
+            started += has_room ? 1 : 0;
             refused = has_room ? 0 : refused + 1;
         }
         if (lane.may_start(max_per_hook, now))
@@ -219,11 +220,11 @@ void Dispatcher::start_ready() {
         else
             await_turn(lane, now);
     }
-    blocked_ = !ready_.empty() && gzipped_bytes_ < gzipped_bytes_max && started_ < push_size;
+    blocked_ = !ready_.empty() && gzipped_bytes_ < gzipped_bytes_max && started < push_size;
+    return started;
 }
 
 void Dispatcher::start(Lane& lane) {
-    ++started_;
     running_.emplace_back();
     InFlight& flight = running_.back();
     flight.self = std::prev(running_.end());
@@ -341,13 +342,13 @@ void Dispatcher::pump() {
 void Dispatcher::start_and_push() {
     send_authorized();
     // Requests that end at once make room for others: sockets are to be looked at before those.
-    int started = 0;
+    int started = 0, total = 0;
     do {
-        start_ready();
-        started += started_;
+        started = start_ready();
+        total += started;
         wire_.push_started();
         collect();
-    } while (started_ == push_size && started < settings_->max_in_flight);
+    } while (started == push_size && total < settings_->max_in_flight);
 }
 
 std::int64_t Dispatcher::wait_ms() const {

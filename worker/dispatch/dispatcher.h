@@ -21,8 +21,8 @@ namespace whisperer::engine {
 
 // Queued, running and not yet collected deliveries, in multiples of max_in_flight.
 inline constexpr int credit_factor = 4;
-// So many requests go out at once: what a look at the connections that they may use says lasts for
-// a millisecond.
+// So many requests go out at once.  Before they do the idle connections are looked at; what that
+// says lasts for a millisecond (look_lasts), and more would not be started within it.
 inline constexpr int push_size = 32;
 // After its deadline an attempt has this long to end by itself before it is cut off ...
 inline constexpr milliseconds overdue_grace{500};
@@ -119,7 +119,7 @@ class Dispatcher {
     void wake_due(microseconds now);
     void await_turn(Lane& lane, microseconds now);
     void start_and_push();
-    void start_ready();
+    int start_ready();
     void start(Lane& lane);
     // Where requests by this definition go now.
     const std::shared_ptr<const Target>& destination(const Hook& hook) const;
@@ -194,7 +194,6 @@ class Dispatcher {
     std::unordered_map<std::int64_t, std::unique_ptr<Lane>> lanes_;
     std::deque<Lane*> ready_;        // lanes that may start, in turn
     bool blocked_ = false;           // the last turn left ready lanes for want of room
-    int started_ = 0;                // since requests went out last
     std::size_t gzipped_bytes_ = 0;  // of bodies that this pump has compressed
     std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
     std::set<std::pair<microseconds, Lane*>> wakeups_;  // for their rate, or with their batch

@@ -57,6 +57,7 @@ bool begin_anew(EVP_MAC_CTX* context) {
     return EVP_MAC_init(context, nullptr, 0, nullptr) == 1;
 }
 
+// Empty: OpenSSL cannot sign.
 std::string signature_of(EVP_MAC_CTX* context, std::initializer_list<std::string_view> parts) {
     std::string digest(EVP_MAX_MD_SIZE, '\0');
     std::size_t size = 0;
@@ -64,7 +65,7 @@ std::string signature_of(EVP_MAC_CTX* context, std::initializer_list<std::string
     for (std::string_view part : parts)
         signed_all = signed_all && EVP_MAC_update(context, bytes_of(part), part.size()) == 1;
     if (!signed_all || EVP_MAC_final(context, bytes_of(digest), &size, digest.size()) != 1)
-        throw std::runtime_error("OpenSSL cannot sign");
+        size = 0;
     digest.resize(size);
     return digest;
 }
@@ -110,15 +111,19 @@ HmacKey::HmacKey(std::string_view key, std::string digest) {
         throw std::runtime_error("OpenSSL cannot make an HMAC key");
     const Context copy(EVP_MAC_CTX_dup(context_.get()));
     const std::string signature = signature_of(copy.get(), {"message"});
-    begins_anew_ = begin_anew(copy.get()) && signature_of(copy.get(), {"message"}) == signature;
+    begins_anew_ = !signature.empty() && begin_anew(copy.get()) &&
+                   signature_of(copy.get(), {"message"}) == signature;
 }
 
 std::string HmacKey::sign(std::initializer_list<std::string_view> parts) const {
+    std::string signature;
     if (!begins_anew_)
-        return signature_of(Context(EVP_MAC_CTX_dup(context_.get())).get(), parts);
-    if (!begin_anew(context_.get()))
+        signature = signature_of(Context(EVP_MAC_CTX_dup(context_.get())).get(), parts);
+    else if (begin_anew(context_.get()))
+        signature = signature_of(context_.get(), parts);
+    if (signature.empty())
         throw std::runtime_error("OpenSSL cannot sign");
-    return signature_of(context_.get(), parts);
+    return signature;
 }
 
 void Ed25519Key::Free::operator()(EVP_PKEY* key) const {
