@@ -12,8 +12,8 @@ MemoryContext caller_context = nullptr;
 
 // What a page needs beside the log: the hooks, who may have what, and what people asked for.
 constexpr const char* page_tables[] = {
-    "request",  "control",    "hook_definition",      "secret",
-    "hook_run", "event_type", "event_type_privilege", "bookmark"};
+    "request",   "control",    "hook_definition",      "secret",  "hook_run",
+    "hook_node", "event_type", "event_type_privilege", "bookmark"};
 
 // Those, the log's and the ledger's, in the order in which they are locked.
 constexpr int log_tables = lengthof(page_tables) + 1 + slot_count;

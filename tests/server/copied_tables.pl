@@ -133,6 +133,20 @@ for my $table ('outbox_' . slot(), 'hook_definition', 'event_type', 'secret', 'c
         "$table is replaced while the worker comes to read it: nothing is lost");
 }
 
+# Who delivers which hook: what another node delivers is not delivered here as well.
+sql(<<"SQL");
+SELECT whisperer.register_event('elsewhere');
+SELECT whisperer.create_hook('elsewhere', '@{[ $receiver->url('/ok/elsewhere') ]}');
+SELECT whisperer_internal.give_hook(id, 'other', NULL, false, false) FROM whisperer.hook WHERE event_type = 'elsewhere';
+SQL
+hold($node, 'before-page-snapshot');
+wait_held($node, 'before-page-snapshot');
+sql(q(SELECT whisperer.deliver_event('elsewhere', '{}')));
+sql(q(UPDATE whisperer.hook SET description = 'changed' WHERE event_type = 'elsewhere'));
+replace_while_read('hook_node');
+wait_idle($node);
+is(scalar $receiver->requests('/ok/elsewhere'), 0, 'hook_node is replaced while the worker comes to read it: it leaves another node its hook');
+
 # Retries: what is due is looked for once, and if nothing was seen, not again.
 sql(<<"SQL");
 ALTER SYSTEM SET whisperer.circuit_breaker = off;
