@@ -165,6 +165,8 @@ while ($api =~ /CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) whisperer\.(\w+
     push @silent, "$kind $name" unless $api =~ /COMMENT ON $kind whisperer\.$name\b/;
 }
 check('every public function and view has a COMMENT', '\df+ shows it: what it does, units, errors.', @silent);
+check('no literal of an install script depends on standard_conforming_strings', 'Write [[:space:]] for \\s and [.] for \\., or E\'...\'.',
+    grep_lines(qr/^(?!\\echo )(?!.*\bE').*\\/, 0, grep { !m{/released/} } files(qr/\.sql$/, 'src/install')));
 check('an install script adopts nothing', 'No IF NOT EXISTS, no OR REPLACE: somebody may have planted the object.',
     grep_lines(qr/IF NOT EXISTS(?! \()|OR REPLACE/, 0, grep { !m{/released/\w+--[\d.]+--} } @sql));
 # A README inside of a folder names files by their path from there; a name without a path may stand for

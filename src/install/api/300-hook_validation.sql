@@ -46,7 +46,7 @@ BEGIN
     IF allowed = 0 THEN
         RAISE EXCEPTION 'permission denied to subscribe to event type "%"', pattern
             USING ERRCODE = 'insufficient_privilege', COLUMN = 'event_type',
-                  HINT = format(CASE WHEN pattern ~ '\*$' THEN 'The owners of what it matches can call whisperer.allow(%L, %L, ''subscribe''), and so for each.'
+                  HINT = format(CASE WHEN right(pattern, 1) = '*' THEN 'The owners of what it matches can call whisperer.allow(%L, %L, ''subscribe''), and so for each.'
                                      ELSE 'The event type''s owner can call whisperer.allow(%L, %L, ''subscribe'').' END,
                                 (SELECT min(t.name) FROM whisperer.event_type t WHERE whisperer_internal.names(pattern, t.name)),
                                 check_event_pattern.owner::regrole);
@@ -115,7 +115,8 @@ CREATE FUNCTION whisperer_internal.normal_transform(name text) RETURNS text
     LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    plain constant text := regexp_replace(name, '\s*\(\s*json\s*,\s*jsonb\s*\)\s*$', '');
+    plain constant text := regexp_replace(name,
+        '[[:space:]]*[(][[:space:]]*json[[:space:]]*,[[:space:]]*jsonb[[:space:]]*[)][[:space:]]*$', '');
     parts text[];
     quoted text;
 BEGIN

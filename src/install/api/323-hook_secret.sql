@@ -65,7 +65,7 @@ BEGIN
     END IF;
     IF NOT is_ed25519 AND hook.signing IS NOT NULL THEN
         signatures := signatures || jsonb_build_object(hook.signing->>'header',
-            regexp_replace(hook.signing->>'value', '\{\w+\}', '***', 'g'));
+            regexp_replace(hook.signing->>'value', '[{][[:alnum:]_]+[}]', '***', 'g'));
     END IF;
     RETURN (SELECT coalesce(jsonb_object_agg(name, '***'), '{}')
             FROM whisperer.secret s, jsonb_object_keys(

@@ -32,7 +32,7 @@ BEGIN
             'allow api_token_role backfill cancel capture create_api_token create_hook delete_hook deliver_event deliver_now
             disallow event_id_bound event_type_owner hook_public_key hook_secret make_signing_key may pause pause_hook ping_hook preview
             reassign_owned record_ping recover reencrypt_secrets register_event replay response_time_at resume resume_hook retry revoke_api_token
-            rotate_secret secret_storage unregister_event unwatch update_hook wait_idle watch why', '\s+'))
+            rotate_secret secret_storage unregister_event unwatch update_hook wait_idle watch why', '[[:space:]]+'))
     LOOP
         EXECUTE format('ALTER ROUTINE %s SET SCHEMA whisperer_internal', routine);
     END LOOP;
@@ -149,7 +149,7 @@ DO $do$
 DECLARE
     concerned constant text := (
         SELECT string_agg(h.id::text, ', ' ORDER BY h.id) FROM whisperer.hook_definition h
-        WHERE h.is_active AND h.filter::text ~ '\{"\$(eq|ne|in|nin|gt|gte|lt|lte|exists|prefix|suffix|contains|regex|and|or|not)": ');
+        WHERE h.is_active AND h.filter::text ~ '[{]"[$](eq|ne|in|nin|gt|gte|lt|lte|exists|prefix|suffix|contains|regex|and|or|not)": ');
 BEGIN
     IF concerned IS NOT NULL THEN
         RAISE WARNING 'filters of these hooks have keys that are operators now: %', concerned
