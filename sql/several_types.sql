@@ -26,6 +26,8 @@ SELECT wanted, regexp_replace(failure(format($$SELECT whisperer.create_hook(%L, 
 FROM unnest('{order-paid,"invoice-due, x","*",invoice-d*,"invoice-sent, order-cancelled",in*}'::text[]) wanted;
 SELECT failure(format($$SELECT whisperer.create_hook('order-*', 'https://example.com/several')$$)) ~ ('hook ' || :several || ' ') AS says_which;
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "https://example.com/several"}')$$, :one)) ~ ('hook ' || :several || ' ') AS says_which;
+SELECT regexp_replace(failure(format($$SELECT whisperer.create_hook('order-*', %L)$$, same)), 'hook \d+', 'hook N') AS one_place_in_other_words
+FROM unnest('{HTTPS://Example.COM/several,https://example.com:443/several}'::text[]) AS same;
 SELECT whisperer.create_hook('whisperer-*', 'https://example.com/several') > 0 AS no_overlap;
 SELECT regexp_replace(failure($$SELECT whisperer.create_hook('whisperer-hook-disabled, order-paid', 'https://example.com/several')$$), 'hook \d+', 'hook N');
 SELECT whisperer.update_hook(:several, '{"event_type": "order-cancelled, invoice-sent"}');

@@ -65,14 +65,28 @@ TEST(Url, TellsAddressesFromNames) {
     EXPECT_EQ(parse_url("https://Example.COM/", false).port, 443);
 }
 
+TEST(Url, OnePlaceIsWrittenInOneWay) {
+    const auto sent = [](const std::string& url) { return parse_url(url, false).url; };
+    for (const char* url : {"https://a.example/x", "HTTPS://A.Example/x", "https://a.example:443/x",
+                            "https://A.EXAMPLE:0443/x", "https://a.example:/x"})
+        EXPECT_EQ(sent(url), "https://a.example/x") << url;
+    EXPECT_EQ(sent("http://a.example:80"), "http://a.example/");
+    EXPECT_EQ(sent("HTTP://[FD00::1]:80?A=B"), "http://[fd00::1]/?A=B");
+    EXPECT_EQ(sent("http://[FE80::1%25Eth0]:80/"), "http://[fe80::1%25Eth0]/");
+    for (const char* url :
+         {"http://a.example:443/", "https://a.example:80/", "http://a.example:8080/",
+          "http://a.example/X?y=http://B:80/", "http://[fd00::80]/"})
+        EXPECT_EQ(sent(url), url);
+}
+
 TEST(Url, WhatIsNotAsciiIsEncodedOnce) {
     const auto sent = [](const std::string& url) { return parse_url(url, false).url; };
     EXPECT_EQ(sent("http://a.example/gr\xC3\xB6\xC3\x9F"
                    "e?n=\xC3\xA9&m=%C3%A9"),
               "http://a.example/gr%C3%B6%C3%9F"
               "e?n=%C3%A9&m=%C3%A9");
-    EXPECT_EQ(sent("http://a.example?\xE6\x97\xA5"), "http://a.example?%E6%97%A5");
-    for (const char* url : {"HTTP://A.example/%zz%2f?a=b%20c+d&{x}|y", "http://a.example/%C3%BC"})
+    EXPECT_EQ(sent("http://a.example?\xE6\x97\xA5"), "http://a.example/?%E6%97%A5");
+    for (const char* url : {"http://a.example/%zz%2f?a=b%20c+d&{x}|y", "http://a.example/%C3%BC"})
         EXPECT_EQ(sent(url), url);
     std::string umlauts;
     for (int i = 0; i < 1000; ++i)

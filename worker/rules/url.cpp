@@ -61,6 +61,21 @@ std::string encoded(std::string_view url) {
     return result;
 }
 
+// Scheme and host in lower case, no port that is the scheme's, and a path (RFC 3986, 6.2.2.1
+// and 6.2.3): what goes to one place is written in one way.
+std::string normalized(const std::string& url, bool is_default_port) {
+    const std::size_t host = url.find("//") + 2;
+    const std::size_t path = std::min(url.find_first_of("/?", host), url.size());
+    const std::size_t zone = std::min(url.find('%'), path);  // names a network interface
+    std::string result = to_lower(url.substr(0, zone)) + url.substr(zone, path - zone);
+    const std::size_t colon = result.find(':', std::max(host, result.rfind(']') + 1));
+    if (is_default_port && colon != std::string::npos)
+        result.erase(colon);
+    if (path == url.size() || url[path] == '?')
+        result += '/';
+    return result + url.substr(path);
+}
+
 // Lower case by now; a colon is an IPv6 address's.
 bool is_host_character(char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
@@ -129,6 +144,9 @@ Target parse_url(std::string_view url, bool require_https) {
         throw Invalid("URL has a port that is not between 1 and 65535");
     target.port = static_cast<std::uint16_t>(port_number);
     target.host_is_address = is_address(target.host);
+    target.url = normalized(target.url, target.port == (target.https ? 443 : 80));
+    if (target.url.size() > url_bytes_max)
+        throw Invalid("URL is longer than 2048 bytes when its path is written out");
     return target;
 }
 

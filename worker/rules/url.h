@@ -20,8 +20,9 @@ struct Target {
 
 // An absolute http(s) URL with a host in ASCII; no user info, no fragment, no space or control
 // character, at most 2,048 bytes.  Target::url is what is sent: a request line holds ASCII alone,
-// so other bytes of path and query are percent-encoded in it.  Throws Invalid, saying what is
-// wrong.
+// so other bytes of path and query are percent-encoded in it.  URLs that differ in the case of
+// their host alone, or in a port that is the scheme's, are sent as one.  Throws Invalid, saying
+// what is wrong.
 Target parse_url(std::string_view url, bool require_https);
 
 }  // namespace whisperer::engine
