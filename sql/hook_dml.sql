@@ -46,7 +46,23 @@ DELETE FROM whisperer.delivery;
 UPDATE whisperer.delivery_0 SET state = 'failed';
 DELETE FROM whisperer.api_token;
 UPDATE whisperer.control SET is_paused = true;
+DELETE FROM whisperer.past_attempt;
+DELETE FROM whisperer.nodes;
+INSERT INTO whisperer.node (name) VALUES ('n');
+DELETE FROM whisperer.status;
+DELETE FROM whisperer.delivery_rate;
+-- However a statement comes to write.
+WITH gone AS (DELETE FROM whisperer.delivery RETURNING 1) SELECT count(*) FROM gone;
+WITH added AS (INSERT INTO whisperer.event_type (name) VALUES ('order-lost') RETURNING 1) DELETE FROM whisperer.hook;
+MERGE INTO whisperer.event_type t USING (VALUES (1)) AS v (n) ON false WHEN NOT MATCHED THEN INSERT (name) VALUES ('order-lost');
+MERGE INTO whisperer.outbox o USING (VALUES (1)) AS v (n) ON true WHEN MATCHED THEN DELETE;
+MERGE INTO whisperer.hook_definition h USING (VALUES (1)) AS v (n) ON true WHEN MATCHED THEN DO NOTHING;
 RESET ROLE;
+GRANT INSERT ON whisperer.event_type TO regress_ann;
+SET ROLE regress_ann;
+INSERT INTO whisperer.event_type (name) VALUES ('order-paid') ON CONFLICT (name) DO UPDATE SET description = 'x';
+RESET ROLE;
+REVOKE INSERT ON whisperer.event_type FROM regress_ann;
 UPDATE whisperer.hook SET state = 'active';
 -- Other tables are nobody's business.
 CREATE TABLE event_type (name text);

@@ -26,7 +26,8 @@ constexpr Hint hints[] = {
     {"hook_definition",
      "Write to the view whisperer.hook, or call whisperer.create_hook, update_hook, pause_hook, "
      "resume_hook or delete_hook."},
-    {"event_type", "Call whisperer.register_event, unregister_event or reassign_owned."},
+    {"event_type",
+     "Call whisperer.register_event, update_event, unregister_event or reassign_owned."},
     {"event_type_privilege", "Call whisperer.allow or disallow."},
     {"outbox", "SELECT whisperer.deliver_event(event_type, data) records an event."},
     {"event_queue", "SELECT whisperer.deliver_event(event_type, data) records an event."},
@@ -36,6 +37,12 @@ constexpr Hint hints[] = {
     {"secret", "Call whisperer.rotate_secret, or whisperer.update_hook with secret_key."},
     {"hook_run", "SELECT whisperer.resume_hook(id) makes a disabled hook active again."},
     {"hook_stats", "SELECT whisperer.resume_hook(id) makes a disabled hook active again."},
+    {"past_attempt", "Call whisperer.retry, recover, replay or cancel."},
+    {"node", "Call whisperer.add_node or remove_node."},
+    {"nodes", "Call whisperer.add_node or remove_node."},
+    {"hook_node", "Call whisperer.add_node or remove_node."},
+    {"status", "It shows what the workers do; whisperer.pause and resume stop and start delivery."},
+    {"delivery_rate", "It follows from the ledger; update_hook with rate_limit bounds a hook."},
     {"control", "Call whisperer.pause or resume."},
     {"api_token", "Call whisperer.create_api_token or revoke_api_token."},
     {"api_token_record", "Call whisperer.create_api_token or revoke_api_token."},
@@ -112,36 +119,56 @@ void check_hook_column(Oid schema, const char* name, CmdType command) {
     }
 }
 
-void check_columns(const Query* query, Oid relation, Oid schema, const char* name) {
-    AclMode mode = wanted(query->commandType);
+// targets: what an INSERT or an UPDATE gives values to.
+void check_write(Oid relation, CmdType command, const List* targets) {
+    Oid schema = get_rel_namespace(relation);
+    if (!OidIsValid(schema) || schema != get_namespace_oid("whisperer", true))
+        return;
+    const char* name = get_rel_name(relation);
+    const char* hint = hint_for(name);
+    AclMode mode = wanted(command);
+    if (command == CMD_DELETE) {
+        if (hint && !may_write(relation, InvalidAttrNumber, mode))
+            refuse(relation, name, hint);
+        return;
+    }
     bool is_hook = strcmp(name, "hook") == 0;
     bool is_denied = pg_class_aclcheck(relation, GetUserId(), mode) != ACLCHECK_OK;
-    const char* hint = hint_for(name);
     ListCell* cell;
-    foreach (cell, query->targetList) {
+    foreach (cell, targets) {
         const TargetEntry* entry = (TargetEntry*)lfirst(cell);
         if (entry->resjunk || entry->resname == nullptr)
             continue;
         if (is_denied && hint && !may_write(relation, entry->resno, mode))
             refuse(relation, name, hint);
         if (is_hook)
-            check_hook_column(schema, entry->resname, query->commandType);
+            check_hook_column(schema, entry->resname, command);
     }
 }
 
+bool is_write(CmdType command) {
+    return command == CMD_INSERT || command == CMD_UPDATE || command == CMD_DELETE;
+}
+
+// One statement may write more than once: what it does on a conflict, each WHEN of a MERGE, and
+// what stands in its WITH.
 void check(const Query* query) {
+    ListCell* cell;
+    if (query->hasModifyingCTE)
+        foreach (cell, query->cteList)
+            check((const Query*)((CommonTableExpr*)lfirst(cell))->ctequery);
+    if (query->resultRelation == 0)
+        return;
     Oid relation = rt_fetch(query->resultRelation, query->rtable)->relid;
-    Oid schema = get_rel_namespace(relation);
-    if (!OidIsValid(schema) || schema != get_namespace_oid("whisperer", true))
-        return;
-    char* name = get_rel_name(relation);
-    if (query->commandType != CMD_DELETE) {
-        check_columns(query, relation, schema, name);
-        return;
+    if (is_write(query->commandType))
+        check_write(relation, query->commandType, query->targetList);
+    if (query->onConflict && query->onConflict->action == ONCONFLICT_UPDATE)
+        check_write(relation, CMD_UPDATE, query->onConflict->onConflictSet);
+    foreach (cell, query->mergeActionList) {
+        const MergeAction* action = (MergeAction*)lfirst(cell);
+        if (is_write(action->commandType))
+            check_write(relation, action->commandType, action->targetList);
     }
-    const char* hint = hint_for(name);
-    if (hint && !may_write(relation, InvalidAttrNumber, ACL_DELETE))
-        refuse(relation, name, hint);
 }
 
 // The last parameter's type differs between versions of PostgreSQL.
@@ -149,9 +176,7 @@ template <typename Jumble>
 void on_analyzed(ParseState* state, Query* query, Jumble* jumble) {
     if (previous_hook)
         previous_hook(state, query, jumble);
-    if (query->resultRelation > 0 &&
-        (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE ||
-         query->commandType == CMD_DELETE))
+    if (query->resultRelation > 0 || query->hasModifyingCTE)
         check(query);
 }
 
