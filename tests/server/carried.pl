@@ -109,10 +109,16 @@ is($target->safe_psql('restored', q(SELECT count(*) FROM whisperer.delivery d JO
 my ($status, $out, $error) = $target->psql('restored', 'SELECT whisperer.resume_hook(1)');
 like($error, qr/carried here.*HINT:  SELECT whisperer\.resume\(\)/s, 'resume_hook says who can adopt');
 
+# One of this database's own is in the way.
+my $own = $target->safe_psql('restored', "SELECT whisperer.create_hook('*', '$base/ok/filtered')");
+
 # The worker dies in the middle of taking over.
 hold($target, 'after-ledger');
 ($status, $out, $error) = $target->psql('restored', 'SELECT whisperer.resume()');
 is($status, 0, 'resume()');
+like($error, qr/hook 5 stays paused: its owner has hook $own, which sends events of the same types to the same URL/, 'no two hooks for one place');
+($status, $out, $error) = $target->psql('restored', "SELECT whisperer.delete_hook($own); SELECT whisperer.resume()");
+unlike($error, qr/hook 5 stays paused/, 'and without the other one it is adopted');
 like($error, qr/hook 3 stays paused: its owner, role "gone", does not exist here/, 'a hook without an owner stays behind');
 wait_held($target, 'after-ledger');
 is($target->safe_psql('restored', 'SELECT count(*) FROM whisperer.hook_run WHERE taken_over IS NOT NULL'), 0,
@@ -133,7 +139,7 @@ is(received('/ok/filtered') =~ /\bdelivered-1\b/ ? 'sent' : 'not sent', 'not sen
 is(received('/ok/gone'), 'delivered-1 delivered-2 delivered-3', 'the one without an owner gets nothing new');
 wait_for('the retry of what was pending there', sub { 2 == (() = $receiver->requests('/status/500/failing')) });
 is($target->safe_psql('restored', 'SELECT count(*) FROM whisperer.delivery WHERE hook_id = 4'), 1, 'and nothing else of that hook is');
-is($target->safe_psql('restored', 'SELECT owner FROM whisperer.hook ORDER BY id'), "alpha\ngamma\n\npostgres\npostgres\npostgres\npostgres",
+is($target->safe_psql('restored', 'SELECT owner FROM whisperer.hook WHERE is_active ORDER BY id'), "alpha\ngamma\n\npostgres\npostgres\npostgres\npostgres",
     'owners are found by name');
 is(scalar(grep { $_->{body} =~ /"undelivered-7"/ && Whisperer::Receiver::header($_, 'webhook-signature') } $receiver->requests('/ok/alpha')),
     1, 'signed as before');

@@ -81,6 +81,7 @@ CREATE EXTENSION whisperer VERSION '$older';
 SELECT whisperer.register_event('e'); SELECT whisperer.create_hook('e', 'http://127.0.0.1/');
 INSERT INTO whisperer.hook_definition (event_type, target_url, filter, retry_countdown_config) SELECT event_type, target_url || n, wanted, retry_countdown_config
 FROM whisperer.hook_definition, (VALUES (2, '{"a": {"\$gt": 1}}'::jsonb), (3, '{"a": {"\$type": 1}}'), (4, '{"\$or": 1, "a": 1}')) AS v (n, wanted);
+INSERT INTO whisperer.hook_definition (event_type, target_url, retry_countdown_config) SELECT '*', target_url, retry_countdown_config FROM whisperer.hook_definition WHERE id = 1;
 SET session_replication_role = replica;
 SELECT whisperer.update_hook(1, '{"config": {"auth": {"type": "bearer", "token": "left open"}}}');
 RESET session_replication_role;
@@ -89,6 +90,7 @@ SQL
     is($node->safe_psql($database, 'SELECT h.config, s.auth FROM whisperer.hook h JOIN whisperer.secret s ON s.hook_id = h.id'),
         '{"auth": {"type": "bearer"}}|{"type": "bearer", "token": "left open"}', "$older updated keeps a credential with the secrets that stood in the open");
     like($said, qr/WARNING:  filters of these hooks have keys that are operators now: 2$/m, "$older updated tells of filters that may ask something else now");
+    like($said, qr/WARNING:  these hooks send the same events to the same URL: 5 and 1$/m, "$older updated tells of hooks that overlap");
     is($node->safe_psql($database, q(SELECT whisperer_internal.json_contains('{"a": {"$type": 1}}', filter), whisperer.update_hook(id, '{"description": "x"}')
         FROM whisperer.hook WHERE id = 3)), 't|', 'a filter with other keys is compared as before, and its hook can be changed');
     my @updated = inventory($database);

@@ -49,19 +49,28 @@ COMMENT ON FUNCTION whisperer_internal.hold_hooks(oid) IS
     'lets no other transaction make or redirect a hook of a role of yours until this one ends';
 GRANT EXECUTE ON FUNCTION whisperer_internal.hold_hooks(oid) TO PUBLIC;
 
+-- besides: hooks that may stand beside this one.
+CREATE FUNCTION whisperer_internal.overlapping(hook whisperer.hook_definition, besides bigint[] DEFAULT '{}')
+    RETURNS bigint LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT min(h.id) FROM whisperer.hook_definition h
+    WHERE h.owner = hook.owner AND h.target_url = hook.target_url AND h.incarnation = hook.incarnation AND h.is_active
+      AND h.id <> hook.id AND h.id <> ALL (besides) AND whisperer_internal.overlap(h.event_type, hook.event_type);
+END;
+COMMENT ON FUNCTION whisperer_internal.overlapping(whisperer.hook_definition, bigint[]) IS
+    'another hook of the owner that sends events of the same types to the same URL; null: there is none';
+GRANT EXECUTE ON FUNCTION whisperer_internal.overlapping(whisperer.hook_definition, bigint[]) TO PUBLIC;
+
 -- Its caller holds the hooks of their owner.
 CREATE FUNCTION whisperer_internal.check_overlap_body(hook whisperer.hook_definition) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    other record;
+    other constant bigint := whisperer_internal.overlapping(hook);
 BEGIN
-    SELECT h.id, h.event_type INTO other FROM whisperer.hook_definition h
-    WHERE h.owner = hook.owner AND h.target_url = hook.target_url AND h.incarnation = hook.incarnation AND h.is_active
-      AND h.id <> hook.id AND whisperer_internal.overlap(h.event_type, hook.event_type)
-    ORDER BY h.id LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'you have a hook for "%" at this URL already: hook %', other.event_type, other.id
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION 'you have a hook for "%" at this URL already: hook %',
+            (SELECT h.event_type FROM whisperer.hook_definition h WHERE h.id = other), other
             USING ERRCODE = 'unique_violation',
                   HINT = 'Change it with whisperer.update_hook, or delete it first: the receiver would get events twice.';
     END IF;

@@ -32,6 +32,10 @@ AS $$
 DECLARE
     mine constant bigint := whisperer_internal.my_incarnation();
     carried record;
+    moved whisperer.hook_definition;
+    other bigint;
+    came_with bigint[] := '{}';
+    came_from bigint;
     adopted integer := 0;
     index text;
 BEGIN
@@ -45,12 +49,27 @@ BEGIN
     UPDATE whisperer.api_token_record t SET role = r.oid, incarnation = mine
     FROM pg_authid r WHERE r.rolname = t.role_name AND t.incarnation <> mine;
     FOR carried IN
-        SELECT h.id, h.owner_name, h.name, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation) AS owner
-        FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY h.id
+        SELECT h.id, h.owner_name, h.name, h.incarnation, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation) AS owner
+        FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY h.incarnation, h.id
     LOOP
         IF carried.owner IS NULL THEN
             RAISE WARNING 'hook % stays paused: its owner, role "%", does not exist here', carried.id, carried.owner_name
                 USING HINT = 'Create the role and call whisperer.resume() again.';
+            CONTINUE;
+        END IF;
+        -- Hooks of one database may stand beside each other here as they did there.
+        IF came_from IS DISTINCT FROM carried.incarnation THEN
+            came_from := carried.incarnation;
+            came_with := '{}';
+        END IF;
+        PERFORM whisperer_internal.hold_hooks(carried.owner);
+        SELECT h.* INTO moved FROM whisperer.hook_definition h WHERE h.id = carried.id;
+        moved.owner := carried.owner;
+        moved.incarnation := mine;
+        other := whisperer_internal.overlapping(moved, came_with);
+        IF moved.is_active AND other IS NOT NULL THEN
+            RAISE WARNING 'hook % stays paused: its owner has hook %, which sends events of the same types to the same URL', carried.id, other
+                USING HINT = 'Delete one of the two, or change its event_type, and call whisperer.resume() again.';
             CONTINUE;
         END IF;
         BEGIN
@@ -58,15 +77,13 @@ BEGIN
             WHERE h.id = carried.id;
             -- Restored with our triggers disabled, it was not known when the first events were read.
             INSERT INTO whisperer.request (kind, hook_id) VALUES ('catch_up', carried.id);
+            came_with := came_with || carried.id;
             adopted := adopted + 1;
         EXCEPTION WHEN unique_violation THEN
             GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
             IF index = 'hook_definition_name' THEN
                 RAISE WARNING 'hook % stays paused: its owner has another named "%"', carried.id, carried.name
                     USING HINT = 'Give that one another name, or delete one of the two, and call whisperer.resume() again.';
-            ELSIF index = 'hook_definition_once' THEN
-                RAISE WARNING 'hook % stays paused: its owner has another for the same event type at the same URL', carried.id
-                    USING HINT = 'Delete one of the two and call whisperer.resume() again.';
             ELSE
                 RAISE;
             END IF;

@@ -75,6 +75,9 @@ COMMENT ON VIEW whisperer.incarnation IS
 ALTER TABLE whisperer.request DROP CONSTRAINT request_kind_check;
 ALTER TABLE whisperer.request ADD CONSTRAINT request_kind_check
     CHECK (kind IN ('hooks', 'retry', 'recover', 'replay', 'cancel', 'catch_up', 'expunge'));
+ALTER TABLE whisperer.request ADD COLUMN event_xid xid8;
+COMMENT ON COLUMN whisperer.request.event_xid IS
+    'of an event that the log has and the ledger has not yet: what is asked waits until the worker has read it';
 COMMENT ON COLUMN whisperer.request.kind IS
     'hooks: the hook changed, or its secret: load it again, -1 all; null: an event type, a privilege or the control row did; catch_up: a hook was made or adopted; the others are the functions of the same names';
 
@@ -142,6 +145,24 @@ DROP PROCEDURE IF EXISTS whisperer_internal.deliver_now_body(text, json, jsonb, 
 
 ALTER TABLE whisperer.hook_minute ADD COLUMN without_key integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN whisperer.hook_minute.without_key IS 'events without an object_id, of a hook that is ordered by it';
+
+-- From now on no hook is made that overlaps with another of its owner's.  Those that do stay as they are.
+DO $do$
+DECLARE
+    concerned constant text := (
+        SELECT string_agg(format('%s and %s', a.id, b.id), ', ' ORDER BY a.id, b.id)
+        FROM whisperer.hook_definition a JOIN whisperer.hook_definition b
+          ON b.owner = a.owner AND b.target_url = a.target_url AND b.incarnation = a.incarnation AND b.id <> a.id
+         AND (starts_with(b.event_type, left(a.event_type, -1)) AND right(a.event_type, 1) = '*')
+         AND starts_with(a.event_type, 'whisperer-') = starts_with(b.event_type, 'whisperer-')
+        WHERE a.is_active AND b.is_active);
+BEGIN
+    IF concerned IS NOT NULL THEN
+        RAISE WARNING 'these hooks send the same events to the same URL: %', concerned
+            USING HINT = 'One of two can be deleted, or sent elsewhere; whisperer.update_hook refuses such hooks from now on.';
+    END IF;
+END
+$do$;
 
 -- Objects of a filter whose keys all begin with '$' were compared as they stand.  Those whose keys are operators now ask
 -- something else; others are compared as before.
