@@ -41,6 +41,7 @@ enum ListColumn {
     ListSince,
     ListUntil,
     ListCreatedAt,
+    ListEventXid,
 };
 
 RequestKind kind_from(const char* name) {
@@ -68,6 +69,7 @@ Request request_from(int row) {
     request.since = timestamp_column(row, ListSince);
     request.until = timestamp_column(row, ListUntil);
     request.created_at = timestamp_column(row, ListCreatedAt);
+    request.event_xid = xid_column(row, ListEventXid);
     if (request.kind == RequestKind::Recover) {
         request.place_id = event_id_bound(request.since);
         request.place_hook = PG_INT64_MIN;
@@ -95,7 +97,8 @@ void read_list(Worker* worker) {
     const Oid types[] = {INT8OID};
     Datum values[] = {Int64GetDatum(my_incarnation())};
     run_plan(kept_plan(&plan,
-                       "SELECT id, xid, kind, hook_id, event_id, force, since, until, created_at "
+                       "SELECT id, xid, kind, hook_id, event_id, force, since, until, created_at, "
+                       "event_xid "
                        "FROM whisperer.request WHERE kind <> 'hooks' AND incarnation = $1 "
                        "ORDER BY id",
                        lengthof(types), types),
@@ -369,8 +372,9 @@ Progress carry_out(Worker* worker, Request* request) {
     switch (request->kind) {
         case RequestKind::Retry:
         case RequestKind::Cancel:
-            // Its row says what is being done; what comes of it would undo what is written now.
-            if (row_is_in_flight(worker->tracker, request->event_id, request->hook_id))
+            // Its row, if it has one yet, says what is being done: that would undo what is written.
+            if ((request->event_xid != 0 && !is_settled(worker->tracker, request->event_xid)) ||
+                row_is_in_flight(worker->tracker, request->event_id, request->hook_id))
                 return Progress::InFlight;
             progress = request->kind == RequestKind::Retry ? retry(*request) : cancel(*request);
             hook->wants_probe |= request->kind == RequestKind::Retry;

@@ -34,6 +34,7 @@ struct Request {
     RequestKind kind;
     int64 hook_id;
     pg_uuid_t event_id;
+    uint64 event_xid;  // 0: the ledger had the event when this was asked
     bool force;
     TimestampTz since, until;
     TimestampTz created_at;

@@ -64,6 +64,17 @@ is(sql("SELECT whisperer.cancel('$hour', $plain)"), 1, 'cancel reaches it');
 wait_for('cancelled', sub { row($hour, $plain) =~ /^cancelled/ });
 like(row($hour, $ordered), qr/^pending 0/, 'and no other hook\'s');
 
+# Before the worker has read it, and with the worker gone in between.
+hold($node, 'before-page-snapshot');
+wait_held($node, 'before-page-snapshot');
+my $unread = deliver(4, "deliver_at => clock_timestamp() + '1 s'");
+is(sql("SELECT whisperer.cancel('$unread', $plain), whisperer.cancel('$unread', 1000)"), '1|0', 'cancel reaches what was not read yet');
+kill_worker($node, worker_pid($node));
+release_hold($node);
+wait_for('its time', sub { numbers('/ok/ordered') =~ /4/ });
+is(row($unread, $plain), 'cancelled 0 cancelled by request', 'and it is not sent');
+unlike(numbers('/ok/plain'), qr/4/, 'nowhere');
+
 # --- not after
 my $expired = deliver(5, "expires_at => now() - interval '1 s'");
 wait_idle($node);

@@ -12,6 +12,22 @@ END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.ask_nodes(jsonb) IS 'asks the delivery nodes for what was asked for here; returns null for how many deliveries they have';
 
+-- Whom the worker will have wait for a later event, when it has read it.  The log is looked through from where the
+-- worker is.
+CREATE FUNCTION whisperer_internal.not_read_yet(event_id uuid, OUT hook_id bigint, OUT event_xid xid8) RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT h.id, o.xid
+    FROM whisperer.outbox o JOIN whisperer.hook_definition h
+      ON whisperer_internal.is_for(h, o) AND whisperer_internal.is_let_through(h, o) AND NOT whisperer_internal.is_older(o, h)
+    WHERE o.id = not_read_yet.event_id AND o.incarnation = whisperer_internal.my_incarnation()
+      AND o.xid >= (SELECT min(pg_snapshot_xmin(b.seen)) FROM whisperer.bookmark b WHERE b.incarnation = whisperer_internal.my_incarnation())
+      AND o.meta->>'deliver_at' IS NOT NULL AND h.is_active
+      AND NOT EXISTS (SELECT FROM whisperer.delivery d WHERE d.event_id = o.id AND d.hook_id = h.id);
+END;
+COMMENT ON FUNCTION whisperer_internal.not_read_yet(uuid) IS
+    'the hooks that an event with a deliver_at, which has no row in the ledger yet, is for';
+
 -- One request for each delivery of the event to a hook of the caller's.  Returns how many there are; null: the nodes know.
 CREATE FUNCTION whisperer_internal.request_delivery(caller oid, kind text, event_id uuid, hook_id bigint,
                                            states text[], force boolean)
@@ -19,6 +35,7 @@ CREATE FUNCTION whisperer_internal.request_delivery(caller oid, kind text, event
 AS $$
 DECLARE
     requested bigint;
+    unread bigint := 0;
     hooks jsonb;
 BEGIN
     INSERT INTO whisperer.request (kind, hook_id, event_id, force)
@@ -29,7 +46,15 @@ BEGIN
       AND d.state = ANY (states) AND h.is_active
       AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
     GET DIAGNOSTICS requested = ROW_COUNT;
-    IF requested > 0 THEN
+    IF request_delivery.kind = 'cancel' THEN
+        INSERT INTO whisperer.request (kind, hook_id, event_id, event_xid)
+        SELECT 'cancel', n.hook_id, request_delivery.event_id, n.event_xid
+        FROM whisperer_internal.not_read_yet(request_delivery.event_id) n JOIN whisperer.hook_definition h ON h.id = n.hook_id
+        WHERE n.hook_id = coalesce(request_delivery.hook_id, n.hook_id)
+          AND pg_has_role(caller, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation), 'MEMBER');
+        GET DIAGNOSTICS unread = ROW_COUNT;
+    END IF;
+    IF requested + unread > 0 THEN
         PERFORM whisperer_internal.wake_workers();
     END IF;
     IF EXISTS (SELECT FROM whisperer.node) THEN
@@ -41,7 +66,7 @@ BEGIN
                                                                    'hook_ids', hooks, 'states', states, 'force', request_delivery.force));
         END IF;
     END IF;
-    RETURN requested;
+    RETURN requested + unread;
 END;
 $$;
 
@@ -195,6 +220,25 @@ END;
 COMMENT ON FUNCTION whisperer_internal.replayable(bigint, timestamptz, timestamptz) IS
     'recorded events of the range that match a hook';
 
+CREATE FUNCTION whisperer_internal.tell_of_expunged(hook_id bigint, since timestamptz, until timestamptz) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    expunged constant bigint := (
+        SELECT count(*)
+        FROM whisperer.hook_definition h JOIN whisperer.outbox o
+          ON o.data IS NULL AND o.created_at >= tell_of_expunged.since AND o.created_at < tell_of_expunged.until
+         AND o.event_type <> 'whisperer-ping' AND whisperer_internal.is_for(h, o)
+        WHERE h.id = tell_of_expunged.hook_id);
+BEGIN
+    IF expunged > 0 THEN
+        RAISE NOTICE 'events of the range that stay out, because their data was expunged: %', expunged;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.tell_of_expunged(bigint, timestamptz, timestamptz) IS
+    'says how many events of a range a replay leaves out because their data is gone';
+
 CREATE FUNCTION whisperer_internal.replay_as(caller oid, hook_id bigint, since timestamptz, until timestamptz,
                                     dry_run boolean, new_ids boolean)
     RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -203,6 +247,7 @@ DECLARE
     matching bigint;
 BEGIN
     PERFORM whisperer_internal.require_range(caller, replay_as.hook_id, since, until);
+    PERFORM whisperer_internal.tell_of_expunged(replay_as.hook_id, since, until);
     IF new_ids AND NOT dry_run THEN
         INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, meta)
         SELECT whisperer_internal.new_event_id(), o.event_type, o.data, o.source, o.object_id, o.config_filter,

@@ -202,6 +202,10 @@ BEGIN ATOMIC
     WHERE told->>'kind' IN ('retry', 'cancel') AND d.event_id = (told->>'event_id')::uuid
       AND told->'hook_ids' @> to_jsonb(d.hook_id) AND told->'states' ? d.state
       AND (told->>'kind' = 'cancel' OR NOT whisperer_internal.is_gone(d));
+    INSERT INTO whisperer.request (kind, hook_id, event_id, event_xid)
+    SELECT 'cancel', n.hook_id, (told->>'event_id')::uuid, n.event_xid
+    FROM whisperer_internal.not_read_yet((told->>'event_id')::uuid) n
+    WHERE told->>'kind' = 'cancel' AND told->'hook_ids' @> to_jsonb(n.hook_id);
     INSERT INTO whisperer.request (kind, hook_id, since, until)
     SELECT told->>'kind', n.hook_id, (told->>'since')::timestamptz, (told->>'until')::timestamptz
     FROM whisperer.hook_node n

@@ -14,12 +14,16 @@ CREATE TABLE whisperer.request (
     force        boolean NOT NULL DEFAULT false,
     incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    event_xid    xid8,
     PRIMARY KEY (xid, id)
 );
 COMMENT ON TABLE whisperer.request IS
     'what people asked of the worker, and it has not done yet';
 COMMENT ON COLUMN whisperer.request.kind IS
     'hooks: the hook changed, or its secret: load it again, -1 all; null: an event type, a privilege or the control row did; catch_up: a hook was made or adopted; the others are the functions of the same names';
+
+COMMENT ON COLUMN whisperer.request.event_xid IS
+    'of an event that the log has and the ledger has not yet: what is asked waits until the worker has read it';
 
 CREATE INDEX request_to_do ON whisperer.request (id) WHERE kind <> 'hooks';
 
