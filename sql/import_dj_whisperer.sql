@@ -56,6 +56,12 @@ SELECT whisperer.allow('salary-paid', 'regress_shop', 'subscribe');
 SELECT done, problem FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop"}') WHERE object = 'hook' AND id = '1000102';
 DELETE FROM dj.whisperer_webhook WHERE id = 1000102;
 SELECT whisperer.unregister_event('salary-paid');
+-- What differed there may be one here.
+INSERT INTO dj.whisperer_webhook (id, target_url, event_type, user_id, retry_countdown_config) VALUES (1000110, 'https://EXAMPLE.com:443/d', 'order_created', 2, '{"choice": "fixed", "kwargs": {"seconds": 5}}');
+CREATE UNIQUE INDEX one_description ON whisperer.hook_definition (description) WHERE id IN (1000103, 1000106);
+SELECT id, done, problem FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop", "2": "regress_partner"}') WHERE object = 'hook' AND id IN ('1000106', '1000107', '1000110');
+DROP INDEX whisperer.one_description;
+DELETE FROM dj.whisperer_webhook WHERE id = 1000110;
 REVOKE USAGE ON SCHEMA whisperer FROM regress_payroll;
 DROP ROLE regress_payroll;
 

@@ -128,6 +128,7 @@ DECLARE
     theirs jsonb;
     owner regrole;
     key_handle text;
+    index text;
     headers_handle jsonb;
     kept_config jsonb;
     notes text;
@@ -176,8 +177,11 @@ BEGIN
                 done := true;
                 problem := nullif(notes, '');
             EXCEPTION
-                WHEN unique_violation THEN problem := 'its owner has a hook for this event type at this URL already';
-                WHEN OTHERS THEN problem := SQLERRM;
+                WHEN OTHERS THEN
+                    GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
+                    -- The check's own has no index, and speaks to the owner.
+                    problem := CASE WHEN SQLSTATE = '23505' AND index IN ('', 'hook_definition_once')
+                                    THEN 'its owner has a hook for this event type at this URL already' ELSE SQLERRM END;
             END;
             told := told || jsonb_build_object('object', 'hook', 'id', id, 'done', done, 'problem', problem);
         END LOOP;
