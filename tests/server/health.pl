@@ -76,6 +76,8 @@ sub open_circuit {
     wait_for('all to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $hook AND state = 'pending' AND error IS NOT NULL") == 12 });
     return $hook;
 }
+my $unasked = open_circuit('unasked', '');
+$receiver->control({ path => '/status/500/unasked', steps => ['ok'] });
 my $back = open_circuit('back', '');
 is(sql("CALL whisperer.ping_hook($back)"), "f|500|" . sql("SELECT response_time FROM whisperer.attempt WHERE hook_id = $back ORDER BY requested_at DESC LIMIT 1") . '|status 500|HTTP status 500',
     'a ping is sent to an open circuit');
@@ -128,6 +130,10 @@ sql("SELECT whisperer.resume_hook($row)");
 wait_for('the circuit to close', sub { state_of($row) eq 'closed' });
 is(sql("SELECT string_agg(retry_count || ' ' || state, ',') FROM whisperer.delivery WHERE hook_id = $row AND retry_count <> 1"), '3 delivered', 'a line goes on with its head');
 sql("SELECT whisperer.delete_hook(id) FROM whisperer.hook WHERE id IN ($back, $forced, $row)");
+
+wait_for('the probe in its time', sub { state_of($unasked) eq 'closed' });
+is(sql("SELECT count(*) > 0 FROM whisperer.delivery WHERE hook_id = $unasked AND state = 'delivered'"), 't', 'nobody need ask: it is probed in its time');
+sql("SELECT whisperer.delete_hook($unasked)");
 
 # A worker that starts anew knows of no circuit.
 sql(qq(SELECT whisperer.update_hook($bad, '{"target_url": "$base/status/500/again"}')));

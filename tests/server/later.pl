@@ -59,6 +59,21 @@ is(scalar(@early), 0, 'nothing is early');
 wait_for('the hook made in between', sub { numbers('/ok/late') eq '3' });
 is(row($hour, $late), '', 'hooks are those of the time of recording');
 
+# Nor does one of a key hold others of that key.
+my $keyed = hook('/ok/keyed', "ordering => 'key', filter => '{\"keyed\": true}'");
+sql(qq(SELECT whisperer.deliver_event('item', '{"n": $_->[0], "keyed": true}', object_id => 'k', $_->[1]))) for [ 8, "deliver_at => now() + '1 h'" ], [ 9, 'headers => NULL' ];
+wait_for('the key', sub { numbers('/ok/keyed') eq '9' });
+pass('what is for later does not hold its key');
+
+# --- beyond what is kept
+like(($node->psql('postgres', q(SELECT whisperer.deliver_event('item', '{}', deliver_at => now() + '400 days'))))[2],
+    qr/deliver_at is beyond whisperer\.retention.*HINT:  An event is kept for \d+ s/s, 'what would be gone by then is refused');
+sql("ALTER SYSTEM SET whisperer.payload_retention = '2h'; SELECT pg_reload_conf()");
+wait_for('the setting', sub { sql('SHOW whisperer.payload_retention') eq '2h' });
+like(($node->psql('postgres', q(SELECT whisperer.deliver_event('item', '{}', deliver_at => now() + '3 hours'))))[2],
+    qr/deliver_at is beyond whisperer\.payload_retention.*HINT:  An event is kept for 7200 s/s, 'its data as well');
+sql("ALTER SYSTEM RESET whisperer.payload_retention; SELECT pg_reload_conf()");
+
 # --- cancelled before it is due
 is(sql("SELECT whisperer.cancel('$hour', $plain)"), 1, 'cancel reaches it');
 wait_for('cancelled', sub { row($hour, $plain) =~ /^cancelled/ });
