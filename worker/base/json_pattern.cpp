@@ -21,17 +21,17 @@ RE2::Options bounded() {
     return options;
 }
 
-std::string_view checked(std::string_view pattern) {
+std::unique_ptr<const RE2> compiled(std::string_view pattern) {
     if (pattern.size() > pattern_bytes_max)
         throw BadPattern("pattern of $regex is longer than " + std::to_string(pattern_bytes_max) +
                          " bytes");
-    return pattern;
+    // RE2's own kind of string_view: absl's, which is not std's everywhere.
+    return std::unique_ptr<const RE2>(new RE2({pattern.data(), pattern.size()}, bounded()));
 }
 
 }  // namespace
 
-JsonPattern::JsonPattern(std::string_view pattern)
-    : regex_(std::make_unique<const RE2>(checked(pattern), bounded())) {
+JsonPattern::JsonPattern(std::string_view pattern) : regex_(compiled(pattern)) {
     if (!regex_->ok())
         throw BadPattern("pattern of $regex is invalid: " + to_clean_line(regex_->error(), 160),
                          "The syntax is RE2's, without back-references and look-around.");
@@ -40,7 +40,7 @@ JsonPattern::JsonPattern(std::string_view pattern)
 JsonPattern::~JsonPattern() = default;
 
 bool JsonPattern::is_in(std::string_view text) const {
-    return RE2::PartialMatch(text, *regex_);
+    return RE2::PartialMatch({text.data(), text.size()}, *regex_);
 }
 
 // Each byte may meet each instruction: so it is where RE2's cache of states is too small for them.
