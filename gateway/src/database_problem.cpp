@@ -8,21 +8,24 @@ namespace whisperer::gateway {
 
 namespace {
 
-// The member of the body that the error is about; empty: none.  They have the names of columns.
+// The member of the body that the error is about; empty: none.  They have the names of columns, or
+// begin the message where the error names no column.
 std::string_view member_of(const DatabaseError& error, const Route& route) {
-    if (!error.column.empty() && route.body)
+    const std::string_view message = error.message;
+    const std::string_view about =
+        error.column.empty() ? message.substr(0, message.find(' ')) : error.column;
+    if (route.body)
         for (const Member& member : route.body->members)
-            if (member.name == error.column ||
-                (member.name == "new_secret" && error.column == "secret_key"))
+            if (member.name == about || (member.name == "new_secret" && about == "secret_key"))
                 return member.name;
     return {};
 }
 
 Problem invalid(const DatabaseError& error, const Route& route) {
-    Problem problem{400, "invalid", error.message};
+    Problem problem{400, "invalid", without_retention(error.message)};
     const std::string_view member = member_of(error, route);
     if (!member.empty())
-        problem.errors[std::string(member)].push_back(error.message);
+        problem.errors[std::string(member)].push_back(problem.message);
     return problem;
 }
 

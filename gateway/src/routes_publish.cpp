@@ -13,6 +13,7 @@ SELECT json_build_object('id', replace(whisperer.deliver_event(
     event_type => b->>'event_type', data => b->'data',
     config_filter => nullif((b->'config_filter')::jsonb, 'null'),
     object_id => b->>'object_id',
+    deliver_at => (b->>'deliver_at')::timestamptz, expires_at => (b->>'expires_at')::timestamptz,
     idempotency_key => $2)::text, '-', ''))
 FROM (SELECT $1::json AS b) AS given)")};
 
@@ -49,7 +50,9 @@ std::vector<Route> publish_routes() {
              .body = BodyRules{{{"event_type", Type::Text, true},
                                 {"data", Type::Anything, true},
                                 {"config_filter", Type::Object},
-                                {"object_id", Type::Text}}},
+                                {"object_id", Type::Text},
+                                {"deliver_at", Type::Time},
+                                {"expires_at", Type::Time}}},
              .what = "event type",
              .handler = publish,
              .is_of_portal = false,

@@ -15,6 +15,12 @@ inline std::string in_words(std::string_view expression) {
                   {{"<text>", expression}});
 }
 
+// A message without the names of the settings that say how long events are kept.
+inline std::string without_retention(const std::string& message) {
+    return filled(message, {{"whisperer.payload_retention", "the retention"},
+                            {"whisperer.retention", "the retention"}});
+}
+
 // SQL: whether a row of hook_stats is worth its place beside those of the first database.  A
 // delivery node's copy of a hook of its primary is, once there is something to tell of it.
 constexpr std::string_view is_told_beside =
