@@ -1,5 +1,6 @@
 // /whisperer/hooks/: subscriptions and what is done with one.
 #include "route.h"
+#include "delivery_filter.h"
 #include "lists.h"
 #include "ordering.h"
 #include "outcome.h"
@@ -164,20 +165,25 @@ Answer list_hooks(Call& call) {
 }
 
 // Recovering an empty range queues nothing and checks all that the real call checks: so a dry run
-// is refused when that would be.
-const char* const recover = R"(
+// is refused when that would be.  It counts as recover does: until now means all that there is, and
+// nothing is left to send of what was expunged.
+const std::string recover = filled(R"(
 SELECT json_build_object('count', CASE WHEN g.dry_run THEN
        whisperer.recover(h.id, g.since, least(g.since, g.until)) + (
            SELECT count(*) FROM whisperer.delivery d WHERE d.hook_id = h.id AND d.state = 'failed'
               AND d.event_id >= whisperer.event_id_bound(g.since)
-              AND d.event_id < whisperer.event_id_bound(g.until))
+              AND d.event_id < whisperer.event_id_bound(
+                  CASE WHEN g.until < now() THEN g.until ELSE 'infinity' END)
+              AND NOT EXISTS (
+                  SELECT FROM whisperer.outbox o WHERE <of_event> AND o.data IS NULL))
        ELSE whisperer.recover(h.id, g.since, g.until) END, 'dry_run', g.dry_run)
 FROM whisperer.hook h, (
     SELECT (b->>'since')::timestamptz AS since,
            coalesce((b->>'until')::timestamptz, clock_timestamp()) AS until,
            coalesce((b->>'dry_run')::boolean, false) AS dry_run
     FROM (SELECT $2::jsonb AS b) AS given OFFSET 0) AS g
-WHERE h.id = $1::bigint)";
+WHERE h.id = $1::bigint)",
+                                   {{"<of_event>", of_event}});
 
 const char* const replay = R"(
 SELECT json_build_object('count', whisperer.replay($1::bigint, (b->>'since')::timestamptz,

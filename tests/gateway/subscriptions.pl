@@ -220,9 +220,14 @@ act('PATCH', "$second->{id}/", { target_url => $receiver->url('/status/500/y'), 
 record(4);
 is(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $true })->{json}{count}, 3, 'what failed is counted') for 1 .. 2;
 is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.request WHERE kind = 'recover'"), 0, 'and left alone');
+my $failed = $node->safe_psql('postgres', "SELECT d.event_id FROM whisperer.delivery d JOIN whisperer.outbox o ON o.id = d.event_id WHERE d.hook_id = $second->{id} AND d.state = 'failed' AND o.event_type = 'order-paid'");
+$node->safe_psql('postgres', "SELECT whisperer.expunge('$failed')");
+is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.outbox WHERE id = '$failed' AND data IS NULL"), 1, 'the data of one goes');
+is(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $true })->{json}{count}, 2, 'it is counted no longer');
+is(act('POST', "$second->{id}/recover/", { since => $since })->{json}{count}, 2, 'so many are recovered');
 
 # --- a deleted one ------------------------------------------------------------------------------
-my ($gone) = map { $_->{id} =~ /^(\w+)-/ } @{ $gateway->all("/whisperer/hook_events/?webhook=$second->{id}&limit=1", $token) };
+my ($gone) = grep { $_ ne $failed =~ s/-//gr } map { $_->{uuid} } @{ $gateway->all("/whisperer/hook_events/?webhook=$second->{id}", $token) };
 is(act('DELETE', "$second->{id}/")->{status}, 204, 'deleted');
 for ([ POST => 'pause/' ], [ POST => 'resume/' ], [ POST => 'rotate_secret/' ], [ POST => 'ping/' ], [ PATCH => '', { description => 'x' } ], [ PUT => '', { %all, target_url => $receiver->url('/ok/3') } ], [ POST => 'replay/', { since => $since } ]) {
     my ($method, $action, $json) = @$_;
