@@ -76,7 +76,8 @@ Problem problem_of(const DatabaseError& error, const Route& route, const std::st
         return unavailable("the database cannot do that now", 2);
     else
         log_event("database error", error.sqlstate + ": " + error.message, request_id);
-    if (problem.status != 500 && !speaks_sql(error.hint))
+    // That of a limit is for an operator, whom the caller has to ask.
+    if (problem.status != 500 && (state == "53400" || !speaks_sql(error.hint)))
         problem.hint = error.hint;
     return problem;
 }

@@ -58,6 +58,7 @@ for ([ 'after SET ROLE' => sub { as('agent', 'SET ROLE shop; ' . make()) } ], [ 
 }
 my $answer = over_http();
 is("$answer->{status} $answer->{json}{message}", '406 role shop has 3 hooks already', 'and over HTTP, though the gateway\'s role may have more');
+is($answer->{json}{hint}, 'Delete some, or ask a superuser to raise the limit: ALTER ROLE shop SET whisperer.max_hooks_per_role = 13;', 'which says, too, who may raise that');
 like(as('agent', make()), qr/^$/, 'a role with more of its own has them');
 
 # --- who may raise it
