@@ -1,7 +1,9 @@
 // Waiting for what the worker does; see outcome.h.
 #include "outcome.h"
 
+#include <charconv>
 #include <chrono>
+#include <string_view>
 
 #include "problem.h"
 #include "text.h"
@@ -11,11 +13,16 @@ namespace whisperer::gateway {
 
 namespace {
 
-constexpr std::chrono::seconds ping_time{15};
 constexpr std::chrono::seconds retry_time{10};
 
-const Statement record_ping[] = {
-    Statement("SELECT whisperer.record_ping($1::bigint, $2::jsonb->>'event_type')")};
+// And for how many seconds it is waited for: as long as its attempt may take, and a little for what
+// comes before that; no longer than a proxy in front is told to wait (docs/operator.md).
+const Statement record_ping[] = {Statement(R"(
+SELECT p.event, least(greatest(5 + ceil(extract(epoch FROM coalesce(
+           h.timeout, current_setting('whisperer.request_timeout')::interval))), 15), 75)::integer
+FROM (SELECT whisperer.record_ping($1::bigint, $2::jsonb->>'event_type') AS event OFFSET 0) AS p,
+     whisperer.hook h
+WHERE h.id = $1::bigint)")};
 
 const char* const all_is_paused =
     "(SELECT coalesce(bool_or(s.state = 'paused'), false) FROM whisperer.status s)";
@@ -82,7 +89,12 @@ WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
 
 Answer ping(Call& call) {
     const Rows recorded = call.run(record_ping);
-    call.wait = Wait{look_at_ping, {call.values[0], std::string(recorded.text(0, 0))}, ping_time};
+    const std::string_view seconds = recorded.text(0, 1);
+    int time_s = 0;
+    std::from_chars(seconds.data(), seconds.data() + seconds.size(), time_s);
+    call.wait = Wait{look_at_ping,
+                     {call.values[0], std::string(recorded.text(0, 0))},
+                     std::chrono::seconds(time_s)};
     return {};
 }
 

@@ -10,7 +10,7 @@ use JSON::PP ();
 use Test::More;
 use Whisperer;
 
-my $node = new_node('waiting');
+my $node = new_node('waiting', extra => "whisperer.request_timeout = 12s\n");
 my $receiver = new_receiver('waiting');
 $node->safe_psql('postgres', "SELECT whisperer.register_event('e')");
 my $token = new_role($node, 'first', 'e');
@@ -43,6 +43,11 @@ sub others_are_served {
     pass('and what needs the database');
 }
 
+# Of somebody else, beside the first of them.
+my $second = new_role($node, 'second', 'e');
+my $patient = $gateway->post('/whisperer/hooks/', $second, { event_type => 'e', target_url => $receiver->url('/hang/patient'), timeout => 17 })->{json}{id};
+my $slow = $gateway->start_request('POST', "/whisperer/hooks/$patient/ping/", token => $second, json => {});
+
 for my $what (qw(ping retry)) {
     my @sockets = map { ask($what, $token, '192.0.2.7') } 1 .. 60;
     my @told = wait_for('those that are too many', sub { my @some = answered(@sockets); @some >= 44 && \@some })->@*;
@@ -54,6 +59,8 @@ for my $what (qw(ping retry)) {
     is(scalar(grep { Gateway::read_to_end($_) =~ /^HTTP\/1\.1 (?:429|503) .*^Retry-After: \d+\r$/ms } @told), 44, 'the others are told when to come again');
     is(counted(map { status_of($_) } @waiting), '16 times 200', 'and are answered when their time is up');
 }
+my $slowly = $gateway->answer_of($slow);
+like("$slowly->{status} $slowly->{json}{error}", qr/^200 no response within 17 s$/, 'a ping is waited for as long as the hook gives its receiver');
 like(Gateway::read_to_end($_), qr/^HTTP\/1\.1 200 /, 'there is room again') for ask('ping', $token, '192.0.2.7');
 
 # Of other tokens and one client; of one token and other clients; of all.
