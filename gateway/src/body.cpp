@@ -1,6 +1,8 @@
 // Bodies of requests; see parameters.h.  They are looked at here and pass on to PostgreSQL as the
 // text that came: nothing is lost or written anew between.
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 
 #include "json_text.h"
 #include "parameters.h"
@@ -13,6 +15,7 @@ namespace whisperer::gateway {
 namespace {
 
 constexpr std::size_t faults_max = 20;  // that are told of
+constexpr double seconds_max = 1e9;     // which is more than any of them may be
 
 struct ReadOnly {
     std::string_view name;
@@ -43,6 +46,14 @@ std::string fault_of(const JsonMember& value, const Member& member) {
             return value.type == JsonType::Object ? "" : "must be an object";
         case Type::Number:
             return value.type == JsonType::Number ? "" : "must be a number";
+        case Type::Integer:
+            return value.is_whole && std::abs(value.number) <= INT32_MAX
+                       ? ""
+                       : "must be an integer of 32 bits";
+        case Type::Seconds:
+            return value.type == JsonType::Number && std::abs(value.number) <= seconds_max
+                       ? ""
+                       : "must be a number of seconds";
         case Type::Boolean:
             return value.type == JsonType::Boolean ? "" : "must be true or false";
         case Type::Time:

@@ -17,7 +17,7 @@ JsonMember member_of(const json& value) {
     if (value.is_string())
         return {JsonType::String, value.get<std::string>()};
     if (value.is_number())
-        return {JsonType::Number, {}, value.get<double>()};
+        return {JsonType::Number, {}, value.get<double>(), false, value.is_number_integer()};
     if (value.is_boolean())
         return {JsonType::Boolean, {}, 0, value.get<bool>()};
     if (value.is_array())

@@ -16,9 +16,10 @@ enum class JsonType { Null, Boolean, Number, String, Array, Object };
 
 struct JsonMember {
     JsonType type;
-    std::string text;    // of a String: its value, decoded; else empty
-    double number = 0;   // of a Number
-    bool truth = false;  // of a Boolean
+    std::string text;       // of a String: its value, decoded; else empty
+    double number = 0;      // of a Number
+    bool truth = false;     // of a Boolean
+    bool is_whole = false;  // of a Number: written without a point and an exponent
 };
 
 // The members of an object, or why the text is none: not JSON, not UTF-8, not an object, or nested

@@ -39,7 +39,7 @@ struct Parameter {
 };
 
 // Members of a body.
-enum class Type { Text, Object, Number, Boolean, Time, Anything };
+enum class Type { Text, Object, Number, Integer, Seconds, Boolean, Time, Anything };
 struct Member {
     std::string name;
     Type type;

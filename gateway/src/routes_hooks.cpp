@@ -256,8 +256,8 @@ const std::vector<Member> written{
     {"signing", Type::Object},
     {"signatures", Type::Anything},
     {"metadata_headers", Type::Anything},
-    {"timeout", Type::Number},
-    {"max_in_flight", Type::Number},
+    {"timeout", Type::Seconds},
+    {"max_in_flight", Type::Integer},
     {"name", Type::Text},
     {"batch", Type::Object},
     {"encoding", Type::Text},
@@ -358,7 +358,7 @@ std::vector<Route> hook_routes() {
         "resume", nothing,
         {Statement("SELECT whisperer.resume_hook($1::bigint)"), Statement(with_hook(hook_by_id))}));
     routes.push_back(action("rotate_secret",
-                            {{{"new_secret", Type::Text}, {"overlap", Type::Number}}},
+                            {{{"new_secret", Type::Text}, {"overlap", Type::Seconds}}},
                             {Statement(rotate)}));
     routes.push_back(action("recover", range, {Statement(recover)}));
     routes.push_back(action("replay", replayed, {Statement(replay)}));

@@ -103,11 +103,13 @@ like(act('PATCH', "$hook->{id}/", { secret_key => undef })->{json}{secret_key}, 
 my $replaced = act('PUT', "$hook->{id}/", { %{ hooks("$hook->{id}/")->{json} }, description => 'put', rate_limit => undef })->{json};
 is_deeply([ @{$replaced}{qw(id description rate_limit ordering config)} ], [ $hook->{id}, 'put', undef, 'key', { shop => 3 } ], 'PUT takes what GET gave');
 $replaced = act('PUT', "$hook->{id}/", { event_type => 'order-sent', target_url => $receiver->url('/ok/3') })->{json};
-is_deeply([ @{$replaced}{qw(event_type description ordering config filter retry_countdown_config format payload_key signing signatures metadata_headers batch encoding priority)} ], [ 'order-sent', undef, 'none', {}, undef, undef, 'whisperer', undef, undef, undef, undef, undef, undef, 'normal' ], 'what PUT leaves out is cleared');
+is_deeply([ @{$replaced}{qw(event_type description ordering config filter retry_countdown_config format payload_key signing signatures metadata_headers timeout max_in_flight name batch encoding priority)} ], [ 'order-sent', undef, 'none', {}, undef, undef, 'whisperer', undef, undef, undef, undef, undef, undef, undef, undef, undef, 'normal' ], 'what PUT leaves out is cleared');
 $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('order-sent', '{}')));
 wait_idle($node);
 is(Whisperer::Receiver::header(($receiver->requests('/ok/3'))[0], 'X-Tenant'), '7', 'but for what nobody can read back');
-act('PUT', "$hook->{id}/", \%all);
+my @bounds = qw(timeout max_in_flight name);
+$replaced = act('PUT', "$hook->{id}/", { %all, map { $_ => undef } @bounds })->{json};
+is_deeply([ @{ act('PUT', "$hook->{id}/", \%all)->{json} }{@bounds}, @{$replaced}{@bounds} ], [ 2.5, 2, 'paid', undef, undef, undef ], 'and so is what is null');
 
 # --- refused ------------------------------------------------------------------------------------
 my %new = (event_type => 'order-paid', target_url => $receiver->url('/ok/new'));
@@ -121,15 +123,19 @@ for ([ {}, 'event_type target_url' ], [ { %new, event_type => undef }, 'event_ty
     [ { %new, format => 'xml' }, 'format' ], [ { %new, format => 1 }, 'format' ], [ { %new, format => 'data', payload_key => 'p' }, 'payload_key' ],
     [ { %new, signing => { header => 'Host', value => '{hex}' } }, 'signing' ], [ { %new, signing => 'github' }, 'signing' ],
     [ { %new, signatures => ['none'] }, 'signatures' ], [ { %new, signatures => 'none' }, 'signatures' ], [ { %new, metadata_headers => ['row'] }, 'metadata_headers' ],
-    [ { %new, batch => { size => 0 } }, 'batch' ], [ { %new, batch => 5 }, 'batch' ], [ { %new, encoding => 'br' }, 'encoding' ], [ { %new, encoding => $true }, 'encoding' ],
+    (map { [ { %new, timeout => $_ }, 'timeout' ] } 0, 0.5, 301, -5, 1e300, '30', '30 s'), (map { [ { %new, max_in_flight => $_ }, 'max_in_flight' ] } 0, 10001, -1, 1.5, 3e9, 1e300, '2'),
+    (map { [ { %new, name => $_ }, 'name' ] } '', 'n' x 201, "a\nb", 7), [ { %new, batch => { size => 0 } }, 'batch' ], [ { %new, batch => 5 }, 'batch' ], [ { %new, encoding => 'br' }, 'encoding' ], [ { %new, encoding => $true }, 'encoding' ],
     [ { %new, transform => 'none' }, 'transform' ], [ { %new, transform => 'no.such' }, 'transform' ], [ { %new, callback => 'no.such' }, 'callback' ],
     [ { %new, colour => 'red', is_paused => $true }, 'colour is_paused' ], [ { %new, description => "\0" }, 'description' ])
 {
     my ($json, $fields) = @$_;
-    my $answer = act('POST', '', $json);
-    is("$answer->{status} $answer->{json}{code} " . join(' ', sort keys %{ $answer->{json}{errors} // {} }), "400 invalid $fields",
-        'refused: ' . substr(JSON::PP->new->canonical->encode($json), 0, 100));
-    unlike($answer->{content}, qr/whisperer\.|SELECT|=>/, 'in words, not in SQL');
+    my ($bound) = grep { $fields eq $_ } @bounds;
+    for my $how ([ POST => '' ], $bound ? ([ PUT => "$hook->{id}/" ], [ PATCH => "$hook->{id}/" ]) : ()) {
+        my $answer = act(@$how, $how->[0] eq 'PATCH' ? { $bound => $json->{$bound} } : $json);
+        is("$answer->{status} $answer->{json}{code} " . join(' ', sort keys %{ $answer->{json}{errors} // {} }), "400 invalid $fields",
+            "$how->[0] refuses " . substr(JSON::PP->new->canonical->encode($json), 0, 100));
+        unlike($answer->{content}, qr/whisperer\.|SELECT|=>/, 'in words, not in SQL');
+    }
 }
 my $twice = act('POST', '', { %all, secret_key => 'x' });
 is("$twice->{status} $twice->{json}{code}", '406 duplicate', 'a second one for the same');
