@@ -7,6 +7,7 @@ import { registerTypes, sql } from './database.mjs';
 import { databases } from './databases.mjs';
 import { deliveries } from './deliveries.mjs';
 import { everyone } from './everyone.mjs';
+import { fields } from './fields.mjs';
 import { forms } from './forms.mjs';
 import { hooks } from './hooks.mjs';
 import { hostile } from './hostile.mjs';
@@ -16,7 +17,7 @@ import { screenshots } from './screenshots.mjs';
 import { signing, throttled } from './signing.mjs';
 import { tokens } from './tokens.mjs';
 
-const parts = { signing, portal, tokens, hooks, forms, deliveries, retries, databases, activity, hostile, everyone, throttled };
+const parts = { signing, portal, tokens, hooks, fields, forms, deliveries, retries, databases, activity, hostile, everyone, throttled };
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
 
 registerTypes('shop', 'package-created', 'package-shipped', 'order-paid');

@@ -123,6 +123,7 @@ function confirmForce(run) {
 
 // What waits can go at once: for a receiver that was mended nobody waits for hours.  What is for later would come early.
 function tryButtons(item, retry) {
+    if (item.expunged) return [];
     const force = button('Force retry', () => confirmForce(() => retry(true)), { 'data-key': 'force' });
     if (item.state === 'pending' && item.retry_count > 0)
         return [button('Deliver now', () => retry(true, false), { kind: 'primary', 'data-key': 'retry' })];
@@ -143,7 +144,7 @@ function contents(item, texts, result, request, actions) {
         head(item.event_type, actions),
         h('p', {}, badge(deliveryKind(item.state), item.state), ' ', h('span', { class: 'why breakable' }, item.why)),
         result,
-        h('div', { class: 'columns' }, h('div', {}, payloadCard(texts.get('payload'), item), attemptsCard(item), request), factsCard(item)),
+        h('div', { class: 'columns' }, h('div', {}, payloadCard(texts.get('payload'), item), attemptsCard(item), item.expunged ? null : request), factsCard(item)),
     ];
 }
 
