@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 
 import { console_url, open, receiver_url, see, test, until } from './browser.mjs';
-import { attempts, deliver, idle, makeHook, registerTypes, sql } from './database.mjs';
+import { accessibility, contrast, overflow } from './checks.mjs';
+import { attempts, deliver, idle, makeHook, registerTypes, script, sql } from './database.mjs';
 
 // An hour of a hook's past, as the worker would have counted it.
 export function writePast(hook, { busy = 60, failing = 0.05, bucket = 14, minutes = 58 } = {}) {
@@ -181,6 +182,32 @@ async function circuitTest() {
         await row.locator('.badge', { hasText: 'circuit open' }).waitFor();
         await row.getByRole('link').click();
         await page.locator('.card.bad').getByText('Circuit').waitFor();
+    });
+
+    await test('and a ping that its receiver answers closes it', async () => {
+        registerTypes('shop', 'swinging');
+        await script(receiver_url, '/ok/swinging', Array(200).fill('status/500'));
+        const hook = makeHook('shop', 'swinging', `${receiver_url}/ok/swinging`, attempts(1));
+        sql("SET ROLE shop; SELECT count(whisperer.deliver_event('swinging', json_build_object('n', n))) FROM generate_series(1, 12) n;");
+        await until(() => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${hook}`) === 'open', 'the circuit opens');
+        const page = await open('hooks');
+        const row = page.getByRole('row').filter({ hasText: '/ok/swinging' });
+        await row.locator('.badge', { hasText: 'circuit open' }).waitFor();
+        await row.getByRole('link').first().click();
+        const facts = page.locator('.card.bad');
+        await facts.getByText(/^open: \d+ of \d+ attempts failed within 5 min, next try /).waitFor();
+        await facts.getByText('HTTP status 500').waitFor();
+        await page.locator('.badge', { hasText: 'circuit open' }).waitFor();
+        for (const look of [accessibility, contrast, overflow]) assert.deepEqual(await page.evaluate(look), []);
+        const ping = page.getByRole('button', { name: 'Ping', exact: true });
+        await ping.click();
+        await page.locator('.block.error').getByText('failed').waitFor();
+        await script(receiver_url, '/ok/swinging', []);
+        await ping.click();
+        await page.locator('.block.good').getByText('answered').waitFor();
+        await until(() => sql(`SELECT circuit FROM whisperer.hook_stats WHERE hook_id = ${hook}`) === 'closed', 'the circuit closes');
+        await page.locator('.badge', { hasText: 'circuit open' }).waitFor({ state: 'detached' });
+        assert.equal(await page.getByText('next try').count(), 0);
     });
 }
 
