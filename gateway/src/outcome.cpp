@@ -20,9 +20,8 @@ constexpr std::chrono::seconds retry_time{10};
 const Statement record_ping[] = {Statement(R"(
 SELECT p.event, least(greatest(5 + ceil(extract(epoch FROM coalesce(
            h.timeout, current_setting('whisperer.request_timeout')::interval))), 15), 75)::integer
-FROM (SELECT whisperer.record_ping($1::bigint, $2::jsonb->>'event_type') AS event OFFSET 0) AS p,
-     whisperer.hook h
-WHERE h.id = $1::bigint)")};
+FROM (SELECT whisperer.record_ping($1::bigint, $2::jsonb->>'event_type') AS event OFFSET 0) AS p
+     LEFT JOIN whisperer.hook h ON h.id = $1::bigint)")};
 
 const char* const all_is_paused =
     "(SELECT coalesce(bool_or(s.state = 'paused'), false) FROM whisperer.status s)";
