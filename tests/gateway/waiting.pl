@@ -47,6 +47,7 @@ sub others_are_served {
 my $second = new_role($node, 'second', 'e');
 my $patient = $gateway->post('/whisperer/hooks/', $second, { event_type => 'e', target_url => $receiver->url('/hang/patient'), timeout => 17 })->{json}{id};
 my $slow = $gateway->start_request('POST', "/whisperer/hooks/$patient/ping/", token => $second, json => {});
+wait_for('that ping to have a place', sub { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.outbox WHERE hook_id = $patient") > 0 });
 
 for my $what (qw(ping retry)) {
     my @sockets = map { ask($what, $token, '192.0.2.7') } 1 .. 60;
