@@ -173,5 +173,32 @@ unlike(said(q(SELECT whisperer.watch('label'))), qr/WARNING/, 'a table that is n
 sql(q(SELECT whisperer.unwatch('label'); INSERT INTO ag_catalog.ag_label VALUES ('label')));
 like(said(q(SELECT whisperer.watch('label'))), qr/WARNING:  table (public\.)?label is a label/, 'and one that is');
 
+sql('CREATE ROLE plain LOGIN; GRANT USAGE ON SCHEMA whisperer TO plain; CREATE TABLE plain_table (id int PRIMARY KEY); ALTER TABLE plain_table OWNER TO plain');
+unlike(said('SET ROLE plain; SELECT whisperer.watch(\'plain_table\')'), qr/WARNING/, 'a role without rights on the graphs watches its tables');
+# As AGE makes them; it is not here itself.
+sql(q(CREATE SCHEMA graph; CREATE TABLE graph._ag_label_vertex (id int PRIMARY KEY); CREATE TABLE graph.person (PRIMARY KEY (id)) INHERITS (graph._ag_label_vertex);
+    ALTER TABLE graph.person OWNER TO plain; GRANT USAGE ON SCHEMA graph TO plain));
+like(said(q(SET ROLE plain; SELECT whisperer.watch('graph.person'))), qr/WARNING:  table graph\.person is a label/, 'and is warned of a label');
+
+# --- another replication -----------------------------------------------------------------------------
+
+# pglogical's origin, without pglogical.
+sql(q(CREATE TABLE applied (id int PRIMARY KEY)));
+sql(q(SELECT pg_replication_origin_create('pgl_postgres_old_s')));
+my ($said) = said(q(SELECT whisperer.watch('applied', operations => '{insert}')));
+like($said, qr/WARNING:  table (public\.)?applied may be written to by another replication.*HINT:.*ENABLE ALWAYS/s, 'where something else than a subscription applies changes, watch() says so');
+sql(q(SELECT pg_replication_origin_drop('pgl_postgres_old_s'); SELECT whisperer.unwatch('applied')));
+unlike(said(q(SELECT whisperer.watch('applied', operations => '{insert}'))), qr/WARNING/, 'and not elsewhere');
+
+# --- a condition under watch()'s name -----------------------------------------------------------------
+
+sql(q(CREATE TABLE conditional (id int PRIMARY KEY); CREATE TABLE conditional_all (id int NOT NULL) PARTITION BY RANGE (id);
+    SELECT whisperer.register_event('conditional-created');
+    CREATE TRIGGER whisperer_created AFTER INSERT ON conditional REFERENCING NEW TABLE AS n FOR EACH STATEMENT
+        WHEN (current_setting('app.loading', true) IS DISTINCT FROM 'yes') EXECUTE FUNCTION whisperer.capture('conditional-created')));
+sql('ALTER TABLE conditional_all ATTACH PARTITION conditional FOR VALUES FROM (0) TO (10)');
+sql(q(INSERT INTO conditional_all VALUES (1); SET app.loading = 'yes'; INSERT INTO conditional_all VALUES (2)));
+is(events('conditional'), 'created 1', 'a trigger that is made anew keeps its WHEN');
+
 $node->stop;
 done_testing();

@@ -32,7 +32,8 @@ DECLARE
 BEGIN
     SELECT * INTO was FROM pg_trigger t WHERE t.oid = made;
     IF by_row AND was.tgtype & 1 = 0 THEN
-        action := substring(pg_get_triggerdef(made) FROM 'EXECUTE FUNCTION .*$');
+        -- With the WHEN of one that somebody made by hand under watch()'s name.
+        action := substring(pg_get_triggerdef(made) FROM 'FOR EACH STATEMENT (.*)$');
         EXECUTE format('DROP TRIGGER %I ON %s', was.tgname, was.tgrelid::regclass);
         EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW %s', was.tgname,
                        concat_ws(' OR ', CASE WHEN was.tgtype & 4 <> 0 THEN 'INSERT' END, CASE WHEN was.tgtype & 16 <> 0 THEN 'UPDATE' END,

@@ -1,3 +1,36 @@
+-- Writers that no trigger of watch() sees.  Names and catalogs are asked, which everybody may read: a caller may have no right on the other extension.
+CREATE FUNCTION whisperer_internal.warn_of_unseen(relation regclass, always boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_label boolean;
+BEGIN
+    -- Apache AGE puts rows into its labels without the executor.  Each inherits from one of two.
+    WITH RECURSIVE kin AS (
+        SELECT relation::oid AS kin
+        UNION SELECT i.inhparent FROM kin JOIN pg_inherits i ON i.inhrelid = kin.kin)
+    SELECT EXISTS (SELECT FROM kin JOIN pg_class c ON c.oid = kin.kin WHERE c.relname IN ('_ag_label_vertex', '_ag_label_edge')) INTO is_label;
+    IF NOT is_label AND EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                                WHERE n.nspname = 'ag_catalog' AND c.relname = 'ag_label'
+                                  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM ag_catalog.ag_label l WHERE l.relation = $1)' INTO is_label USING relation;
+    END IF;
+    IF is_label THEN
+        RAISE WARNING 'table % is a label of a graph: what Cypher writes there fires no trigger', relation
+            USING HINT = 'Call whisperer.deliver_event in the transaction that writes.';
+    END IF;
+    -- pglogical's origins are named after it and their database.
+    IF NOT always AND EXISTS (SELECT FROM pg_replication_origin o
+                              WHERE starts_with(o.roname, 'pgl_' || left(regexp_replace(lower(current_database()), '[^a-z0-9_]', '_', 'g'), 8))) THEN
+        RAISE WARNING 'table % may be written to by another replication, pglogical, whose changes do not fire these triggers', relation
+            USING HINT = 'If it is: make the trigger by hand with whisperer.capture, FOR EACH ROW, and ALTER TABLE ... ENABLE ALWAYS TRIGGER.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.warn_of_unseen(regclass, boolean) IS
+    'warns of writers to a table that fire no trigger of watch()';
+GRANT EXECUTE ON FUNCTION whisperer_internal.warn_of_unseen(regclass, boolean) TO PUBLIC;
+
 -- The caller makes the triggers with his own rights: TRIGGER on the table, or its ownership.
 CREATE FUNCTION whisperer_internal.watch_body(relation regclass, prefix text,
                                               operations text[],
@@ -23,14 +56,7 @@ BEGIN
     FROM pg_class c CROSS JOIN LATERAL whisperer_internal.capture_needs(c.oid) n WHERE c.oid = watch_body.relation;
     -- A statement trigger's rows lie on disk beyond work_mem: a bulk load would fail that did not before.
     by_row := by_row OR current_setting('temp_file_limit') <> '-1';
-    -- Apache AGE puts rows into its labels without the executor.
-    IF to_regclass('ag_catalog.ag_label') IS NOT NULL AND has_table_privilege('ag_catalog.ag_label', 'SELECT') THEN
-        EXECUTE 'SELECT EXISTS (SELECT FROM ag_catalog.ag_label l WHERE l.relation = $1)' INTO is_same USING relation;
-        IF is_same THEN
-            RAISE WARNING 'table % is a label of a graph: what Cypher writes there fires no trigger', relation
-                USING HINT = 'Call whisperer.deliver_event in the transaction that writes.';
-        END IF;
-    END IF;
+    PERFORM whisperer_internal.warn_of_unseen(relation, always);
     FOREACH operation IN ARRAY operations LOOP
         IF operation IS NULL OR NOT past ? lower(operation) THEN
             RAISE EXCEPTION 'unknown operation "%"', operation
