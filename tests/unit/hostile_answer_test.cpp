@@ -102,11 +102,15 @@ TEST_F(HostileAnswerTest, AMalformedStatusLineIsNoSuccess) {
             EXPECT_EQ(got.kind, WhispererRetry) << interim << line;
             EXPECT_EQ(got.http_status, 0) << interim << line;
         }
-    for (const char* line :
-         {"HTTP/1.1 200 OK", "HTTP/1.0 200", "HTTP/1.1 200 ", "HTTP/1.1  200 OK"})
+    for (const char* line : {"HTTP/1.1 200 OK", "HTTP/1.0 200", "HTTP/1.1 200 "})
         EXPECT_EQ(answered_with(line + rest).kind, WhispererDelivered) << line;
+    // libcurl 8.14 refuses these two itself; RFC 9112, 4 has one space.
+    const bool is_strict = curl_version_info(CURLVERSION_NOW)->version_num >= 0x080e00;
+    EXPECT_EQ(answered_with("HTTP/1.1  200 OK" + rest).kind,
+              is_strict ? WhispererRetry : WhispererDelivered);
     EXPECT_EQ(answered_with("HTTP/:.1 200 OK" + rest).error,
-              "response has a malformed status line");
+              is_strict ? "unsupported HTTP version in response"
+                        : "response has a malformed status line");
 }
 
 // A newer libcurl may take it as it is.
