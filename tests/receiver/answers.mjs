@@ -78,6 +78,7 @@ function flaky(response, [percent, status], number) {
 const has = (event, text) => JSON.stringify(event).includes(text);
 
 // Of batches, as a JSON array.  refuse/<status>/<text>/<anything>: if the text is in the body.
+// Choose one that no id has: an id has letters from a to f.
 // name-failed/<status>/<text>/<anything>: says of which events it is.
 const ofBatches = {
     refuse: (response, body, [status, text]) => perform(response, has(JSON.parse(body), text) ? `status/${status}` : 'ok'),

@@ -75,19 +75,19 @@ is(sql("SELECT count(*) FROM whisperer.preview((SELECT id FROM whisperer.outbox 
 # --- what an answer means
 my $once = q(retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.1}, "max_retries": 0}');
 my $retried = $once =~ s/"max_retries": 0/"max_retries": 1000/r;
-my $refused = hook('refused', '/refuse/422/bad', '{"size": 4, "wait": "10 s"}', $once);
-deliver('refused', 'a', 'bad', 'c', 'd');
+my $refused = hook('refused', '/refuse/422/wrong', '{"size": 4, "wait": "10 s"}', $once);
+deliver('refused', 'a', 'wrong', 'c', 'd');
 wait_for('the refused one', sub { ledger($refused) !~ /pending/ && ledger($refused) ne '' });
-is(ledger($refused), 'a delivered 2 200; bad failed 2 422 HTTP status 422; c delivered 2 200; d delivered 2 200',
+is(ledger($refused), 'a delivered 2 200; wrong failed 2 422 HTTP status 422; c delivered 2 200; d delivered 2 200',
     'members of a refused batch are tried alone, so that one fails alone');
-is_deeply([ sort { $a <=> $b } map { scalar @$_ } @{ ids('/refuse/422/bad') } ], [ 1, 1, 1, 1, 4 ], 'in batches of one');
+is_deeply([ sort { $a <=> $b } map { scalar @$_ } @{ ids('/refuse/422/wrong') } ], [ 1, 1, 1, 1, 4 ], 'in batches of one');
 is(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $refused AND whisperer.why(event_id, hook_id) ~ 'by attempt 2 .HTTP status 200'"),
     3, 'why() says of each what became of it');
 
-my $named = hook('named', '/name-failed/207/bad', '{"size": 3, "wait": "10 s"}', $once);
-deliver('named', 'a', 'bad', 'c');
+my $named = hook('named', '/name-failed/207/wrong', '{"size": 3, "wait": "10 s"}', $once);
+deliver('named', 'a', 'wrong', 'c');
 wait_idle($node);
-is(ledger($named), 'a delivered 1 207; bad failed 1 207 the answer to its batch names it in "failed"; c delivered 1 207',
+is(ledger($named), 'a delivered 1 207; wrong failed 1 207 the answer to its batch names it in "failed"; c delivered 1 207',
     'an answer may name those that failed');
 
 my $unstable = hook('unstable', '/fail-first/1/500/x', '{"size": 3, "wait": "100 ms"}', $retried);

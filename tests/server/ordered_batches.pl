@@ -115,17 +115,17 @@ wait_batches('/script/again', 'a1 a2 a3|a1 a2 a3|a1 a2 a3|a4 a5', 'a batch that 
 wait_idle($node);
 is(ledger($again), 'a1 delivered 3 200; a2 delivered 3 200; a3 delivered 3 200; a4 delivered 1 200; a5 delivered 1 200', 'with an attempt of each');
 
-my $refused = hook('refused', '/refuse/422/bad', 'hook', '{"size": 5, "wait": "0 ms"}', $once);
-deliver('refused', 'a1', 'a2bad', 'a3', 'a4', 'a5', 'a6', 'a7');
+my $refused = hook('refused', '/refuse/422/wrong', 'hook', '{"size": 5, "wait": "0 ms"}', $once);
+deliver('refused', 'a1', 'a2wrong', 'a3', 'a4', 'a5', 'a6', 'a7');
 wait_idle($node);
-is(batches('/refuse/422/bad'), 'a1 a2bad a3 a4 a5|a1|a2bad|a3|a4|a5|a6 a7', 'members of a refused batch are tried alone, in order');
-is(ledger($refused), 'a1 delivered 2 200; a2bad failed 2 422; ' . join('; ', map { "a$_ delivered 2 200" } 3 .. 5) . '; a6 delivered 1 200; a7 delivered 1 200', 'so that one fails alone');
+is(batches('/refuse/422/wrong'), 'a1 a2wrong a3 a4 a5|a1|a2wrong|a3|a4|a5|a6 a7', 'members of a refused batch are tried alone, in order');
+is(ledger($refused), 'a1 delivered 2 200; a2wrong failed 2 422; ' . join('; ', map { "a$_ delivered 2 200" } 3 .. 5) . '; a6 delivered 1 200; a7 delivered 1 200', 'so that one fails alone');
 
-my $named = hook('named', '/name-failed/207/bad', 'hook', '{"size": 4, "wait": "0 ms"}', $fixed =~ s/N/1/r);
-deliver('named', 'a1', 'a2bad', 'a3', 'a4bad', 'a5');
+my $named = hook('named', '/name-failed/207/wrong', 'hook', '{"size": 4, "wait": "0 ms"}', $fixed =~ s/N/1/r);
+deliver('named', 'a1', 'a2wrong', 'a3', 'a4wrong', 'a5');
 wait_idle($node);
-is(batches('/name-failed/207/bad'), 'a1 a2bad a3 a4bad|a2bad a4bad a5', 'those that an answer names come again before what is behind the batch');
-is(ledger($named), 'a1 delivered 1 207; a2bad failed 2 207; a3 delivered 1 207; a4bad failed 2 207; a5 delivered 1 207', 'and nothing that was accepted is sent again');
+is(batches('/name-failed/207/wrong'), 'a1 a2wrong a3 a4wrong|a2wrong a4wrong a5', 'those that an answer names come again before what is behind the batch');
+is(ledger($named), 'a1 delivered 1 207; a2wrong failed 2 207; a3 delivered 1 207; a4wrong failed 2 207; a5 delivered 1 207', 'and nothing that was accepted is sent again');
 
 # --- an earlier event that is committed later ------------------------------------------------------------------
 # Its id is before that of one that is on its way.
@@ -191,9 +191,9 @@ is(join(' ', map { decode_json($_->{body})->{data} } grep { $_->{body} =~ /"b/ }
 
 # --- what a transform makes ----------------------------------------------------------------------------------------
 sql(q(CREATE FUNCTION told(event json) RETURNS json LANGUAGE plpgsql AS
-    $$BEGIN IF event->>'data' ~ 'bad' THEN RAISE EXCEPTION 'no'; END IF; RETURN json_build_object('data', event->>'data'); END$$));
+    $$BEGIN IF event->>'data' ~ 'wrong' THEN RAISE EXCEPTION 'no'; END IF; RETURN json_build_object('data', event->>'data'); END$$));
 my $made = hook('made', '/ok/made', 'hook', '{"size": 30, "wait": "200 ms"}', "transform => 'public.told', $once");
-deliver('made', map { sprintf 'a%02d%s', $_, $_ == 25 ? 'bad' : '' } 1 .. 50);
+deliver('made', map { sprintf 'a%02d%s', $_, $_ == 25 ? 'wrong' : '' } 1 .. 50);
 wait_idle($node);
 is(join(' ', map { map { $_->{data} } @{ decode_json($_->{body}) } } $receiver->requests('/ok/made')), join(' ', map { sprintf 'a%02d', $_ } grep { $_ != 25 } 1 .. 50),
     'bodies of a transform are in order');
