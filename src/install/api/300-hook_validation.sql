@@ -244,7 +244,10 @@ BEGIN
         PERFORM whisperer_internal.check_hook_count(NEW.owner);
     END IF;
     PERFORM whisperer_internal.check_url(NEW.target_url);
-    NEW.target_url := whisperer_internal.sent_url(NEW.target_url);
+    -- One that an older version stored otherwise is no other one because its hook is paused or described.
+    IF TG_OP = 'INSERT' OR NEW.target_url <> OLD.target_url THEN
+        NEW.target_url := whisperer_internal.sent_url(NEW.target_url);
+    END IF;
     IF TG_OP = 'INSERT' OR NEW.target_url <> OLD.target_url THEN
         PERFORM whisperer_internal.check_reach(NEW.target_url, 'target_url');
     END IF;
