@@ -35,11 +35,31 @@ SELECT whisperer.create_hook('order-paid, invoice-due', 'https://example.com/sev
 SELECT regexp_replace(failure(format($$SELECT whisperer.update_hook(%s, '{"event_type": "order-cancelled, invoice-*"}')$$, :several)), 'hook \d+', 'hook N');
 SELECT whisperer.update_hook(:several, '{"description": "changed"}');
 SELECT failure(format($$UPDATE whisperer.hook SET event_type = 'invoice-due' WHERE id = %s$$, :several)) ~ '^23505' AS by_dml_neither;
+-- Nor where one statement moves two there, or makes them.
+SELECT whisperer.create_hook('order-paid', 'https://example.com/two') AS paid, whisperer.create_hook('order-*', 'https://example.com/wild') AS wild \gset
+SELECT regexp_replace(failure(format($$UPDATE whisperer.hook SET target_url = 'https://example.com/same' WHERE id IN (%s, %s)$$, :paid, :wild)), 'hook \d+', 'hook N');
+SELECT regexp_replace(failure($$INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-paid', 'https://example.com/same'), ('order-*', 'https://example.com/same')$$), 'hook \d+', 'hook N');
+SELECT target_url FROM whisperer.hook WHERE id IN (:paid, :wild) ORDER BY id;
+-- A name is that of one hook, whoever gives it and how.
+UPDATE whisperer.hook SET name = 'orders' WHERE id = :paid RETURNING name;
+SELECT failure(format($$UPDATE whisperer.hook SET name = 'orders' WHERE id = %s$$, :wild));
+SELECT failure(format($$UPDATE whisperer.hook SET name = 'both' WHERE id IN (%s, %s)$$, :paid, :wild));
+SELECT failure($$INSERT INTO whisperer.hook (event_type, target_url, name) VALUES ('order-paid', 'https://example.com/named', 'orders')$$);
+UPDATE whisperer.hook SET name = 'orders' WHERE id = :paid RETURNING name;
+SELECT whisperer.delete_hook(:paid);
+UPDATE whisperer.hook SET name = 'orders' WHERE id = :wild RETURNING name AS of_one_that_is_deleted;
+SELECT whisperer.delete_hook(:wild), whisperer.update_hook(:several, '{"name": "orders"}');
 -- Another owner's hook is another's.
 SET ROLE regress_heir;
 SELECT whisperer.create_hook('order-*, invoice-sent', 'https://example.com/several') > 0 AS made;
 RESET ROLE;
 SELECT failure($$SELECT whisperer.reassign_owned('regress_several', 'regress_heir')$$) ~ '^23505 . you have a hook for "order-\*, invoice-sent" at this URL already' AS refused;
+SET ROLE regress_heir;
+SELECT whisperer.update_hook(id, '{"target_url": "https://example.com/heir", "name": "orders"}') FROM whisperer.hook;
+RESET ROLE;
+SELECT failure($$SELECT whisperer.reassign_owned('regress_several', 'regress_heir')$$);
+SELECT failure($$SELECT whisperer.reassign_owned('regress_heir', 'regress_several')$$);
+SELECT whisperer.reassign_owned('regress_heir', 'regress_heir');
 -- What tells of hooks knows it.
 SELECT failure($$SELECT whisperer.unregister_event('invoice-sent')$$) ~ '55006';
 SELECT whisperer.deliver_event('order-cancelled', '{}') AS cancelled \gset

@@ -27,6 +27,7 @@ BEGIN
                  WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine AND h.is_active AND old_owner <> new_owner LOOP
         moved.owner := reassign_owned_as.new_owner;
         PERFORM whisperer_internal.check_overlap(moved);
+        PERFORM whisperer_internal.check_name(moved);
     END LOOP;
     UPDATE whisperer.hook_definition h SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine;

@@ -212,6 +212,24 @@ COMMENT ON FUNCTION whisperer_internal.check_hook_count(oid) IS
     'raises 53400 if the role has as many hooks as whisperer.max_hooks_per_role says for it';
 GRANT EXECUTE ON FUNCTION whisperer_internal.check_hook_count(oid) TO PUBLIC;
 
+-- Its caller holds the hooks of their owner.
+CREATE FUNCTION whisperer_internal.check_name_body(hook whisperer.hook_definition) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM whisperer.hook_definition h
+               WHERE h.owner = hook.owner AND h.name = hook.name AND h.incarnation = hook.incarnation AND h.is_active AND h.id <> hook.id) THEN
+        RAISE EXCEPTION 'you have a hook named "%" already', hook.name
+            USING ERRCODE = 'unique_violation', COLUMN = 'name', HINT = 'A name is that of one hook of yours that is not deleted.';
+    END IF;
+END;
+$$;
+CREATE FUNCTION whisperer_internal.check_name(hook whisperer.hook_definition) RETURNS void
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_as_caller_now';
+COMMENT ON FUNCTION whisperer_internal.check_name(whisperer.hook_definition) IS
+    'raises 23505 if another hook of the owner has the name';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_name(whisperer.hook_definition) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.check_hook_body() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -237,7 +255,8 @@ BEGIN
         PERFORM whisperer_internal.check_event_patterns(
             whisperer_internal.living_role(NEW.owner, NEW.owner_name, NEW.incarnation), NEW.event_type);
     END IF;
-    IF NEW.is_active AND (TG_OP = 'INSERT' OR (NEW.event_type, NEW.target_url) <> (OLD.event_type, OLD.target_url)) THEN
+    IF NEW.is_active AND (TG_OP = 'INSERT' OR (NEW.event_type, NEW.target_url) <> (OLD.event_type, OLD.target_url)
+                          OR NEW.name IS DISTINCT FROM OLD.name) THEN
         PERFORM whisperer_internal.hold_hooks(NEW.owner);
     END IF;
     IF TG_OP = 'INSERT' THEN
@@ -285,6 +304,9 @@ BEGIN
     IF NEW.name = '' OR octet_length(NEW.name) > 200 OR NEW.name ~ '[[:cntrl:]]' THEN
         RAISE EXCEPTION 'name must be from 1 to 200 bytes, without control characters'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'name';
+    END IF;
+    IF NEW.is_active AND NEW.name IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.name IS DISTINCT FROM OLD.name) THEN
+        PERFORM whisperer_internal.check_name(NEW);
     END IF;
     PERFORM whisperer_internal.check_hook_bounds(NEW.timeout, NEW.max_in_flight);
     PERFORM whisperer_internal.check_batch(NEW.batch, NEW.format, whisperer_internal.metadata_bits(NEW.metadata_headers));

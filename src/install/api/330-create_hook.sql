@@ -29,7 +29,6 @@ CREATE FUNCTION whisperer_internal.create_hook_body(
 AS $$
 DECLARE
     hook_id bigint;
-    index text;
     -- See hidden(): no statement below has what these stand for.
     key_handle constant text := whisperer_internal.hidden(coalesce(create_hook_body.secret_key, whisperer_internal.make_secret()));
     headers_handle constant jsonb := whisperer_internal.hidden(coalesce(create_hook_body.additional_headers, '{}'));
@@ -40,34 +39,20 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed',
                   COLUMN = CASE WHEN create_hook_body.event_type IS NULL THEN 'event_type' ELSE 'target_url' END;
     END IF;
-    BEGIN
-        INSERT INTO whisperer.hook_definition AS h
-            (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
-             rate_limit, ordering, description, format, payload_key, signing, signatures,
-             metadata_headers, timeout, max_in_flight, name, batch, encoding, priority)
-        VALUES (create_hook_body.event_type, create_hook_body.target_url, kept_config,
-                create_hook_body.retry_countdown_config, create_hook_body.callback, create_hook_body.filter,
-                create_hook_body.transform, create_hook_body.rate_limit,
-                coalesce(create_hook_body.ordering, 'none'), create_hook_body.description,
-                coalesce(create_hook_body.format, 'whisperer'), create_hook_body.payload_key,
-                create_hook_body.signing, create_hook_body.signatures, create_hook_body.metadata_headers,
-                create_hook_body.timeout, create_hook_body.max_in_flight, create_hook_body.name, create_hook_body.batch,
-                create_hook_body.encoding,
-                coalesce(create_hook_body.priority, 'normal'))
-        RETURNING h.id INTO hook_id;
-    EXCEPTION WHEN unique_violation THEN
-        -- Any other is a number that is taken: the sequence is behind, after a restore of the data alone.
-        GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
-        IF index = 'hook_definition_name' THEN
-            RAISE EXCEPTION 'you have a hook named "%" already', create_hook_body.name
-                USING ERRCODE = 'unique_violation', COLUMN = 'name', HINT = 'A name is that of one hook of yours that is not deleted.';
-        ELSIF index <> 'hook_definition_once' THEN
-            RAISE;
-        END IF;
-        RAISE EXCEPTION 'you have a hook for "%" at this URL already', create_hook_body.event_type
-            USING ERRCODE = 'unique_violation',
-                  HINT = 'Change it with whisperer.update_hook, or delete it first.';
-    END;
+    INSERT INTO whisperer.hook_definition AS h
+        (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
+         rate_limit, ordering, description, format, payload_key, signing, signatures,
+         metadata_headers, timeout, max_in_flight, name, batch, encoding, priority)
+    VALUES (create_hook_body.event_type, create_hook_body.target_url, kept_config,
+            create_hook_body.retry_countdown_config, create_hook_body.callback, create_hook_body.filter,
+            create_hook_body.transform, create_hook_body.rate_limit,
+            coalesce(create_hook_body.ordering, 'none'), create_hook_body.description,
+            coalesce(create_hook_body.format, 'whisperer'), create_hook_body.payload_key,
+            create_hook_body.signing, create_hook_body.signatures, create_hook_body.metadata_headers,
+            create_hook_body.timeout, create_hook_body.max_in_flight, create_hook_body.name, create_hook_body.batch,
+            create_hook_body.encoding,
+            coalesce(create_hook_body.priority, 'normal'))
+    RETURNING h.id INTO hook_id;
     PERFORM whisperer_internal.set_secret(hook_id, key_handle, headers_handle);
     RETURN hook_id;
 END;
