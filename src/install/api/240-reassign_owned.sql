@@ -18,11 +18,13 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Only superusers and members of both roles may.';
     END IF;
+    -- In one order, whichever of two gives to the other.  Before anything is looked at: what another session makes or redirects
+    -- waits for the end of this, or this for its.
+    PERFORM whisperer_internal.hold_hooks(role) FROM unnest(ARRAY[least(old_owner::oid, new_owner::oid), greatest(old_owner::oid, new_owner::oid)]) AS role;
     UPDATE whisperer.event_type t SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE t.owner = reassign_owned_as.old_owner AND t.incarnation = mine;
     UPDATE whisperer.event_type_claim c SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE c.owner = reassign_owned_as.old_owner AND c.incarnation = mine;
-    PERFORM whisperer_internal.hold_hooks(reassign_owned_as.new_owner);
     FOR moved IN SELECT h.* FROM whisperer.hook_definition h
                  WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine AND h.is_active AND old_owner <> new_owner LOOP
         moved.owner := reassign_owned_as.new_owner;
