@@ -46,8 +46,27 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.overlap(text, text) TO PUBLIC;
 CREATE FUNCTION whisperer_internal.hold_hooks(owner oid) RETURNS void
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'whisperer_hold_hooks';
 COMMENT ON FUNCTION whisperer_internal.hold_hooks(oid) IS
-    'lets no other transaction make or redirect a hook of a role of yours until this one ends';
+    'lets no other transaction make, redirect or name a hook of a role of yours until this one ends';
 GRANT EXECUTE ON FUNCTION whisperer_internal.hold_hooks(oid) TO PUBLIC;
+
+-- Before the statement locks a row.  Two sessions that each had one and wanted the other's, or all of the role's, would wait for
+-- each other.  Of the role that writes: of another, which it is a member of, they are held with the row.
+CREATE FUNCTION whisperer_internal.hold_own_hooks() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('session_replication_role') <> 'replica' THEN
+        PERFORM whisperer_internal.hold_hooks(quote_ident(current_user)::regrole::oid);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.hold_own_hooks() IS
+    'trigger: lets no other transaction make, redirect or name a hook of whoever writes until this one ends';
+GRANT EXECUTE ON FUNCTION whisperer_internal.hold_own_hooks() TO PUBLIC;
+CREATE TRIGGER hold_own_hooks BEFORE UPDATE OF event_type, target_url, name ON whisperer.hook_definition
+    FOR EACH STATEMENT EXECUTE FUNCTION whisperer_internal.hold_own_hooks();
+ALTER TABLE whisperer.hook_definition ENABLE ALWAYS TRIGGER hold_own_hooks;
 
 -- besides: hooks that may stand beside this one.
 CREATE FUNCTION whisperer_internal.overlapping(hook whisperer.hook_definition, besides bigint[] DEFAULT '{}')

@@ -7,6 +7,8 @@ DECLARE
     -- What is secret in it hidden: no statement below has it; see hidden().
     kept jsonb := changes;
     known constant text[] := '{event_type,target_url,secret_key,additional_headers,config,retry_countdown_config,callback,filter,transform,rate_limit,ordering,description,format,payload_key,signing,signatures,metadata_headers,timeout,max_in_flight,name,batch,encoding,priority}';
+    -- Where it stands among its owner's hooks.
+    place constant text[] := '{event_type,target_url,name}';
     bad_key text;
 BEGIN
     IF changes IS NULL OR jsonb_typeof(changes) <> 'object' THEN
@@ -32,38 +34,46 @@ BEGIN
     IF changes->>'config' IS NOT NULL THEN
         kept := kept || jsonb_build_object('config', whisperer_internal.hidden_auth(changes->'config'));
     END IF;
+    -- Before any row is locked, so that two sessions take both in one order.
+    IF kept ?| place THEN
+        PERFORM whisperer_internal.hold_hooks(role)
+        FROM whisperer.hook_definition h, unnest(ARRAY[quote_ident(current_user)::regrole::oid, h.owner]) AS role WHERE h.id = update_hook_body.hook_id;
+    END IF;
     -- A header may move from one to the other: the new ones are checked beside each other.
     IF kept ? 'additional_headers' AND kept ?| '{config,format,signing}' THEN
         PERFORM whisperer_internal.set_secret(update_hook_body.hook_id, NULL, '{}');
     END IF;
-    -- Before the row is locked, so that two sessions take both in one order.
-    IF kept ?| '{event_type,target_url,name}' THEN
-        PERFORM whisperer_internal.hold_hooks(h.owner) FROM whisperer.hook_definition h WHERE h.id = update_hook_body.hook_id;
+    -- Apart from the others: its trigger holds the role's hooks, which no other change need wait for.
+    IF kept ?| place THEN
+        UPDATE whisperer.hook_definition h
+        SET event_type = coalesce(kept->>'event_type', h.event_type),
+            target_url = coalesce(kept->>'target_url', h.target_url),
+            name = CASE WHEN kept ? 'name' THEN kept->>'name' ELSE h.name END
+        WHERE h.id = update_hook_body.hook_id AND h.is_active;
     END IF;
-    UPDATE whisperer.hook_definition h
-    SET event_type = coalesce(kept->>'event_type', h.event_type),
-        target_url = coalesce(kept->>'target_url', h.target_url),
-        config = CASE WHEN kept ? 'config' THEN coalesce(nullif(kept->'config', 'null'), '{}') ELSE h.config END,
-        retry_countdown_config = CASE WHEN kept ? 'retry_countdown_config' THEN nullif(kept->'retry_countdown_config', 'null') ELSE h.retry_countdown_config END,
-        callback = CASE WHEN kept ? 'callback' THEN kept->>'callback' ELSE h.callback END,
-        filter = CASE WHEN kept ? 'filter' THEN nullif(kept->'filter', 'null') ELSE h.filter END,
-        transform = CASE WHEN kept ? 'transform' THEN whisperer_internal.normal_transform(kept->>'transform') ELSE h.transform END,
-        rate_limit = CASE WHEN kept ? 'rate_limit' THEN (kept->>'rate_limit')::double precision ELSE h.rate_limit END,
-        ordering = CASE WHEN kept ? 'ordering' THEN coalesce(kept->>'ordering', 'none') ELSE h.ordering END,
-        description = CASE WHEN kept ? 'description' THEN kept->>'description' ELSE h.description END,
-        format = CASE WHEN kept ? 'format' THEN coalesce(kept->>'format', 'whisperer') ELSE h.format END,
-        payload_key = CASE WHEN kept ? 'payload_key' THEN kept->>'payload_key' ELSE h.payload_key END,
-        signing = CASE WHEN kept ? 'signing' THEN nullif(kept->'signing', 'null') ELSE h.signing END,
-        signatures = CASE WHEN kept ? 'signatures' THEN whisperer_internal.names_from(kept->'signatures', 'signatures') ELSE h.signatures END,
-        metadata_headers = CASE WHEN kept ? 'metadata_headers' THEN whisperer_internal.names_from(kept->'metadata_headers', 'metadata_headers')
-                                ELSE h.metadata_headers END,
-        timeout = CASE WHEN kept ? 'timeout' THEN (kept->>'timeout')::interval ELSE h.timeout END,
-        max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN (kept->>'max_in_flight')::integer ELSE h.max_in_flight END,
-        name = CASE WHEN kept ? 'name' THEN kept->>'name' ELSE h.name END,
-        batch = CASE WHEN kept ? 'batch' THEN nullif(kept->'batch', 'null') ELSE h.batch END,
-        encoding = CASE WHEN kept ? 'encoding' THEN kept->>'encoding' ELSE h.encoding END,
-        priority = CASE WHEN kept ? 'priority' THEN coalesce(kept->>'priority', 'normal') ELSE h.priority END
-    WHERE h.id = update_hook_body.hook_id AND h.is_active;
+    IF kept - place <> '{}' OR NOT kept ?| place THEN
+        UPDATE whisperer.hook_definition h
+        SET config = CASE WHEN kept ? 'config' THEN coalesce(nullif(kept->'config', 'null'), '{}') ELSE h.config END,
+            retry_countdown_config = CASE WHEN kept ? 'retry_countdown_config' THEN nullif(kept->'retry_countdown_config', 'null') ELSE h.retry_countdown_config END,
+            callback = CASE WHEN kept ? 'callback' THEN kept->>'callback' ELSE h.callback END,
+            filter = CASE WHEN kept ? 'filter' THEN nullif(kept->'filter', 'null') ELSE h.filter END,
+            transform = CASE WHEN kept ? 'transform' THEN whisperer_internal.normal_transform(kept->>'transform') ELSE h.transform END,
+            rate_limit = CASE WHEN kept ? 'rate_limit' THEN (kept->>'rate_limit')::double precision ELSE h.rate_limit END,
+            ordering = CASE WHEN kept ? 'ordering' THEN coalesce(kept->>'ordering', 'none') ELSE h.ordering END,
+            description = CASE WHEN kept ? 'description' THEN kept->>'description' ELSE h.description END,
+            format = CASE WHEN kept ? 'format' THEN coalesce(kept->>'format', 'whisperer') ELSE h.format END,
+            payload_key = CASE WHEN kept ? 'payload_key' THEN kept->>'payload_key' ELSE h.payload_key END,
+            signing = CASE WHEN kept ? 'signing' THEN nullif(kept->'signing', 'null') ELSE h.signing END,
+            signatures = CASE WHEN kept ? 'signatures' THEN whisperer_internal.names_from(kept->'signatures', 'signatures') ELSE h.signatures END,
+            metadata_headers = CASE WHEN kept ? 'metadata_headers' THEN whisperer_internal.names_from(kept->'metadata_headers', 'metadata_headers')
+                                    ELSE h.metadata_headers END,
+            timeout = CASE WHEN kept ? 'timeout' THEN (kept->>'timeout')::interval ELSE h.timeout END,
+            max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN (kept->>'max_in_flight')::integer ELSE h.max_in_flight END,
+            batch = CASE WHEN kept ? 'batch' THEN nullif(kept->'batch', 'null') ELSE h.batch END,
+            encoding = CASE WHEN kept ? 'encoding' THEN kept->>'encoding' ELSE h.encoding END,
+            priority = CASE WHEN kept ? 'priority' THEN coalesce(kept->>'priority', 'normal') ELSE h.priority END
+        WHERE h.id = update_hook_body.hook_id AND h.is_active;
+    END IF;
     IF NOT FOUND THEN
         PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);
     END IF;
