@@ -59,8 +59,9 @@ std::string field(const PGresult* result, int code) {
 }
 
 DatabaseError error_of(const PGresult* result, bool is_of_role) {
-    return {field(result, PG_DIAG_SQLSTATE), field(result, PG_DIAG_MESSAGE_PRIMARY),
-            field(result, PG_DIAG_MESSAGE_HINT), field(result, PG_DIAG_COLUMN_NAME), is_of_role};
+    return {field(result, PG_DIAG_SQLSTATE),        field(result, PG_DIAG_MESSAGE_PRIMARY),
+            field(result, PG_DIAG_MESSAGE_HINT),    field(result, PG_DIAG_COLUMN_NAME),
+            field(result, PG_DIAG_CONSTRAINT_NAME), is_of_role};
 }
 
 std::string message_of(const PGconn* connection) {

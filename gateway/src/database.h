@@ -99,6 +99,7 @@ struct DatabaseError {
     std::string message;
     std::string hint;
     std::string column;       // that is wrong; empty: none alone
+    std::string constraint;   // of a table, that refused; empty: none did
     bool is_of_role = false;  // the role could not be taken
 };
 

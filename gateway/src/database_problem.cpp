@@ -42,13 +42,21 @@ Problem forbidden(const DatabaseError& error, const Route& route) {
     return problem;
 }
 
+// A primary key is the server's choice.  It is taken when a sequence is behind, after a restore of
+// the data alone.
+bool is_taken_key(const DatabaseError& error) {
+    return error.sqlstate == "23505" && error.constraint.ends_with("_pkey");
+}
+
 }  // namespace
 
 Problem problem_of(const DatabaseError& error, const Route& route, const std::string& request_id) {
     const std::string_view state = error.sqlstate;
     const std::string_view kind = state.substr(0, 2);
     Problem problem{500, "internal_error", "something went wrong on the server"};
-    if (state == "23505" && error.column == "idempotency_key")
+    if (is_taken_key(error))
+        log_event("database error", error.sqlstate + ": " + error.message, request_id);
+    else if (state == "23505" && error.column == "idempotency_key")
         problem = {422, "key_reused", "Idempotency-Key was used for an event with other content"};
     else if (state == "23505")
         problem = {406, "duplicate", error.message};

@@ -40,6 +40,11 @@ for ([ '23514', 400, 'invalid', 1 ], [ '23503', 400, 'invalid', 1 ], [ '23P01', 
 $node->safe_psql('postgres', 'DROP TRIGGER refuse ON whisperer.hook_definition');
 is(scalar @{ $gateway->all('/whisperer/hooks/', $token) }, 1, 'nothing of it was done');
 
+# After a restore of the data alone the sequence is behind: no fault of the client's, and nothing that it could mend.
+$node->safe_psql('postgres', q(SELECT setval('whisperer.hook_definition_id_seq', min(id), false) FROM whisperer.hook_definition));
+my $behind = create();
+is("$behind->{status} $behind->{json}{code} $behind->{json}{message}", '500 internal_error something went wrong on the server', 'an id that is taken');
+is(create()->{status}, 201, 'the next one is free');
 $node->safe_psql('postgres', <<'SQL');
 
 CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END$$;
