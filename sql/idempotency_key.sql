@@ -21,6 +21,16 @@ SELECT whisperer.deliver_event('keyed', '{"n": 1}'::json, NULL, NULL, NULL, NULL
 SELECT whisperer.deliver_event('keyed', '{"n": 1}'::jsonb, idempotency_key => 'order-7-paid') = once('{"n": 1}', 'order-7-paid') AS jsonb;
 SELECT * FROM of_now;
 COMMIT;
+-- The same value, however it is written; what jsonb would lose of it counts as it is written.
+BEGIN;
+SELECT first, again, CASE WHEN whisperer_internal.is_same_json(first::json, again::json) THEN 'same' ELSE 'other' END FROM (VALUES
+    ('{"a":1,"b":[1,2]}', '{ "b" : [ 1,2 ] , "a" : 1.0 }'), ('{"a":1e2}', '{"a":100}'), ('"ü"', '"\u00fc"'), ('null', ' null '), ('{}', '[]'), ('[1,2]', '[2,1]'),
+    ('{"a":1,"a":2}', '{"a":2}'), ('{"a":2}', '{"a":1,"a":2}'), ('{"a":1,"a":2}', '{"a":3,"a":2}'), ('{"a":1,"a":2}', '{"a":1,"a":2}'), ('[{"a":[{"b":1,"b":1}]}]', '[{"a":[{"b":1}]}]'),
+    ('{"a":"\u0000"}', '{"a":"\u0000"}'), ('{"a":"\u0000"}', '{"a": "\u0000"}'), ('{"a":1e200000}', '{"a":1e200000 }')) AS v (first, again);
+SELECT whisperer.deliver_event('keyed', '{"b":[1,{"c":null}],"a":1}'::json, idempotency_key => 'written') = whisperer.deliver_event('keyed', '{"b":[1,{"c":null}],"a":1}'::jsonb, idempotency_key => 'written')
+   AND whisperer.deliver_event('keyed', '{"a":1, "b":[1,{"c":null}]}', idempotency_key => 'written') = once('{"a":1.00,"b":[1,{"c":null}]}', 'written') AS the_first;
+SELECT * FROM of_now;
+COMMIT;
 -- What is undone did not happen.
 BEGIN;
 SELECT once('{"n": 1}', 'undone') IS NOT NULL AS recorded;

@@ -316,19 +316,31 @@ inline FuncCandidateList pg_function_candidates(List* names, int arguments) {
 }
 
 // Of the server's encoding.  The lexer's own memory is the current context's.
-inline bool pg_parses_as_json(const char* text, int bytes) {
+inline bool pg_parses_as_json(const char* text, int bytes, JsonSemAction* actions) {
 #if PG_VERSION_NUM >= 170000
     JsonLexContext* lex =
         makeJsonLexContextCstringLen(nullptr, text, bytes, GetDatabaseEncoding(), false);
-    bool parses = pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+    bool parses = pg_parse_json(lex, actions) == JSON_SUCCESS;
     freeJsonLexContext(lex);
     return parses;
 #else
     JsonLexContext* lex =
         makeJsonLexContextCstringLen(const_cast<char*>(text), bytes, GetDatabaseEncoding(), false);
-    return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+    return pg_parse_json(lex, actions) == JSON_SUCCESS;
 #endif
 }
+
+// One member of an object, for whoever counts them.
+#if PG_VERSION_NUM >= 160000
+inline JsonParseErrorType pg_count_member(void* count, char*, bool) {
+    ++*(int64*)count;
+    return JSON_SUCCESS;
+}
+#else
+inline void pg_count_member(void* count, char*, bool) {
+    ++*(int64*)count;
+}
+#endif
 
 #if PG_VERSION_NUM >= 180000
 inline bool pg_has_virtual_columns(TupleDesc desc) {

@@ -2,6 +2,7 @@
 // through the door, PostgreSQL out.
 #include "src/base/encoding.h"
 #include "src/base/event_facts.h"
+#include "src/base/json_text.h"
 #include "src/pg.h"
 #include "src/settings.h"
 #include "worker/engine.h"
@@ -109,6 +110,7 @@ PG_FUNCTION_INFO_V1(whisperer_formatted);
 PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_filter_sql);
 PG_FUNCTION_INFO_V1(whisperer_test_filter);
+PG_FUNCTION_INFO_V1(whisperer_count_members);
 PG_FUNCTION_INFO_V1(whisperer_check_schema_sql);
 PG_FUNCTION_INFO_V1(whisperer_test_schema);
 
@@ -315,6 +317,10 @@ PGDLLEXPORT Datum whisperer_check_filter_sql(PG_FUNCTION_ARGS) {
     require(whisperer_check_filter(jsonb_argument(fcinfo, 0), filter_steps_max, &error), error,
             "filter");
     PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum whisperer_count_members(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT64(whisperer::pg::count_members(PG_GETARG_DATUM(0)));
 }
 
 PGDLLEXPORT Datum whisperer_check_schema_sql(PG_FUNCTION_ARGS) {

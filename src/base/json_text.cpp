@@ -16,7 +16,19 @@ constexpr int problem_bytes_max = 1000;
 
 bool is_json(Datum json) {
     text* document = DatumGetTextPP(json);
-    return pg_parses_as_json(VARDATA_ANY(document), (int)VARSIZE_ANY_EXHDR(document));
+    return pg_parses_as_json(VARDATA_ANY(document), (int)VARSIZE_ANY_EXHDR(document),
+                             &nullSemAction);
+}
+
+int64 count_members(Datum json) {
+    text* document = DatumGetTextPP(json);
+    int64 count = 0;
+    JsonSemAction actions = {};
+    actions.semstate = &count;
+    actions.object_field_start = pg_count_member;
+    return pg_parses_as_json(VARDATA_ANY(document), (int)VARSIZE_ANY_EXHDR(document), &actions)
+               ? count
+               : -1;
 }
 
 // Control characters are no use to whoever reads it in a ledger.

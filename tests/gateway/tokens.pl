@@ -115,7 +115,9 @@ is(join(' ', map { $_->{json}{id} } @keyed), join(' ', ($keyed[0]{json}{id}) x 3
 is(recorded(), $before + 1, 'and once');
 isnt(keyed('"order-\\"7\\\\"', '{"paid": 7}')->{json}{id}, $keyed[0]{json}{id}, 'another key is another event');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM whisperer.event_key WHERE key = 'order-"7\')), 1, 'what is escaped in it is not when it is kept');
-my $reused = keyed('order-7', '{"paid":  7}');
+is(keyed('order-7', '{ "paid":  7.0 }')->{json}{id}, $keyed[0]{json}{id}, 'nor is it another event when it is written anew');
+is(recorded(), $before + 2, 'which records nothing');
+my $reused = keyed('order-7', '{"paid": 8}');
 is("$reused->{status} $reused->{json}{code} $reused->{json}{message}", '422 key_reused Idempotency-Key was used for an event with other content', 'a key is for one event');
 wait_idle($node);
 is(scalar(grep { $_->{body} =~ /paid/ } $receiver->requests('/ok/shop/1')), 2, 'receivers have each once');
