@@ -149,7 +149,8 @@ SELECT whisperer.update_hook(:ann, '{"metadata_headers": null}');
 -- How long an attempt may take, and how many may run.  A year is 360 days in a comparison, and more in seconds.
 SELECT bound, failure(format('SELECT whisperer.update_hook(%s, %L)', :ann, bound)) FROM unnest(ARRAY[
     '{"timeout": "0.9 s"}', '{"timeout": "301 s"}', '{"timeout": "1 year -360 days 10 s"}', '{"timeout": "-1 s"}', '{"timeout": "soon"}',
-    '{"max_in_flight": 0}', '{"max_in_flight": 10001}', '{"max_in_flight": 1.5}']) AS bound;
+    '{"timeout": "1e300 s"}', '{"max_in_flight": 0}', '{"max_in_flight": 10001}', '{"max_in_flight": 1.5}', '{"max_in_flight": 3000000000}',
+    '{"max_in_flight": true}', '{"rate_limit": "fast"}', '{"rate_limit": 1e400}']) AS bound;
 SELECT whisperer.update_hook(:ann, '{"timeout": 2.5, "max_in_flight": 1}');
 SELECT timeout, max_in_flight FROM whisperer.hook WHERE id = :ann;
 SELECT failure(format('UPDATE whisperer.hook SET %s WHERE id = %s', change, :ann)) FROM unnest(ARRAY[$$timeout = '0'$$, 'max_in_flight = -1']) AS change;

@@ -356,6 +356,22 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.names_from(jsonb, text) IS 'what a column gets for a JSON array; 22023 for what is none';
 GRANT EXECUTE ON FUNCTION whisperer_internal.names_from(jsonb, text) TO PUBLIC;
 
+-- Of a member of changes that is to be of another type than text.
+CREATE FUNCTION whisperer_internal.typed(value text, column_name text, sample anyelement) RETURNS anyelement
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    sample := value;
+    RETURN sample;
+EXCEPTION WHEN data_exception THEN
+    RAISE EXCEPTION '% must be of type %, not "%"', column_name, pg_typeof(sample), left(value, 100)
+        USING ERRCODE = 'invalid_parameter_value', COLUMN = column_name;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.typed(text, text, anyelement) IS
+    'a value as its column has it, which is of the type of the last argument; 22023, with the column, for what is none';
+GRANT EXECUTE ON FUNCTION whisperer_internal.typed(text, text, anyelement) TO PUBLIC;
+
 -- Years and months of an interval count as days in a comparison, and as more in what the worker gets.
 CREATE FUNCTION whisperer_internal.check_hook_bounds(timeout interval, max_in_flight integer) RETURNS void
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp

@@ -58,7 +58,7 @@ BEGIN
             callback = CASE WHEN kept ? 'callback' THEN kept->>'callback' ELSE h.callback END,
             filter = CASE WHEN kept ? 'filter' THEN nullif(kept->'filter', 'null') ELSE h.filter END,
             transform = CASE WHEN kept ? 'transform' THEN whisperer_internal.normal_transform(kept->>'transform') ELSE h.transform END,
-            rate_limit = CASE WHEN kept ? 'rate_limit' THEN (kept->>'rate_limit')::double precision ELSE h.rate_limit END,
+            rate_limit = CASE WHEN kept ? 'rate_limit' THEN whisperer_internal.typed(kept->>'rate_limit', 'rate_limit', h.rate_limit) ELSE h.rate_limit END,
             ordering = CASE WHEN kept ? 'ordering' THEN coalesce(kept->>'ordering', 'none') ELSE h.ordering END,
             description = CASE WHEN kept ? 'description' THEN kept->>'description' ELSE h.description END,
             format = CASE WHEN kept ? 'format' THEN coalesce(kept->>'format', 'whisperer') ELSE h.format END,
@@ -67,8 +67,8 @@ BEGIN
             signatures = CASE WHEN kept ? 'signatures' THEN whisperer_internal.names_from(kept->'signatures', 'signatures') ELSE h.signatures END,
             metadata_headers = CASE WHEN kept ? 'metadata_headers' THEN whisperer_internal.names_from(kept->'metadata_headers', 'metadata_headers')
                                     ELSE h.metadata_headers END,
-            timeout = CASE WHEN kept ? 'timeout' THEN (kept->>'timeout')::interval ELSE h.timeout END,
-            max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN (kept->>'max_in_flight')::integer ELSE h.max_in_flight END,
+            timeout = CASE WHEN kept ? 'timeout' THEN whisperer_internal.typed(kept->>'timeout', 'timeout', h.timeout) ELSE h.timeout END,
+            max_in_flight = CASE WHEN kept ? 'max_in_flight' THEN whisperer_internal.typed(kept->>'max_in_flight', 'max_in_flight', h.max_in_flight) ELSE h.max_in_flight END,
             batch = CASE WHEN kept ? 'batch' THEN nullif(kept->'batch', 'null') ELSE h.batch END,
             encoding = CASE WHEN kept ? 'encoding' THEN kept->>'encoding' ELSE h.encoding END,
             priority = CASE WHEN kept ? 'priority' THEN coalesce(kept->>'priority', 'normal') ELSE h.priority END
