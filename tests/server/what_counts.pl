@@ -101,6 +101,12 @@ is(ruled('given_up', '"give_up": [400, 404]', 'status/500', 'half-head', 'status
     '3 failed after 3 attempts: HTTP status 404; an answer with a status of 400, 404 ends a delivery', 'give_up ends a delivery');
 is(ruled('chosen', '"only_if": [503]', 'half-head', 'status/503', 'status/500', 'ok'),
     '3 failed after 3 attempts: HTTP status 500; of answers only those with a status of 503 are followed by another attempt', 'so does what is not in only_if');
+my $ruled = sql(q(SELECT whisperer.register_event('untried'); SELECT whisperer.create_hook('untried', 'https://example.com/untried',
+    retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 1}, "give_up": [404], "only_if": [500, 503]}')));
+my $untried = sql("SELECT whisperer.deliver_event('untried', '{}', deliver_at => now() + '1 h')");
+wait_for('its row', sub { sql("SELECT state FROM whisperer.delivery WHERE hook_id = $ruled") eq 'pending' });
+like(sql("SELECT whisperer.why('$untried', $ruled)"), qr/^waits for attempt 1 at [^;]*; an answer with a status of 404 ends a delivery; of answers only those with a status of 500, 503 are followed by another attempt$/,
+    'what would end it is said before the first attempt');
 like(ruled('kept_on', '"give_up": [404], "only_if": null', 'status/500', 'half-head', 'ok'), qr/^3 delivered at .* by attempt 3/, 'anything else is tried again');
 $node->append_conf('postgresql.conf', "whisperer.request_timeout = '1s'\n");
 $node->reload;

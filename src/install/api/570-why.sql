@@ -123,7 +123,7 @@ BEGIN
             WHEN 'cancelled' THEN concat_ws(': ', 'cancelled', d.error)
             ELSE whisperer_internal.why_pending(d) END,
             -- What ends it, or has ended it.
-            CASE WHEN d.state IN ('pending', 'failed') AND d.retry_count > 0
+            CASE WHEN d.state = 'pending' OR d.state = 'failed' AND d.retry_count > 0
                  THEN nullif(whisperer_internal.status_rules(h.retry_countdown_config), '') END,
             (SELECT 'its data does not fit the schema of its type, which has it sent all the same: ' || whisperer_internal.schema_fault(x)
              FROM whisperer.outbox x JOIN whisperer.event_type t ON t.name = x.event_type
