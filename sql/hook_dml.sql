@@ -51,6 +51,17 @@ DELETE FROM whisperer.nodes;
 INSERT INTO whisperer.node (name) VALUES ('n');
 DELETE FROM whisperer.status;
 DELETE FROM whisperer.delivery_rate;
+-- Whatever is refused has a hint.
+SELECT c.relname AS without_hint FROM pg_class c
+WHERE c.relnamespace = 'whisperer'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND failure(format('DELETE FROM whisperer.%I', c.relname)) !~ '^42501 . permission denied for (table|view) .+ . .+';
+DELETE FROM whisperer.event_key;
+DELETE FROM whisperer.key_decision_7;
+DELETE FROM whisperer.event_type_claim;
+DELETE FROM whisperer.bookmark;
+DELETE FROM whisperer.hook_minute;
+INSERT INTO whisperer.node_message DEFAULT VALUES;
+DELETE FROM whisperer.incarnation;
+SELECT failure($$INSERT INTO whisperer.hook_definition DEFAULT VALUES$$);
 -- However a statement comes to write.
 WITH gone AS (DELETE FROM whisperer.delivery RETURNING 1) SELECT count(*) FROM gone;
 WITH added AS (INSERT INTO whisperer.event_type (name) VALUES ('order-lost') RETURNING 1) DELETE FROM whisperer.hook;

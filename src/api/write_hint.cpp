@@ -29,18 +29,29 @@ constexpr Hint hints[] = {
     {"event_type",
      "Call whisperer.register_event, update_event, unregister_event or reassign_owned."},
     {"event_type_privilege", "Call whisperer.allow or disallow."},
+    {"event_type_claim",
+     "It follows from whisperer.register_event and reassign_owned, and outlasts unregister_event "
+     "while there are events of the type."},
     {"outbox", "SELECT whisperer.deliver_event(event_type, data) records an event."},
     {"event_queue", "SELECT whisperer.deliver_event(event_type, data) records an event."},
+    {"event_key", "It follows from whisperer.deliver_event with an idempotency_key."},
+    {"key_decision", "The worker decides which of the events with one idempotency_key is sent."},
     {"delivery", "Call whisperer.retry, recover, replay or cancel."},
     {"attempt", "Call whisperer.retry, recover, replay or cancel."},
     {"request", "Call whisperer.retry, recover, replay or cancel."},
     {"secret", "Call whisperer.rotate_secret, or whisperer.update_hook with secret_key."},
     {"hook_run", "SELECT whisperer.resume_hook(id) makes a disabled hook active again."},
     {"hook_stats", "SELECT whisperer.resume_hook(id) makes a disabled hook active again."},
+    {"hook_minute", "The worker counts in it what whisperer.hook_stats shows."},
+    {"bookmark",
+     "The worker notes in it how far it has read; whisperer.replay sends older events."},
     {"past_attempt", "Call whisperer.retry, recover, replay or cancel."},
     {"node", "Call whisperer.add_node or remove_node."},
     {"nodes", "Call whisperer.add_node or remove_node."},
     {"hook_node", "Call whisperer.add_node or remove_node."},
+    {"node_message", "It is what the functions of a primary tell its delivery nodes."},
+    {"incarnation",
+     "The number is made with the extension; whisperer.resume adopts what has another."},
     {"status", "It shows what the workers do; whisperer.pause and resume stop and start delivery."},
     {"delivery_rate", "It follows from the ledger; update_hook with rate_limit bounds a hook."},
     {"control", "Call whisperer.pause or resume."},
@@ -127,8 +138,10 @@ void check_write(Oid relation, CmdType command, const List* targets) {
     const char* name = get_rel_name(relation);
     const char* hint = hint_for(name);
     AclMode mode = wanted(command);
-    if (command == CMD_DELETE) {
-        if (hint && !may_write(relation, InvalidAttrNumber, mode))
+    // A DELETE, or an INSERT of DEFAULT VALUES, which a right to any column allows.
+    if (targets == NIL || command == CMD_DELETE) {
+        if (hint && !may_write(relation, InvalidAttrNumber, mode) &&
+            pg_attribute_aclcheck_all(relation, GetUserId(), mode, ACLMASK_ANY) != ACLCHECK_OK)
             refuse(relation, name, hint);
         return;
     }
