@@ -54,6 +54,9 @@ SELECT schema, data, whisperer.test_schema(schema::jsonb, data::json) FROM (VALU
     ('{"$defs": {"tree": {"properties": {"of": {"$ref": "#/$defs/tree"}}, "type": "object"}}, "$ref": "#/$defs/tree"}', '{"of": {"of": 1}}'),
     ('{"type": "object"}', '{"nul": "\u0000", "big": 1e200000}'),
     ('false', 'null')) AS v (schema, data);
+SELECT whisperer.test_schema('{"required": ["id"]}', d) AS json FROM (VALUES ('{}'::json)) AS v (d);
+SELECT whisperer.test_schema('{"required": ["id"]}', d) AS jsonb FROM (VALUES ('{}'::jsonb)) AS v (d);
+SELECT whisperer.test_schema('{"required": ["id"]}', '{}') AS untyped, whisperer.test_schema('{}', NULL) IS NULL AS of_null;
 SELECT whisperer.test_schema('{"items": {"not": {"enum": [1, 2, 3, 4, 5, 6, 7, 8, 9]}}}', json_agg(i)) FROM generate_series(10, 200000) i;
 SELECT whisperer.test_schema(NULL, '{}') IS NULL AS of_nothing;
 SELECT failure($$SELECT whisperer.test_schema('{"pattern": "x"}', '""')$$);

@@ -22,6 +22,11 @@ SELECT filter, whisperer.test_filter(filter::jsonb, data::json), data FROM (VALU
     ('{"sku": {"$regex": "(?i)a\\d"}}', '{"sku": ["x", "xA1"]}'),
     ('{"sku": {"$regex": "^5"}}', '{"sku": 50}'),
     ('{"a": 1}', '{"nul": "\u0000", "big": 1e200000, "a": 1}')) AS v (filter, data);
+-- json, jsonb, an untyped literal; NULL is nothing to be told of.
+SELECT whisperer.test_filter('{"a": 1}', d) AS json FROM (VALUES ('{"a": 1}'::json)) AS v (d);
+SELECT whisperer.test_filter('{"a": 1}', d) AS jsonb FROM (VALUES ('{"a": 1}'::jsonb)) AS v (d);
+SELECT whisperer.test_filter('{"a": 1}', '{"a": 1}') AS untyped, whisperer.test_filter('{"a": 1}', NULL) IS NULL AS of_null;
+SELECT failure($$SELECT whisperer.test_filter('{"a": 1}', '{"a": ')$$);
 -- Beyond the limits nothing is said.
 SELECT whisperer.test_filter(jsonb_build_object('$in', jsonb_agg('x'::text)), json_agg(i)) IS NULL AS undecided FROM generate_series(1, 2000) i;
 SELECT whisperer.test_filter(NULL, '{}') IS NULL AS of_nothing;

@@ -42,10 +42,23 @@ CREATE FUNCTION whisperer_internal.check_filter(filter jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_filter_sql';
 CREATE FUNCTION whisperer.test_filter(filter jsonb, data json) RETURNS boolean
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_test_filter';
+-- As with deliver_event json, jsonb and an untyped literal all work.
+CREATE FUNCTION whisperer.test_filter(filter jsonb, data jsonb) RETURNS boolean
+    LANGUAGE sql STABLE STRICT
+RETURN whisperer.test_filter(filter, data::json);
+CREATE FUNCTION whisperer.test_filter(filter jsonb, data text) RETURNS boolean
+    LANGUAGE sql STABLE STRICT
+RETURN whisperer.test_filter(filter, data::json);
 CREATE FUNCTION whisperer_internal.check_schema(schema jsonb) RETURNS void
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_check_schema_sql';
 CREATE FUNCTION whisperer.test_schema(schema jsonb, data json) RETURNS text
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_test_schema';
+CREATE FUNCTION whisperer.test_schema(schema jsonb, data jsonb) RETURNS text
+    LANGUAGE sql STABLE STRICT
+RETURN whisperer.test_schema(schema, data::json);
+CREATE FUNCTION whisperer.test_schema(schema jsonb, data text) RETURNS text
+    LANGUAGE sql STABLE STRICT
+RETURN whisperer.test_schema(schema, data::json);
 CREATE FUNCTION whisperer_internal.in_transaction_block() RETURNS boolean
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'whisperer_in_transaction_block';
 
@@ -112,11 +125,23 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.check_filter(jsonb) TO PUBLIC;
 COMMENT ON FUNCTION whisperer.test_filter(jsonb, json) IS
     'whether a filter lets data through, or null where the limits do not suffice';
 GRANT EXECUTE ON FUNCTION whisperer.test_filter(jsonb, json) TO PUBLIC;
+COMMENT ON FUNCTION whisperer.test_filter(jsonb, jsonb) IS
+    'whether a filter lets data through, or null where the limits do not suffice';
+GRANT EXECUTE ON FUNCTION whisperer.test_filter(jsonb, jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer.test_filter(jsonb, text) IS
+    'whether a filter lets data through, or null where the limits do not suffice';
+GRANT EXECUTE ON FUNCTION whisperer.test_filter(jsonb, text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.check_schema(jsonb) IS
     'raises 22023, naming the keyword, unless this may be the schema of an event type';
 COMMENT ON FUNCTION whisperer.test_schema(jsonb, json) IS
     'what of the data does not fit a schema, and by which keyword, or null';
 GRANT EXECUTE ON FUNCTION whisperer.test_schema(jsonb, json) TO PUBLIC;
+COMMENT ON FUNCTION whisperer.test_schema(jsonb, jsonb) IS
+    'what of the data does not fit a schema, and by which keyword, or null';
+GRANT EXECUTE ON FUNCTION whisperer.test_schema(jsonb, jsonb) TO PUBLIC;
+COMMENT ON FUNCTION whisperer.test_schema(jsonb, text) IS
+    'what of the data does not fit a schema, and by which keyword, or null';
+GRANT EXECUTE ON FUNCTION whisperer.test_schema(jsonb, text) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.in_transaction_block() IS
     'whether BEGIN was said; procedures that commit refuse to run then';
 GRANT EXECUTE ON FUNCTION whisperer_internal.in_transaction_block() TO PUBLIC;
