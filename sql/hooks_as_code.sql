@@ -61,6 +61,7 @@ SELECT failure(format('SELECT whisperer.apply_hooks(%L)', bad)) FROM unnest(ARRA
     '[{"name": "a", "event_type": "coded", "target_url": "https://example.com/1"}, {"name": "b", "event_type": "nothing", "target_url": "https://example.com/2"}]']) AS bad;
 SELECT failure($$SELECT whisperer.apply_hooks('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "timeout": "1 h"}]', dry_run => true)$$);
 SELECT failure('SELECT whisperer.apply_hooks(NULL)');
+SELECT failure($$SELECT whisperer.apply_hooks('[]', dry_run => NULL)$$), failure($$SELECT whisperer.apply_hooks('[]', prune => NULL)$$);
 SELECT name, target_url, state FROM whisperer.hook ORDER BY id;
 -- The order of the definitions is nothing: hooks take each other's places in one call, and a new one takes an old one's.
 CREATE FUNCTION pg_temp.moved(places text[]) RETURNS text LANGUAGE sql

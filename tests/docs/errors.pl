@@ -86,6 +86,8 @@ my @cases = (
     [ update_hook => '55000', "SELECT whisperer.update_hook(2, '{}')" ],
     [ apply_hooks => '22023', "SELECT whisperer.apply_hooks('[{\"name\": \"a\"}]')" ],
     [ apply_hooks => '23505', "SET ROLE ann; SELECT whisperer.apply_hooks('[{\"name\": \"a\", \"event_type\": \"used\", \"target_url\": \"https://example.com/1\"}]')" ],
+    [ apply_hooks => '22004', "SELECT whisperer.apply_hooks('[]', dry_run => NULL)" ],
+    [ replay => '22004', "SELECT whisperer.replay(1, now() - interval '1 hour', new_ids => NULL)" ],
     [ update_hook => '22023', "SELECT whisperer.update_hook(1, '{\"url\": 1}')" ],
     [ update_hook => '22004', "SELECT whisperer.update_hook(1, '{\"target_url\": null}')" ],
     [ update_hook => '23505', "SET ROLE ann; SELECT whisperer.create_hook('used', 'https://example.com/9'); SELECT whisperer.update_hook(1, '{\"target_url\": \"https://example.com/9\"}')" ],

@@ -152,6 +152,10 @@ DECLARE
     definition jsonb;
     known bigint;
 BEGIN
+    IF prune IS NULL OR dry_run IS NULL THEN
+        RAISE EXCEPTION 'prune and dry_run must not be null'
+            USING ERRCODE = 'null_value_not_allowed', COLUMN = CASE WHEN prune IS NULL THEN 'prune' ELSE 'dry_run' END;
+    END IF;
     IF count IS NULL THEN
         RAISE EXCEPTION 'definitions must be a JSON array' USING ERRCODE = 'invalid_parameter_value', HINT = 'whisperer.export_hooks() shows one.';
     END IF;

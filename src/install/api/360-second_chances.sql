@@ -247,6 +247,10 @@ DECLARE
     matching bigint;
 BEGIN
     PERFORM whisperer_internal.require_range(caller, replay_as.hook_id, since, until);
+    IF dry_run IS NULL OR new_ids IS NULL THEN
+        RAISE EXCEPTION 'dry_run and new_ids must not be null'
+            USING ERRCODE = 'null_value_not_allowed', COLUMN = CASE WHEN dry_run IS NULL THEN 'dry_run' ELSE 'new_ids' END;
+    END IF;
     PERFORM whisperer_internal.tell_of_expunged(replay_as.hook_id, since, until);
     IF new_ids AND NOT dry_run THEN
         INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, hook_id, meta)
