@@ -86,6 +86,11 @@ const chances = {
     },
 };
 
+// Only a replay may leave some out.
+function leftOut(expunged) {
+    return expunged > 0 ? ` ${plural(expunged, 'event')} stay${expunged === 1 ? 's' : ''} out: the data was expunged.` : '';
+}
+
 function rangeFields() {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     return {
@@ -139,7 +144,7 @@ export function chanceButton(hook, kind, done) {
                 if (kind === 'replay') wanted.new_ids = new_ids.value;
                 const { data } = await post(`hooks/${hook.id}/${kind}/`, { ...wanted, dry_run: true });
                 forget();
-                said.textContent = data.count > 0 ? counted(data.count) : none;
+                said.textContent = (data.count > 0 ? counted(data.count) : none) + leftOut(data.expunged ?? 0);
                 if (data.count === 0) return;
                 range = wanted;
                 act.textContent = `${verb} ${count(data.count)}`;

@@ -203,7 +203,7 @@ is(act('POST', "$second->{id}/rotate_secret/", { overlap => $_ })->{status}, 400
 my $since = $node->safe_psql('postgres', q(SELECT to_char(now() - interval '1 hour', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')));
 sub arrived { return scalar grep { Whisperer::Receiver::header($_, 'X-Whisperer-Event') eq 'order-paid' } $receiver->requests('/ok/2') }
 my $before = arrived();
-is_deeply(act('POST', "$second->{id}/replay/", { since => $since, dry_run => $true })->{json}, { count => 4, dry_run => $true }, 'a replay is counted first');
+is_deeply(act('POST', "$second->{id}/replay/", { since => $since, dry_run => $true })->{json}, { count => 4, expunged => 0, dry_run => $true }, 'a replay is counted first');
 is(arrived(), $before, 'that sends nothing');
 is(act('POST', "$second->{id}/replay/", { since => $since })->{json}{count}, 4, 'then done');
 wait_for('the replay', sub { arrived() == $before + 3 });
@@ -231,6 +231,8 @@ $node->safe_psql('postgres', "SELECT whisperer.expunge('$failed')");
 is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.outbox WHERE id = '$failed' AND data IS NULL"), 1, 'the data of one goes');
 is(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $true })->{json}{count}, 2, 'it is counted no longer');
 is(act('POST', "$second->{id}/recover/", { since => $since })->{json}{count}, 2, 'so many are recovered');
+is_deeply(act('POST', "$second->{id}/replay/", { since => $since, dry_run => $true })->{json}, { count => 4, expunged => 1, dry_run => $true }, 'and a replay says that it stays out');
+is_deeply(act('POST', "$second->{id}/replay/", { since => $since, until => $since, dry_run => $_ })->{json}, { count => 0, expunged => 0, dry_run => $_ }, 'if it is of that time') for $true, $false;
 
 # --- a deleted one ------------------------------------------------------------------------------
 my ($gone) = grep { $_ ne $failed =~ s/-//gr } map { $_->{uuid} } @{ $gateway->all("/whisperer/hook_events/?webhook=$second->{id}", $token) };

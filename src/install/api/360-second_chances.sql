@@ -220,16 +220,24 @@ END;
 COMMENT ON FUNCTION whisperer_internal.replayable(bigint, timestamptz, timestamptz) IS
     'recorded events of the range that match a hook';
 
+CREATE FUNCTION whisperer_internal.expunged_within(hook_id bigint, since timestamptz, until timestamptz) RETURNS bigint
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*)
+    FROM whisperer.hook_definition h JOIN whisperer.outbox o
+      ON o.data IS NULL AND o.created_at >= expunged_within.since AND o.created_at < expunged_within.until
+     AND o.event_type <> 'whisperer-ping' AND whisperer_internal.is_for(h, o)
+    WHERE h.id = expunged_within.hook_id;
+END;
+COMMENT ON FUNCTION whisperer_internal.expunged_within(bigint, timestamptz, timestamptz) IS
+    'how many events of a range, of those that you may see, a replay leaves out because their data is gone';
+GRANT EXECUTE ON FUNCTION whisperer_internal.expunged_within(bigint, timestamptz, timestamptz) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.tell_of_expunged(hook_id bigint, since timestamptz, until timestamptz) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    expunged constant bigint := (
-        SELECT count(*)
-        FROM whisperer.hook_definition h JOIN whisperer.outbox o
-          ON o.data IS NULL AND o.created_at >= tell_of_expunged.since AND o.created_at < tell_of_expunged.until
-         AND o.event_type <> 'whisperer-ping' AND whisperer_internal.is_for(h, o)
-        WHERE h.id = tell_of_expunged.hook_id);
+    expunged constant bigint := whisperer_internal.expunged_within(hook_id, since, until);
 BEGIN
     IF expunged > 0 THEN
         RAISE NOTICE 'events of the range that stay out, because their data was expunged: %', expunged;
