@@ -64,6 +64,15 @@ for my $operation (sort { ($a =~ /^DELETE|pause/) <=> ($b =~ /^DELETE|pause/) ||
 my @unseen = grep { my $operation = $_; !grep { /^[23]/ } $spec->seen($operation) } $spec->operations;
 is_deeply(\@unseen, [], 'all were tried');
 
+# --- what a countdown may have: as the server knows it -----------------------------------------------
+my $countdown = $document->{components}{schemas}{RetryCountdownConfig}{properties};
+sub refused { my ($more) = @_; return $gateway->post('/whisperer/hooks/', $token, { event_type => 'e', target_url => $receiver->url('/ok/3'), retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 1 }, %$more } })->{json} }
+my ($known) = refused({ no_such => 1 })->{hint} =~ /^Known are (.*)\.$/;
+is(join(' ', sort keys %$countdown), join(' ', sort split /, | and /, $known // ''), 'its keys');
+my ($choices) = refused({ choice => 'never' })->{message} =~ /is not one of (.*)$/;
+is_deeply([ sort @{ $countdown->{choice}{enum} } ], [ sort split /, | or | and /, $choices // '' ], 'its choices');
+like(refused({ $_ => ['404'] })->{message}, qr/must be an array of HTTP statuses from $countdown->{$_}{items}{minimum} to $countdown->{$_}{items}{maximum}$/, "the statuses of $_") for qw(give_up only_if);
+
 # --- what every path says -----------------------------------------------------------------------
 for my $template (sort keys %{ $document->{paths} }) {
     my $answer = $gateway->request('OPTIONS', path_of($template));
