@@ -50,4 +50,26 @@ is_deeply([ @{ stats() }{qw(circuit_reason circuit_retry_at)} ], [ undef, undef 
 wait_for('what waited', sub { (delivery($waits)->{state} // '') eq 'delivered' });
 pass('and what waited goes out');
 
+# --- by hand ----------------------------------------------------------------------------------------
+# An event that waits for it, which says when it would be tried without anybody.
+sub opened {
+    my ($n) = @_;
+    answers('status/500');
+    record($_) for 1 .. 8;
+    wait_for('the circuit to open again', sub { stats()->{circuit} eq 'open' });
+    my $event = record($n);
+    wait_for('an event that waits for it', sub { (delivery($event)->{why} // '') =~ /^waits: the circuit is open/ });
+    answers('ok');
+    return $event;
+}
+sub arrives { my ($event, $how) = @_; wait_for('what waited', sub { (delivery($event)->{state} // '') eq 'delivered' }); is(stats()->{circuit}, 'closed', $how) }
+my $event = opened(5);
+is($gateway->post("/whisperer/hooks/$hook/resume/", $token)->{json}{state}, 'active', 'resume/ of an active hook');
+arrives($event, 'has it probed, and closes it');
+$event = opened(6);
+my $refused = $gateway->post("/whisperer/hook_events/$event-$hook/retry/", $token);
+is("$refused->{status} $refused->{json}{message}", '406 event is still in retry process', 'retry/ leaves alone what waits');
+is($gateway->post("/whisperer/hook_events/$event-$hook/retry/", $token, { force => JSON::PP::true })->{status}, 200, 'with force it does not');
+arrives($event, 'and closes the circuit');
+
 done_testing();

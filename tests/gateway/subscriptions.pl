@@ -119,6 +119,9 @@ for ([ {}, 'event_type target_url' ], [ { %new, event_type => undef }, 'event_ty
     [ { %new, filter => { x => 'y' x 9000 } }, 'filter' ], [ { %new, additional_headers => { "a\r\nb" => 'c' } }, 'additional_headers' ],
     [ { %new, additional_headers => { Host => 'c' } }, 'additional_headers' ], [ { %new, additional_headers => 'x' }, 'additional_headers' ],
     [ { %new, retry_countdown_config => { choice => 'never' } }, 'retry_countdown_config' ], [ { %new, secret_key => 'whsec_???' }, 'secret_key' ],
+    (map { [ { %new, filter => $_ }, 'filter' ] } { n => { '$like' => 'x' } }, { n => { '$in' => 1 } }, { '$or' => [] }),
+    (map { [ { %new, retry_countdown_config => { choice => 'fixed', kwargs => { seconds => 1 }, %$_ } }, 'retry_countdown_config' ] }
+        { give_up => [200] }, { only_if => 500 }, { give_up => [404], only_if => [ 404, 500 ] }, { give_up => ['404'] }, { kwargs => { seconds => 1, give_up => [404] } }),
     [ { %new, rate_limit => -1 }, 'rate_limit' ], [ { %new, rate_limit => '1' }, 'rate_limit' ], [ { %new, ordering => 'random' }, 'ordering' ], [ { %new, priority => 'urgent' }, 'priority' ], [ { %new, priority => 1 }, 'priority' ],
     [ { %new, format => 'xml' }, 'format' ], [ { %new, format => 1 }, 'format' ], [ { %new, format => 'data', payload_key => 'p' }, 'payload_key' ],
     [ { %new, signing => { header => 'Host', value => '{hex}' } }, 'signing' ], [ { %new, signing => 'github' }, 'signing' ],
@@ -129,7 +132,7 @@ for ([ {}, 'event_type target_url' ], [ { %new, event_type => undef }, 'event_ty
     [ { %new, colour => 'red', is_paused => $true }, 'colour is_paused' ], [ { %new, description => "\0" }, 'description' ])
 {
     my ($json, $fields) = @$_;
-    my ($bound) = grep { $fields eq $_ } @bounds;
+    my ($bound) = grep { $fields eq $_ } @bounds, 'filter', 'retry_countdown_config';
     for my $how ([ POST => '' ], $bound ? ([ PUT => "$hook->{id}/" ], [ PATCH => "$hook->{id}/" ]) : ()) {
         my $answer = act(@$how, $how->[0] eq 'PATCH' ? { $bound => $json->{$bound} } : $json);
         is("$answer->{status} $answer->{json}{code} " . join(' ', sort keys %{ $answer->{json}{errors} // {} }), "400 invalid $fields",
@@ -137,6 +140,7 @@ for ([ {}, 'event_type target_url' ], [ { %new, event_type => undef }, 'event_ty
         unlike($answer->{content}, qr/whisperer\.|SELECT|=>/, 'in words, not in SQL');
     }
 }
+is(act('POST', '', { %new, filter => { n => { '$like' => 'x' } } })->{json}{errors}{filter}[0], 'filter has an unknown operator "$like"', 'an operator that there is not is named');
 my $twice = act('POST', '', { %all, secret_key => 'x' });
 is("$twice->{status} $twice->{json}{code}", '406 duplicate', 'a second one for the same');
 for ([ POST => '', { event_type => 'secret-thing', target_url => $receiver->url('/ok') } ], [ PATCH => "$second->{id}/", { event_type => 'secret-thing' } ]) {
@@ -233,6 +237,30 @@ is(act('POST', "$second->{id}/recover/", { since => $since, dry_run => $true })-
 is(act('POST', "$second->{id}/recover/", { since => $since })->{json}{count}, 2, 'so many are recovered');
 is_deeply(act('POST', "$second->{id}/replay/", { since => $since, dry_run => $true })->{json}, { count => 4, expunged => 1, dry_run => $true }, 'and a replay says that it stays out');
 is_deeply(act('POST', "$second->{id}/replay/", { since => $since, until => $since, dry_run => $_ })->{json}, { count => 0, expunged => 0, dry_run => $_ }, 'if it is of that time') for $true, $false;
+
+# --- which answers end a delivery -----------------------------------------------------------------
+my %rules = (choice => 'linear', kwargs => { base => 0.05, limit => undef }, max_retries => undef, jitter => undef, give_up => [404], only_if => [500]);
+my $ruled = act('POST', '', { event_type => 'order-sent', target_url => $receiver->url('/status/404/ruled'), retry_countdown_config => \%rules })->{json};
+is_deeply($ruled->{retry_countdown_config}, \%rules, 'a countdown with all its keys, null or not');
+sub ended {
+    my $event = $node->safe_psql('postgres', q(SELECT replace(whisperer.deliver_event('order-sent', '{}')::text, '-', '')));
+    my $path = "/whisperer/hook_events/$event-$ruled->{id}/";
+    return wait_for('its end', sub { my $answer = $gateway->get($path, $token); ($answer->{json}{state} // '') eq 'failed' && $answer->{json} });
+}
+my $given_up = ended();
+is_deeply([ @{$given_up}{qw(retry_count response_http_status)} ], [ 1, 404 ], 'one of give_up ends a delivery');
+like($given_up->{why}, qr/; an answer with a status of 404 ends a delivery; of answers only those with a status of 500 are followed by another attempt$/, 'as is said');
+act('PATCH', "$ruled->{id}/", { target_url => $receiver->url('/status/503/ruled'), retry_countdown_config => { %rules, give_up => undef } });
+is_deeply([ @{ ended() }{qw(retry_count response_http_status)} ], [ 1, 503 ], 'and so does one that is not of only_if');
+act('PATCH', "$ruled->{id}/", { target_url => $receiver->url('/status/500/ruled'), retry_countdown_config => { %rules, max_retries => 2 } });
+is_deeply([ @{ ended() }{qw(retry_count response_http_status)} ], [ 3, 500 ], 'another one is tried again, as often as is said');
+
+# --- events without a key -------------------------------------------------------------------------
+act('PATCH', "$ruled->{id}/", { target_url => $receiver->url('/ok/keyed'), ordering => 'key' });
+$node->safe_psql('postgres', "SELECT whisperer.deliver_event('order-sent', '{}', object_id => $_)") for 'NULL', "'7'", 'NULL';
+wait_for('the figures', sub { my ($one) = @{ $gateway->get("/whisperer/hook_stats/?hook=$ruled->{id}", $token)->{json}{results} }; $one->{without_key} == 2 });
+pass('an ordered hook says how many had no key');
+act('DELETE', "$ruled->{id}/");
 
 # --- a deleted one ------------------------------------------------------------------------------
 my ($gone) = grep { $_ ne $failed =~ s/-//gr } map { $_->{uuid} } @{ $gateway->all("/whisperer/hook_events/?webhook=$second->{id}", $token) };

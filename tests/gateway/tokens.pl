@@ -122,6 +122,18 @@ is("$reused->{status} $reused->{json}{code} $reused->{json}{message}", '422 key_
 wait_idle($node);
 is(scalar(grep { $_->{body} =~ /paid/ } $receiver->requests('/ok/shop/1')), 2, 'receivers have each once');
 
+# --- events that do not fit the schema of their type ------------------------------------------------
+$node->safe_psql('postgres', q(SELECT whisperer.update_event('said', '{"schema": {"required": ["n"], "properties": {"n": {"type": "integer"}}}}')));
+my @unfit = map { publish({ event_type => 'said', data => $_ }) } { m => 1 }, { n => 'secret' }, { n => 5 };
+is(join(' ', map { $_->{status} } @unfit), '201 201 201', 'they are recorded all the same');
+wait_idle($node);
+my @shown = map { $gateway->get("/whisperer/hook_events/$_->{json}{id}-$hook{1}/", $bob)->{json} } @unfit;
+is(join(' ', map { "$_->{state} $_->{retry_count}" } @shown), 'failed 0 failed 0 delivered 1', 'and sent to nobody');
+is_deeply([ map { $_->{error} } @shown ], [ 'schema: required "n"', 'schema: /n: type', undef ], 'which says what does not fit, and no value');
+is(scalar(grep { $_->{body} =~ /"n": ?5/ } $receiver->requests('/ok/shop/1')), 1, 'the receiver has the one that fits');
+is(scalar(grep { $_->{body} =~ /"m"|secret/ } $receiver->requests('/ok/shop/1')), 0, 'and no other');
+$node->safe_psql('postgres', q(SELECT whisperer.update_event('said', '{"schema": null}')));
+
 # --- trying tokens ------------------------------------------------------------------------------
 sub guess { return 'Token what_1_' . join '', map { ('a' .. 'z')[ rand 26 ] } 1 .. 43 }
 my $attacker = client();
