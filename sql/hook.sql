@@ -248,6 +248,21 @@ SELECT whisperer.update_hook(:accented, U&'{"target_url": "https://example.com/?
 SELECT target_url FROM whisperer.hook WHERE id = :accented;
 SELECT whisperer.delete_hook(:accented);
 
+-- As many as its role may have.
+RESET ROLE;
+SELECT format('ALTER ROLE regress_ann SET whisperer.max_hooks_per_role = %s', count(*)) FROM whisperer.hook WHERE owner = 'regress_ann'::regrole AND is_active \gexec
+SET ROLE regress_ann;
+SELECT regexp_replace(failure($$SELECT whisperer.create_hook('order-*', 'https://example.com/too-many')$$), '\d+ hooks', 'N hooks') ~ '^53400 . role regress_ann has N hooks already . Delete some, or ask a superuser to raise the limit: ALTER ROLE regress_ann SET whisperer.max_hooks_per_role = \d+;$' AS refused;
+SELECT failure($$INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-*', 'https://example.com/too-many')$$) ~ '^53400' AS by_dml,
+       failure($$SELECT whisperer.apply_hooks('[{"name": "many", "event_type": "order-*", "target_url": "https://example.com/too-many"}]')$$) ~ '^53400' AS by_apply;
+SELECT failure('SET whisperer.max_hooks_per_role = 1000') ~ '^42501' AS not_by_itself;
+SELECT whisperer.update_hook(:ann, '{"description": "one that it has"}');
+RESET ROLE;
+ALTER ROLE regress_ann RESET whisperer.max_hooks_per_role;
+SET ROLE regress_ann;
+SELECT whisperer.create_hook('order-*', 'https://example.com/too-many') AS one_more \gset
+SELECT whisperer.delete_hook(:one_more);
+
 -- Another role sees and changes nothing of it.
 SET ROLE regress_bob;
 SELECT count(*) AS hooks FROM whisperer.hook;

@@ -375,6 +375,36 @@ async function listTests() {
     });
 }
 
+async function limitTest() {
+    await test('more hooks or requests than the role may have are refused in words, with who may raise that', async () => {
+        const page = await open('hooks/new');
+        await field(page, 'event_type').fill('package-created');
+        await field(page, 'target_url').fill(`${receiver_url}/ok/too-many`);
+        const alert = page.getByRole('alert');
+        const made = sql("SELECT count(*) FROM whisperer.hook WHERE owner = 'shop'::regrole AND is_active");
+        try {
+            sql(`ALTER ROLE shop SET whisperer.max_hooks_per_role = ${made}`);
+            await submit(page, 'Create hook');
+            await alert.filter({ hasText: `Role shop has ${made} hooks already` }).waitFor();
+            await alert.filter({ hasText: `ask a superuser to raise the limit: ALTER ROLE shop SET whisperer.max_hooks_per_role = ` }).waitFor();
+            sql('ALTER ROLE shop SET whisperer.max_requests_per_second = 1');
+            await until(async () => {
+                await submit(page, 'Create hook');
+                return /Role shop may make 1 requests per second.*ask a superuser to raise the limit.*Try again in 1 s\./s.test((await alert.allInnerTexts()).join(' '));
+            }, 'a request too many is told as that');
+        } finally {
+            sql('ALTER ROLE shop RESET ALL');
+        }
+        assert.equal(sql("SELECT count(*) FROM whisperer.hook WHERE owner = 'shop'::regrole AND is_active"), made, 'and none is made');
+        await until(async () => {
+            const answer = page.waitForResponse((response) => response.request().method() === 'POST');
+            await submit(page, 'Create hook');
+            return (await answer).status() === 201;
+        }, 'when nothing limits it, it is made');
+        await page.getByRole('dialog').getByRole('button', { name: 'I have it' }).click();
+    });
+}
+
 export async function hooks() {
     await createTests();
     await createdTest();
@@ -385,4 +415,5 @@ export async function hooks() {
     await olderAnswerTest();
     await endTests();
     await listTests();
+    await limitTest();
 }

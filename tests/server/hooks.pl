@@ -106,6 +106,21 @@ wait_idle($node);
 like(received('/ok/crossed'), qr/\bcrossed\b/, 'a transaction older than the hook that commits after it is delivered');
 $_->quit for $hook_first, $event_second;
 
+# --- hooks as code: what they are made is what is delivered ------------------------------------------------
+sub apply { return $node->safe_psql('postgres', "SELECT string_agg(name || ' ' || action, ', ') FROM whisperer.apply_hooks('[" . join(', ', map { sprintf '{"name": "%s", "event_type": "e", "target_url": "%s"%s}', $_->[0], $receiver->url($_->[1]), $_->[2] // '' } @_) . "]', prune => true)") }
+is(apply([ 'one', '/ok/code/1' ], [ 'other', '/ok/code/2', ', "filter": {"note": {"$prefix": "code"}}, "priority": "high"' ]), 'one created, other created', 'hooks are made as an array says');
+record($_) for 'code-1', 'plain';
+wait_idle($node);
+is(received('/ok/code/1') . ' / ' . received('/ok/code/2'), 'code-1 plain / code-1', 'and get what it says');
+is(apply([ 'other', '/ok/code/1' ], [ 'one', '/ok/code/2' ]), 'other changed, one changed', 'they swap their URLs, and one loses its filter');
+record('code-2');
+wait_idle($node);
+is(received('/ok/code/1') . ' / ' . received('/ok/code/2'), 'code-1 plain code-2 / code-1 code-2', 'each gets the event once');
+is(apply([ 'one', '/ok/code/2' ]), 'other deleted, one left', 'one is pruned');
+record('code-3');
+wait_idle($node);
+is(received('/ok/code/1') . ' / ' . received('/ok/code/2'), 'code-1 plain code-2 / code-1 code-2 code-3', 'and silent');
+
 # --- what is done leaves nothing behind ---------------------------------------------------------------------
 # The worker's memory contexts: it writes them into the log when it is asked.
 sub memory_contexts {
