@@ -5,6 +5,7 @@
 #include "src/base/event_facts.h"
 #include "src/base/identity.h"
 #include "src/base/injection.h"
+#include "src/base/key_digest.h"
 #include "src/base/transaction.h"
 #include "src/base/unix_time.h"
 #include "src/read/page_match.h"
@@ -46,9 +47,7 @@ bool read_keyed_event(const SPITupleTable* rows, uint64 row, KeyedEvent* event) 
     if (!utf8_from_server(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), &utf8) ||
         whisperer_event_key(utf8, &key, nullptr) != WhispererOk || key.key[0] == '\0')
         return false;
-    event->key = server_from_utf8({key.key, strlen(key.key)});
-    if (event->key == nullptr)
-        return false;
+    event->key = key_digest({key.key, strlen(key.key)});
     event->until = timestamp_from_unix(key.until_us);
     event->id = *DatumGetUUIDP(rows_column(rows, row, PageId));
     event->slot = DatumGetInt16(rows_column(rows, row, PageSlot));

@@ -6,6 +6,7 @@
 
 #include "src/base/direct_insert.h"
 #include "src/base/encoding.h"
+#include "src/base/key_digest.h"
 #include "src/base/owner_context.h"
 #include "src/settings.h"
 #include "worker/engine.h"
@@ -136,16 +137,20 @@ char* difference(const Found& event, const Content& content) {
     return differs;
 }
 
-}  // namespace
-
-void check_idempotency_key(text* key) {
+WhispererSpan utf8_of(text* key) {
     WhispererSpan utf8;
-    WhispererError error = {};
     if (!utf8_from_server(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), &utf8))
         ereport(ERROR, errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
                 errmsg("idempotency_key cannot be converted to UTF-8"),
                 err_generic_string(PG_DIAG_COLUMN_NAME, "idempotency_key"));
-    if (whisperer_check_idempotency_key(utf8, &error) != WhispererOk)
+    return utf8;
+}
+
+}  // namespace
+
+void check_idempotency_key(text* key) {
+    WhispererError error = {};
+    if (whisperer_check_idempotency_key(utf8_of(key), &error) != WhispererOk)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", error.message),
                 err_generic_string(PG_DIAG_COLUMN_NAME, "idempotency_key"));
 }
@@ -161,8 +166,9 @@ bool find_event_of_key(const char* event_type, text* key, const Content& content
     // A copy: the look-ups may hear that one of our tables changed.
     Identity identity = current_identity();
     TimestampTz now = GetCurrentTimestamp();
+    text* digest = key_digest(utf8_of(key));
     Found first;
-    int count = find_recorded(identity, key, event_type, now, &first);
+    int count = find_recorded(identity, digest, event_type, now, &first);
     if (count == 0)
         return false;
     char* differs = difference(first, content);
@@ -174,7 +180,7 @@ bool find_event_of_key(const char* event_type, text* key, const Content& content
                 err_generic_string(PG_DIAG_COLUMN_NAME, "idempotency_key"));
     *id = first.id;
     if (count > 1)
-        follow_decision(identity, key, event_type, now, id);
+        follow_decision(identity, digest, event_type, now, id);
     return true;
 }
 
@@ -182,7 +188,7 @@ void note_event_key(const Identity& identity, int16 slot, Datum event_type, cons
                     const pg_uuid_t& id) {
     DirectInsert insert = begin_direct_insert(identity.event_keys[slot], KeyColumnCount, 1);
     TupleTableSlot* row = add_direct_row(&insert);
-    set_column(row, KeyText, PointerGetDatum(said.key));
+    set_column(row, KeyText, PointerGetDatum(key_digest(utf8_of(said.key))));
     set_column(row, KeyEventType, event_type);
     set_column(row, KeyEventId, UUIDPGetDatum(&id));
     set_column(row, KeyXid, FullTransactionIdGetDatum(GetTopFullTransactionId()));

@@ -90,7 +90,7 @@ sql("COMMIT PREPARED 'undone'");
 hold($node, 'after-decisions');
 sql('SELECT whisperer.resume()');
 # The other worker goes on by what the first has decided.
-wait_for('the decision', sub { sql("SELECT count(*) FROM whisperer.key_decision WHERE key = 'undone'") == 2 });
+wait_for('the decision', sub { sql("SELECT count(*) FROM whisperer.key_decision WHERE key = whisperer_internal.key_digest('undone')") == 2 });
 kill_worker($node, sql("SELECT pid FROM whisperer.status WHERE pid IS NOT NULL ORDER BY worker LIMIT 1"));
 release_hold($node);
 wait_idle($node);
@@ -115,7 +115,7 @@ for my $n (1 .. 40) {
     $other++ if $a ne $b;
 }
 is("$twice $other", '0 0', 'each hook has each order once, and both have the same event');
-note sql("SELECT count(*) FILTER (WHERE duplicate_of IS NOT NULL) || ' of ' || count(*) || ' were recorded at once' FROM whisperer.key_decision WHERE key ~ '^load'");
+note sql("SELECT count(*) FILTER (WHERE duplicate_of IS NOT NULL) || ' of ' || count(*) || ' were recorded at once' FROM whisperer.key_decision k JOIN whisperer.outbox o ON o.id = k.event_id WHERE o.meta->>'idempotency_key' ~ '^load'");
 is(sql("SELECT count(*) FROM whisperer.outbox o JOIN whisperer.delivery d ON d.event_id = o.id JOIN whisperer.key_decision k ON k.event_id = o.id WHERE k.duplicate_of IS NOT NULL"),
     0, 'duplicates have no deliveries');
 

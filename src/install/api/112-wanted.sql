@@ -90,11 +90,18 @@ COMMENT ON FUNCTION whisperer_internal.schema_refusal(whisperer.outbox) IS
     'why an event is not sent because of the schema of its type; null: it is';
 GRANT EXECUTE ON FUNCTION whisperer_internal.schema_refusal(whisperer.outbox) TO PUBLIC;
 
+-- As the worker and whoever records has it (src/base/key_digest.cpp): no key is kept as it is beside its event.
+CREATE FUNCTION whisperer_internal.key_digest(key text) RETURNS text
+    LANGUAGE sql STABLE
+RETURN encode(sha256(convert_to(key, 'UTF8')), 'hex');
+COMMENT ON FUNCTION whisperer_internal.key_digest(text) IS 'what event_key and key_decision have of an idempotency key';
+GRANT EXECUTE ON FUNCTION whisperer_internal.key_digest(text) TO PUBLIC;
+
 CREATE FUNCTION whisperer_internal.duplicate_of(key text, event_type text, event_id uuid) RETURNS uuid
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT d.duplicate_of FROM whisperer.key_decision d
-    WHERE d.key = duplicate_of.key AND d.event_type = duplicate_of.event_type AND d.event_id = duplicate_of.event_id
+    WHERE d.key = whisperer_internal.key_digest(duplicate_of.key) AND d.event_type = duplicate_of.event_type AND d.event_id = duplicate_of.event_id
     ORDER BY d.incarnation = whisperer_internal.my_incarnation() DESC LIMIT 1;
 END;
 COMMENT ON FUNCTION whisperer_internal.duplicate_of(text, text, uuid) IS

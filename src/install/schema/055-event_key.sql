@@ -13,6 +13,8 @@ CREATE TABLE whisperer.event_key (
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE whisperer.event_key IS
     'idempotency keys of recorded events';
+COMMENT ON COLUMN whisperer.event_key.key IS
+    'its SHA-256: the key may name a person, and stays here when the event is expunged';
 COMMENT ON COLUMN whisperer.event_key.until IS
     'until when whoever records with the key gets this event';
 
@@ -32,6 +34,8 @@ CREATE TABLE whisperer.key_decision (
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE whisperer.key_decision IS
     'which of the events with one idempotency key is delivered; written by the worker alone';
+COMMENT ON COLUMN whisperer.key_decision.key IS
+    'its SHA-256, as in event_key';
 COMMENT ON COLUMN whisperer.key_decision.duplicate_of IS
     'the event that is delivered in its place; null: it is delivered itself';
 COMMENT ON COLUMN whisperer.key_decision.xid IS
