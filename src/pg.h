@@ -315,8 +315,10 @@ inline FuncCandidateList pg_function_candidates(List* names, int arguments) {
 #endif
 }
 
-// Of the server's encoding.  The lexer's own memory is the current context's.
-inline bool pg_parses_as_json(const char* text, int bytes, JsonSemAction* actions) {
+// Of the server's encoding.  The lexer's own memory is the current context's.  Since which version
+// nullSemAction and the parser's parameter are const differs.
+inline bool pg_parses_as_json(const char* text, int bytes, const JsonSemAction* const_actions) {
+    JsonSemAction* actions = const_cast<JsonSemAction*>(const_actions);
 #if PG_VERSION_NUM >= 170000
     JsonLexContext* lex =
         makeJsonLexContextCstringLen(nullptr, text, bytes, GetDatabaseEncoding(), false);

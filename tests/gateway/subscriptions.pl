@@ -153,6 +153,9 @@ $node->safe_psql('postgres', 'CREATE FUNCTION public.closed(json) RETURNS json L
 my $closed = act('POST', '', { event_type => 'order-sent', target_url => $receiver->url('/ok/9'), transform => 'public.closed' });
 is_deeply([ $closed->{status}, $closed->{json}{errors} ], [ 403, { transform => ['you may not use this function'] } ], 'nor a function that it may not use');
 is(act('PATCH', "$second->{id}/", { event_type => 'order-paid', target_url => $all{target_url} })->{status}, 406, 'nor can it become the same');
+$twice = act('PATCH', "$second->{id}/", { name => 'paid' });
+is("$twice->{status} $twice->{json}{code} $twice->{json}{message}", '406 duplicate you have a hook named "paid" already', 'nor can it have the name of another');
+is($twice->{json}{hint}, 'A name is that of one hook of yours that is not deleted.', 'as the hint says');
 is(act('PATCH', "$second->{id}/", { target_url => undef })->{status}, 400, 'a target must stay');
 for (qw(0 -1 9223372036854775808 99999999999999999999999999 1.5 abc %00 1%00 ' %27 +1 1e3)) {
     is(act('GET', "$_/")->{status}, 404, "there is no hook $_");
