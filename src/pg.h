@@ -72,6 +72,7 @@ extern "C" {
 #include "replication/walsender_private.h"
 #include "replication/worker_internal.h"
 #include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteManip.h"
 #include "storage/bufmgr.h"
 #include "storage/dsm.h"
 #include "storage/fd.h"
@@ -341,6 +342,10 @@ inline Expr* pg_virtual_column(Relation relation, int index) {
         return nullptr;
     return (Expr*)build_generation_expression(relation, index + 1);
 }
+// An expression over rows of the relation, each such column replaced by what it is computed from.
+inline Node* pg_expand_virtual_columns(Node* expression, Relation relation, int range_table_index) {
+    return expand_generated_columns_in_expr(expression, relation, range_table_index);
+}
 inline bool pg_is_virtual(TupleDesc desc, int index) {
     return TupleDescAttr(desc, index)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
 }
@@ -353,6 +358,9 @@ inline bool pg_has_virtual_columns(TupleDesc) {
 }
 inline Expr* pg_virtual_column(Relation, int) {
     return nullptr;
+}
+inline Node* pg_expand_virtual_columns(Node* expression, Relation, int) {
+    return expression;
 }
 #endif
 

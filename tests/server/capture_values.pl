@@ -165,6 +165,30 @@ SQL
 is(sql(q(SELECT string_agg((data->'old')::text || ' to ' || (data->'new'->>'v'), ', ' ORDER BY id) FROM whisperer.outbox WHERE event_type = 'keyless')),
     'null to 10, null to 30', 'without a key none is told with what another was');
 
+# A key that several rows have, or that the statement sets, does not tell which row it was; its other columns may.
+sql(<<'SQL');
+CREATE TABLE shifted (grp int, id int, region text, v int) PARTITION BY LIST (region);
+CREATE TABLE shifted_a PARTITION OF shifted FOR VALUES IN ('a'); CREATE TABLE shifted_b PARTITION OF shifted FOR VALUES IN ('b');
+CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER suppress BEFORE INSERT ON shifted_b FOR EACH ROW EXECUTE FUNCTION suppress();
+SQL
+for (
+    [ 'grp', 'v = v * 10', 'null to 10, null to 30, 4 to 40', 'a key that several rows have' ],
+    [ 'id', 'id = id + 1, v = v * 10', 'null to 10, null to 30, null to 40', 'a key that the statement sets' ],
+    [ 'id,v', 'v = v * 10', '1 to 10, 3 to 30, 4 to 40', 'a key of which it sets a part' ])
+{
+    my ($key, $set, $expected, $what) = @$_;
+    sql(<<"SQL");
+TRUNCATE shifted;
+CREATE OR REPLACE TRIGGER moves AFTER UPDATE ON shifted REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT
+    EXECUTE FUNCTION whisperer.capture('shifted', 'include=old', 'key=$key');
+INSERT INTO shifted SELECT g / 4, g, 'a', g FROM generate_series(1, 4) g;
+UPDATE shifted SET region = CASE WHEN id = 2 THEN 'b' ELSE 'a' END, $set;
+SQL
+    is(sql(q(SELECT string_agg(coalesce(data->'old'->>'v', 'null') || ' to ' || (data->'new'->>'v'), ', ' ORDER BY id) FROM (SELECT * FROM whisperer.outbox WHERE event_type = 'shifted' ORDER BY id DESC LIMIT 3) latest)),
+        $expected, $what);
+}
+
 # --- what could be written before it was watched still can -----------------------------------------------
 sql(q(ALTER SYSTEM SET temp_file_limit = '1MB'; SELECT pg_reload_conf()));
 wait_for('the limit', sub { sql('SHOW temp_file_limit') eq '1MB' });
@@ -190,8 +214,29 @@ sql('CREATE TABLE t (id int PRIMARY KEY, t int); INSERT INTO t VALUES (1, 36)');
 sql("SELECT whisperer.backfill($bare, 't', 't = 36')");
 is(recorded('t'), '1 {"id":1,"t":36}', 'also of a table and column named as an alias within might be');
 like(said("SELECT whisperer_internal.rows_as_events('t', 'x', $_)"), qr/^the rows are not of table "t"/, "$_ are no rows of it") for 'ARRAY[1, 2]', 'ARRAY[NULL]::t[]', "ARRAY[ROW(1, 2)::pair]";
+# Rows for which the trigger does not fire make no events either.
+sql(<<"SQL");
+CREATE TABLE chosen (id int PRIMARY KEY, v int);
+SELECT whisperer.register_event('chosen');
+CREATE TRIGGER chosen AFTER INSERT OR UPDATE ON chosen FOR EACH ROW WHEN (NEW.v > 1 AND pg_trigger_depth() = 0)
+    EXECUTE FUNCTION whisperer.capture('chosen', 'columns=v');
+INSERT INTO chosen VALUES (1, 1), (2, 2), (3, NULL), (4, 4);
+SQL
+my $chosen = sql("SELECT whisperer.create_hook('chosen', '@{[ $receiver->url('/ok/chosen') ]}')");
+is(sql("SELECT whisperer.backfill($chosen, 'chosen')"), 2, 'as many as the WHEN condition of the trigger is true for');
+is(recorded('chosen'), join("\n", ('2 {"v":2}', '4 {"v":4}') x 2), 'and they are what the trigger made');
+is(sql("SELECT whisperer.backfill($chosen, 'chosen', 'id < 4')"), 1, 'beside the condition of the call');
+sql('ALTER TABLE chosen DISABLE TRIGGER chosen');
+like(said("SELECT whisperer.backfill($chosen, 'chosen')"), qr/^trigger "chosen" on table "chosen" is disabled \| ALTER TABLE chosen ENABLE TRIGGER chosen/, 'a trigger that does not fire makes nothing');
+sql("CREATE TRIGGER second AFTER INSERT ON chosen FOR EACH ROW EXECUTE FUNCTION whisperer.capture('chosen')");
+is(sql("SELECT whisperer.backfill($chosen, 'chosen')"), 4, 'beside one that does it does not count');
+sql(<<'SQL');
+DROP TRIGGER second ON chosen; DROP TRIGGER chosen ON chosen;
+CREATE TRIGGER chosen AFTER UPDATE ON chosen FOR EACH ROW WHEN (OLD.v IS DISTINCT FROM NEW.v) EXECUTE FUNCTION whisperer.capture('chosen');
+SQL
+like(said("SELECT whisperer.backfill($chosen, 'chosen')"), qr/^the WHEN condition of trigger "chosen" on table "chosen" is about a change/, 'a condition about what was before is refused');
 SKIP: {
-    skip 'virtual columns came with PostgreSQL 18', 3 if sql('SHOW server_version_num') < 180000;
+    skip 'virtual columns came with PostgreSQL 18', 4 if sql('SHOW server_version_num') < 180000;
     sql(<<'SQL');
 CREATE TABLE virtual (id int PRIMARY KEY, v int, twice int GENERATED ALWAYS AS (v * 2) VIRTUAL);
 SELECT whisperer.watch('virtual', options => '{changed=twice,include=old}');
@@ -206,6 +251,8 @@ SQL
     my $virtual = sql("SELECT whisperer.create_hook('virtual-created', '@{[ $receiver->url('/ok/virtual') ]}')");
     sql("SELECT whisperer.backfill($virtual, 'virtual')");
     like(recorded('virtual'), qr/^1 \{"id":1,"v":6,"twice":12\}\z/m, 'and backfill says the same');
+    sql("DROP TRIGGER whisperer_created ON virtual; CREATE TRIGGER v AFTER INSERT ON virtual FOR EACH ROW WHEN (NEW.twice > 12) EXECUTE FUNCTION whisperer.capture('virtual-created')");
+    is(sql("SELECT whisperer.backfill($virtual, 'virtual')"), 0, 'a condition may be about it');
     sql('ALTER TABLE virtual ALTER twice SET EXPRESSION AS (v * 3); UPDATE virtual SET v = 7');
     like(recorded('virtual'), qr/"new":\{"id":1,"v":7,"twice":21\}/, 'after its expression was changed, too');
 }
