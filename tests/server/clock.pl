@@ -2,12 +2,13 @@
 # that waits waits for as long as the clock was set back.
 use strict;
 use warnings;
+use Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WallClock;
 use Whisperer;
 
-my $node = new_node('clock');
+my $node = new_node('clock', init => { allows_streaming => 1 });
 sub sql { return $node->safe_psql('postgres', shift) }
 my $deliver = q(SELECT whisperer.deliver_event('e', '{}'));
 sql(q(SELECT whisperer.register_event('e')));
@@ -87,4 +88,23 @@ is(sql(q(SELECT count(*) FROM whisperer.outbox WHERE created_at < '2000-01-01'))
 wait_for('it to be delivered', sub { $known < (() = $receiver->requests('/ok/item')) });
 pass('and delivered');
 set_clock(0);
+
+# --- a standby whose clock is behind: who asks there for an id, in vain, does not count as having seen the log ----
+$node->backup('b');
+my $standby = Cluster->new('behind');
+$standby->init_from_backup($node, 'b', has_streaming => 1);
+$standby->start;
+my $early = $standby->background_psql('postgres', on_error_stop => 0);
+$early->query_safe('SELECT whisperer_internal.new_event_id()');
+my (undef, undef, $refused) = $standby->psql('postgres', $deliver);
+like($refused, qr/ERROR:  cannot execute .* in a read-only transaction|recovery/, 'a standby records nothing');
+set_clock(600);
+my $ahead = sql($deliver);
+$node->wait_for_catchup($standby);
+$node->stop;
+$standby->promote;
+my $after = $early->query_safe($deliver);
+cmp_ok($after, 'gt', $ahead, 'after the promotion ids go on behind those of the primary, in a session from before it');
+cmp_ok($standby->safe_psql('postgres', $deliver), 'gt', $ahead, 'and in a new one');
+$early->quit;
 done_testing();
