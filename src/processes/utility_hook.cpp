@@ -14,7 +14,8 @@
 // database has set when it starts: when the statement is done, nothing is sent any more.
 //
 // A table that becomes a partition, a child or part of a subscription has its capture triggers seen
-// to: as they were made they would miss what is written (src/install/api/415-see_to_captures.sql).
+// to, and a child those of its parents: as they were made they would miss what is written
+// (src/install/api/415-see_to_captures.sql).
 #include "src/processes/utility_hook.h"
 
 #include "src/base/identity.h"
@@ -273,6 +274,12 @@ void see_to_triggers(Node* statement) {
         see_to(InvalidOid, false);
     if (IsA(statement, CreateTrigStmt) && calls_capture((CreateTrigStmt*)statement))
         see_to_named(((CreateTrigStmt*)statement)->relation, true);
+    const CreateStmt* created = IsA(statement, CreateStmt) ? (CreateStmt*)statement
+                                : IsA(statement, CreateForeignTableStmt)
+                                    ? &((CreateForeignTableStmt*)statement)->base
+                                    : nullptr;
+    if (created && created->inhRelations != NIL && created->partbound == nullptr)
+        see_to_named(created->relation, false);
     if (!IsA(statement, AlterTableStmt))
         return;
     AlterTableStmt* alter = (AlterTableStmt*)statement;

@@ -3,6 +3,7 @@
 
 #include "src/base/ring.h"
 #include "src/record/capture_options.h"
+#include "src/record/made_on.h"
 #include "src/record/named_by_triggers.h"
 #include "src/record/record.h"
 
@@ -85,7 +86,8 @@ void check_publishers(List* owned) {
         TriggerDesc* triggers = copied_triggers(relation);
         for (int i = 0; triggers && i < triggers->numtriggers; i++) {
             const Trigger& trigger = triggers->triggers[i];
-            if (is_capture_function(trigger.tgfoid))
+            // What is a parent's is published with the rights of the parent's owner.
+            if (is_capture_function(trigger.tgfoid) && !is_as_parent(trigger))
                 require_publisher(relation, trigger, *capture_options(relation, &trigger));
         }
         relation_close(relation, NoLock);
@@ -213,6 +215,9 @@ void check_new(const CreateTrigStmt* statement) {
             !is_capture_function(trigger.tgfoid))
             continue;
         const CaptureOptions* options = checked_options(relation, trigger);
+        // In a restore the parent's may come later.
+        if (options->is_orphan)
+            continue;
         check_new_publisher(relation, trigger, *options);
         warn_of_unregistered(trigger, *options);
         depend_on_serializer(trigger, *options);
@@ -338,6 +343,11 @@ PGDLLEXPORT Datum whisperer_check_trigger(PG_FUNCTION_ARGS) {
         if (trigger.tgoid != PG_GETARG_OID(1) || !is_capture_function(trigger.tgfoid))
             continue;
         const CaptureOptions* options = checked_options(relation, trigger);
+        if (options->is_orphan)
+            refuse(trigger,
+                   "records nothing: no parent of the table has a trigger FOR EACH ROW "
+                   "with the same arguments but as=parent",
+                   "Drop it, unless the parent is to have such a trigger again.");
         require_publisher(relation, trigger, *options);
         bool is_registered;
         (void)may_publish(options->table_owner, options->event_type, &is_registered);

@@ -32,6 +32,7 @@ DECLARE
     made record;
     told record;
     writers text;
+    child oid;
 BEGIN
     FOR made IN
         SELECT t.oid, t.tgrelid, t.tgname, t.tgtype::integer AS tgtype, t.tgenabled, n.by_row, n.always
@@ -64,6 +65,11 @@ BEGIN
             hint := whisperer_internal.sight_hint(made.tgrelid, made.tgname, made.tgtype & 1 = 1, made.always);
             RETURN NEXT;
         END IF;
+        FOR child IN SELECT u FROM whisperer_internal.unseen_children(made.oid) u LOOP
+            problem := format('it does not see the rows of a child, %s', child::regclass);
+            hint := whisperer_internal.child_trigger(made.oid, child) || ';';
+            RETURN NEXT;
+        END LOOP;
     END LOOP;
 END;
 $$;

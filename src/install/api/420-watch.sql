@@ -102,6 +102,7 @@ BEGIN
         ELSIF there.is_blind THEN
             PERFORM whisperer_internal.remake_capture(there.oid, by_row, always);
         END IF;
+        PERFORM whisperer_internal.watch_children(t.oid, false) FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
         RETURN NEXT event_type;
     END LOOP;
 END;
@@ -119,16 +120,26 @@ CREATE FUNCTION whisperer_internal.unwatch_body(relation regclass) RETURNS void
 AS $$
 DECLARE
     made record;
+    childs record;
 BEGIN
     FOR made IN
-        SELECT t.tgname,
-               convert_from(substring(t.tgargs FROM 1 FOR position(E'\\000'::bytea IN t.tgargs) - 1), getdatabaseencoding()) AS event_type
+        SELECT t.tgname, t.tgargs,
+               convert_from(whisperer_internal.first_argument(t.tgargs), getdatabaseencoding()) AS event_type
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE t.tgrelid = unwatch_body.relation AND p.proname = 'capture'
           AND p.pronamespace = 'whisperer'::regnamespace
           AND t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted')
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', made.tgname, relation);
+        -- Without it those of its children record nothing; what another owns of them may stay.
+        FOR childs IN
+            SELECT t.tgname, t.tgrelid::regclass AS name
+            FROM whisperer_internal.descendants(relation) AS d (child) JOIN pg_trigger t ON t.tgrelid = d.child
+            WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgargs = made.tgargs || decode('61733d706172656e7400', 'hex')
+              AND (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = d.child)
+        LOOP
+            EXECUTE format('DROP TRIGGER %I ON %s', childs.tgname, childs.name);
+        END LOOP;
         BEGIN
             PERFORM whisperer.unregister_event(made.event_type);
         EXCEPTION WHEN object_in_use OR insufficient_privilege OR undefined_object THEN
