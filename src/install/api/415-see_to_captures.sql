@@ -2,25 +2,30 @@
 -- done to the table's parent nor for what replication applies, and what replication applies fires no trigger that is
 -- not ENABLE ALWAYS.  A table becomes a partition, a child or a subscriber's after it was watched.
 
-CREATE FUNCTION whisperer_internal.capture_needs(relation oid, OUT by_row boolean, OUT always boolean)
+CREATE FUNCTION whisperer_internal.capture_needs(relation oid, OUT by_row boolean, OUT always boolean, OUT along boolean)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    -- Replication names the partition or a table further up, as it was published.
+    -- Replication names the partition or a table further up, as it was published.  Where a statement trigger wants its
+    -- rows, nothing can be written to a child that is a foreign table.
     SELECT c.relkind IN ('p', 'f') OR s.is_subscribed OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)
                OR EXISTS (SELECT FROM whisperer_internal.descendants(c.oid) AS d (child) JOIN pg_class k ON k.oid = d.child WHERE k.relkind = 'f'),
-           -- Where the outbox is subscribed, the publisher's events come as such, and again would be once more.
-           s.is_subscribed AND NOT EXISTS (SELECT FROM pg_subscription_rel r JOIN pg_class o ON o.oid = r.srrelid
-                                           WHERE o.relname ~ '^outbox(_[0-7])?$' AND o.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'whisperer'))
+           s.always, s.along AND NOT s.always
     FROM pg_class c
     CROSS JOIN LATERAL (
-        SELECT EXISTS (SELECT FROM pg_subscription_rel r
-                       WHERE r.srrelid = c.oid
-                          OR r.srrelid IN (SELECT a.relid FROM pg_partition_ancestors(c.oid) a)
-                          OR r.srrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t)) AS is_subscribed) AS s
+        -- Where the events of the publisher come, too, each would come once more.
+        SELECT count(*) > 0 AS is_subscribed, coalesce(bool_or(NOT e.come), false) AS always, coalesce(bool_or(e.come), false) AS along
+        FROM (SELECT DISTINCT r.srsubid FROM pg_subscription_rel r
+              WHERE r.srrelid = c.oid
+                 OR r.srrelid IN (SELECT a.relid FROM pg_partition_ancestors(c.oid) a)
+                 OR r.srrelid IN (SELECT t.relid FROM pg_partition_tree(c.oid) t)) r
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM pg_subscription_rel o JOIN pg_class l ON l.oid = o.srrelid
+                           WHERE l.relname ~ '^outbox(_[0-7])?$' AND l.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'whisperer')
+                             AND (o.srsubid = r.srsubid OR whisperer_internal.has_same_publisher(o.srsubid, r.srsubid))) AS come) e) s
     WHERE c.oid = capture_needs.relation;
 END;
 COMMENT ON FUNCTION whisperer_internal.capture_needs(oid) IS
-    'how a capture trigger must be made to see all that is written to a table: FOR EACH ROW, ENABLE ALWAYS';
+    'how a capture trigger must be made to see all that is written to a table: FOR EACH ROW, ENABLE ALWAYS; along: what is applied is not to be recorded, because the publisher''s events come along';
 GRANT EXECUTE ON FUNCTION whisperer_internal.capture_needs(oid) TO PUBLIC;
 
 -- As it was, but so that it sees.  The caller's rights decide.
@@ -50,6 +55,20 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.remake_capture(oid, boolean, boolean) IS
     'makes a capture trigger of watch() anew so that it fires FOR EACH ROW, or ALWAYS, and returns it';
 GRANT EXECUTE ON FUNCTION whisperer_internal.remake_capture(oid, boolean, boolean) TO PUBLIC;
+
+-- What is applied to the table is recorded by its publisher or not at all, and nobody knows here which.
+CREATE FUNCTION whisperer_internal.along_hint(relation regclass) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT format('If it is watched there, all is well, and SELECT whisperer.unwatch(%L) here ends this. If not: watch it there; or, to record here what is applied, ALTER TABLE %s %s.',
+                  along_hint.relation, along_hint.relation,
+                  (SELECT string_agg(format('ENABLE ALWAYS TRIGGER %I', t.tgname), ', ' ORDER BY t.tgname) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+                   WHERE t.tgrelid = along_hint.relation AND t.tgparentid = 0 AND t.tgenabled = 'O'
+                     AND p.proname = 'capture' AND p.pronamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'whisperer')));
+END;
+COMMENT ON FUNCTION whisperer_internal.along_hint(regclass) IS
+    'what to do where nothing tells whether the publisher of a table records what is written there';
+GRANT EXECUTE ON FUNCTION whisperer_internal.along_hint(regclass) TO PUBLIC;
 
 CREATE FUNCTION whisperer_internal.sight_hint(relation regclass, trigger_name name, is_by_row boolean, always boolean) RETURNS text
     LANGUAGE sql STABLE
@@ -111,6 +130,7 @@ CREATE FUNCTION whisperer_internal.see_to_captures(relation oid, told_only boole
 AS $$
 DECLARE
     made record;
+    tables text;
 BEGIN
     -- Of tables further up, too: this one is a new child of theirs.
     FOR made IN
@@ -128,6 +148,18 @@ BEGIN
     LOOP
         PERFORM whisperer_internal.see_to_capture(made, told_only);
     END LOOP;
+    IF see_to_captures.relation IS NULL THEN
+        SELECT string_agg(DISTINCT t.tgrelid::regclass::text, ', ') INTO tables
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        CROSS JOIN LATERAL whisperer_internal.capture_needs(t.tgrelid) n
+        WHERE n.along AND t.tgparentid = 0 AND t.tgenabled = 'O'
+          AND p.proname = 'capture' AND p.pronamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'whisperer')
+          AND NOT whisperer_internal.came_along(t.tgrelid);
+        IF tables IS NOT NULL THEN
+            RAISE NOTICE 'what is applied to these tables is recorded where it was written, if it is watched there: %', tables
+                USING HINT = 'When the tables are copied, SELECT * FROM whisperer.check_triggers() names those of which no event has come.';
+        END IF;
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION whisperer_internal.see_to_captures(oid, boolean) IS

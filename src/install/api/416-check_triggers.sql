@@ -35,7 +35,7 @@ DECLARE
     child oid;
 BEGIN
     FOR made IN
-        SELECT t.oid, t.tgrelid, t.tgname, t.tgtype::integer AS tgtype, t.tgenabled, n.by_row, n.always
+        SELECT t.oid, t.tgrelid, t.tgname, t.tgtype::integer AS tgtype, t.tgenabled, n.by_row, n.always, n.along
         FROM pg_trigger t CROSS JOIN LATERAL whisperer_internal.capture_needs(t.tgrelid) n
         WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgparentid = 0
         ORDER BY t.tgrelid::regclass::text, t.tgname
@@ -70,6 +70,11 @@ BEGIN
             hint := whisperer_internal.child_trigger(made.oid, child) || ';';
             RETURN NEXT;
         END LOOP;
+        IF made.along AND made.tgenabled = 'O' AND NOT whisperer_internal.came_along(made.tgrelid) THEN
+            problem := 'what is applied to the table is recorded by its publisher or not at all, and no event of it has come from there';
+            hint := whisperer_internal.along_hint(made.tgrelid);
+            RETURN NEXT;
+        END IF;
     END LOOP;
 END;
 $$;

@@ -31,6 +31,22 @@ COMMENT ON FUNCTION whisperer_internal.warn_of_unseen(regclass, boolean) IS
     'warns of writers to a table that fire no trigger of watch()';
 GRANT EXECUTE ON FUNCTION whisperer_internal.warn_of_unseen(regclass, boolean) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.warn_of_along(relation regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgenabled = 'O')
+       AND NOT whisperer_internal.came_along(relation) THEN
+        RAISE WARNING 'what is applied to table % by its subscription is recorded by its publisher or not at all', relation
+            USING DETAIL = 'The events of that database come along, but none of this table has come.',
+                  HINT = whisperer_internal.along_hint(relation);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.warn_of_along(regclass) IS
+    'warns of a table whose events come along with it, if they do';
+GRANT EXECUTE ON FUNCTION whisperer_internal.warn_of_along(regclass) TO PUBLIC;
+
 -- The caller makes the triggers with his own rights: TRIGGER on the table, or its ownership.
 CREATE FUNCTION whisperer_internal.watch_body(relation regclass, prefix text,
                                               operations text[],
@@ -41,6 +57,7 @@ DECLARE
     past constant jsonb := '{"insert": "created", "update": "updated", "delete": "deleted"}';
     by_row boolean;
     always boolean;
+    along boolean;
     table_owner oid;
     there record;
     is_mine boolean;
@@ -51,8 +68,8 @@ DECLARE
     firing text;
     arguments text;
 BEGIN
-    SELECT n.by_row, n.always, c.relowner, coalesce(watch_body.prefix, c.relname)
-    INTO by_row, always, table_owner, prefix
+    SELECT n.by_row, n.always, n.along, c.relowner, coalesce(watch_body.prefix, c.relname)
+    INTO by_row, always, along, table_owner, prefix
     FROM pg_class c CROSS JOIN LATERAL whisperer_internal.capture_needs(c.oid) n WHERE c.oid = watch_body.relation;
     -- A statement trigger's rows lie on disk beyond work_mem: a bulk load would fail that did not before.
     by_row := by_row OR current_setting('temp_file_limit') <> '-1';
@@ -105,6 +122,7 @@ BEGIN
         PERFORM whisperer_internal.watch_children(t.oid, false) FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
         RETURN NEXT event_type;
     END LOOP;
+    PERFORM whisperer_internal.warn_of_along(relation) WHERE along;
 END;
 $$;
 CREATE FUNCTION whisperer.watch(relation regclass, prefix text DEFAULT NULL,
