@@ -180,6 +180,16 @@ inline List* pg_qualified_names(const char* name) {
 #endif
 }
 
+// Since 19.
+inline bool pg_is_database_name(Oid type) {
+#ifdef REGDATABASEOID
+    return type == REGDATABASEOID;
+#else
+    (void)type;
+    return false;
+#endif
+}
+
 inline TableScanDesc pg_begin_scan(Relation table, Snapshot snapshot) {
 #if PG_VERSION_NUM >= 190000
     return table_beginscan(table, snapshot, 0, nullptr, SO_NONE);

@@ -5,6 +5,10 @@ use warnings;
 use Test::More;
 use Whisperer;
 
+# A locale that has money in another form than C, where localedef and its sources are.
+my $locales = PostgreSQL::Test::Utils::tempdir('locales');
+my $has_locale = -e '/usr/share/i18n/locales/de_DE' && system("localedef -i de_DE -f UTF-8 $locales/de_DE.UTF-8 >/dev/null 2>&1") == 0;
+$ENV{LOCPATH} = $locales if $has_locale;
 my $node = new_node('capture_values');
 my $receiver = new_receiver('capture_values');
 sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
@@ -34,8 +38,14 @@ CREATE TABLE shaped (price money, item regclass, f regprocedure, kinds regtype[]
     PRIMARY KEY (price, item));
 SELECT whisperer.watch('shaped', operations => '{insert}');
 SQL
-my $row = "('1234.5', 'shop.item', 'shop.f(int)', '{shop.mood,int4}', '2', '(3,shop.mood)', '[1,2)')";
-my @sessions = ('', "SET search_path = shop, public", 'SET quote_all_identifiers = on', "SET lc_monetary = 'C.UTF-8'", "SET search_path = pg_temp, public");
+# Not written as text, which a session would read in its own way.
+my $row = "(1234.5::money, 'shop.item', 'shop.f(int)', '{shop.mood,int4}', 2::money, ROW(3::money, 'shop.mood'), '[1,2)')";
+my @sessions = ('', "SET search_path = shop, public", 'SET quote_all_identifiers = on', "SET search_path = pg_temp, public");
+SKIP: {
+    skip 'no locale can be made: Debian has localedef in libc-bin and its sources in locales', 1 unless $has_locale;
+    like(sql("SET lc_monetary = 'de_DE.UTF-8'; SELECT 1234.5::money"), qr/^1\.234,50/, 'a session may have money in another form');
+    push @sessions, "SET lc_monetary = 'de_DE.UTF-8'";
+}
 for my $session (@sessions) {
     sql("$session; INSERT INTO public.shaped VALUES $row");
     sql('DELETE FROM shaped');
@@ -44,6 +54,12 @@ my %shapes = map { $_ => 1 } split /\n/, recorded('shaped');
 is(scalar(keys %shapes), 1, 'regclass and its kin, and money, also in arrays, domains and composite types: the same in every session')
     or diag(join "\n", keys %shapes);
 like((keys %shapes)[0], qr/^\$1\\,234\.50,shop\.item /, 'with the schema, and as the locale C has money');
+
+if ($node->pg_version >= 19) {
+    sql(q(CREATE TABLE in_database (id int PRIMARY KEY, d regdatabase); SELECT whisperer.watch('in_database', operations => '{insert}');
+        SET quote_all_identifiers = on; INSERT INTO in_database VALUES (1, 'postgres')));
+    is(recorded('in_database'), '1 {"id":1,"d":"postgres"}', 'nor does the name of a database');
+}
 
 # A cast of the user's to JSON finds his tables; what a row type has may change while others are cached.
 sql(<<'SQL');
