@@ -28,6 +28,42 @@ COMMENT ON FUNCTION whisperer_internal.capture_needs(oid) IS
     'how a capture trigger must be made to see all that is written to a table: FOR EACH ROW, ENABLE ALWAYS; along: what is applied is not to be recorded, because the publisher''s events come along';
 GRANT EXECUTE ON FUNCTION whisperer_internal.capture_needs(oid) TO PUBLIC;
 
+-- A statement trigger's rows lie on disk beyond work_mem: a bulk load would fail that did not before.  Whoever writes
+-- may be another role than asks here.
+CREATE FUNCTION whisperer_internal.temp_files_are_limited() RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT s.setting <> '-1' OR s.reset_val <> '-1'
+        OR EXISTS (SELECT FROM pg_db_role_setting r CROSS JOIN LATERAL unnest(r.setconfig) AS c (setting)
+                   WHERE r.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+                     AND starts_with(c.setting, 'temp_file_limit=') AND c.setting <> 'temp_file_limit=-1')
+    FROM pg_settings s WHERE s.name = 'temp_file_limit';
+END;
+COMMENT ON FUNCTION whisperer_internal.temp_files_are_limited() IS
+    'whether temp_file_limit is set for this session, or for any role or all in this database';
+GRANT EXECUTE ON FUNCTION whisperer_internal.temp_files_are_limited() TO PUBLIC;
+
+-- Called after a statement that sets it for others.
+CREATE FUNCTION whisperer_internal.warn_of_temp_file_limit() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tables text;
+BEGIN
+    SELECT string_agg(DISTINCT t.tgrelid::regclass::text, ', ') INTO tables
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgtype & 1 = 0 AND t.tgparentid = 0 AND t.tgenabled <> 'D'
+      AND p.proname = 'capture' AND p.pronamespace = (SELECT s.oid FROM pg_namespace s WHERE s.nspname = 'whisperer');
+    IF tables IS NOT NULL THEN
+        RAISE WARNING 'bulk statements on these tables may fail by temp_file_limit, because they are captured by statement triggers: %', tables
+            USING DETAIL = 'The rows of a statement trigger lie on disk beyond work_mem.',
+                  HINT = 'When it is set, SELECT * FROM whisperer.check_triggers() says what makes row triggers of them.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.warn_of_temp_file_limit() IS
+    'warns of tables whose capture triggers may have bulk statements fail';
+
 -- As it was, but so that it sees.  The caller's rights decide.
 CREATE FUNCTION whisperer_internal.remake_capture(made oid, by_row boolean, always boolean) RETURNS oid
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -65,6 +65,11 @@ BEGIN
             hint := whisperer_internal.sight_hint(made.tgrelid, made.tgname, made.tgtype & 1 = 1, made.always);
             RETURN NEXT;
         END IF;
+        IF made.tgenabled <> 'D' AND made.tgtype & 1 = 0 AND NOT made.by_row AND whisperer_internal.temp_files_are_limited() THEN
+            problem := 'bulk statements fail by temp_file_limit, because the rows of a statement trigger lie on disk beyond work_mem';
+            hint := whisperer_internal.sight_hint(made.tgrelid, made.tgname, false, false);
+            RETURN NEXT;
+        END IF;
         FOR child IN SELECT u FROM whisperer_internal.unseen_children(made.oid) u LOOP
             problem := format('it does not see the rows of a child, %s', child::regclass);
             hint := whisperer_internal.child_trigger(made.oid, child) || ';';

@@ -71,8 +71,7 @@ BEGIN
     SELECT n.by_row, n.always, n.along, c.relowner, coalesce(watch_body.prefix, c.relname)
     INTO by_row, always, along, table_owner, prefix
     FROM pg_class c CROSS JOIN LATERAL whisperer_internal.capture_needs(c.oid) n WHERE c.oid = watch_body.relation;
-    -- A statement trigger's rows lie on disk beyond work_mem: a bulk load would fail that did not before.
-    by_row := by_row OR current_setting('temp_file_limit') <> '-1';
+    by_row := by_row OR whisperer_internal.temp_files_are_limited();
     PERFORM whisperer_internal.warn_of_unseen(relation, always);
     FOREACH operation IN ARRAY operations LOOP
         IF operation IS NULL OR NOT past ? lower(operation) THEN
