@@ -90,6 +90,7 @@ extern "C" {
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/bytea.h"
+#include "utils/catcache.h"
 #include "utils/datum.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
@@ -313,16 +314,6 @@ inline void* pg_guc_alloc(size_t bytes) {
     return guc_malloc(LOG, bytes);
 #else
     return malloc(bytes);
-#endif
-}
-
-// Functions of exactly this many arguments; of other schemas than the named one none.
-inline FuncCandidateList pg_function_candidates(List* names, int arguments) {
-#if PG_VERSION_NUM >= 190000
-    int why_none;
-    return FuncnameGetCandidates(names, arguments, NIL, false, false, false, true, &why_none);
-#else
-    return FuncnameGetCandidates(names, arguments, NIL, false, false, false, true);
 #endif
 }
 

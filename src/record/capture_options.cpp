@@ -115,23 +115,26 @@ int parse_columns(const Resolution& of, const char* option, const char* list,
 }
 
 // The function of this name for rows of the type, or else of its nearest parent: PostgreSQL takes a
-// partition's row, or a child's, for its parent's.
+// partition's row, or a child's, for its parent's.  Who writes need not have USAGE on the schema:
+// the trigger names it, not he.
 Oid serializer_for(List* names, Oid row_type, Oid* taken) {
+    Oid schema = get_namespace_oid(strVal(linitial(names)), true);
     Oid found = InvalidOid;
-    *taken = row_type;
-    for (FuncCandidateList candidate = pg_function_candidates(names, 1); candidate;
-         candidate = candidate->next) {
-        Oid takes = candidate->args[0];
-        if (takes == row_type) {
-            *taken = row_type;
-            return candidate->oid;
-        }
-        if (typeInheritsFrom(row_type, takes) &&
-            (!OidIsValid(found) || typeInheritsFrom(takes, *taken))) {
-            found = candidate->oid;
+    *taken = InvalidOid;
+    CatCList* functions =
+        SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(strVal(lsecond(names))));
+    for (int i = 0; i < functions->n_members && *taken != row_type; i++) {
+        Form_pg_proc function = (Form_pg_proc)GETSTRUCT(&functions->members[i]->tuple);
+        if (function->pronamespace != schema || function->pronargs != 1)
+            continue;
+        Oid takes = function->proargtypes.values[0];
+        if (takes == row_type || (typeInheritsFrom(row_type, takes) &&
+                                  (!OidIsValid(found) || typeInheritsFrom(takes, *taken)))) {
+            found = function->oid;
             *taken = takes;
         }
     }
+    ReleaseCatCacheList(functions);
     return found;
 }
 

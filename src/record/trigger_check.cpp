@@ -6,6 +6,7 @@
 #include "src/record/made_on.h"
 #include "src/record/named_by_triggers.h"
 #include "src/record/record.h"
+#include "src/record/serializer_rights.h"
 
 namespace whisperer::pg {
 
@@ -289,6 +290,7 @@ bool is_of_interest(Node* statement) {
         case T_RenameStmt:
         case T_AlterObjectSchemaStmt:
         case T_ReassignOwnedStmt:
+        case T_GrantStmt:
             return IsTransactionState() && is_installed();
         default:
             return false;
@@ -303,14 +305,16 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
     bool is_interesting = is_of_interest(node);
     List* owned = is_interesting ? check_before(node) : NIL;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
-    if (!is_interesting ||
-        (owned == NIL && !IsA(node, CreateTrigStmt) && !IsA(node, AlterTableStmt)))
+    if (!is_interesting || (owned == NIL && !IsA(node, CreateTrigStmt) &&
+                            !IsA(node, AlterTableStmt) && !IsA(node, GrantStmt)))
         return;
     CommandCounterIncrement();
     check_publishers(owned);
     if (IsA(node, CreateTrigStmt))
         check_new((CreateTrigStmt*)node);
-    else if (IsA(node, AlterTableStmt))
+    if (IsA(node, CreateTrigStmt) || IsA(node, GrantStmt))
+        warn_of_stopped_writers(node);
+    if (IsA(node, AlterTableStmt))
         check_parted((AlterTableStmt*)node);
 }
 

@@ -353,4 +353,23 @@ is(said("BEGIN; $insert; $insert; COMMIT"), q(event type "thing-updated" is reco
 my $two = 'CREATE TABLE a1 (id int); CREATE TABLE a2 (id int);' . join '', map { "CREATE TRIGGER x AFTER INSERT ON $_ FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated');" } 'a1', 'a2';
 sql("$two SELECT whisperer.allow('thing-updated', 'bob', 'publish'); ALTER TABLE a1 OWNER TO bob; ALTER TABLE a2 OWNER TO bob; SELECT whisperer.disallow('thing-updated', 'bob', 'publish')");
 is(scalar(() = said('BEGIN;' . 'INSERT INTO a1 VALUES (1); INSERT INTO a2 VALUES (1);' x 5 . 'COMMIT') =~ /recorded for nobody/g), 2, 'of two tables once each');
+
+# --- a serializer that not all writers may call -----------------------------------------------------------
+sql(q(CREATE ROLE maker; CREATE ROLE writer; CREATE ROLE newcomer; CREATE SCHEMA shapes AUTHORIZATION maker; SELECT whisperer.register_event('told');
+    CREATE TABLE told (id int PRIMARY KEY); GRANT INSERT, DELETE ON told TO writer; GRANT INSERT ON told TO maker));
+sql(q(SET ROLE maker; CREATE FUNCTION shapes.of_told(r told) RETURNS json LANGUAGE sql AS 'SELECT json_build_object(''n'', r.id)'));
+is(said(q(CREATE TRIGGER told AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION whisperer.capture('told', 'serializer=shapes.of_told'))), '', 'a serializer that everybody may call');
+is(said('SET ROLE writer; INSERT INTO told VALUES (1)'), '', 'whoever writes need not have USAGE on its schema');
+my $of_told = qr/^who may write to table (?:public\.)?told may not call the serializer of its trigger "told": /;
+my $revoked = said('SET ROLE maker; REVOKE EXECUTE ON FUNCTION shapes.of_told FROM PUBLIC');
+like($revoked, qr/${of_told}writer \| The writes of these roles fail\. \| GRANT EXECUTE ON FUNCTION shapes\.of_told\(\S*told\) TO writer;$/, 'who takes the right away is told, though he may do nothing with the extension');
+like(said('SET ROLE writer; INSERT INTO told VALUES (2)'), qr/permission denied for function of_told/, 'because the write fails');
+sql(($revoked =~ /(GRANT .*;)/)[0]);
+is(said('SET ROLE writer; INSERT INTO told VALUES (2)'), '', 'and what is said helps');
+like(said('GRANT INSERT ON told TO newcomer'), qr/${of_told}newcomer /, 'of another who may write it is said, too');
+is(said('REVOKE INSERT ON told FROM newcomer; GRANT SELECT, UPDATE ON told TO newcomer'), '', 'and not of who makes no event');
+like(said('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA shapes FROM writer'), qr/${of_told}writer /, 'of all functions of a schema');
+like(said(q(DROP TRIGGER told ON told; CREATE TRIGGER told AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION whisperer.capture('told', 'serializer=shapes.of_told'))),
+    qr/${of_told}writer /, 'and when the trigger is made');
+is(recorded('told'), qq(1 {"n" : 1}\n2 {"n" : 2}), 'the events are there');
 done_testing();

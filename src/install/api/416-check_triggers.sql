@@ -25,6 +25,35 @@ COMMENT ON FUNCTION whisperer_internal.stopped_writers(oid, integer, oid) IS
     'the roles that may write to a table but not call the serializer of its trigger';
 GRANT EXECUTE ON FUNCTION whisperer_internal.stopped_writers(oid, integer, oid) TO PUBLIC;
 
+-- Called with a table, a function or a schema whose rights have changed.  Whoever changed them may have no right on our
+-- schema.  Triggers that a version before 1.2 made have no dependency that would find them; check_triggers does.
+CREATE FUNCTION whisperer_internal.warn_of_stopped_writers(relation oid, serializer oid, schema oid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made record;
+    writers text;
+BEGIN
+    FOR made IN
+        SELECT t.tgname, t.tgrelid, t.tgtype::integer AS tgtype, p.oid AS serializer
+        FROM pg_trigger t JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
+        JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid AND p.oid <> t.tgfoid
+        WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgparentid = 0 AND t.tgenabled <> 'D'
+          AND (t.tgrelid = warn_of_stopped_writers.relation OR p.oid = warn_of_stopped_writers.serializer OR p.pronamespace = schema)
+        ORDER BY t.tgrelid, t.tgname
+    LOOP
+        writers := whisperer_internal.stopped_writers(made.tgrelid, made.tgtype, made.serializer);
+        IF writers IS NOT NULL THEN
+            RAISE WARNING 'who may write to table % may not call the serializer of its trigger "%": %', made.tgrelid::regclass, made.tgname, writers
+                USING DETAIL = 'The writes of these roles fail.',
+                      HINT = format('GRANT EXECUTE ON FUNCTION %s TO %s;', made.serializer::regprocedure, writers);
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.warn_of_stopped_writers(oid, oid, oid) IS
+    'warns of roles that may write to a table but not call its trigger''s serializer';
+
 CREATE FUNCTION whisperer.check_triggers(OUT "table" regclass, OUT trigger name, OUT problem text, OUT hint text) RETURNS SETOF record
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
