@@ -35,7 +35,8 @@ DECLARE
     writers text;
 BEGIN
     FOR made IN
-        SELECT t.tgname, t.tgrelid, t.tgtype::integer AS tgtype, p.oid AS serializer
+        SELECT t.tgname, t.tgrelid, t.tgtype::integer AS tgtype, p.oid AS serializer,
+               position(convert_to('on_error=record', getdatabaseencoding()) IN t.tgargs) > 0 AS records_errors
         FROM pg_trigger t JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
         JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid AND p.oid <> t.tgfoid
         WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgparentid = 0 AND t.tgenabled <> 'D'
@@ -45,7 +46,7 @@ BEGIN
         writers := whisperer_internal.stopped_writers(made.tgrelid, made.tgtype, made.serializer);
         IF writers IS NOT NULL THEN
             RAISE WARNING 'who may write to table % may not call the serializer of its trigger "%": %', made.tgrelid::regclass, made.tgname, writers
-                USING DETAIL = 'The writes of these roles fail.',
+                USING DETAIL = CASE WHEN made.records_errors THEN 'The events of what these roles write fail.' ELSE 'The writes of these roles fail.' END,
                       HINT = format('GRANT EXECUTE ON FUNCTION %s TO %s;', made.serializer::regprocedure, writers);
         END IF;
     END LOOP;
