@@ -72,6 +72,7 @@ extern "C" {
 #include "replication/walsender_private.h"
 #include "replication/worker_internal.h"
 #include "rewrite/rewriteHandler.h"
+#include "rewrite/rewriteManip.h"
 #include "storage/bufmgr.h"
 #include "storage/dsm.h"
 #include "storage/fd.h"
@@ -89,6 +90,7 @@ extern "C" {
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/bytea.h"
+#include "utils/catcache.h"
 #include "utils/datum.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
@@ -176,6 +178,16 @@ inline List* pg_qualified_names(const char* name) {
     return stringToQualifiedNameList(name, nullptr);
 #else
     return stringToQualifiedNameList(name);
+#endif
+}
+
+// Since 19.
+inline bool pg_is_database_name(Oid type) {
+#ifdef REGDATABASEOID
+    return type == REGDATABASEOID;
+#else
+    (void)type;
+    return false;
 #endif
 }
 
@@ -305,16 +317,6 @@ inline void* pg_guc_alloc(size_t bytes) {
 #endif
 }
 
-// Functions of exactly this many arguments; of other schemas than the named one none.
-inline FuncCandidateList pg_function_candidates(List* names, int arguments) {
-#if PG_VERSION_NUM >= 190000
-    int why_none;
-    return FuncnameGetCandidates(names, arguments, NIL, false, false, false, true, &why_none);
-#else
-    return FuncnameGetCandidates(names, arguments, NIL, false, false, false, true);
-#endif
-}
-
 // Of the server's encoding.  The lexer's own memory is the current context's.  Since which version
 // nullSemAction and the parser's parameter are const differs.
 inline bool pg_parses_as_json(const char* text, int bytes, const JsonSemAction* const_actions) {
@@ -355,6 +357,10 @@ inline Expr* pg_virtual_column(Relation relation, int index) {
         return nullptr;
     return (Expr*)build_generation_expression(relation, index + 1);
 }
+// An expression over rows of the relation, each such column replaced by what it is computed from.
+inline Node* pg_expand_virtual_columns(Node* expression, Relation relation, int range_table_index) {
+    return expand_generated_columns_in_expr(expression, relation, range_table_index);
+}
 inline bool pg_is_virtual(TupleDesc desc, int index) {
     return TupleDescAttr(desc, index)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
 }
@@ -367,6 +373,9 @@ inline bool pg_has_virtual_columns(TupleDesc) {
 }
 inline Expr* pg_virtual_column(Relation, int) {
     return nullptr;
+}
+inline Node* pg_expand_virtual_columns(Node* expression, Relation, int) {
+    return expression;
 }
 #endif
 

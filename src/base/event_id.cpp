@@ -85,9 +85,10 @@ void follow_log() {
 }
 
 // Once for each database since the server started; where there are more than fit, in each backend.
+// Not on a standby: the log goes on there, and backends and shared memory outlast the promotion.
 void follow_log_once() {
     static bool is_done = false;
-    if (is_done)
+    if (is_done || RecoveryInProgress())
         return;
     for (pg_atomic_uint32& entry : ids->followed)
         is_done |= pg_atomic_read_u32(&entry) == (uint32)MyDatabaseId;

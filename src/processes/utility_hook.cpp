@@ -14,7 +14,8 @@
 // database has set when it starts: when the statement is done, nothing is sent any more.
 //
 // A table that becomes a partition, a child or part of a subscription has its capture triggers seen
-// to: as they were made they would miss what is written (src/install/api/415-see_to_captures.sql).
+// to, and a child those of its parents: as they were made they would miss what is written
+// (src/install/api/415-see_to_captures.sql).
 #include "src/processes/utility_hook.h"
 
 #include "src/base/identity.h"
@@ -273,6 +274,12 @@ void see_to_triggers(Node* statement) {
         see_to(InvalidOid, false);
     if (IsA(statement, CreateTrigStmt) && calls_capture((CreateTrigStmt*)statement))
         see_to_named(((CreateTrigStmt*)statement)->relation, true);
+    const CreateStmt* created = IsA(statement, CreateStmt) ? (CreateStmt*)statement
+                                : IsA(statement, CreateForeignTableStmt)
+                                    ? &((CreateForeignTableStmt*)statement)->base
+                                    : nullptr;
+    if (created && created->inhRelations != NIL && created->partbound == nullptr)
+        see_to_named(created->relation, false);
     if (!IsA(statement, AlterTableStmt))
         return;
     AlterTableStmt* alter = (AlterTableStmt*)statement;
@@ -284,6 +291,38 @@ void see_to_triggers(Node* statement) {
         else if (command->subtype == AT_AddInherit)
             see_to_named(alter->relation, false);
     }
+}
+
+// For others, or later: who sets it for himself sees what it does.
+bool limits_temp_files(Node* statement) {
+    const char* database =
+        IsA(statement, AlterRoleSetStmt)       ? ((AlterRoleSetStmt*)statement)->database
+        : IsA(statement, AlterDatabaseSetStmt) ? ((AlterDatabaseSetStmt*)statement)->dbname
+                                               : nullptr;
+    if (database && get_database_oid(database, true) != MyDatabaseId)
+        return false;
+    VariableSetStmt* set =
+        IsA(statement, AlterRoleSetStmt)       ? ((AlterRoleSetStmt*)statement)->setstmt
+        : IsA(statement, AlterDatabaseSetStmt) ? ((AlterDatabaseSetStmt*)statement)->setstmt
+        : IsA(statement, AlterSystemStmt)      ? ((AlterSystemStmt*)statement)->setstmt
+                                               : nullptr;
+    if (set == nullptr || set->kind != VAR_SET_VALUE ||
+        pg_strcasecmp(set->name, "temp_file_limit") != 0)
+        return false;
+    const char* value = ExtractSetVariableArgs(set);
+    return value && strcmp(value, "-1") != 0;
+}
+
+void warn_of_temp_file_limit() {
+    Oid function = OidIsValid(get_extension_oid("whisperer", true))
+                       ? internal_function("warn_of_temp_file_limit", nullptr, 0)
+                       : InvalidOid;
+    if (!OidIsValid(function))
+        return;
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    (void)OidFunctionCall0(function);
+    PopActiveSnapshot();
 }
 
 bool drops_triggers(Node* statement) {
@@ -355,6 +394,8 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
     ProcessUtility_hook_type run = previous_hook ? previous_hook : standard_ProcessUtility;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
     see_to_triggers(node);
+    if (limits_temp_files(node))
+        warn_of_temp_file_limit();
     if (may_drop_extension)
         drop_empty_schema();
     if (shared && changes_enabled(node, &database))

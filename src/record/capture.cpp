@@ -92,28 +92,82 @@ constexpr Size run_bytes = 256 * 1024;
 // Of everything that the rows of a run need, their JSON above all.
 constexpr Size run_bytes_max = 1024 * 1024;
 
+// The columns of the trigger's key that the statement does not set, so that a row has the same
+// values in them before and after.
+struct KeptKey {
+    AttrNumber* columns;
+    int count;
+};
+
+KeptKey kept_key(const TriggerData* trigger, const CaptureOptions& options) {
+    KeptKey kept = {};
+    kept.columns = (AttrNumber*)palloc(sizeof(AttrNumber) * Max(options.key_count, 1));
+    for (int i = 0; i < options.key_count; i++)
+        if (!bms_is_member(options.keys[i] - FirstLowInvalidHeapAttributeNumber,
+                           trigger->tg_updatedcols))
+            kept.columns[kept.count++] = options.keys[i];
+    return kept;
+}
+
 // The two transition tables of an UPDATE have their rows in the same order, but a row that moves to
-// another partition and is suppressed there, by a BEFORE trigger, is in the old one alone.
+// another partition and is suppressed there, by a BEFORE trigger, is in the old one alone.  Then an
+// old row is found by its key.
 struct Rows {
     TransitionTable rows;
     TransitionTable old_rows;  // of an UPDATE
     bool is_update;
     bool is_paired;  // none is missing in rows
-    int mark;        // of old_rows: where a search began; not needed if it is paired
+    // The rest only if it is not paired.
+    KeptKey key;
+    HTAB* keys;  // KeyCount: of old_rows
+    int mark;    // of old_rows: where a search began
 };
 
-// The row before the update: where some are missing, the next one with the same key.  Null: it is
-// not known, because the update changed the key too or there is no key, or there is no table.
+struct KeyCount {
+    uint32 hash;  // of a key
+    int count;    // how many old rows have it
+};
+
+HTAB* count_keys(const PayloadMaker& maker, const KeptKey& key, TransitionTable& old_rows) {
+    HASHCTL control = {};
+    control.keysize = sizeof(uint32);
+    control.entrysize = sizeof(KeyCount);
+    control.hcxt = CurrentMemoryContext;
+    HTAB* keys = hash_create("whisperer keys of old rows", 128, &control,
+                             HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    while (HeapTuple row = next_row(old_rows)) {
+        CHECK_FOR_INTERRUPTS();
+        uint32 hash = key_hash(maker, row, key.columns, key.count);
+        bool found;
+        KeyCount* one = (KeyCount*)hash_search(keys, &hash, HASH_ENTER, &found);
+        one->count = found ? one->count + 1 : 1;
+        heap_freetuple(row);
+    }
+    tuplestore_rescan(old_rows.store);
+    return keys;
+}
+
+// Whether just one old row may have the key of this row.
+bool is_told_by_key(const PayloadMaker& maker, const Rows& from, HeapTuple row) {
+    if (from.key.count == 0)
+        return false;
+    uint32 hash = key_hash(maker, row, from.key.columns, from.key.count);
+    const KeyCount* found = (KeyCount*)hash_search(from.keys, &hash, HASH_FIND, nullptr);
+    return found && found->count == 1;
+}
+
+// The row before the update; null: there is no table, or some rows are missing and no key tells
+// which row it was.  (A BEFORE trigger that changes the key of a row is not seen.)
 HeapTuple old_row_of(const PayloadMaker& maker, Rows& from, HeapTuple row) {
     TransitionTable& old_rows = from.old_rows;
     if (from.is_paired)
         return next_row(old_rows);
-    if (maker.options->key_count == 0)
+    if (!is_told_by_key(maker, from, row))
         return nullptr;
     tuplestore_copy_read_pointer(old_rows.store, old_rows.pointer, from.mark);
     while (HeapTuple old_row = next_row(old_rows)) {
         CHECK_FOR_INTERRUPTS();
-        if (has_same_key(maker, row, old_row))
+        if (has_same_key(maker, row, old_row, from.key.columns, from.key.count))
             return old_row;
         heap_freetuple(old_row);
     }
@@ -146,7 +200,7 @@ bool fill_run(const PayloadMaker& maker, Rows& from, Run* run) {
     return more;
 }
 
-Rows open_rows(TriggerData* trigger) {
+Rows open_rows(TriggerData* trigger, const PayloadMaker& maker) {
     TupleDesc desc = RelationGetDescr(trigger->tg_relation);
     bool is_delete = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
     Rows from = {};
@@ -157,8 +211,12 @@ Rows open_rows(TriggerData* trigger) {
     from.is_paired =
         from.old_rows.store == nullptr ||
         tuplestore_tuple_count(from.rows.store) == tuplestore_tuple_count(from.old_rows.store);
-    if (!from.is_paired)
-        from.mark = tuplestore_alloc_read_pointer(from.old_rows.store, EXEC_FLAG_REWIND);
+    if (from.is_paired)
+        return from;
+    from.mark = tuplestore_alloc_read_pointer(from.old_rows.store, EXEC_FLAG_REWIND);
+    from.key = kept_key(trigger, *maker.options);
+    if (from.key.count > 0)
+        from.keys = count_keys(maker, from.key, from.old_rows);
     return from;
 }
 
@@ -178,7 +236,7 @@ int16 fired_by(TriggerEvent event) {
 void capture_statement(TriggerData* trigger, const PayloadMaker& maker) {
     check_transition_tables(trigger->tg_relation, *trigger->tg_trigger, *maker.options,
                             fired_by(trigger->tg_event));
-    Rows from = open_rows(trigger);
+    Rows from = open_rows(trigger, maker);
     Run run = {};
     run.events = (NewEvent*)palloc(sizeof(NewEvent) * run_rows_max);
     run.context = AllocSetContextCreate(CurrentMemoryContext, "whisperer capture run", run_bytes,
@@ -214,7 +272,7 @@ PGDLLEXPORT Datum whisperer_capture(PG_FUNCTION_ARGS) {
     const whisperer::pg::CaptureOptions* options =
         whisperer::pg::capture_options(trigger->tg_relation, trigger->tg_trigger);
     // An event about an event would be followed by the next without end.
-    if (options->is_in_ring)
+    if (options->is_in_ring || options->is_orphan)
         return (Datum)0;
     whisperer::pg::PayloadMaker maker =
         whisperer::pg::payload_maker(options, trigger->tg_relation, fcinfo->flinfo);

@@ -3,6 +3,7 @@
 #include "src/record/capture_options.h"
 
 #include "src/base/ring.h"
+#include "src/record/made_on.h"
 #include "src/record/record.h"
 #include "src/record/value_types.h"
 
@@ -28,7 +29,8 @@ void on_relation_change(Datum, Oid relation) {
     hash_seq_init(&scan, cache);
     while (CacheEntry* entry = (CacheEntry*)hash_seq_search(&scan))
         if (relation == InvalidOid || relation == entry->relation ||
-            relation == entry->options->made_on || entry->options->has_composites)
+            relation == entry->options->made_on || entry->options->has_composites ||
+            entry->options->is_as_parent)
             entry->valid = false;
 }
 
@@ -66,7 +68,7 @@ const char* name_of(const Resolution& of) {
                    RelationGetRelationName(of.relation), problem),
             errdetail("The option is \"%s\".", option),
             errhint("Options of whisperer.capture: serializer=function, columns=a,b, include=old, "
-                    "changed=a,b, key=a,b, on_error=record."));
+                    "changed=a,b, key=a,b, on_error=record, as=parent."));
     pg_unreachable();
 }
 
@@ -113,23 +115,26 @@ int parse_columns(const Resolution& of, const char* option, const char* list,
 }
 
 // The function of this name for rows of the type, or else of its nearest parent: PostgreSQL takes a
-// partition's row, or a child's, for its parent's.
+// partition's row, or a child's, for its parent's.  Who writes need not have USAGE on the schema:
+// the trigger names it, not he.
 Oid serializer_for(List* names, Oid row_type, Oid* taken) {
+    Oid schema = get_namespace_oid(strVal(linitial(names)), true);
     Oid found = InvalidOid;
-    *taken = row_type;
-    for (FuncCandidateList candidate = pg_function_candidates(names, 1); candidate;
-         candidate = candidate->next) {
-        Oid takes = candidate->args[0];
-        if (takes == row_type) {
-            *taken = row_type;
-            return candidate->oid;
-        }
-        if (typeInheritsFrom(row_type, takes) &&
-            (!OidIsValid(found) || typeInheritsFrom(takes, *taken))) {
-            found = candidate->oid;
+    *taken = InvalidOid;
+    CatCList* functions =
+        SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(strVal(lsecond(names))));
+    for (int i = 0; i < functions->n_members && *taken != row_type; i++) {
+        Form_pg_proc function = (Form_pg_proc)GETSTRUCT(&functions->members[i]->tuple);
+        if (function->pronamespace != schema || function->pronargs != 1)
+            continue;
+        Oid takes = function->proargtypes.values[0];
+        if (takes == row_type || (typeInheritsFrom(row_type, takes) &&
+                                  (!OidIsValid(found) || typeInheritsFrom(takes, *taken)))) {
+            found = function->oid;
             *taken = takes;
         }
     }
+    ReleaseCatCacheList(functions);
     return found;
 }
 
@@ -190,7 +195,7 @@ void use_primary_key(const Resolution& of) {
     CaptureOptions* options = of.options;
     Bitmapset* key = primary_key_of(options->made_on);
     TupleDesc own = RelationGetDescr(of.relation);
-    if (key == nullptr && options->desc) {
+    if (key == nullptr && options->desc && of.relation->rd_rel->relispartition) {
         Bitmapset* partitions_key = primary_key_of(RelationGetRelid(of.relation));
         for (int member = -1; (member = bms_next_member(partitions_key, member)) >= 0;)
             key = bms_add_member(
@@ -224,6 +229,9 @@ void parse_option(const Resolution& of, const char* option) {
         if (strcmp(value, "record") != 0)
             bad_option(of, option, "on_error takes only the value record");
         options->records_errors = true;
+    } else if (strcmp(name, "as") == 0) {
+        if (strcmp(option, as_parent_option) != 0)
+            bad_option(of, option, "as takes only the value parent");
     } else {
         bad_option(of, option, "unknown option");
     }
@@ -273,27 +281,6 @@ void look_at_types(const Resolution& of) {
             look_at_type(TupleDescAttr(desc, i)->atttypid, options);
 }
 
-// The table that the trigger was made on.  A partition's may be a clone of one further up; one that
-// the partition's own owner made must not count as the partitioned table's.
-Oid table_of_trigger(Oid trigger) {
-    Relation triggers = table_open(TriggerRelationId, AccessShareLock);
-    Oid table = InvalidOid;
-    while (OidIsValid(trigger)) {
-        ScanKeyData key;
-        ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-                    ObjectIdGetDatum(trigger));
-        SysScanDesc scan = systable_beginscan(triggers, TriggerOidIndexId, true, nullptr, 1, &key);
-        HeapTuple tuple = systable_getnext(scan);
-        if (!HeapTupleIsValid(tuple))
-            elog(ERROR, "could not find trigger %u", trigger);
-        table = ((Form_pg_trigger)GETSTRUCT(tuple))->tgrelid;
-        trigger = ((Form_pg_trigger)GETSTRUCT(tuple))->tgparentid;
-        systable_endscan(scan);
-    }
-    table_close(triggers, AccessShareLock);
-    return table;
-}
-
 void name_source(CaptureOptions* options) {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(options->made_on));
     if (!HeapTupleIsValid(tuple))
@@ -311,12 +298,20 @@ void name_source(CaptureOptions* options) {
     ReleaseSysCache(tuple);
 }
 
+void find_made_on(Relation relation, const Trigger& trigger, CaptureOptions* options) {
+    Oid table = table_of_trigger(relation, trigger);
+    options->is_as_parent = is_as_parent(trigger);
+    options->is_orphan = !OidIsValid(table);
+    if (OidIsValid(table))
+        options->made_on = table;
+}
+
 // trigger: null for a table without one.  The parent's row type comes without a lock on it, which
 // writing into a partition does not take either.
 Resolution begin_resolution(Relation relation, const Trigger* trigger, CaptureOptions* options) {
     options->made_on = RelationGetRelid(relation);
-    if (trigger && relation->rd_rel->relispartition)
-        options->made_on = table_of_trigger(trigger->tgoid);
+    if (trigger)
+        find_made_on(relation, *trigger, options);
     name_source(options);
     if (options->made_on != RelationGetRelid(relation)) {
         options->desc = lookup_rowtype_tupdesc_copy(get_rel_type_id(options->made_on), -1);
@@ -345,6 +340,9 @@ void fill(Relation relation, const Trigger* trigger, CaptureOptions* options) {
     options->event_type = pstrdup(trigger->tgargs[0]);
     check_event_type_name(options->event_type);
     Resolution of = begin_resolution(relation, trigger, options);
+    // What they name is of a table that is not known.
+    if (options->is_orphan)
+        return;
     for (int i = 1; i < trigger->tgnargs; i++)
         parse_option(of, trigger->tgargs[i]);
     if (options->column_count > 0 && OidIsValid(options->serializer))
@@ -466,12 +464,6 @@ void require_publisher(Relation relation, const Trigger& trigger, const CaptureO
 
 TriggerDesc* copied_triggers(Relation relation) {
     return CopyTriggerDesc(relation->trigdesc);
-}
-
-bool is_capture_function(Oid function) {
-    const char* name = get_func_name(function);
-    return name && strcmp(name, "capture") == 0 &&
-           get_func_namespace(function) == get_namespace_oid("whisperer", true);
 }
 
 const CaptureOptions* plain_options(Relation relation) {

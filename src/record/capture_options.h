@@ -6,16 +6,19 @@
 #pragma once
 
 #include "src/pg.h"
+#include "src/record/capture_triggers.h"
 
 namespace whisperer::pg {
 
 struct CaptureOptions {
-    Oid made_on;  // the trigger's table, or where the trigger of a partition was made
+    Oid made_on;  // the trigger's table, or the one that a partition's or child's trigger is of
     char* event_type;
     text* source;     // name of made_on
     Oid table_owner;  // of made_on: the trigger publishes with this role's rights
     mutable FullTransactionId warned_in;  // that this role may not, or that something is gone
     bool is_in_ring;                      // made_on is what events and their results are written to
+    bool is_as_parent;                    // a child's trigger that is its parent's
+    bool is_orphan;                       // and no parent has it (any more): nothing is recorded
     // Row type of made_on, which columns, keys and serializer are about; null: it is the trigger's
     // own table.
     TupleDesc desc;
@@ -76,9 +79,6 @@ void warn_of_publisher(const CaptureOptions& options);
 // The relation's triggers, null if it has none.  Those of the relation cache are freed when the
 // relation is loaded anew, which any look into a catalog may lead to.
 TriggerDesc* copied_triggers(Relation relation);
-
-// Whether it is whisperer.capture.
-bool is_capture_function(Oid function);
 
 // Those of a trigger without any, in the current memory context.
 const CaptureOptions* plain_options(Relation relation);

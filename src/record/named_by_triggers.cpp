@@ -1,7 +1,7 @@
 // See named_by_triggers.h.
 #include "src/record/named_by_triggers.h"
 
-#include "src/record/capture_options.h"
+#include "src/record/capture_triggers.h"
 
 namespace whisperer::pg {
 
@@ -9,40 +9,6 @@ namespace {
 
 // --- what a trigger's arguments name
 // ---------------------------------------------------------------
-
-// Called with each capture trigger: its row of pg_trigger and its arguments after the event type.
-using Visit = void (*)(Form_pg_trigger trigger, char** options, int count, void* argument);
-
-void visit(HeapTuple tuple, TupleDesc desc, Visit action, void* argument) {
-    Form_pg_trigger trigger = (Form_pg_trigger)GETSTRUCT(tuple);
-    if (trigger->tgnargs < 2 || !is_capture_function(trigger->tgfoid))
-        return;
-    bool is_null;
-    Datum bytes = heap_getattr(tuple, Anum_pg_trigger_tgargs, desc, &is_null);
-    if (is_null)
-        return;
-    char** arguments = (char**)palloc(sizeof(char*) * trigger->tgnargs);
-    char* at = VARDATA_ANY(DatumGetByteaPP(bytes));
-    for (int i = 0; i < trigger->tgnargs; i++) {
-        arguments[i] = at;
-        at += strlen(at) + 1;
-    }
-    action(trigger, arguments + 1, trigger->tgnargs - 1, argument);
-}
-
-// Of one table, or of all.  Only pg_trigger is read: no table is opened or locked.
-void visit_triggers(Oid table, Visit action, void* argument) {
-    Relation triggers = table_open(TriggerRelationId, AccessShareLock);
-    ScanKeyData key;
-    ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
-                ObjectIdGetDatum(table));
-    SysScanDesc scan = systable_beginscan(triggers, TriggerRelidNameIndexId, OidIsValid(table),
-                                          nullptr, OidIsValid(table) ? 1 : 0, &key);
-    while (HeapTuple tuple = systable_getnext(scan))
-        visit(tuple, RelationGetDescr(triggers), action, argument);
-    systable_endscan(scan);
-    table_close(triggers, AccessShareLock);
-}
 
 const char* value_of(const char* option, const char* name) {
     size_t length = strlen(name);
@@ -61,12 +27,12 @@ void refuse_for(Form_pg_trigger trigger, const char* what, const char* named) {
 // --- columns
 // ------------------------------------------------------------------------------------------
 
-void refuse_column(Form_pg_trigger trigger, char** options, int count, void* argument) {
+void refuse_column(Form_pg_trigger trigger, char** arguments, int count, void* argument) {
     const char* column = (const char*)argument;
     constexpr const char* lists[] = {"columns", "changed", "key"};
-    for (int i = 0; i < count; i++)
+    for (int i = 1; i < count; i++)
         for (const char* name : lists) {
-            const char* list = value_of(options[i], name);
+            const char* list = value_of(arguments[i], name);
             List* names;
             if (list == nullptr || !SplitIdentifierString(pstrdup(list), ',', &names))
                 continue;
@@ -82,7 +48,7 @@ struct TypedColumn {
     const char* column;
 };
 
-void refuse_typed(Form_pg_trigger trigger, char** options, int count, void* argument) {
+void refuse_typed(Form_pg_trigger trigger, char** arguments, int count, void* argument) {
     const TypedColumn* typed = (const TypedColumn*)argument;
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(trigger->tgrelid));
     if (!HeapTupleIsValid(tuple))
@@ -90,7 +56,7 @@ void refuse_typed(Form_pg_trigger trigger, char** options, int count, void* argu
     bool is_of_type = ((Form_pg_class)GETSTRUCT(tuple))->reloftype == typed->type;
     ReleaseSysCache(tuple);
     if (is_of_type)
-        refuse_column(trigger, options, count, const_cast<char*>(typed->column));
+        refuse_column(trigger, arguments, count, const_cast<char*>(typed->column));
 }
 
 // --- serializers
@@ -101,10 +67,10 @@ struct Named {
     const char* function;  // null: all of the schema
 };
 
-void refuse_serializer(Form_pg_trigger trigger, char** options, int count, void* argument) {
+void refuse_serializer(Form_pg_trigger trigger, char** arguments, int count, void* argument) {
     const Named* named = (const Named*)argument;
-    for (int i = 0; i < count; i++) {
-        const char* value = value_of(options[i], "serializer");
+    for (int i = 1; i < count; i++) {
+        const char* value = value_of(arguments[i], "serializer");
         List* names = value ? pg_qualified_names(value) : NIL;
         if (list_length(names) == 2 && strcmp(strVal(linitial(names)), named->schema) == 0 &&
             (!named->function || strcmp(strVal(lsecond(names)), named->function) == 0))
@@ -122,14 +88,14 @@ void check_column(const RangeVar* relation, const char* column) {
         return;
     if (get_rel_relkind(table) == RELKIND_COMPOSITE_TYPE) {
         TypedColumn typed = {get_rel_type_id(table), column};
-        visit_triggers(InvalidOid, refuse_typed, &typed);
+        visit_capture_triggers(InvalidOid, refuse_typed, &typed);
         return;
     }
     List* tables =
         relation->inh ? find_all_inheritors(table, NoLock, nullptr) : list_make1_oid(table);
     ListCell* cell;
     foreach (cell, tables)
-        visit_triggers(lfirst_oid(cell), refuse_column, const_cast<char*>(column));
+        visit_capture_triggers(lfirst_oid(cell), refuse_column, const_cast<char*>(column));
 }
 
 void check_function(const ObjectWithArgs* object, ObjectType kind) {
@@ -137,12 +103,12 @@ void check_function(const ObjectWithArgs* object, ObjectType kind) {
     if (!OidIsValid(function))
         return;
     Named named = {get_namespace_name(get_func_namespace(function)), get_func_name(function)};
-    visit_triggers(InvalidOid, refuse_serializer, &named);
+    visit_capture_triggers(InvalidOid, refuse_serializer, &named);
 }
 
 void check_schema(const char* schema) {
     Named named = {schema, nullptr};
-    visit_triggers(InvalidOid, refuse_serializer, &named);
+    visit_capture_triggers(InvalidOid, refuse_serializer, &named);
 }
 
 void check_extension(const char* name) {

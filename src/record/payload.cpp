@@ -207,13 +207,27 @@ int pin_settings() {
     return level;
 }
 
-bool has_same_key(const PayloadMaker& maker, HeapTuple row, HeapTuple other) {
+bool has_same_key(const PayloadMaker& maker, HeapTuple row, HeapTuple other,
+                  const AttrNumber* columns, int count) {
     row = whole_row(maker, row);
     other = whole_row(maker, other);
-    for (int i = 0; i < maker.options->key_count; i++)
-        if (!is_same(maker.options->keys[i], row, other, maker.desc))
+    for (int i = 0; i < count; i++)
+        if (!is_same(columns[i], row, other, maker.desc))
             return false;
     return true;
+}
+
+uint32 key_hash(const PayloadMaker& maker, HeapTuple row, const AttrNumber* columns, int count) {
+    row = whole_row(maker, row);
+    uint32 hash = 0;
+    for (int i = 0; i < count; i++) {
+        bool is_null;
+        Datum value = heap_getattr(row, columns[i], maker.desc, &is_null);
+        Form_pg_attribute attribute = TupleDescAttr(maker.desc, columns[i] - 1);
+        hash = hash_combine(
+            hash, is_null ? 0 : datum_image_hash(value, attribute->attbyval, attribute->attlen));
+    }
+    return hash;
 }
 
 void forget_statement(const PayloadMaker& maker) {

@@ -36,7 +36,10 @@ text* key_of_stored_row(const PayloadMaker& maker, HeapTuple row);
 // After an ERROR: what served the statement's rows may be in the middle of anything.
 void forget_statement(const PayloadMaker& maker);
 
-// Whether two rows as they are given have the same values in the columns of the key.
-bool has_same_key(const PayloadMaker& maker, HeapTuple row, HeapTuple other);
+// Whether two rows as they are given have the same values in these columns.
+bool has_same_key(const PayloadMaker& maker, HeapTuple row, HeapTuple other,
+                  const AttrNumber* columns, int count);
+// The same for two rows that have.
+uint32 key_hash(const PayloadMaker& maker, HeapTuple row, const AttrNumber* columns, int count);
 
 }  // namespace whisperer::pg

@@ -3,8 +3,10 @@
 
 #include "src/base/ring.h"
 #include "src/record/capture_options.h"
+#include "src/record/made_on.h"
 #include "src/record/named_by_triggers.h"
 #include "src/record/record.h"
+#include "src/record/serializer_rights.h"
 
 namespace whisperer::pg {
 
@@ -85,7 +87,8 @@ void check_publishers(List* owned) {
         TriggerDesc* triggers = copied_triggers(relation);
         for (int i = 0; triggers && i < triggers->numtriggers; i++) {
             const Trigger& trigger = triggers->triggers[i];
-            if (is_capture_function(trigger.tgfoid))
+            // What is a parent's is published with the rights of the parent's owner.
+            if (is_capture_function(trigger.tgfoid) && !is_as_parent(trigger))
                 require_publisher(relation, trigger, *capture_options(relation, &trigger));
         }
         relation_close(relation, NoLock);
@@ -213,6 +216,9 @@ void check_new(const CreateTrigStmt* statement) {
             !is_capture_function(trigger.tgfoid))
             continue;
         const CaptureOptions* options = checked_options(relation, trigger);
+        // In a restore the parent's may come later.
+        if (options->is_orphan)
+            continue;
         check_new_publisher(relation, trigger, *options);
         warn_of_unregistered(trigger, *options);
         depend_on_serializer(trigger, *options);
@@ -284,6 +290,7 @@ bool is_of_interest(Node* statement) {
         case T_RenameStmt:
         case T_AlterObjectSchemaStmt:
         case T_ReassignOwnedStmt:
+        case T_GrantStmt:
             return IsTransactionState() && is_installed();
         default:
             return false;
@@ -298,14 +305,16 @@ void on_utility(PlannedStmt* statement, const char* query, bool read_only_tree,
     bool is_interesting = is_of_interest(node);
     List* owned = is_interesting ? check_before(node) : NIL;
     run(statement, query, read_only_tree, context, params, environment, destination, completion);
-    if (!is_interesting ||
-        (owned == NIL && !IsA(node, CreateTrigStmt) && !IsA(node, AlterTableStmt)))
+    if (!is_interesting || (owned == NIL && !IsA(node, CreateTrigStmt) &&
+                            !IsA(node, AlterTableStmt) && !IsA(node, GrantStmt)))
         return;
     CommandCounterIncrement();
     check_publishers(owned);
     if (IsA(node, CreateTrigStmt))
         check_new((CreateTrigStmt*)node);
-    else if (IsA(node, AlterTableStmt))
+    if (IsA(node, CreateTrigStmt) || IsA(node, GrantStmt))
+        warn_of_stopped_writers(node);
+    if (IsA(node, AlterTableStmt))
         check_parted((AlterTableStmt*)node);
 }
 
@@ -338,6 +347,11 @@ PGDLLEXPORT Datum whisperer_check_trigger(PG_FUNCTION_ARGS) {
         if (trigger.tgoid != PG_GETARG_OID(1) || !is_capture_function(trigger.tgfoid))
             continue;
         const CaptureOptions* options = checked_options(relation, trigger);
+        if (options->is_orphan)
+            refuse(trigger,
+                   "records nothing: no parent of the table has a trigger FOR EACH ROW "
+                   "with the same arguments but as=parent",
+                   "Drop it, unless the parent is to have such a trigger again.");
         require_publisher(relation, trigger, *options);
         bool is_registered;
         (void)may_publish(options->table_owner, options->event_type, &is_registered);

@@ -55,7 +55,7 @@ bool is_name_or_money(Oid type) {
         case CASHOID:
             return true;
         default:
-            return false;
+            return pg_is_database_name(type);
     }
 }
 

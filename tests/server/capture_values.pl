@@ -5,6 +5,10 @@ use warnings;
 use Test::More;
 use Whisperer;
 
+# A locale that has money in another form than C, where localedef and its sources are.
+my $locales = PostgreSQL::Test::Utils::tempdir('locales');
+my $has_locale = -e '/usr/share/i18n/locales/de_DE' && system("localedef -i de_DE -f UTF-8 $locales/de_DE.UTF-8 >/dev/null 2>&1") == 0;
+$ENV{LOCPATH} = $locales if $has_locale;
 my $node = new_node('capture_values');
 my $receiver = new_receiver('capture_values');
 sub sql { my ($sql) = @_; return $node->safe_psql('postgres', $sql) }
@@ -34,8 +38,14 @@ CREATE TABLE shaped (price money, item regclass, f regprocedure, kinds regtype[]
     PRIMARY KEY (price, item));
 SELECT whisperer.watch('shaped', operations => '{insert}');
 SQL
-my $row = "('1234.5', 'shop.item', 'shop.f(int)', '{shop.mood,int4}', '2', '(3,shop.mood)', '[1,2)')";
-my @sessions = ('', "SET search_path = shop, public", 'SET quote_all_identifiers = on', "SET lc_monetary = 'C.UTF-8'", "SET search_path = pg_temp, public");
+# Not written as text, which a session would read in its own way.
+my $row = "(1234.5::money, 'shop.item', 'shop.f(int)', '{shop.mood,int4}', 2::money, ROW(3::money, 'shop.mood'), '[1,2)')";
+my @sessions = ('', "SET search_path = shop, public", 'SET quote_all_identifiers = on', "SET search_path = pg_temp, public");
+SKIP: {
+    skip 'no locale can be made: Debian has localedef in libc-bin and its sources in locales', 1 unless $has_locale;
+    like(sql("SET lc_monetary = 'de_DE.UTF-8'; SELECT 1234.5::money"), qr/^1\.234,50/, 'a session may have money in another form');
+    push @sessions, "SET lc_monetary = 'de_DE.UTF-8'";
+}
 for my $session (@sessions) {
     sql("$session; INSERT INTO public.shaped VALUES $row");
     sql('DELETE FROM shaped');
@@ -44,6 +54,12 @@ my %shapes = map { $_ => 1 } split /\n/, recorded('shaped');
 is(scalar(keys %shapes), 1, 'regclass and its kin, and money, also in arrays, domains and composite types: the same in every session')
     or diag(join "\n", keys %shapes);
 like((keys %shapes)[0], qr/^\$1\\,234\.50,shop\.item /, 'with the schema, and as the locale C has money');
+
+if ($node->pg_version >= 19) {
+    sql(q(CREATE TABLE in_database (id int PRIMARY KEY, d regdatabase); SELECT whisperer.watch('in_database', operations => '{insert}');
+        SET quote_all_identifiers = on; INSERT INTO in_database VALUES (1, 'postgres')));
+    is(recorded('in_database'), '1 {"id":1,"d":"postgres"}', 'nor does the name of a database');
+}
 
 # A cast of the user's to JSON finds his tables; what a row type has may change while others are cached.
 sql(<<'SQL');
@@ -165,6 +181,30 @@ SQL
 is(sql(q(SELECT string_agg((data->'old')::text || ' to ' || (data->'new'->>'v'), ', ' ORDER BY id) FROM whisperer.outbox WHERE event_type = 'keyless')),
     'null to 10, null to 30', 'without a key none is told with what another was');
 
+# A key that several rows have, or that the statement sets, does not tell which row it was; its other columns may.
+sql(<<'SQL');
+CREATE TABLE shifted (grp int, id int, region text, v int) PARTITION BY LIST (region);
+CREATE TABLE shifted_a PARTITION OF shifted FOR VALUES IN ('a'); CREATE TABLE shifted_b PARTITION OF shifted FOR VALUES IN ('b');
+CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER suppress BEFORE INSERT ON shifted_b FOR EACH ROW EXECUTE FUNCTION suppress();
+SQL
+for (
+    [ 'grp', 'v = v * 10', 'null to 10, null to 30, 4 to 40', 'a key that several rows have' ],
+    [ 'id', 'id = id + 1, v = v * 10', 'null to 10, null to 30, null to 40', 'a key that the statement sets' ],
+    [ 'id,v', 'v = v * 10', '1 to 10, 3 to 30, 4 to 40', 'a key of which it sets a part' ])
+{
+    my ($key, $set, $expected, $what) = @$_;
+    sql(<<"SQL");
+TRUNCATE shifted;
+CREATE OR REPLACE TRIGGER moves AFTER UPDATE ON shifted REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT
+    EXECUTE FUNCTION whisperer.capture('shifted', 'include=old', 'key=$key');
+INSERT INTO shifted SELECT g / 4, g, 'a', g FROM generate_series(1, 4) g;
+UPDATE shifted SET region = CASE WHEN id = 2 THEN 'b' ELSE 'a' END, $set;
+SQL
+    is(sql(q(SELECT string_agg(coalesce(data->'old'->>'v', 'null') || ' to ' || (data->'new'->>'v'), ', ' ORDER BY id) FROM (SELECT * FROM whisperer.outbox WHERE event_type = 'shifted' ORDER BY id DESC LIMIT 3) latest)),
+        $expected, $what);
+}
+
 # --- what could be written before it was watched still can -----------------------------------------------
 sql(q(ALTER SYSTEM SET temp_file_limit = '1MB'; SELECT pg_reload_conf()));
 wait_for('the limit', sub { sql('SHOW temp_file_limit') eq '1MB' });
@@ -190,8 +230,29 @@ sql('CREATE TABLE t (id int PRIMARY KEY, t int); INSERT INTO t VALUES (1, 36)');
 sql("SELECT whisperer.backfill($bare, 't', 't = 36')");
 is(recorded('t'), '1 {"id":1,"t":36}', 'also of a table and column named as an alias within might be');
 like(said("SELECT whisperer_internal.rows_as_events('t', 'x', $_)"), qr/^the rows are not of table "t"/, "$_ are no rows of it") for 'ARRAY[1, 2]', 'ARRAY[NULL]::t[]', "ARRAY[ROW(1, 2)::pair]";
+# Rows for which the trigger does not fire make no events either.
+sql(<<"SQL");
+CREATE TABLE chosen (id int PRIMARY KEY, v int);
+SELECT whisperer.register_event('chosen');
+CREATE TRIGGER chosen AFTER INSERT OR UPDATE ON chosen FOR EACH ROW WHEN (NEW.v > 1 AND pg_trigger_depth() = 0)
+    EXECUTE FUNCTION whisperer.capture('chosen', 'columns=v');
+INSERT INTO chosen VALUES (1, 1), (2, 2), (3, NULL), (4, 4);
+SQL
+my $chosen = sql("SELECT whisperer.create_hook('chosen', '@{[ $receiver->url('/ok/chosen') ]}')");
+is(sql("SELECT whisperer.backfill($chosen, 'chosen')"), 2, 'as many as the WHEN condition of the trigger is true for');
+is(recorded('chosen'), join("\n", ('2 {"v":2}', '4 {"v":4}') x 2), 'and they are what the trigger made');
+is(sql("SELECT whisperer.backfill($chosen, 'chosen', 'id < 4')"), 1, 'beside the condition of the call');
+sql('ALTER TABLE chosen DISABLE TRIGGER chosen');
+like(said("SELECT whisperer.backfill($chosen, 'chosen')"), qr/^trigger "chosen" on table "chosen" is disabled \| ALTER TABLE chosen ENABLE TRIGGER chosen/, 'a trigger that does not fire makes nothing');
+sql("CREATE TRIGGER second AFTER INSERT ON chosen FOR EACH ROW EXECUTE FUNCTION whisperer.capture('chosen')");
+is(sql("SELECT whisperer.backfill($chosen, 'chosen')"), 4, 'beside one that does it does not count');
+sql(<<'SQL');
+DROP TRIGGER second ON chosen; DROP TRIGGER chosen ON chosen;
+CREATE TRIGGER chosen AFTER UPDATE ON chosen FOR EACH ROW WHEN (OLD.v IS DISTINCT FROM NEW.v) EXECUTE FUNCTION whisperer.capture('chosen');
+SQL
+like(said("SELECT whisperer.backfill($chosen, 'chosen')"), qr/^the WHEN condition of trigger "chosen" on table "chosen" is about a change/, 'a condition about what was before is refused');
 SKIP: {
-    skip 'virtual columns came with PostgreSQL 18', 3 if sql('SHOW server_version_num') < 180000;
+    skip 'virtual columns came with PostgreSQL 18', 4 if sql('SHOW server_version_num') < 180000;
     sql(<<'SQL');
 CREATE TABLE virtual (id int PRIMARY KEY, v int, twice int GENERATED ALWAYS AS (v * 2) VIRTUAL);
 SELECT whisperer.watch('virtual', options => '{changed=twice,include=old}');
@@ -206,6 +267,8 @@ SQL
     my $virtual = sql("SELECT whisperer.create_hook('virtual-created', '@{[ $receiver->url('/ok/virtual') ]}')");
     sql("SELECT whisperer.backfill($virtual, 'virtual')");
     like(recorded('virtual'), qr/^1 \{"id":1,"v":6,"twice":12\}\z/m, 'and backfill says the same');
+    sql("DROP TRIGGER whisperer_created ON virtual; CREATE TRIGGER v AFTER INSERT ON virtual FOR EACH ROW WHEN (NEW.twice > 12) EXECUTE FUNCTION whisperer.capture('virtual-created')");
+    is(sql("SELECT whisperer.backfill($virtual, 'virtual')"), 0, 'a condition may be about it');
     sql('ALTER TABLE virtual ALTER twice SET EXPRESSION AS (v * 3); UPDATE virtual SET v = 7');
     like(recorded('virtual'), qr/"new":\{"id":1,"v":7,"twice":21\}/, 'after its expression was changed, too');
 }
@@ -290,4 +353,23 @@ is(said("BEGIN; $insert; $insert; COMMIT"), q(event type "thing-updated" is reco
 my $two = 'CREATE TABLE a1 (id int); CREATE TABLE a2 (id int);' . join '', map { "CREATE TRIGGER x AFTER INSERT ON $_ FOR EACH ROW EXECUTE FUNCTION whisperer.capture('thing-updated');" } 'a1', 'a2';
 sql("$two SELECT whisperer.allow('thing-updated', 'bob', 'publish'); ALTER TABLE a1 OWNER TO bob; ALTER TABLE a2 OWNER TO bob; SELECT whisperer.disallow('thing-updated', 'bob', 'publish')");
 is(scalar(() = said('BEGIN;' . 'INSERT INTO a1 VALUES (1); INSERT INTO a2 VALUES (1);' x 5 . 'COMMIT') =~ /recorded for nobody/g), 2, 'of two tables once each');
+
+# --- a serializer that not all writers may call -----------------------------------------------------------
+sql(q(CREATE ROLE maker; CREATE ROLE writer; CREATE ROLE newcomer; CREATE SCHEMA shapes AUTHORIZATION maker; SELECT whisperer.register_event('told');
+    CREATE TABLE told (id int PRIMARY KEY); GRANT INSERT, DELETE ON told TO writer; GRANT INSERT ON told TO maker));
+sql(q(SET ROLE maker; CREATE FUNCTION shapes.of_told(r told) RETURNS json LANGUAGE sql AS 'SELECT json_build_object(''n'', r.id)'));
+is(said(q(CREATE TRIGGER told AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION whisperer.capture('told', 'serializer=shapes.of_told'))), '', 'a serializer that everybody may call');
+is(said('SET ROLE writer; INSERT INTO told VALUES (1)'), '', 'whoever writes need not have USAGE on its schema');
+my $of_told = qr/^who may write to table (?:public\.)?told may not call the serializer of its trigger "told": /;
+my $revoked = said('SET ROLE maker; REVOKE EXECUTE ON FUNCTION shapes.of_told FROM PUBLIC');
+like($revoked, qr/${of_told}writer \| The writes of these roles fail\. \| GRANT EXECUTE ON FUNCTION shapes\.of_told\(\S*told\) TO writer;$/, 'who takes the right away is told, though he may do nothing with the extension');
+like(said('SET ROLE writer; INSERT INTO told VALUES (2)'), qr/permission denied for function of_told/, 'because the write fails');
+sql(($revoked =~ /(GRANT .*;)/)[0]);
+is(said('SET ROLE writer; INSERT INTO told VALUES (2)'), '', 'and what is said helps');
+like(said('GRANT INSERT ON told TO newcomer'), qr/${of_told}newcomer /, 'of another who may write it is said, too');
+is(said('REVOKE INSERT ON told FROM newcomer; GRANT SELECT, UPDATE ON told TO newcomer'), '', 'and not of who makes no event');
+like(said('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA shapes FROM writer'), qr/${of_told}writer /, 'of all functions of a schema');
+like(said(q(DROP TRIGGER told ON told; CREATE TRIGGER told AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION whisperer.capture('told', 'serializer=shapes.of_told'))),
+    qr/${of_told}writer /, 'and when the trigger is made');
+is(recorded('told'), qq(1 {"n" : 1}\n2 {"n" : 2}), 'the events are there');
 done_testing();

@@ -2,11 +2,13 @@
 # that waits waits for as long as the clock was set back.
 use strict;
 use warnings;
+use Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WallClock;
 use Whisperer;
 
-my $node = new_node('clock');
+my $node = new_node('clock', init => { allows_streaming => 1 });
 sub sql { return $node->safe_psql('postgres', shift) }
 my $deliver = q(SELECT whisperer.deliver_event('e', '{}'));
 sql(q(SELECT whisperer.register_event('e')));
@@ -37,44 +39,13 @@ is(sql("SELECT whisperer.recover(1, now() - interval '1 day')"), 1, 'recover() f
 wait_for('the recovery', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE state = 'delivered'") == 1 });
 
 # --- the clock itself is set ------------------------------------------------------------------------
-my $folder = PostgreSQL::Test::Utils::tempdir('clock');
+my $clock = WallClock->new;
 sub set_clock {
     my ($ahead_s) = @_;
-    append_to_file("$folder/new", $ahead_s);
-    rename "$folder/new", "$folder/ahead";
+    $clock->set($ahead_s);
     wait_for('the clock', sub { abs(sql('SELECT extract(epoch FROM clock_timestamp())') - time - $ahead_s) < 8 });
 }
-# The wall clock of the server's processes: ahead of the machine's by the seconds in a file.
-append_to_file("$folder/clock.c", <<"C");
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-int clock_gettime(clockid_t clock, struct timespec *at) {
-    int result = syscall(SYS_clock_gettime, clock, at);
-    char ahead[16] = {0};
-    int file = clock == CLOCK_REALTIME ? open("$folder/ahead", O_RDONLY | O_CLOEXEC) : -1;
-    if (file >= 0 && read(file, ahead, sizeof ahead - 1) > 0)
-        at->tv_sec += atol(ahead);
-    if (file >= 0)
-        close(file);
-    return result;
-}
-int gettimeofday(struct timeval *restrict at, void *restrict zone) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    at->tv_sec = now.tv_sec, at->tv_usec = now.tv_nsec / 1000;
-    return 0;
-}
-C
-system('cc', '-shared', '-fPIC', '-o', "$folder/clock.so", "$folder/clock.c") == 0 or die 'no C compiler';
-$node->stop;
-{
-    local $ENV{LD_PRELOAD} = "$folder/clock.so";
-    $node->start;
-}
+$clock->restart($node);
 sql(q(CREATE TABLE item (value int); INSERT INTO item VALUES (0); SELECT whisperer.register_event('item');
     CREATE TRIGGER item AFTER UPDATE ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item')));
 sql("SELECT whisperer.create_hook('item', '$ordered', ordering => 'hook')");
@@ -117,4 +88,23 @@ is(sql(q(SELECT count(*) FROM whisperer.outbox WHERE created_at < '2000-01-01'))
 wait_for('it to be delivered', sub { $known < (() = $receiver->requests('/ok/item')) });
 pass('and delivered');
 set_clock(0);
+
+# --- a standby whose clock is behind: who asks there for an id, in vain, does not count as having seen the log ----
+$node->backup('b');
+my $standby = Cluster->new('behind');
+$standby->init_from_backup($node, 'b', has_streaming => 1);
+$standby->start;
+my $early = $standby->background_psql('postgres', on_error_stop => 0);
+$early->query_safe('SELECT whisperer_internal.new_event_id()');
+my (undef, undef, $refused) = $standby->psql('postgres', $deliver);
+like($refused, qr/ERROR:  cannot execute .* in a read-only transaction|recovery/, 'a standby records nothing');
+set_clock(600);
+my $ahead = sql($deliver);
+$node->wait_for_catchup($standby);
+$node->stop;
+$standby->promote;
+my $after = $early->query_safe($deliver);
+cmp_ok($after, 'gt', $ahead, 'after the promotion ids go on behind those of the primary, in a session from before it');
+cmp_ok($standby->safe_psql('postgres', $deliver), 'gt', $ahead, 'and in a new one');
+$early->quit;
 done_testing();

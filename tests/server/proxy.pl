@@ -111,6 +111,23 @@ for my $case ([ '407', "http://407:swordfish\@127.0.0.1:$port", $refusal ],
     is(scalar(() = $log =~ /deliveries go on/g), 1, "$what: and one when it is over");
 }
 
+# One that takes connections and says nothing: for one target it may be that target which is silent, for two it is not.
+my $other = new_receiver('other', tls => [ "$folder/key", "$folder/crt" ]);
+sql("SELECT whisperer.register_event('silent')");
+my $silent = join ',', map { sql("SELECT whisperer.create_hook('silent', '" . $_->url('/ok/silent') . "', retry_countdown_config => '$often')") } $secure, $other;
+my $said = q(the proxy did not answer within 2 s);
+record('silent');
+wait_for('both to be reached', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id IN ($silent) AND state = 'delivered'") == 2 });
+use_proxy("http://hang:swordfish\@127.0.0.1:$port");
+record('silent');
+wait_for('status to say so', sub { sql('SELECT reason FROM whisperer.status') eq "deliveries wait: $said" });
+my $after = record('silent');
+wait_for('both to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE event_id = '$after' AND error = '$said'") == 2 });
+is(sql("SELECT sum(retry_count) FROM whisperer.delivery WHERE event_id = '$after'"), 0, 'a proxy that is silent for all uses up no attempt');
+is(sql("SELECT string_agg(DISTINCT circuit, ';') FROM whisperer.hook_stats"), 'closed', 'and opens no circuit');
+use_proxy("http://ok:swordfish\@127.0.0.1:$port");
+wait_for('all to go out', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id IN ($silent) AND state = 'delivered'") == 6 });
+
 # It dies and comes back while there is a load.
 my @hooks = both($often);
 ends(@hooks);

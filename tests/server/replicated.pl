@@ -29,6 +29,7 @@ for my $node ($old, $new) {
     my $name = $node->name;
     sql($node, <<"SQL");
 CREATE TABLE item (id int PRIMARY KEY, note text);
+CREATE TABLE unwatched (id int PRIMARY KEY);
 SELECT whisperer.watch('item');
 SELECT whisperer.create_hook('item-*', '@{[ $receiver->url("/ok/$name") ]}', secret_key => '$name-swordfish-0123456789');
 SELECT whisperer.create_api_token(quote_ident(current_user)::regrole, '$name');
@@ -86,6 +87,9 @@ wait_idle($old);
 $old->wait_for_catchup('s');
 wait_idle($new);
 is(received('/ok/second', 4) . received('/ok/new', 4), '10', 'nor does watch() record it once more');
+is(sql($new, 'SELECT count(*) FROM whisperer.check_triggers()'), 0, 'all is well with it');
+like(($new->psql('postgres', q(SELECT whisperer.watch('unwatched'))))[2], qr/WARNING:  what is applied to table (public\.)?unwatched .* recorded by its publisher or not at all/, 'of a table that nobody watches there it is said');
+sql($new, q(SELECT whisperer.unwatch('unwatched')));
 $new->restart;
 sql($new, 'INSERT INTO item VALUES (-3)');
 wait_idle($new);

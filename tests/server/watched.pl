@@ -200,5 +200,28 @@ sql('ALTER TABLE conditional_all ATTACH PARTITION conditional FOR VALUES FROM (0
 sql(q(INSERT INTO conditional_all VALUES (1); SET app.loading = 'yes'; INSERT INTO conditional_all VALUES (2)));
 is(events('conditional'), 'created 1', 'a trigger that is made anew keeps its WHEN');
 
+# --- temp_file_limit of those who write -----------------------------------------------------------------
+
+my $bulk = q(INSERT INTO loaded SELECT g, repeat('x', 40) FROM generate_series(1, 50000) g);
+my $as_app = $node->connstr('postgres') . ' user=app';
+my $problem = q(SELECT problem FROM whisperer.check_triggers() WHERE "table" = 'loaded'::regclass);
+sql(q(CREATE TABLE loaded (id int, v text); GRANT INSERT ON loaded TO app; SELECT whisperer.watch('loaded', operations => '{insert}')));
+is(sql($problem), '', 'a table that is watched');
+like(said("ALTER ROLE app SET temp_file_limit = '1MB'"), qr/WARNING:  bulk statements on these tables may fail by temp_file_limit, .*: .*\bloaded\b/, 'who limits the temporary files of a role is warned');
+like(($node->psql('postgres', $bulk, connstr => $as_app))[2], qr/ERROR:  temporary file size exceeds temp_file_limit/, 'because of this');
+like(sql($problem), qr/^bulk statements fail by temp_file_limit/, 'check_triggers() names the trigger');
+like(sql($problem =~ s/problem/hint/r), qr/^SELECT whisperer\.watch\('(public\.)?loaded'\)/, 'with a hint');
+sql(q(SELECT whisperer.watch('loaded', operations => '{insert}')));
+is(($node->psql('postgres', $bulk, connstr => $as_app))[2], '', 'who follows it loads');
+is(events('loaded') =~ tr/,//, 49999, 'and has the events');
+is(sql($problem), '', 'and all is well');
+sql(q(CREATE TABLE loaded_later (id int); SELECT whisperer.watch('loaded_later')));
+is(sql(q(SELECT count(*) FROM pg_trigger WHERE tgrelid = 'loaded_later'::regclass AND tgtype & 1 = 0)), 0, 'watch() knows the limits of others');
+like(said("ALTER SYSTEM SET temp_file_limit = '1MB'"), qr/WARNING:  bulk statements/, 'so does who limits the server\'s');
+is(said("ALTER SYSTEM RESET temp_file_limit"), '', 'and not who ends it');
+is(said("ALTER ROLE app SET temp_file_limit = -1"), '', 'in either way');
+is(said("ALTER DATABASE sub SET temp_file_limit = '1MB'"), '', 'nor who sets it for another database');
+like(said("ALTER DATABASE postgres SET temp_file_limit = '1MB'"), qr/WARNING:  bulk statements/, 'who sets it for this one is');
+
 $node->stop;
 done_testing();

@@ -1,7 +1,11 @@
 // When connections end that would go on looking alive: by age, after a silence, after failures, and
 // when nobody needs them.
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/unit/dispatcher_fixture.h"
 #include "tests/unit/engine_driver.h"
@@ -233,6 +237,67 @@ TEST_F(SuspiciousTest, AfterTwoFailuresInARowNoneOfThemIsUsed) {
     server.set_handler([](const HttpRequest&) { return HttpReply(); });
     EXPECT_EQ(deliver(), WhispererDelivered);
     EXPECT_EQ(server.connections, kept + 1);
+}
+
+sockaddr_in loopback(const char* address, std::uint16_t port) {
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_port = htons(port);
+    inet_pton(AF_INET, address, &name.sin_addr);
+    return name;
+}
+
+// A socket, bound where the system or the test says; -1: it could not be.
+int bound_socket(const sockaddr_in& name) {
+    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    const int on = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(socket, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0)
+        return socket;
+    close(socket);
+    return -1;
+}
+
+std::uint16_t port_of(int socket) {
+    sockaddr_in name{};
+    socklen_t size = sizeof name;
+    getsockname(socket, reinterpret_cast<sockaddr*>(&name), &size);
+    return ntohs(name.sin_port);
+}
+
+// A host may have several addresses, and the system takes one local port for each of them.
+TEST(ConnectionEnds, OneLocalPortMayLeadToTwoAddresses) {
+    SystemClock clock;
+    EpollSet sockets;
+    Pools pools(clock, sockets, 100);
+    const auto origin = pools.origin(1, "http://two.example/", false);
+    const auto pool = origin->enter(clock.steady());
+    std::vector<int> open;
+    std::uint16_t port = 0;
+    for (const char* address : {"127.0.0.1", "127.0.0.2"}) {
+        const int listener = bound_socket(loopback(address, 0));
+        ASSERT_EQ(listen(listener, 1), 0);
+        const int socket = bound_socket(loopback("127.0.0.1", port));
+        ASSERT_GE(socket, 0);
+        port = port_of(socket);
+        const sockaddr_in peer = loopback(address, port_of(listener));
+        ASSERT_EQ(connect(socket, reinterpret_cast<const sockaddr*>(&peer), sizeof peer), 0);
+        pools.opened(socket, *pool);
+        open.insert(open.end(), {socket, listener});
+    }
+    const auto found = [&](const char* address) {
+        return pool->find_ends(port, *Address::parse(address));
+    };
+    ASSERT_NE(found("127.0.0.1"), nullptr);
+    EXPECT_EQ(found("127.0.0.1")->socket, open[0]);
+    ASSERT_NE(found("127.0.0.2"), nullptr);
+    EXPECT_EQ(found("127.0.0.2")->socket, open[2]);
+    EXPECT_EQ(found("127.0.0.3"), nullptr);
+    for (const int socket : {open[0], open[2]})
+        pools.closed(socket);
+    origin->leave(pool, Heard::Answer, clock.steady());
+    for (const int socket : open)
+        close(socket);
 }
 
 }  // namespace

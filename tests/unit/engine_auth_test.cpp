@@ -54,6 +54,26 @@ TEST_F(EngineAuthTest, ATokenLongerThanWhatIsKeptOfAnswers) {
     EXPECT_EQ(server.requests[1].headers.at("authorization"), "Bearer " + token);
 }
 
+// What comes late on a connection can be taken for the next answer on it, and be another owner's
+// token.
+TEST_F(EngineAuthTest, TokensOfTwoOwnersAreFetchedOverConnectionsOfTheirOwn) {
+    token_reply = HttpReply::status(200, R"({"access_token":"t1"})");
+    for (const int hook_id : {1, 2}) {
+        WhispererHook hook{};
+        hook.id = hook_id;
+        hook.owner = 10 * hook_id;
+        hook.target_url = span_of(target);
+        hook.auth = span_of(auth);
+        ASSERT_EQ(whisperer_engine_put_hook(driver.engine, &hook, &driver.error), WhispererOk);
+        ASSERT_EQ(driver.submit(7, hook_id), WhispererOk);
+        ASSERT_TRUE(driver.run_for(&server, static_cast<std::size_t>(hook_id)));
+    }
+    std::vector<int> connections;
+    for (const HttpRequest& request : server.requests)
+        connections.push_back(request.connection);
+    EXPECT_THAT(connections, testing::ElementsAre(1, 1, 2, 2));
+}
+
 TEST_F(EngineAuthTest, ARefusedFetchSaysWhyAndShowsNothingOfTheAnswer) {
     token_reply = HttpReply::status(302, "s3cr3t", "Location: http://192.0.2.1/a?s3cr3t\r\n");
     const Got got = deliver();

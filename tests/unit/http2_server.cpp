@@ -119,10 +119,30 @@ int Http2Server::on_data(nghttp2_session*, std::uint8_t, std::int32_t stream,
 
 int Http2Server::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
     auto& connection = *static_cast<Connection*>(self);
+    Http2Server& server = *connection.server;
+    if (server.early_status != 0) {
+        if (frame->hd.type == NGHTTP2_HEADERS)
+            server.answer_early(connection, frame->hd.stream_id);
+        return 0;
+    }
     const bool is_request = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
     if (is_request && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
-        connection.server->answer(connection, frame->hd.stream_id);
+        server.answer(connection, frame->hd.stream_id);
     return 0;
+}
+
+// As RFC 9113, 8.1, has it: the answer is complete, and no more of the request is wanted.
+void Http2Server::answer_early(Connection& connection, std::int32_t stream) {
+    requests.push_back({"", connection.number, !connection.has_had_request});
+    connection.has_had_request = true;
+    char name[] = ":status";
+    std::string status = std::to_string(early_status);
+    const nghttp2_nv header{reinterpret_cast<std::uint8_t*>(name),
+                            reinterpret_cast<std::uint8_t*>(status.data()), sizeof name - 1,
+                            status.size(), NGHTTP2_NV_FLAG_NONE};
+    nghttp2_submit_response(connection.session, stream, &header, 1, nullptr);
+    flush(connection);
+    nghttp2_submit_rst_stream(connection.session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
 }
 
 void Http2Server::answer(Connection& connection, std::int32_t stream) {
@@ -152,6 +172,9 @@ void Http2Server::answer(Connection& connection, std::int32_t stream) {
             nghttp2_submit_goaway(connection.session, NGHTTP2_FLAG_NONE, std::max(stream - 2, 0),
                                   NGHTTP2_NO_ERROR, nullptr, 0);
             break;
+        case Http2Reply::Drop:
+            connection.is_dropped = true;
+            break;
     }
 }
 
@@ -178,6 +201,8 @@ bool Http2Server::serve(Connection& connection) {
             0)
             return false;
     const int error = SSL_get_error(connection.tls, size);
+    if (connection.is_dropped)
+        return false;
     if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
         return false;
     return SSL_is_init_finished(connection.tls) != 1 || flush(connection);

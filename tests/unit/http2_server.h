@@ -24,7 +24,8 @@ enum class Http2Reply {
     Ok,      // 200
     Silent,  // for ever
     Refuse,  // RST_STREAM, REFUSED_STREAM: it was not processed
-    GoAway   // GOAWAY: this request was not processed, and no more are taken
+    GoAway,  // GOAWAY: this request was not processed, and no more are taken
+    Drop     // the connection is closed, without a word
 };
 
 class Http2Server {
@@ -46,6 +47,8 @@ class Http2Server {
 
     std::vector<Http2Request> requests;
     int connections = 0;
+    // Answers by this status as soon as a request's headers are there, and refuses its body; 0: no.
+    int early_status = 0;
 
   private:
     struct Connection {
@@ -58,6 +61,7 @@ class Http2Server {
         std::string out;
         bool has_had_request = false;
         bool is_dead = false;
+        bool is_dropped = false;
     };
 
     void make_certificate();
@@ -66,6 +70,7 @@ class Http2Server {
     bool serve(Connection& connection);  // false: it is over
     bool flush(Connection& connection);
     void answer(Connection& connection, std::int32_t stream);
+    void answer_early(Connection& connection, std::int32_t stream);
 
     static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self);
     static int on_data(nghttp2_session*, std::uint8_t flags, std::int32_t stream,

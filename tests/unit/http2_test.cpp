@@ -38,9 +38,9 @@ class Http2Test : public testing::Test {
         }));
     }
 
-    Got deliver() {
+    Got deliver(const std::string& data = "{}") {
         const std::size_t before = driver.got.size();
-        EXPECT_EQ(driver.submit(7, 1), WhispererOk) << driver.error.message;
+        EXPECT_EQ(driver.submit(7, 1, data), WhispererOk) << driver.error.message;
         EXPECT_TRUE(driver.run_until(nullptr, [&] {
             server.step();
             return driver.got.size() > before;
@@ -65,6 +65,44 @@ TEST_F(Http2Test, RequestsShareAConnection) {
     for (const Got& got : driver.got)
         EXPECT_EQ(got.kind, WhispererDelivered) << got.error;
     EXPECT_EQ(server.connections, 1);
+}
+
+TEST_F(Http2Test, OwnersShareNone) {
+    ASSERT_EQ(driver.put_hook(2, server.url(), "secret", "", "", "", 20), WhispererOk);
+    deliver_to_all();
+    deliver_to_all();
+    for (const Got& got : driver.got)
+        EXPECT_EQ(got.kind, WhispererDelivered) << got.error;
+    EXPECT_EQ(server.connections, 2);
+}
+
+// A receiver that knows by the headers does not read what is behind them.
+TEST_F(Http2Test, AnAnswerBeforeTheBodyCounts) {
+    const std::string large = "\"" + std::string(2 << 20, 'x') + "\"";
+    for (const int status : {202, 410, 413, 429}) {
+        server.early_status = status;
+        for (const std::string& data : {std::string("{}"), large}) {
+            const Got got = deliver(data);
+            EXPECT_EQ(got.http_status, status) << got.error;
+            EXPECT_EQ(got.hook_gone, status == 410);
+        }
+    }
+    EXPECT_EQ(server.requests.size(), 8U);
+    EXPECT_EQ(reposts(), 0);
+}
+
+// Those that it has taken are answered, the others go by another connection.
+TEST_F(Http2Test, WhatAServerThatIsLeavingDidNotTakeGoesOnceMore) {
+    deliver_to_all();
+    int taken = 0;
+    server.set_handler([&](const Http2Request& request) {
+        return request.connection > 1 || ++taken <= 2 ? Http2Reply::Ok : Http2Reply::GoAway;
+    });
+    deliver_to_all();
+    for (const Got& got : driver.got)
+        EXPECT_EQ(got.kind, WhispererDelivered) << got.error;
+    EXPECT_EQ(server.connections, 2);
+    EXPECT_EQ(reposts(), 2);
 }
 
 // A router has forgotten it: nothing comes back, and nothing says so.
@@ -100,9 +138,11 @@ TEST_P(NotProcessedTest, GoesNoThirdTime) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, NotProcessedTest,
-                         testing::Values(Http2Reply::Refuse, Http2Reply::GoAway),
+                         testing::Values(Http2Reply::Refuse, Http2Reply::GoAway, Http2Reply::Drop),
                          [](const auto& info) {
-                             return info.param == Http2Reply::Refuse ? "Refused" : "GoneAway";
+                             return info.param == Http2Reply::Refuse   ? "Refused"
+                                    : info.param == Http2Reply::GoAway ? "GoneAway"
+                                                                       : "Dropped";
                          });
 
 // There is always a request on it, so it never is the idle one that libcurl looks at.

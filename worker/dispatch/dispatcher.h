@@ -12,9 +12,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "worker/dispatch/common_health.h"
 #include "worker/dispatch/lane.h"
 #include "worker/dispatch/outcome.h"
-#include "worker/dispatch/resolver_health.h"
 #include "worker/wire/wire.h"
 
 namespace whisperer::engine {
@@ -135,6 +135,7 @@ class Dispatcher {
                      std::string failure);
     void note_own_fault(std::string text);
     void note_lookup(const Target& target, WireResult& result);
+    void note_proxy(const Target& target, WireResult& result);
     void park_old(microseconds now);
     void cut_overdue(microseconds now);
     InFlight* find_overdue(microseconds now);  // null: none is
@@ -199,7 +200,8 @@ class Dispatcher {
     std::set<std::pair<microseconds, Lane*>> wakeups_;  // for their rate, or with their batch
     std::vector<Lane*> gathering_;  // of those with a batch, all that may wait for members
     std::deque<Lane*> changed_circuits_;
-    ResolverHealth resolver_;
+    CommonHealth names_;    // by host name
+    CommonHealth tunnels_;  // through the proxy, by host and port
     std::string own_fault_;
     microseconds own_fault_at_{0};
 

@@ -44,10 +44,23 @@ void Dispatcher::note_lookup(const Target& target, WireResult& result) {
     if (!result.looked_up)
         return;
     if (result.resolved) {
-        resolver_.found(target.host);
-    } else if (resolver_.failed(target.host)) {
+        names_.reached(target.host);
+    } else if (names_.failed(target.host)) {
         result.end = WireEnd::OurFault;
         note_own_fault("no name can be resolved");
+    }
+}
+
+// Silence may be the proxy's, or that of the target which it cannot reach.
+void Dispatcher::note_proxy(const Target& target, WireResult& result) {
+    if (result.proxy == WireProxy::None)
+        return;
+    const std::string place = target.host + ' ' + std::to_string(target.port);
+    if (result.proxy == WireProxy::Answered) {
+        tunnels_.reached(place);
+    } else if (tunnels_.failed(place)) {
+        result.end = WireEnd::OurFault;
+        note_own_fault(result.error);
     }
 }
 
@@ -55,7 +68,9 @@ void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
     const bool is_fetch = flight.lane->fetcher == &flight;
     if (result.end == WireEnd::OurFault)
         note_own_fault(result.error);
-    note_lookup(is_fetch ? *flight.hook->auth().token_target() : *flight.target, result);
+    const Target& target = is_fetch ? *flight.hook->auth().token_target() : *flight.target;
+    note_lookup(target, result);
+    note_proxy(target, result);
     if (result.sent_again)
         ++reposts_total_;
     // What a receiver is sent twice counts twice against its rate.

@@ -20,6 +20,7 @@ struct Address {
     std::array<std::uint8_t, 16> bytes{};
     bool v6 = false;
 
+    bool operator==(const Address&) const = default;
     static std::optional<Address> parse(std::string_view text);
     static std::optional<Address> from(const sockaddr* socket_address, std::uint16_t* port);
     void print(char* text, std::size_t capacity) const noexcept;

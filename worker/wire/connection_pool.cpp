@@ -15,14 +15,22 @@
 namespace whisperer::engine {
 namespace {
 
-std::uint16_t local_port_of(int socket) {
+using AskForName = int (*)(int socket, sockaddr* address, socklen_t* size);
+
+// Of one end of a connection: getsockname for ours, getpeername for the other.
+std::optional<Address> end_of(int socket, AskForName ask, std::uint16_t* port) {
     sockaddr_storage address{};
     socklen_t size = sizeof address;
-    if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-        return 0;
-    if (address.ss_family == AF_INET)
-        return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
-    return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+    if (ask(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+        return {};
+    return Address::from(reinterpret_cast<const sockaddr*>(&address), port);
+}
+
+// A socket has no ends before it is connected, so they are asked for when a request is about to go.
+void note_ends(Connection& connection) {
+    std::uint16_t ignored = 0;
+    end_of(connection.socket, getsockname, &connection.local_port);
+    connection.peer = end_of(connection.socket, getpeername, &ignored);
 }
 
 // "HTTP/1.1 408": some servers say that they were tired of waiting, and close.
@@ -89,12 +97,11 @@ Connection* ConnectionPool::find(std::size_t& last, Is is) noexcept {
     return nullptr;
 }
 
-// A socket has no port before it is connected, so it is asked for when a request is about to go.
-Connection* ConnectionPool::find_port(std::uint16_t local_port) noexcept {
-    return find(last_used_, [=](Connection& connection) {
+Connection* ConnectionPool::find_ends(std::uint16_t local_port, const Address& peer) noexcept {
+    return find(last_used_, [&](Connection& connection) {
         if (connection.local_port == 0)
-            connection.local_port = local_port_of(connection.socket);
-        return connection.local_port == local_port;
+            note_ends(connection);
+        return connection.local_port == local_port && connection.peer == peer;
     });
 }
 

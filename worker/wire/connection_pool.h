@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "worker/base/clock.h"
+#include "worker/rules/address_guard.h"
 #include "worker/wire/epoll_set.h"
 
 namespace whisperer::engine {
@@ -43,9 +44,10 @@ class Pools;
 struct Connection {
     int socket = -1;
     std::uint16_t local_port = 0;  // 0: not asked for yet
-    std::uint64_t number = 0;      // in the order of opening, from 1
-    int http_major = 0;            // 0: nothing was answered yet
-    bool is_idle = false;          // its last answer was complete, and no request came since
+    std::optional<Address> peer;
+    std::uint64_t number = 0;  // in the order of opening, from 1
+    int http_major = 0;        // 0: nothing was answered yet
+    bool is_idle = false;      // its last answer was complete, and no request came since
 };
 
 class ConnectionPool {
@@ -58,8 +60,9 @@ class ConnectionPool {
     CURLSH* share() const { return share_; }
     // How many connections were opened so far.
     std::uint64_t opened_total() const { return opened_total_; }
-    // Null: unknown.
-    Connection* find_port(std::uint16_t local_port) noexcept;
+    // The two ends of a connection; a host's addresses may be reached from one local port.  Null:
+    // unknown.
+    Connection* find_ends(std::uint16_t local_port, const Address& peer) noexcept;
     Connection* find_number(std::uint64_t number) noexcept;
 
   private:

@@ -101,8 +101,9 @@ int CurlRequest::on_request(void* self, char* remote_ip, char*, int remote_port,
     try {
         const auto address = Address::parse(remote_ip);
         if (address && request.allows(*address, static_cast<std::uint16_t>(remote_port)))
-            return request.may_use(static_cast<std::uint16_t>(local_port)) ? CURL_PREREQFUNC_OK
-                                                                           : CURL_PREREQFUNC_ABORT;
+            return request.may_use(static_cast<std::uint16_t>(local_port), *address)
+                       ? CURL_PREREQFUNC_OK
+                       : CURL_PREREQFUNC_ABORT;
     } catch (...) {
         // No memory to look at the address: refuse.
     }
@@ -113,8 +114,8 @@ int CurlRequest::on_request(void* self, char* remote_ip, char*, int remote_port,
 
 // The last moment before the request goes: whether what comes next on this connection can only be
 // its answer.
-bool CurlRequest::may_use(std::uint16_t local_port) noexcept {
-    Connection* connection = pool_->find_port(local_port);
+bool CurlRequest::may_use(std::uint16_t local_port, const Address& peer) noexcept {
+    Connection* connection = pool_->find_ends(local_port, peer);
     const bool is_new = connection == nullptr || connection->number > opened_before_;
     const bool has_answered = connection != nullptr && connection->http_major != 0;
     const int sent = requests_sent_ + (was_sent_ ? 1 : 0);

@@ -221,6 +221,7 @@ WireResult CurlRequest::end(CURLcode code) {
     result.refused = was_refused(code);
     const bool answered = headers_complete_ && status >= 200;
     const ProxyStage proxy = proxy_stage(code, answered ? status : 0);
+    result.proxy = heard_of_proxy(proxy);
     if (answered && proxy == ProxyStage::None) {
         result.end = WireEnd::Answered;
         result.http_status = static_cast<int>(status);

@@ -85,7 +85,7 @@ class CurlRequest {
     // Of the connection that it went out on.
     void note_version() noexcept;
     void note_end(CURLcode code) noexcept;
-    bool may_use(std::uint16_t local_port) noexcept;
+    bool may_use(std::uint16_t local_port, const Address& peer) noexcept;
     bool may_store(std::string_view header_line) noexcept;
     microseconds timeout() const;
     microseconds elapsed() const;
@@ -101,6 +101,7 @@ class CurlRequest {
     std::string tls_text(CURLcode code) const;
     long tunnel_status() const;
     ProxyStage proxy_stage(CURLcode code, long answered_status) const;
+    WireProxy heard_of_proxy(ProxyStage stage) const;
     std::string proxy_text(ProxyStage stage, CURLcode code, microseconds elapsed) const;
 
     static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);

@@ -1,8 +1,9 @@
 // What a proxy did, told apart from what the receiver behind it did.
 //
 // A proxy that cannot be reached, or that does not know us, is a fault of ours: no endpoint has
-// failed.  What it says of one target (403, 502, ...) is that target's.  What the answer to a
-// request in the clear says, but 407, may be the receiver's word as well as the proxy's.
+// failed.  What it says of one target (403, 502, ...) is that target's.  Silence may be either's:
+// the dispatcher tells by what is heard of others.  What the answer to a request in the clear says,
+// but 407, may be the receiver's word as well as the proxy's.
 #include "worker/base/clean_text.h"
 #include "worker/wire/curl_request.h"
 #include "worker/wire/failure_words.h"
@@ -50,6 +51,14 @@ ProxyStage CurlRequest::proxy_stage(CURLcode code, long answered_status) const {
         (!is_connected && (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT)))
         return ProxyStage::Unreachable;
     return is_connected ? ProxyStage::Silent : ProxyStage::None;
+}
+
+WireProxy CurlRequest::heard_of_proxy(ProxyStage stage) const {
+    if (stage == ProxyStage::Silent)
+        return WireProxy::Silent;
+    const bool has_answered =
+        !applied_settings_->proxy.empty() && (tunnel_status() != 0 || status_line_came_);
+    return has_answered ? WireProxy::Answered : WireProxy::None;
 }
 
 std::string CurlRequest::proxy_text(ProxyStage stage, CURLcode code, microseconds elapsed) const {

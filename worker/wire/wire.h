@@ -41,9 +41,17 @@ enum class WireEnd {
     OurFault   // not sent for a reason of this machine (descriptors, memory, names)
 };
 
+// What was heard of the proxy before anything of the target.
+enum class WireProxy {
+    None,      // there is none, or it was not reached
+    Answered,  // with a tunnel, a refusal, or an answer
+    Silent     // it took the connection, and does not answer as a proxy
+};
+
 struct WireResult {
     void* cookie = nullptr;
     WireEnd end = WireEnd::Failed;
+    WireProxy proxy = WireProxy::None;
     int http_status = 0;
     bool resolved = false;    // the name was found, or there was none to look up
     bool looked_up = false;   // the target's name was looked up for it, whether it was found or not

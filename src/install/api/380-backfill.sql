@@ -56,15 +56,15 @@ BEGIN
     PERFORM whisperer_internal.record_backfill(hook_id, source, '{}', '{}');
     SELECT h.event_type INTO event_type FROM whisperer.hook h WHERE h.id OPERATOR(pg_catalog.=) backfill_body.hook_id;
     FOR batch IN EXECUTE pg_catalog.format(
-        'SELECT e.datas, e.keys, g.rows '
-        'FROM (SELECT pg_catalog.array_agg(r.t) AS batch, pg_catalog.count(*) AS rows FROM (SELECT t.*::%1$s AS t, '
+        'SELECT e.datas, e.keys '
+        'FROM (SELECT pg_catalog.array_agg(r.t) AS batch FROM (SELECT t.*::%1$s AS t, '
         '(pg_catalog.row_number() OVER () OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog./) 1000 AS n '
         'FROM %1$s AS t WHERE (%2$s)) AS r GROUP BY r.n ORDER BY r.n) AS g, '
         'whisperer_internal.rows_as_events($1, $2, g.batch) AS e', source, where_clause)
         USING relation, event_type
     LOOP
         PERFORM whisperer_internal.record_backfill(hook_id, source, batch.datas, batch.keys);
-        total := total OPERATOR(pg_catalog.+) batch.rows;
+        total := total OPERATOR(pg_catalog.+) pg_catalog.cardinality(batch.datas);
     END LOOP;
     RETURN total;
 END;

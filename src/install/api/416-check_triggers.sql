@@ -25,6 +25,36 @@ COMMENT ON FUNCTION whisperer_internal.stopped_writers(oid, integer, oid) IS
     'the roles that may write to a table but not call the serializer of its trigger';
 GRANT EXECUTE ON FUNCTION whisperer_internal.stopped_writers(oid, integer, oid) TO PUBLIC;
 
+-- Called with a table, a function or a schema whose rights have changed.  Whoever changed them may have no right on our
+-- schema.  Triggers that a version before 1.2 made have no dependency that would find them; check_triggers does.
+CREATE FUNCTION whisperer_internal.warn_of_stopped_writers(relation oid, serializer oid, schema oid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made record;
+    writers text;
+BEGIN
+    FOR made IN
+        SELECT t.tgname, t.tgrelid, t.tgtype::integer AS tgtype, p.oid AS serializer,
+               position(convert_to('on_error=record', getdatabaseencoding()) IN t.tgargs) > 0 AS records_errors
+        FROM pg_trigger t JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
+        JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid AND p.oid <> t.tgfoid
+        WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgparentid = 0 AND t.tgenabled <> 'D'
+          AND (t.tgrelid = warn_of_stopped_writers.relation OR p.oid = warn_of_stopped_writers.serializer OR p.pronamespace = schema)
+        ORDER BY t.tgrelid, t.tgname
+    LOOP
+        writers := whisperer_internal.stopped_writers(made.tgrelid, made.tgtype, made.serializer);
+        IF writers IS NOT NULL THEN
+            RAISE WARNING 'who may write to table % may not call the serializer of its trigger "%": %', made.tgrelid::regclass, made.tgname, writers
+                USING DETAIL = CASE WHEN made.records_errors THEN 'The events of what these roles write fail.' ELSE 'The writes of these roles fail.' END,
+                      HINT = format('GRANT EXECUTE ON FUNCTION %s TO %s;', made.serializer::regprocedure, writers);
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.warn_of_stopped_writers(oid, oid, oid) IS
+    'warns of roles that may write to a table but not call its trigger''s serializer';
+
 CREATE FUNCTION whisperer.check_triggers(OUT "table" regclass, OUT trigger name, OUT problem text, OUT hint text) RETURNS SETOF record
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -32,9 +62,10 @@ DECLARE
     made record;
     told record;
     writers text;
+    child oid;
 BEGIN
     FOR made IN
-        SELECT t.oid, t.tgrelid, t.tgname, t.tgtype::integer AS tgtype, t.tgenabled, n.by_row, n.always
+        SELECT t.oid, t.tgrelid, t.tgname, t.tgtype::integer AS tgtype, t.tgenabled, n.by_row, n.always, n.along
         FROM pg_trigger t CROSS JOIN LATERAL whisperer_internal.capture_needs(t.tgrelid) n
         WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgparentid = 0
         ORDER BY t.tgrelid::regclass::text, t.tgname
@@ -62,6 +93,21 @@ BEGIN
         IF made.tgenabled <> 'D' AND (made.by_row AND made.tgtype & 1 = 0 OR made.always AND made.tgenabled NOT IN ('A', 'R')) THEN
             problem := 'it does not see all that is written to the table';
             hint := whisperer_internal.sight_hint(made.tgrelid, made.tgname, made.tgtype & 1 = 1, made.always);
+            RETURN NEXT;
+        END IF;
+        IF made.tgenabled <> 'D' AND made.tgtype & 1 = 0 AND NOT made.by_row AND whisperer_internal.temp_files_are_limited() THEN
+            problem := 'bulk statements fail by temp_file_limit, because the rows of a statement trigger lie on disk beyond work_mem';
+            hint := whisperer_internal.sight_hint(made.tgrelid, made.tgname, false, false);
+            RETURN NEXT;
+        END IF;
+        FOR child IN SELECT u FROM whisperer_internal.unseen_children(made.oid) u LOOP
+            problem := format('it does not see the rows of a child, %s', child::regclass);
+            hint := whisperer_internal.child_trigger(made.oid, child) || ';';
+            RETURN NEXT;
+        END LOOP;
+        IF made.along AND made.tgenabled = 'O' AND NOT whisperer_internal.came_along(made.tgrelid) THEN
+            problem := 'what is applied to the table is recorded by its publisher or not at all, and no event of it has come from there';
+            hint := whisperer_internal.along_hint(made.tgrelid);
             RETURN NEXT;
         END IF;
     END LOOP;

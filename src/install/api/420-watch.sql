@@ -31,6 +31,22 @@ COMMENT ON FUNCTION whisperer_internal.warn_of_unseen(regclass, boolean) IS
     'warns of writers to a table that fire no trigger of watch()';
 GRANT EXECUTE ON FUNCTION whisperer_internal.warn_of_unseen(regclass, boolean) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.warn_of_along(relation regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgenabled = 'O')
+       AND NOT whisperer_internal.came_along(relation) THEN
+        RAISE WARNING 'what is applied to table % by its subscription is recorded by its publisher or not at all', relation
+            USING DETAIL = 'The events of that database come along, but none of this table has come.',
+                  HINT = whisperer_internal.along_hint(relation);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.warn_of_along(regclass) IS
+    'warns of a table whose events come along with it, if they do';
+GRANT EXECUTE ON FUNCTION whisperer_internal.warn_of_along(regclass) TO PUBLIC;
+
 -- The caller makes the triggers with his own rights: TRIGGER on the table, or its ownership.
 CREATE FUNCTION whisperer_internal.watch_body(relation regclass, prefix text,
                                               operations text[],
@@ -41,6 +57,7 @@ DECLARE
     past constant jsonb := '{"insert": "created", "update": "updated", "delete": "deleted"}';
     by_row boolean;
     always boolean;
+    along boolean;
     table_owner oid;
     there record;
     is_mine boolean;
@@ -51,11 +68,10 @@ DECLARE
     firing text;
     arguments text;
 BEGIN
-    SELECT n.by_row, n.always, c.relowner, coalesce(watch_body.prefix, c.relname)
-    INTO by_row, always, table_owner, prefix
+    SELECT n.by_row, n.always, n.along, c.relowner, coalesce(watch_body.prefix, c.relname)
+    INTO by_row, always, along, table_owner, prefix
     FROM pg_class c CROSS JOIN LATERAL whisperer_internal.capture_needs(c.oid) n WHERE c.oid = watch_body.relation;
-    -- A statement trigger's rows lie on disk beyond work_mem: a bulk load would fail that did not before.
-    by_row := by_row OR current_setting('temp_file_limit') <> '-1';
+    by_row := by_row OR whisperer_internal.temp_files_are_limited();
     PERFORM whisperer_internal.warn_of_unseen(relation, always);
     FOREACH operation IN ARRAY operations LOOP
         IF operation IS NULL OR NOT past ? lower(operation) THEN
@@ -102,8 +118,10 @@ BEGIN
         ELSIF there.is_blind THEN
             PERFORM whisperer_internal.remake_capture(there.oid, by_row, always);
         END IF;
+        PERFORM whisperer_internal.watch_children(t.oid, false) FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name;
         RETURN NEXT event_type;
     END LOOP;
+    PERFORM whisperer_internal.warn_of_along(relation) WHERE along;
 END;
 $$;
 CREATE FUNCTION whisperer.watch(relation regclass, prefix text DEFAULT NULL,
@@ -119,16 +137,26 @@ CREATE FUNCTION whisperer_internal.unwatch_body(relation regclass) RETURNS void
 AS $$
 DECLARE
     made record;
+    childs record;
 BEGIN
     FOR made IN
-        SELECT t.tgname,
-               convert_from(substring(t.tgargs FROM 1 FOR position(E'\\000'::bytea IN t.tgargs) - 1), getdatabaseencoding()) AS event_type
+        SELECT t.tgname, t.tgargs,
+               convert_from(whisperer_internal.first_argument(t.tgargs), getdatabaseencoding()) AS event_type
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE t.tgrelid = unwatch_body.relation AND p.proname = 'capture'
           AND p.pronamespace = 'whisperer'::regnamespace
           AND t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted')
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', made.tgname, relation);
+        -- Without it those of its children record nothing; what another owns of them may stay.
+        FOR childs IN
+            SELECT t.tgname, t.tgrelid::regclass AS name
+            FROM whisperer_internal.descendants(relation) AS d (child) JOIN pg_trigger t ON t.tgrelid = d.child
+            WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgargs = made.tgargs || decode('61733d706172656e7400', 'hex')
+              AND (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = d.child)
+        LOOP
+            EXECUTE format('DROP TRIGGER %I ON %s', childs.tgname, childs.name);
+        END LOOP;
         BEGIN
             PERFORM whisperer.unregister_event(made.event_type);
         EXCEPTION WHEN object_in_use OR insufficient_privilege OR undefined_object THEN

@@ -1,4 +1,5 @@
-// Whose fault it is that a name is not found: the endpoint's, or this machine's.
+// Whose fault it is that a name is not found, or that a proxy is silent: the endpoint's, or this
+// machine's.
 #include "tests/unit/dispatcher_fixture.h"
 
 namespace whisperer::engine {
@@ -51,6 +52,41 @@ TEST_F(LookUpTest, OneNameThatFailsIsItsEndpointsFault) {
     EXPECT_EQ(look_up(1, true), WhispererDelivered);
     EXPECT_EQ(look_up(1, false), WhispererRetry);
     EXPECT_EQ(look_up(1, false), WhispererRetry);
+}
+
+class ProxyTest : public DispatcherTest {
+  protected:
+    WhispererOutcomeKind by_proxy(std::int64_t hook_id, WireProxy heard) {
+        submit(hook_id, 1);
+        pump();
+        wire.answer(heard == WireProxy::Silent ? -1 : 200);
+        wire.results.back().proxy = heard;
+        wire.results.back().error = heard == WireProxy::Silent ? "silent" : "";
+        const auto taken = pump();
+        EXPECT_EQ(taken.size(), 1U);
+        return taken.front().kind;
+    }
+};
+
+TEST_F(ProxyTest, OneThatIsSilentForEverybodyConsumesNoAttempt) {
+    put(1, "", "https://192.0.2.1/");
+    put(2, "", "https://192.0.2.1:8443/");
+    put(3, "", "https://192.0.2.1/another");
+    EXPECT_EQ(by_proxy(1, WireProxy::Answered), WhispererDelivered);
+    EXPECT_EQ(by_proxy(1, WireProxy::Silent), WhispererRetry) << "that target may be down";
+    EXPECT_EQ(by_proxy(3, WireProxy::Silent), WhispererRetry) << "which is this one's, too";
+    EXPECT_EQ(by_proxy(2, WireProxy::Silent), WhispererReturned);
+    EXPECT_EQ(by_proxy(1, WireProxy::Silent), WhispererReturned);
+    EXPECT_EQ(dispatcher.own_fault(), "silent");
+    EXPECT_EQ(by_proxy(2, WireProxy::Answered), WhispererDelivered);
+    EXPECT_EQ(by_proxy(1, WireProxy::Silent), WhispererRetry) << "others are reached";
+}
+
+TEST_F(ProxyTest, SilenceThatNobodyKnowsOtherwiseIsTheTargets) {
+    put(1, "", "https://192.0.2.1/");
+    put(2, "", "https://192.0.2.2/");
+    EXPECT_EQ(by_proxy(1, WireProxy::Silent), WhispererRetry);
+    EXPECT_EQ(by_proxy(2, WireProxy::Silent), WhispererRetry);
 }
 
 }  // namespace

@@ -1,0 +1,132 @@
+-- Children by inheritance.  The transition tables of a parent's statement trigger have the rows of its children; its row
+-- trigger does not fire for them, and PostgreSQL clones it for partitions alone.  So each child gets a trigger of its own,
+-- with the option as=parent: it makes of a row what the parent's trigger would, for as long as there is that.
+
+CREATE FUNCTION whisperer_internal.kin_above(relation oid) RETURNS SETOF oid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH RECURSIVE kin AS (
+        SELECT kin_above.relation AS kin
+        UNION SELECT i.inhparent FROM kin JOIN pg_inherits i ON i.inhrelid = kin.kin)
+    SELECT k.kin FROM kin k;
+END;
+COMMENT ON FUNCTION whisperer_internal.kin_above(oid) IS 'a table and all that it inherits from';
+GRANT EXECUTE ON FUNCTION whisperer_internal.kin_above(oid) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.descendants(relation oid) RETURNS SETOF oid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH RECURSIVE kin AS (
+        SELECT i.inhrelid AS kin FROM pg_inherits i WHERE i.inhparent = descendants.relation
+        UNION SELECT i.inhrelid FROM kin JOIN pg_inherits i ON i.inhparent = kin.kin)
+    SELECT k.kin FROM kin k;
+END;
+COMMENT ON FUNCTION whisperer_internal.descendants(oid) IS 'all tables that inherit from a table';
+GRANT EXECUTE ON FUNCTION whisperer_internal.descendants(oid) TO PUBLIC;
+
+-- The arguments of a trigger as they are stored: each has a zero byte behind it.
+CREATE FUNCTION whisperer_internal.is_as_parent(arguments bytea) RETURNS boolean
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN position(decode('0061733d706172656e7400', 'hex') IN arguments) > 0;
+COMMENT ON FUNCTION whisperer_internal.is_as_parent(bytea) IS 'whether a capture trigger has the option as=parent';
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_as_parent(bytea) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.first_argument(arguments bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN substring(arguments FROM 1 FOR position(decode('00', 'hex') IN arguments) - 1);
+COMMENT ON FUNCTION whisperer_internal.first_argument(bytea) IS 'the event type of a capture trigger, in the encoding of the database';
+GRANT EXECUTE ON FUNCTION whisperer_internal.first_argument(bytea) TO PUBLIC;
+
+-- A child's own trigger for the event type, made by hand, does it as well.
+CREATE FUNCTION whisperer_internal.unseen_children(made oid) RETURNS SETOF oid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT d.child
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    CROSS JOIN LATERAL whisperer_internal.descendants(t.tgrelid) AS d (child)
+    WHERE t.oid = unseen_children.made AND c.relkind <> 'p' AND t.tgtype & 1 = 1 AND t.tgenabled <> 'D'
+      AND NOT whisperer_internal.is_as_parent(t.tgargs)
+      AND NOT EXISTS (
+          SELECT FROM pg_trigger k
+          WHERE k.tgrelid = d.child AND k.tgfoid = t.tgfoid AND k.tgtype & t.tgtype & 28 = t.tgtype & 28
+            AND CASE WHEN whisperer_internal.is_as_parent(k.tgargs) THEN k.tgargs = t.tgargs || decode('61733d706172656e7400', 'hex')
+                     ELSE whisperer_internal.first_argument(k.tgargs) = whisperer_internal.first_argument(t.tgargs) END);
+END;
+COMMENT ON FUNCTION whisperer_internal.unseen_children(oid) IS
+    'the children of a table whose rows its row trigger misses, and no trigger of theirs sees';
+GRANT EXECUTE ON FUNCTION whisperer_internal.unseen_children(oid) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.child_trigger_name(made oid) RETURNS name
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN octet_length(n.long) < 64 THEN n.long ELSE concat(left(t.tgname, 20), '_of_', md5(n.long)) END
+    FROM pg_trigger t
+    CROSS JOIN LATERAL (
+        SELECT concat(t.tgname, '_of_', convert_from(whisperer_internal.first_argument(t.tgargs), getdatabaseencoding())) AS long) n
+    WHERE t.oid = child_trigger_name.made;
+END;
+COMMENT ON FUNCTION whisperer_internal.child_trigger_name(oid) IS 'what the trigger of a child is called that is its parent''s';
+GRANT EXECUTE ON FUNCTION whisperer_internal.child_trigger_name(oid) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.child_trigger(made oid, child oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+BEGIN ATOMIC
+    SELECT format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW %s, ''as=parent'')', whisperer_internal.child_trigger_name(t.oid),
+                  concat_ws(' OR ', CASE WHEN t.tgtype & 4 <> 0 THEN 'INSERT' END, CASE WHEN t.tgtype & 16 <> 0 THEN 'UPDATE' END,
+                            CASE WHEN t.tgtype & 8 <> 0 THEN 'DELETE' END),
+                  child_trigger.child::regclass, left(substring(pg_get_triggerdef(t.oid) FROM 'FOR EACH ROW (.*)$'), -1))
+    FROM pg_trigger t WHERE t.oid = child_trigger.made;
+END;
+COMMENT ON FUNCTION whisperer_internal.child_trigger(oid, oid) IS 'the statement that makes the trigger of a child that is its parent''s';
+GRANT EXECUTE ON FUNCTION whisperer_internal.child_trigger(oid, oid) TO PUBLIC;
+
+-- The caller's rights decide.
+CREATE FUNCTION whisperer_internal.make_child_trigger(made oid, child oid) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    trigger_name constant name := whisperer_internal.child_trigger_name(made);
+    parents_state "char";
+BEGIN
+    -- One that the parent's had before it was made anew with other options.
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = child AND t.tgname = trigger_name AND whisperer_internal.is_as_parent(t.tgargs)) THEN
+        EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, child::regclass);
+    END IF;
+    EXECUTE whisperer_internal.child_trigger(made, child);
+    SELECT t.tgenabled INTO parents_state FROM pg_trigger t WHERE t.oid = made;
+    IF parents_state IN ('A', 'R') OR (SELECT n.always FROM whisperer_internal.capture_needs(child) n) THEN
+        EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', child::regclass, CASE parents_state WHEN 'R' THEN 'REPLICA' ELSE 'ALWAYS' END, trigger_name);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.make_child_trigger(oid, oid) IS 'makes the trigger of a child that is its parent''s';
+GRANT EXECUTE ON FUNCTION whisperer_internal.make_child_trigger(oid, oid) TO PUBLIC;
+
+-- told_only, or where it cannot be done: somebody is told what to do.
+CREATE FUNCTION whisperer_internal.watch_children(made oid, told_only boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    child oid;
+    problem text;
+BEGIN
+    FOR child IN SELECT u FROM whisperer_internal.unseen_children(made) u LOOP
+        problem := NULL;
+        IF NOT told_only THEN
+            BEGIN
+                PERFORM whisperer_internal.make_child_trigger(made, child);
+                CONTINUE;
+            EXCEPTION WHEN OTHERS THEN
+                problem := SQLERRM;
+            END;
+        END IF;
+        RAISE WARNING 'trigger "%" on table % does not see the rows of a child, %',
+            (SELECT t.tgname FROM pg_trigger t WHERE t.oid = made), (SELECT t.tgrelid::regclass FROM pg_trigger t WHERE t.oid = made), child::regclass
+            USING DETAIL = coalesce(problem, 'A row trigger does not fire for the rows of the table''s children.'),
+                  HINT = whisperer_internal.child_trigger(made, child) || ';';
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.watch_children(oid, boolean) IS
+    'makes the triggers of children that a row trigger of the parent lacks, or warns';
+GRANT EXECUTE ON FUNCTION whisperer_internal.watch_children(oid, boolean) TO PUBLIC;
