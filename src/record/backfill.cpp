@@ -7,9 +7,9 @@ namespace whisperer::pg {
 
 namespace {
 
-bool records(const Trigger& trigger, const char* event_type) {
+bool records(Relation relation, const Trigger& trigger, const char* event_type) {
     return trigger.tgnargs > 0 && strcmp(trigger.tgargs[0], event_type) == 0 &&
-           is_capture_function(trigger.tgfoid);
+           is_capture_function(trigger.tgfoid) && !capture_options(relation, &trigger)->is_orphan;
 }
 
 // In sessions of applications, not of replication.
@@ -31,7 +31,8 @@ const Trigger* trigger_for(Relation relation, const char* event_type) {
     TriggerDesc* triggers = copied_triggers(relation);
     for (int i = 0; triggers && i < triggers->numtriggers; i++) {
         const Trigger& trigger = triggers->triggers[i];
-        if (records(trigger, event_type) && (found == nullptr || is_better(trigger, *found)))
+        if (records(relation, trigger, event_type) &&
+            (found == nullptr || is_better(trigger, *found)))
             found = &trigger;
     }
     return found;

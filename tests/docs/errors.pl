@@ -74,6 +74,7 @@ my @cases = (
     [ backfill => '42704', "SET ROLE bob; SELECT whisperer.backfill(1, 't')" ],
     [ backfill => '55000', "SELECT whisperer.backfill(2, 't')" ],
     [ backfill => '22023', "SELECT whisperer.backfill(3, 't')" ],
+    [ backfill => '0A000', "CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION whisperer.capture('used'); SELECT whisperer.backfill(1, 't')" ],
     [ create_hook => '42704', "SELECT whisperer.create_hook('none', 'https://example.com/')" ],
     [ create_hook => '42501', "SET ROLE bob; SELECT whisperer.create_hook('bobs', 'https://example.com/')" ],
     [ create_hook => '23505', "SET ROLE ann; SELECT whisperer.create_hook('used', 'https://example.com/1')" ],

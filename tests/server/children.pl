@@ -101,6 +101,14 @@ sql(($by_hand // '') . q(; UPDATE b SET v = 12 WHERE id = 9));
 is(events(), 'b-updated public.b 9 {"id":9,"v":12}', 'what is said then helps');
 sql(q(SELECT whisperer.unwatch('b'); ALTER TABLE b NO INHERIT a));
 
+# --- backfill of a child -------------------------------------------------------------------------------
+sql(q(ALTER TABLE b INHERIT a; SELECT whisperer.watch('b', operations => '{insert}', options => '{columns=v}'); SELECT whisperer.create_hook('b-created', 'http://127.0.0.1:1/')));
+sql(q(SELECT whisperer.backfill(max(id), 'c', 'id = 9') FROM whisperer.hook));
+is(events(), 'b-created public.c 9 {"v":12}', 'backfill of a child makes what its parent\'s trigger would');
+sql(q(DROP TRIGGER whisperer_created ON b; SELECT whisperer.backfill(max(id), 'c', 'id = 9') FROM whisperer.hook));
+is(events(), 'b-created public.c {"id":9,"v":12,"more":null}', 'and of one whose parent has none whole rows');
+sql(q(SELECT whisperer.watch('b', operations => '{insert}', options => '{columns=v}'); SELECT whisperer.unwatch('b'); ALTER TABLE b NO INHERIT a; SELECT whisperer.delete_hook(max(id)) FROM whisperer.hook));
+
 # --- other reasons for row triggers --------------------------------------------------------------------
 
 sql(q(SET temp_file_limit = '1MB'; SELECT whisperer.watch('b', operations => '{update}'); UPDATE b SET v = 3 WHERE id = 9));

@@ -55,6 +55,7 @@ BEGIN
     -- Also when no row matches: an error must not depend on the data.
     PERFORM whisperer_internal.record_backfill(hook_id, source, '{}', '{}');
     SELECT h.event_type INTO event_type FROM whisperer.hook h WHERE h.id OPERATOR(pg_catalog.=) backfill_body.hook_id;
+    EXECUTE pg_catalog.format('SELECT whisperer_internal.rows_as_events($1, $2, ''{}''::%s[])', source) USING relation, event_type;
     FOR batch IN EXECUTE pg_catalog.format(
         'SELECT e.datas, e.keys '
         'FROM (SELECT pg_catalog.array_agg(r.t) AS batch FROM (SELECT t.*::%1$s AS t, '
