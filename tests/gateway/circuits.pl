@@ -51,7 +51,8 @@ wait_for('what waited', sub { (delivery($waits)->{state} // '') eq 'delivered' }
 pass('and what waited goes out');
 
 # --- by hand ----------------------------------------------------------------------------------------
-# An event that waits for it, which says when it would be tried without anybody.
+# An event that waits for it, and when a probe would be made that nobody asks for.
+my $due;
 sub opened {
     my ($n) = @_;
     answers('status/500');
@@ -59,10 +60,16 @@ sub opened {
     wait_for('the circuit to open again', sub { stats()->{circuit} eq 'open' });
     my $event = record($n);
     wait_for('an event that waits for it', sub { (delivery($event)->{why} // '') =~ /^waits: the circuit is open/ });
+    $due = stats()->{circuit_retry_at};
     answers('ok');
     return $event;
 }
-sub arrives { my ($event, $how) = @_; wait_for('what waited', sub { (delivery($event)->{state} // '') eq 'delivered' }); is(stats()->{circuit}, 'closed', $how) }
+sub arrives {
+    my ($event, $how) = @_;
+    wait_for('what waited', sub { (delivery($event)->{state} // '') eq 'delivered' });
+    is(stats()->{circuit}, 'closed', $how);
+    is($node->safe_psql('postgres', "SELECT request_datetimes[cardinality(request_datetimes)] < '$due' FROM whisperer.delivery WHERE event_id = '$event' AND hook_id = $hook"), 't', 'before it would be by itself');
+}
 my $event = opened(5);
 is($gateway->post("/whisperer/hooks/$hook/resume/", $token)->{json}{state}, 'active', 'resume/ of an active hook');
 arrives($event, 'has it probed, and closes it');
