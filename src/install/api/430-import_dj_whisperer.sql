@@ -136,6 +136,9 @@ BEGIN
     IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
         RAISE EXCEPTION 'only a superuser may import the hooks of others' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF dry_run IS NULL THEN
+        RAISE EXCEPTION 'dry_run must not be null' USING ERRCODE = 'null_value_not_allowed', COLUMN = 'dry_run';
+    END IF;
     IF to_regclass(format('%I.whisperer_webhook', schema)) IS NULL THEN
         RAISE EXCEPTION 'schema "%" has no table whisperer_webhook', schema
             USING ERRCODE = 'undefined_object', HINT = 'Name the schema of Django''s tables; mostly it is public.';

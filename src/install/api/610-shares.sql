@@ -138,6 +138,9 @@ DECLARE
     lost_from timestamptz;
 BEGIN
     PERFORM whisperer_internal.require_node_rights(caller);
+    IF force IS NULL THEN
+        RAISE EXCEPTION 'force must not be null' USING ERRCODE = 'null_value_not_allowed', COLUMN = 'force';
+    END IF;
     PERFORM whisperer_internal.lock_hooks();
     IF NOT EXISTS (SELECT FROM whisperer.node n WHERE n.name = remove_node_as.node) THEN
         RAISE EXCEPTION 'there is no node "%"', node
