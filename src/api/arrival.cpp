@@ -43,23 +43,32 @@ bool is_fed() {
     return false;
 }
 
+// How a table's rows say whose they are.
+struct OwnerColumns {
+    AttrNumber incarnation;
+    AttrNumber arrived;
+};
+
 // Rows that do not say whose they are are kept: which are this database's own nobody knows.
-bool is_own(TupleTableSlot* row, AttrNumber incarnation) {
-    if (incarnation == InvalidAttrNumber)
-        return true;
+bool is_own(TupleTableSlot* row, const OwnerColumns& columns) {
     bool is_null;
-    Datum value = slot_getattr(row, incarnation, &is_null);
+    if (columns.arrived != InvalidAttrNumber)
+        return !DatumGetBool(slot_getattr(row, columns.arrived, &is_null));
+    if (columns.incarnation == InvalidAttrNumber)
+        return true;
+    Datum value = slot_getattr(row, columns.incarnation, &is_null);
     return !is_null && DatumGetInt64(value) == my_incarnation();
 }
 
 void put_aside(Relation table, Tuplestorestate* rows) {
-    AttrNumber incarnation = get_attnum(RelationGetRelid(table), "incarnation");
+    Oid id = RelationGetRelid(table);
+    OwnerColumns columns = {get_attnum(id, "incarnation"), get_attnum(id, "arrived")};
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
     TableScanDesc scan = pg_begin_scan(table, snapshot);
     TupleTableSlot* row = table_slot_create(table, nullptr);
     while (table_scan_getnextslot(scan, ForwardScanDirection, row)) {
         CHECK_FOR_INTERRUPTS();
-        if (!is_own(row, incarnation))
+        if (!is_own(row, columns))
             continue;
         // What is stored out of line goes with the table.
         bool is_copy;

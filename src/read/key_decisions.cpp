@@ -110,6 +110,8 @@ HTAB* load_decisions(const KeyedEvent* events, int count, SafePosition* safe) {
 
 // Nothing to do where it has been decided, by another worker maybe.  Only what is delivered itself
 // stands for others, so that one of a chain is not delivered for the sake of another that is not.
+// What another database decides of its own events stands for none here while it only replicates
+// them; when they have come with a restore or copy, or were adopted, it does.
 void decide_on(const KeyedEvent& event) {
     static SPIPlanPtr plan;
     const Oid types[] = {TEXTOID,        TEXTOID, UUIDOID, TIMESTAMPTZOID,
@@ -125,7 +127,10 @@ void decide_on(const KeyedEvent& event) {
             "(key, event_type, event_id, duplicate_of, created_at, until, incarnation, slot) "
             "SELECT $1, $2, $3, (SELECT d.event_id FROM whisperer.key_decision d "
             "WHERE d.key = $1 AND d.event_type = $2 AND d.duplicate_of IS NULL "
-            "AND d.until > $4 AND d.created_at < $5 ORDER BY d.created_at, d.event_id LIMIT 1), "
+            "AND d.until > $4 AND d.created_at < $5 AND (d.incarnation = $6 "
+            "OR (SELECT NOT k.arrived FROM whisperer.event_key k WHERE k.key = d.key "
+            "AND k.event_type = d.event_type AND k.event_id = d.event_id AND k.slot = d.slot)) "
+            "ORDER BY d.created_at, d.event_id LIMIT 1), "
             "$4, $5, $6, $7 WHERE NOT EXISTS (SELECT FROM whisperer.key_decision d "
             "WHERE d.key = $1 AND d.event_type = $2 AND d.event_id = $3)",
             lengthof(types), types),

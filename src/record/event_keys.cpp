@@ -16,7 +16,16 @@ namespace whisperer::pg {
 namespace {
 
 // As the install script creates the tables.
-enum KeyColumn { KeyText, KeyEventType, KeyEventId, KeyXid, KeyUntil, KeySlot, KeyColumnCount };
+enum KeyColumn {
+    KeyText,
+    KeyEventType,
+    KeyEventId,
+    KeyXid,
+    KeyUntil,
+    KeySlot,
+    KeyArrived,
+    KeyColumnCount
+};
 enum DecisionColumn { DecisionEventId = 2, DecisionDuplicateOf = 3, DecisionUntil = 6 };
 
 struct Found {
@@ -75,38 +84,58 @@ bool is_before(const Found& left, const Found& right) {
     return left.xid != right.xid ? left.xid < right.xid : memcmp(&left.id, &right.id, UUID_LEN) < 0;
 }
 
-// Returns how many events have the key; *first is the one that began first.
-int find_recorded(const Identity& identity, text* key, const char* event_type, TimestampTz now,
-                  Found* first) {
-    int count = 0;
+// The events that have the key.  Those of a database that replicates its own here, and delivers
+// them itself, are none of ours: to be given one of them would be to record nothing.
+List* find_recorded(const Identity& identity, text* key, const char* event_type, TimestampTz now) {
+    List* all = NIL;
     for (Oid partition : identity.event_keys) {
         KeyScan scan;
         if (!begin_key_scan(&scan, partition, key, event_type))
             continue;
         while (HeapTuple row = systable_getnext(scan.scan)) {
-            if (is_past(scan, row, KeyUntil, now) || !is_seen(scan, row))
+            if (DatumGetBool(key_column(scan, row, KeyArrived)) ||
+                is_past(scan, row, KeyUntil, now) || !is_seen(scan, row))
                 continue;
-            Found found = {*DatumGetUUIDP(key_column(scan, row, KeyEventId)),
-                           DatumGetUInt64(key_column(scan, row, KeyXid)),
-                           DatumGetInt16(key_column(scan, row, KeySlot))};
-            if (count++ == 0 || is_before(found, *first))
-                *first = found;
+            Found* found = (Found*)palloc(sizeof(Found));
+            *found = {*DatumGetUUIDP(key_column(scan, row, KeyEventId)),
+                      DatumGetUInt64(key_column(scan, row, KeyXid)),
+                      DatumGetInt16(key_column(scan, row, KeySlot))};
+            all = lappend(all, found);
         }
         end_key_scan(&scan);
     }
-    return count;
+    return all;
+}
+
+// Of one or more, the one that began first.
+const Found& first_of(List* all) {
+    const Found* first = (const Found*)linitial(all);
+    ListCell* cell;
+    foreach (cell, all)
+        if (is_before(*(const Found*)lfirst(cell), *first))
+            first = (const Found*)lfirst(cell);
+    return *first;
+}
+
+bool has_event(List* all, const pg_uuid_t& id) {
+    ListCell* cell;
+    foreach (cell, all)
+        if (memcmp(&((const Found*)lfirst(cell))->id, &id, UUID_LEN) == 0)
+            return true;
+    return false;
 }
 
 // Of several, the one that the worker has decided to deliver, if it has.
 void follow_decision(const Identity& identity, text* key, const char* event_type, TimestampTz now,
-                     pg_uuid_t* id) {
+                     List* all, pg_uuid_t* id) {
     for (Oid partition : identity.key_decisions) {
         KeyScan scan;
         if (!begin_key_scan(&scan, partition, key, event_type))
             continue;
         while (HeapTuple row = systable_getnext(scan.scan))
             if (key_column(scan, row, DecisionDuplicateOf) == (Datum)0 &&
-                !is_past(scan, row, DecisionUntil, now))
+                !is_past(scan, row, DecisionUntil, now) &&
+                has_event(all, *DatumGetUUIDP(key_column(scan, row, DecisionEventId))))
                 *id = *DatumGetUUIDP(key_column(scan, row, DecisionEventId));
         end_key_scan(&scan);
     }
@@ -167,10 +196,10 @@ bool find_event_of_key(const char* event_type, text* key, const Content& content
     Identity identity = current_identity();
     TimestampTz now = GetCurrentTimestamp();
     text* digest = key_digest(utf8_of(key));
-    Found first;
-    int count = find_recorded(identity, digest, event_type, now, &first);
-    if (count == 0)
+    List* all = find_recorded(identity, digest, event_type, now);
+    if (all == NIL)
         return false;
+    const Found& first = first_of(all);
     char* differs = difference(first, content);
     if (differs)
         ereport(ERROR, errcode(ERRCODE_UNIQUE_VIOLATION),
@@ -179,8 +208,8 @@ bool find_event_of_key(const char* event_type, text* key, const Content& content
                 errhint("Repeat what was recorded as it was, or choose another key."),
                 err_generic_string(PG_DIAG_COLUMN_NAME, "idempotency_key"));
     *id = first.id;
-    if (count > 1)
-        follow_decision(identity, digest, event_type, now, id);
+    if (list_length(all) > 1)
+        follow_decision(identity, digest, event_type, now, all, id);
     return true;
 }
 
@@ -194,6 +223,7 @@ void note_event_key(const Identity& identity, int16 slot, Datum event_type, cons
     set_column(row, KeyXid, FullTransactionIdGetDatum(GetTopFullTransactionId()));
     set_column(row, KeyUntil, TimestampTzGetDatum(said.key_until));
     set_column(row, KeySlot, Int16GetDatum(slot));
+    set_column(row, KeyArrived, BoolGetDatum(false));
     end_direct_insert(&insert);
 }
 

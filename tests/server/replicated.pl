@@ -95,6 +95,30 @@ sql($new, 'INSERT INTO item VALUES (-3)');
 wait_idle($new);
 is(received('/ok/new', -3), 1, 'also after a restart');
 
+# --- idempotency keys ----------------------------------------------------------------------------
+
+# The same key in both, as from one application that writes to either: each database records for its own hooks.
+sub paid {
+    my ($node, $id, $key) = @_;
+    return sql($node, qq(SELECT whisperer.deliver_event('item-paid', '{"id":$id}', idempotency_key => '$key')));
+}
+sql($_, q(SELECT whisperer.register_event('item-paid'))) for $new, $old;
+my $theirs = paid($old, 71, 'order 7');
+wait_idle($old);
+is(sql($old, 'SELECT count(*) FROM whisperer.key_decision'), 1, 'the publisher has decided on an event with a key');
+$old->wait_for_catchup('s');
+my $ours = paid($new, 71, 'order 7');
+isnt($ours, $theirs, 'a key that was replicated here is not one that was used here');
+wait_idle($new);
+is(received('/ok/new', 71), 1, 'so the subscriber delivers what was recorded with it');
+is(paid($new, 71, 'order 7'), $ours, 'and then it is used');
+my $other = paid($old, 72, 'order 8');
+wait_idle($old);
+$old->wait_for_catchup('s');
+isnt(paid($new, 73, 'order 8'), $other, 'nor is one with other content an error');
+wait_idle($new);
+is(received('/ok/new', 73), 1, 'it is delivered, too');
+
 # --- TRUNCATE -----------------------------------------------------------------------------------
 
 sql($new, 'SELECT whisperer.pause()');
@@ -105,19 +129,33 @@ my $results = sql($new, 'SELECT count(*) FROM whisperer.delivery WHERE incarnati
 wait_for('retention there', sub { slurp_file($old->logfile) =~ /events removed after whisperer\.retention: [1-9]/ });
 $old->wait_for_catchup('s');
 cmp_ok(sql($new, 'SELECT count(*) FROM whisperer.outbox WHERE incarnation <> whisperer_internal.my_incarnation()'), '>', 0, 'retention there takes nothing away here');
-sql($old, 'TRUNCATE whisperer.outbox, whisperer.delivery, whisperer.past_attempt, whisperer.hook_definition, whisperer.secret, whisperer.event_type, whisperer.bookmark, whisperer.control');
+sql($old, 'TRUNCATE whisperer.outbox, whisperer.event_key, whisperer.key_decision, whisperer.delivery, whisperer.past_attempt, whisperer.hook_definition, whisperer.secret, whisperer.event_type, whisperer.bookmark, whisperer.control');
 $old->wait_for_catchup('s');
 is(sql($new, 'SELECT count(*) FROM whisperer.outbox WHERE incarnation <> whisperer_internal.my_incarnation()'), 0, 'a TRUNCATE there takes away what came from there');
 is(sql($new, 'SELECT count(*), md5(string_agg(o::text, chr(10) ORDER BY id)) FROM whisperer.outbox o WHERE incarnation = whisperer_internal.my_incarnation()'),
     $own, 'and none of the subscriber\'s own');
 is(sql($new, 'SELECT count(*) FROM whisperer.delivery WHERE incarnation = whisperer_internal.my_incarnation()'), $results, 'nor of its results');
+is(sql($new, q(SELECT string_agg(event_id::text, ' ') FROM whisperer.event_key WHERE key = 'order 7')), $ours, 'nor of its keys');
 is(sql($new, q(SELECT string_agg(id || ' ' || state, ', ' ORDER BY id) FROM whisperer.hook)), '1 active, 3 active', 'nor of its hooks');
 sql($new, 'SELECT whisperer.resume()');
 wait_idle($new);
 is(received('/ok/new', -100) + received('/ok/new', -400) + received('/ok/new', -500), 3, 'they are delivered');
 is(sql($new, q(SELECT string_agg(srsubstate::text, '') ~ '^r+$' FROM pg_subscription_rel)), 't', 'the subscription goes on');
 unlike(slurp_file($_->logfile), qr/ERROR:(?!.*deadlock)|leak/, 'no errors at ' . $_->name) for $old, $new;
+
+# The subscriber becomes the new home: what was asked for there before is not recorded once more.
+# A hook with the number of one of the subscriber's would be left out.
+sql($old, "SELECT whisperer.register_event('item-paid'); SELECT setval('whisperer.hook_definition_id_seq', 10);
+    SELECT whisperer.create_hook('item-paid', '@{[ $receiver->url('/ok/moved') ]}')");
+my $before = paid($old, 74, 'order 9');
+wait_idle($old);
+is(received('/ok/moved', 74), 1, 'the publisher has delivered an event with a key');
+$old->wait_for_catchup('s');
 sql($new, 'DROP SUBSCRIPTION s');
+sql($new, 'SELECT whisperer.resume()');
+is(paid($new, 74, 'order 9'), $before, 'whoever adopts its hooks takes over its keys');
+wait_idle($new);
+is(received('/ok/moved', 74), 1, 'and nothing comes twice');
 
 $_->stop for $old, $new;
 done_testing();

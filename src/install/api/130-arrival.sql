@@ -3,8 +3,8 @@
 -- What would take the place of this one's own, or has its key, is left out, for an error would stop the
 -- subscription, and all the application's tables with it.
 --
--- The triggers fire where rows are applied (ENABLE REPLICA), and cost nothing elsewhere.  Outbox, bookmark
--- and event_type_privilege need none: their keys cannot meet.
+-- The triggers fire where rows are applied (ENABLE REPLICA), and cost nothing elsewhere.  Outbox, bookmark,
+-- event_type_privilege and key_decision need none: their keys cannot meet.
 
 CREATE FUNCTION whisperer_internal.is_arriving() RETURNS boolean
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'whisperer_is_arriving';
@@ -55,6 +55,20 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.on_arrival() IS
     'trigger: leaves out a replicated row that has the place of one of this database''s own';
 
+-- Whoever records here is not to be given an event that another database delivers.
+CREATE FUNCTION whisperer_internal.mark_arrived() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF whisperer_internal.is_arriving() AND pg_trigger_depth() = 1 THEN
+        NEW.arrived := TG_OP = 'INSERT' OR OLD.arrived;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.mark_arrived() IS
+    'trigger: marks an idempotency key that another database replicates here, which does not count';
+
 -- A TRUNCATE that is replicated takes away what was replicated.
 CREATE FUNCTION whisperer_internal.on_arriving_truncate() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_on_arriving_truncate';
@@ -104,6 +118,8 @@ CREATE TRIGGER arrival BEFORE INSERT ON whisperer.delivery
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'event_id, hook_id, slot');
 CREATE TRIGGER arrival BEFORE INSERT ON whisperer.past_attempt
     FOR EACH ROW EXECUTE FUNCTION whisperer_internal.on_arrival('hook', 'event_id, hook_id, number, slot');
+CREATE TRIGGER arrival BEFORE INSERT OR UPDATE ON whisperer.event_key
+    FOR EACH ROW EXECUTE FUNCTION whisperer_internal.mark_arrived();
 
 DO $do$
 DECLARE

@@ -12,7 +12,7 @@ BEGIN
                            'whisperer_internal.hold_own_hooks'::regproc,
                            'whisperer_internal.ask_to_catch_up'::regproc, 'whisperer_internal.keep_headers_apart'::regproc, 'whisperer_internal.tell_secret'::regproc,
                            'whisperer_internal.tell_change'::regproc, 'whisperer_internal.refuse_fed'::regproc, 'whisperer_internal.take_message'::regproc,
-                           'whisperer_internal.on_arrival'::regproc, 'whisperer_internal.on_arriving_truncate'::regproc)
+                           'whisperer_internal.on_arrival'::regproc, 'whisperer_internal.mark_arrived'::regproc, 'whisperer_internal.on_arriving_truncate'::regproc)
           AND NOT t.tgisinternal AND t.tgenabled <> left(w.firing, 1)::"char"
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', ours.relation, ours.firing, ours.tgname);
@@ -91,6 +91,8 @@ BEGIN
         END;
     END LOOP;
     IF adopted > 0 THEN
+        -- What those hooks were sent, or are now, is not to be recorded for them once more.
+        UPDATE whisperer.event_key SET arrived = false WHERE arrived;
         RAISE NOTICE 'adopted hooks that a restore or copy carried here: %', adopted
             USING HINT = 'What they had not got yet is delivered now.';
     END IF;

@@ -9,6 +9,7 @@ CREATE TABLE whisperer.event_key (
     xid          xid8 NOT NULL,
     until        timestamptz NOT NULL,
     slot         smallint NOT NULL,
+    arrived      boolean NOT NULL DEFAULT false,
     PRIMARY KEY (key, event_type, event_id, slot)
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE whisperer.event_key IS
@@ -17,6 +18,8 @@ COMMENT ON COLUMN whisperer.event_key.key IS
     'its SHA-256: the key may name a person, and stays here when the event is expunged';
 COMMENT ON COLUMN whisperer.event_key.until IS
     'until when whoever records with the key gets this event';
+COMMENT ON COLUMN whisperer.event_key.arrived IS
+    'it came by logical replication: a key of another database, which counts here when resume() has adopted that one''s hooks';
 
 -- Written by the worker alone, before it hands out anything of the event: so what was decided once stays, whatever
 -- order the log is read in after a crash, and by whichever worker.
