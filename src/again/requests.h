@@ -28,6 +28,13 @@ enum class RequestKind {
     CatchUp,
 };
 
+// What became of a batch of a request.
+enum class Progress {
+    Done,
+    More,
+    InFlight,  // to be tried again when an attempt has ended
+};
+
 struct Request {
     int64 id;
     uint64 xid;
