@@ -64,7 +64,7 @@ void query_heads(int64 hook_id, const ReadyLine* ready, int count) {
     Datum values[] = {Int64GetDatum(hook_id), make_array(numbers, nullptr, count, INT8OID),
                       make_array(after, nullptr, count, UUIDOID), Int64GetDatum(my_incarnation())};
     run_plan(kept_plan(&plan,
-                       "SELECT " DUE_COLUMNS ", d.line, d.incarnation = $4 "
+                       "SELECT " DUE_COLUMNS ", d.line, coalesce(o.incarnation = $4, false) "
                        "FROM unnest($2, $3) AS asked (line, after) CROSS JOIN LATERAL (SELECT * "
                        "FROM whisperer.delivery p WHERE p.hook_id = $1 AND p.line = asked.line "
                        "AND p.event_id > asked.after AND p.line IS NOT NULL "
@@ -97,7 +97,8 @@ void forget_empty(HookLines* lines, const ReadyLine* ready, int count) {
 
 }  // namespace
 
-// Events that were carried here are older than any window.
+// Events that were carried here are older than any window, and their xids are another database's:
+// they may be ahead of ours for years.
 bool is_whole(const Reader* reader, int row) {
     uint64 xid = xid_column(row, DueXid);
     return !bool_column(row, HeadIsNative) ||

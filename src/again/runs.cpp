@@ -55,7 +55,8 @@ void query_runs(int64 hook_id, const ReadyLine* ready, int count, int size) {
                       make_array(after, nullptr, count, UUIDOID), Int64GetDatum(my_incarnation()),
                       Int64GetDatum(size)};
     run_plan(kept_plan(&plan,
-                       "SELECT " DUE_COLUMNS ", d.line, d.incarnation = $4, d.created_at "
+                       "SELECT " DUE_COLUMNS
+                       ", d.line, coalesce(o.incarnation = $4, false), d.created_at "
                        "FROM (SELECT p.*, asked.place FROM unnest($2, $3) WITH ORDINALITY "
                        "AS asked (line, after, place) CROSS JOIN LATERAL (SELECT * "
                        "FROM whisperer.delivery q WHERE q.hook_id = $1 AND q.line = asked.line "

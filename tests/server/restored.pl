@@ -45,4 +45,21 @@ wait_for('the carried events to go', sub {
 });
 like(slurp_file($node->logfile), qr/is not emptied yet: it has events that carried hooks may still want/, 'they wait for resume() for as long as the retention is');
 like(slurp_file($node->logfile), qr/carried here by a restore or copy: 1$/m, 'then they go, and the log says so');
+
+# From a server that has counted more transactions than this one will for a long time.
+my $origin = new_node('origin');
+$origin->stop;
+run_command([ 'pg_resetwal', '--epoch=1', '-D', $origin->data_dir ]);
+$origin->start;
+cmp_ok($origin->safe_psql('postgres', 'SELECT pg_current_xact_id()'), '>', 2**32, 'another server has counted further');
+$origin->safe_psql('postgres', $prepare);
+$origin->safe_psql('postgres', "SELECT whisperer.create_hook('e', '@{[ $receiver->url('/ok/moved') ]}', ordering => 'hook'); SELECT whisperer.pause()");
+for my $note (1, 2) { $origin->safe_psql('postgres', qq(SELECT whisperer.deliver_event('e', '{"note": "$note"}'))) }
+$origin->command_ok([ 'pg_dump', '-Fc', '-f', "$dump.whole", 'postgres' ], 'pg_dump of it');
+$origin->stop;
+$node->safe_psql('postgres', 'CREATE DATABASE moved');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'moved', "$dump.whole" ], 'pg_restore here');
+$node->safe_psql('moved', 'SELECT whisperer.resume()');
+wait_for('the last one', sub { received('/ok/moved') =~ /2$/ });
+is(received('/ok/moved'), '1 2', 'an ordered hook gets what was not delivered there');
 done_testing();
