@@ -38,15 +38,15 @@ constexpr int OutboxIncarnation = PageMeta + 1;
 
 void query_outbox(const Request* request) {
     static SPIPlanPtr plan;
-    const Oid types[] = {XID8OID, UUIDOID, INT8OID, INT8OID, XID8OID};
-    Datum values[] = {UInt64GetDatum(request->place_xid), UUIDPGetDatum(&request->place_id),
-                      Int64GetDatum(outbox_rows_max), Int64GetDatum(my_incarnation()),
-                      UInt64GetDatum(request->end_xid)};
-    // Of another database's xids none says whether it is new.
+    const Oid types[] = {XID8OID, UUIDOID, INT8OID, INT8OID, XID8OID, XID8OID};
+    Datum values[] = {
+        UInt64GetDatum(request->place_xid), UUIDPGetDatum(&request->place_id),
+        Int64GetDatum(outbox_rows_max),     Int64GetDatum(my_incarnation()),
+        UInt64GetDatum(request->end_xid),   UInt64GetDatum(request->last_xid_elsewhere)};
     run_plan(kept_plan(&plan,
                        "SELECT " PAGE_COLUMNS ", incarnation FROM whisperer.outbox "
                        "WHERE (xid, id) > ($1, $2) "
-                       "AND (xid < $5 OR incarnation <> $4) "
+                       "AND (xid < $5 OR (incarnation <> $4 AND xid <= $6)) "
                        "ORDER BY xid, id LIMIT $3",
                        lengthof(types), types),
              values, nullptr, true, 0, SPI_OK_SELECT);
@@ -144,8 +144,10 @@ Progress end_range(Request* request, const Hook* hook) {
 }  // namespace
 
 Progress replay(Worker* worker, Request* request, const Hook* hook) {
-    if (!request->is_begun)
+    if (!request->is_begun) {
         request->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
+        request->last_xid_elsewhere = last_xid_of_log();
+    }
     request->is_begun = true;
     if (is_among_running(request, hook))
         query_running(request, news_since(request, hook));

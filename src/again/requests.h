@@ -50,10 +50,12 @@ struct Request {
     pg_uuid_t place_id;
     int64 place_hook;
     uint64 place_xid;
-    // Where it ends: in the ledger at this event, in the outbox before this transaction.
+    // Where it ends: in the ledger at this event, in the outbox before this transaction, and of
+    // what another database recorded with this one.
     bool is_begun;
     pg_uuid_t end_id;
     uint64 end_xid;
+    uint64 last_xid_elsewhere;
 };
 
 struct Requests {

@@ -30,7 +30,7 @@ constexpr const char* carried_query =
     "SELECT " PAGE_COLUMNS ", o.incarnation, o.incarnation <> $3 AND " UNDONE_BY_SOME
     " FROM (SELECT " PAGE_COLUMNS
     ", incarnation FROM whisperer.outbox WHERE (xid, id) > ($1, $2) "
-    "AND (xid < $5 OR incarnation <> $3) ORDER BY xid, id LIMIT $4) "
+    "AND (xid < $5 OR (incarnation <> $3 AND xid <= $6)) ORDER BY xid, id LIMIT $4) "
     "AS o ORDER BY o.xid, o.id";
 
 void begin_scan(Worker* worker) {
@@ -41,6 +41,7 @@ void begin_scan(Worker* worker) {
     *worker->take_over = {};
     worker->take_over->is_running = true;
     worker->take_over->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
+    worker->take_over->last_xid_elsewhere = last_xid_of_log();
     ereport(LOG, errmsg("whisperer: taking over what was carried here for adopted hooks: %d",
                         hooks->carried_count));
 }
@@ -48,10 +49,10 @@ void begin_scan(Worker* worker) {
 void query_carried(const TakeOver& place) {
     static SPIPlanPtr plan;
     pg_uuid_t id = place.id;
-    const Oid types[] = {XID8OID, UUIDOID, INT8OID, INT8OID, XID8OID};
-    Datum values[] = {UInt64GetDatum(place.xid), UUIDPGetDatum(&id),
+    const Oid types[] = {XID8OID, UUIDOID, INT8OID, INT8OID, XID8OID, XID8OID};
+    Datum values[] = {UInt64GetDatum(place.xid),       UUIDPGetDatum(&id),
                       Int64GetDatum(my_incarnation()), Int64GetDatum(rows_max),
-                      UInt64GetDatum(place.end_xid)};
+                      UInt64GetDatum(place.end_xid),   UInt64GetDatum(place.last_xid_elsewhere)};
     run_plan(kept_plan(&plan, carried_query, lengthof(types), types), values, nullptr, true, 0,
              SPI_OK_SELECT);
 }
@@ -91,9 +92,9 @@ bool has_to_take_over(const Worker* worker) {
 
 void read_carried(Worker* worker) {
     TakeOver* place = worker->take_over;
+    begin_reading("taking over carried events", Tables::LogAndLedger);
     if (!place->is_running)
         begin_scan(worker);
-    begin_reading("taking over carried events", Tables::LogAndLedger);
     query_carried(*place);
     SPITupleTable* rows = SPI_tuptable;
     uint64 count = SPI_processed;

@@ -18,7 +18,8 @@ struct TakeOver {
     bool at_end;  // everything was read; what is in the ledger's batch is the last
     uint64 xid;   // the place reached
     pg_uuid_t id;
-    uint64 end_xid;  // what was recorded here from then on is not looked at
+    uint64 end_xid;             // what was recorded here from then on is not looked at
+    uint64 last_xid_elsewhere;  // nor what another database recorded after that one of its own
     int64 entered;
 };
 

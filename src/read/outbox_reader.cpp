@@ -207,6 +207,14 @@ Reader* create_reader(MemoryContext context, const Place& start) {
     return reader;
 }
 
+uint64 last_xid_of_log() {
+    static SPIPlanPtr plan;
+    run_plan(
+        kept_plan(&plan, "SELECT xid FROM whisperer.outbox ORDER BY xid DESC LIMIT 1", 0, nullptr),
+        nullptr, nullptr, true, 1, SPI_OK_SELECT);
+    return SPI_processed == 0 ? 0 : xid_column(0, 1);
+}
+
 PageEnd read_page(Worker* worker) {
     hold_at("before-page-snapshot");
     // What is asked for from here on may be missing from the snapshot.

@@ -41,6 +41,10 @@ enum class PageEnd {
 // Continues at the bookmark's place.
 Reader* create_reader(MemoryContext context, const Place& start);
 
+// In a transaction: the greatest xid that a row has, of whichever database.  Rows of another one
+// may be arriving (logical replication), by that one's xids: whoever reads them, too, stops here.
+uint64 last_xid_of_log();
+
 // One transaction: refreshes the hooks, reads a page and hands it out.
 PageEnd read_page(Worker* worker);
 

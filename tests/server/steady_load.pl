@@ -41,5 +41,23 @@ $node->safe_psql('postgres', "SELECT whisperer.recover(1, '-infinity', 'infinity
 $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('e', '{"new": 2}')));
 wait_for('the end of the recovery', sub { $node->safe_psql('postgres', "$left 'recover'") == 0 });
 wait_for('what waited for that', sub { (($receiver->requests('/fail-first/1/500/e'))[-1])->{body} =~ /"new": 2/ });
+# What logical replication brings of another database has that one's xids.  A page has a thousand rows.
+sub arrive {
+    my ($xid, $type, $count, $data) = @_;
+    $node->safe_psql('postgres', "INSERT INTO whisperer.outbox (id, event_type, data, xid, incarnation)
+        SELECT whisperer_internal.new_event_id(), '$type', '$data', '$xid', 1 FROM generate_series(1, $count)");
+}
+arrive(1_000_000, 'of-nobody', 1500, '{}');
+arrive(1_000_001, 'e', 1, '{"arrived": "before"}');
+hold($node, 'after-requests');
+$node->safe_psql('postgres', "SELECT whisperer.replay(1, '-infinity', 'infinity')");
+wait_held($node, 'after-requests');
+arrive(1_000_002, 'e', 1, '{"arrived": "later"}');
+release_hold($node);
+wait_for('the end of the replay', sub { $node->safe_psql('postgres', "$left 'replay'") == 0 });
+$node->safe_psql('postgres', q(SELECT whisperer.deliver_event('e', '{"new": 3}')));
+wait_for('what waited for that', sub { (($receiver->requests('/fail-first/1/500/e'))[-1])->{body} =~ /"new": 3/ });
+is(join(' ', grep { $_ } map { $_->{body} =~ /"arrived": "(\w+)"/ } $receiver->requests('/fail-first/1/500/e')), 'before',
+    'a replay has what was replicated here before it began, and nothing that arrives meanwhile');
 ok($load->pumpable, 'the load went on all the time');
 done_testing();
