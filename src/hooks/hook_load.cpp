@@ -51,7 +51,8 @@ constexpr const char* load_query =
     "h.encoding = 'gzip', h.transform LIKE '%(json, jsonb)', "
     "CASE h.priority WHEN 'high' THEN 1 WHEN 'low' THEN -1 ELSE 0 END, "
     "coalesce(h.is_active AND h.ordering <> 'none' AND " IS_AWAITED
-    ", false) "
+    ", false), "
+    "(1000000 * extract(epoch FROM coalesce(r.failing_for, now() - r.failing_since)))::bigint "
     "FROM unnest($3) AS asked (id) JOIN whisperer.hook_definition h USING (id) "
     "CROSS JOIN LATERAL (SELECT h.retry_countdown_config->>'choice' = 'custom') AS c (is_custom) "
     "LEFT JOIN whisperer.secret s ON s.hook_id = h.id "
@@ -106,6 +107,7 @@ enum LoadColumn {
     LoadTransformTakesMeta,
     LoadPriority,
     LoadAwaited,
+    LoadFailingFor,
 };
 
 uint64 fingerprint(const WhispererHook& hook) {
@@ -285,6 +287,10 @@ void load_health(Hook* hook, int row, const Hook* before) {
         hook->failing_since = is_known                      ? before->failing_since
                               : before && !before->runnable ? 0
                                                             : hook->failing_written;
+    // The time that the server was down is none either, and the clock may have been set meanwhile.
+    hook->failing_us_written =
+        is_known ? before->failing_us_written : Max(int64_column(row, LoadFailingFor), (int64)0);
+    hook->failing_from = is_known ? before->failing_from : steady_now() - hook->failing_us_written;
     hook->failing_is_stale = is_moved && hook->failing_written != 0;
     if (is_known) {
         hook->circuit_is_open = before->circuit_is_open;
@@ -362,8 +368,9 @@ void load_rate(Hook* hook, int row, const Hook* before) {
     hook->rate_limit = DatumGetFloat8(datum_column(row, LoadRateLimit));
     hook->priority = int32_column(row, LoadPriority);
     if (before == nullptr) {
-        // The worker before this one may have refused its address by other settings.
-        hook->freed_from = FreedFromAddress;
+        // The worker before this one may have refused its address by other settings, and had
+        // another clock.
+        hook->freed_from = FreedFromAddress | FreedFromClock;
         hook->freed = {DT_NOBEGIN, {}};
         return;
     }

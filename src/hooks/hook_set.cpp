@@ -385,6 +385,17 @@ void look_at_all_again(HookSet* set) {
     update_next_due(set);
 }
 
+// What was entered by a clock that was ahead would wait until the clock gets there.
+void follow_set_clock(HookSet* set, int64 set_us) {
+    for (int i = 0; i < set->count; i++) {
+        Hook* hook = set->hooks[i];
+        if (hook->failing_since != 0)
+            hook->failing_since += set_us;
+        if (set_us < 0)
+            free_hook(set, hook, FreedFromClock);
+    }
+}
+
 TimestampTz next_due_at(const HookSet* set, int full_priorities) {
     TimestampTz next = DT_NOEND;
     for (int i = 0; i < priority_count; i++)

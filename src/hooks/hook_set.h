@@ -8,6 +8,7 @@
 
 #include "src/base/delivery.h"
 #include "src/base/snapshot.h"
+#include "src/base/steady_clock.h"
 #include "src/hooks/lines.h"
 #include "src/pg.h"
 #include "worker/engine.h"
@@ -40,6 +41,7 @@ enum FreedFrom {
     FreedFromRate = 1,
     FreedFromCircuit = 2,  // of which only as many as fit into one statement are freed
     FreedFromAddress = 4,  // to which nothing might be sent
+    FreedFromClock = 8,    // that was ahead when they were entered
 };
 
 constexpr int priority_count = 3;
@@ -108,7 +110,9 @@ struct Hook {
     bool refusal_is_told;   // the log says that nothing may be sent to its address
     // See hook_health.h.
     TimestampTz failing_since;    // 0: the last attempt succeeded
+    SteadyTime failing_from;      // the same by the clock that nobody sets
     TimestampTz failing_written;  // what hook_run says; 0: null
+    int64 failing_us_written;     // the same, of how long
     bool failing_is_stale;        // hook_run says it of an address that it has no more
     bool is_disabled;             // by this process, and the hooks were not loaded since
     bool circuit_is_open;
@@ -189,6 +193,9 @@ void note_due(HookSet* set, Hook* hook, TimestampTz at);
 
 // Whatever the hooks waited for, it may be due by a clock that was set.
 void look_at_all_again(HookSet* set);
+
+// The wall clock was set, by so much.
+void follow_set_clock(HookSet* set, int64 set_us);
 
 // When one of the hooks that may be served has something to hand out.  full_priorities: those whose
 // hooks are not looked at, see worker/engine.h; 0: none.

@@ -11,6 +11,8 @@ namespace {
 
 // A shorter row of failures is not worth a write.
 constexpr int64 failing_written_after_us = 60 * USECS_PER_SEC;
+// What a process that starts anew may not know of.
+constexpr int64 failing_written_again_us = USECS_PER_HOUR;
 // The server crashed in the middle of a call: two disable the hook.
 constexpr int timeouts_of_a_crash = function_timeouts_max / 2;
 
@@ -44,20 +46,25 @@ void disable_for_functions(HookNewsList* all, Hook* hook, const char* reason) {
 }
 
 void note_failure(HookNewsList* all, Hook* hook) {
-    TimestampTz now = GetCurrentTimestamp();
-    if (hook->failing_since == 0)
-        hook->failing_since = now;
-    int64 failing_us = now - hook->failing_since;
+    SteadyTime now = steady_now();
+    if (hook->failing_since == 0) {
+        hook->failing_since = GetCurrentTimestamp();
+        hook->failing_from = now;
+        hook->failing_us_written = 0;
+    }
+    int64 failing_us = now - hook->failing_from;
     if (failing_us >= settings.disable_after_s * USECS_PER_SEC) {
         char text[96];
         snprintf(text, sizeof text, "nothing but failures for %lld s",
                  (long long)(failing_us / USECS_PER_SEC));
         disable(all, hook, MemoryContextStrdup(all->context, text));
     } else if (failing_us >= failing_written_after_us &&
-               hook->failing_written != hook->failing_since) {
+               (hook->failing_written != hook->failing_since ||
+                failing_us - hook->failing_us_written >= failing_written_again_us)) {
         hook->failing_written = hook->failing_since;
+        hook->failing_us_written = failing_us;
         add_news(all, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0,
-                       kept_url(all, hook)});
+                       kept_url(all, hook), failing_us});
     }
 }
 
@@ -83,7 +90,8 @@ void run_news(const char* query, SPIPlanPtr* plan, const HookNews& news) {
                     "now(), $3, h.resumes",                                                    \
                     "disabled_at = excluded.disabled_at, disabled_reason = "                   \
                     "excluded.disabled_reason, disabled_resumes = excluded.disabled_resumes, " \
-                    "failing_since = NULL, failing_url_hash = NULL, function_began = NULL")
+                    "failing_since = NULL, failing_url_hash = NULL, failing_for = NULL, "      \
+                    "function_began = NULL")
 
 void write_disabled(const HookNews& news) {
     static SPIPlanPtr plan, address_plan, event_plan;
@@ -129,12 +137,26 @@ void write_circuit(const HookNews& news) {
 }
 
 void write_failing(const HookNews& news) {
-    static SPIPlanPtr plan;
-    run_news(NEWS_ROW("failing_since, failing_url_hash",
-                      "$2, CASE WHEN $2 IS NOT NULL THEN hashtextextended(h.target_url, 0) END",
-                      "failing_since = excluded.failing_since, "
-                      "failing_url_hash = excluded.failing_url_hash"),
-             &plan, news);
+    static SPIPlanPtr failing_plan, recovered_plan;
+    if (news.news == News::Recovered) {
+        run_news(NEWS_ROW("failing_since", "NULL",
+                          "failing_since = NULL, failing_url_hash = NULL, failing_for = NULL"),
+                 &recovered_plan, news);
+        return;
+    }
+    const Oid types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID, INT8OID};
+    Datum values[] = {Int64GetDatum(news.hook_id), TimestampTzGetDatum(news.at),
+                      CStringGetTextDatum(news.target_url), Int64GetDatum(news.failing_us)};
+    run_plan(kept_plan(&failing_plan,
+                       "INSERT INTO whisperer.hook_run AS r (hook_id, failing_since, "
+                       "failing_url_hash, failing_for) SELECT h.id, $2, "
+                       "hashtextextended(h.target_url, 0), $4 * interval '1 microsecond' "
+                       "FROM whisperer.hook_definition h WHERE h.id = $1 AND h.target_url = $3 "
+                       "ON CONFLICT (hook_id) DO UPDATE SET failing_since = "
+                       "excluded.failing_since, failing_url_hash = excluded.failing_url_hash, "
+                       "failing_for = excluded.failing_for",
+                       lengthof(types), types),
+             values, nullptr, false, 0, SPI_OK_INSERT);
 }
 
 void write_function(const HookNews& news) {

@@ -30,6 +30,7 @@ struct HookNews {
     int timeouts;        // FunctionFailed: in a row
     // In the list's context: it is over if the hook has another by now; null: not about an address.
     const char* target_url;
+    int64 failing_us = 0;  // Failing: for how long
 };
 
 // What has not been written yet, in the order in which it is.

@@ -322,19 +322,35 @@ int64 cancel_pending(int64 hook_id, DuePlace* place, int limit) {
         hook_id, place, limit, 0);
 }
 
-static_assert(FreedFromRate == 1 && FreedFromCircuit == 2 && FreedFromAddress == 4,
+static_assert(FreedFromRate == 1 && FreedFromCircuit == 2 && FreedFromAddress == 4 &&
+                  FreedFromClock == 8,
               "as the statement below has them");
+
+// Entered when the clock said what it does not say yet.  An event that is for later, and was not
+// tried yet, is for a time that somebody named, whatever the clock said.
+#define BY_CLOCK_AHEAD(row)                  \
+    "($5 & 8 <> 0 AND " row                  \
+    ".modified_at > now() + interval '1 s' " \
+    "AND (" row ".retry_count > " row        \
+    ".round_start "                          \
+    "OR " row ".next_attempt_at <= " row ".modified_at + interval '1 s')) "
 
 int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit) {
     static SPIPlanPtr plan;
     return change_due_rows(
         &plan,
         DUE_ROWS("AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
-                 "AND state = 'pending' AND $5 & CASE error "
-                 "WHEN 'rate limit' THEN 1 WHEN 'circuit is open' THEN 2 "
-                 "ELSE CASE WHEN error ~ "
-                 "'^(token: )?(http|(address|host) \\S+) is not allowed' "
-                 "THEN 4 ELSE 0 END END <> 0 ") "SET next_attempt_at = now() " DUE_ROWS_PLACE,
+                 "AND state = 'pending' AND (" BY_CLOCK_AHEAD(
+                     "delivery") "OR $5 & CASE error "
+                                 "WHEN 'rate limit' THEN 1 WHEN 'circuit is open' THEN 2 "
+                                 "ELSE CASE WHEN error ~ "
+                                 "'^(token: )?(http|(address|host) \\S+) is not allowed' "
+                                 "THEN 4 ELSE 0 END END <> 0) ")
+        // They wait for as long as they were to.
+        "SET next_attempt_at = CASE WHEN " BY_CLOCK_AHEAD(
+            "d") "THEN greatest(d.next_attempt_at - (d.modified_at - now()), now()) "
+                 "ELSE now() END, "
+                 "modified_at = least(d.modified_at, now()) " DUE_ROWS_PLACE,
         hook_id, place, limit, freed_from);
 }
 

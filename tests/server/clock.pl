@@ -80,6 +80,94 @@ sql('ALTER TABLE whisperer.away RENAME TO hook_run');
 worker_pid($node);
 pass('a worker comes back although the clock was set back by a day');
 
+# --- durations: for how long a hook has failed, and when an attempt is made again ---------------------------
+sub state_of { return sql("SELECT state FROM whisperer.hook WHERE id = $_[0]") }
+sub attempts { return sql("SELECT coalesce(sum(retry_count), 0) FROM whisperer.delivery WHERE hook_id = $_[0]") }
+sub fail_once {
+    my ($hook, $type) = @_;
+    my $before = attempts($hook);
+    sql("SELECT whisperer.deliver_event('$type', '{}')");
+    wait_for('an attempt', sub { attempts($hook) > $before });
+}
+sql('ALTER SYSTEM SET whisperer.circuit_breaker = off');
+$node->reload;
+sql("SELECT whisperer.register_event(t) FROM unnest('{failing,again,later}'::text[]) t");
+my $failing = sql("SELECT whisperer.create_hook('failing', '@{[ $receiver->url('/status/500/failing') ]}', retry_countdown_config => $once)");
+fail_once($failing, 'failing');
+set_clock(10 * 86400);
+fail_once($failing, 'failing');
+fail_once($failing, 'failing');
+is(state_of($failing), 'active', 'a clock that is set forward by ten days disables no hook');
+set_clock(0);
+
+# As if it had failed for an hour.
+sql("INSERT INTO whisperer.hook_run AS r (hook_id, failing_since, failing_for) VALUES ($failing, now() - interval '1 h', '1 h')
+    ON CONFLICT (hook_id) DO UPDATE SET failing_since = excluded.failing_since, failing_for = excluded.failing_for");
+sub restart_worker {
+    my $pid = worker_pid($node);
+    sql("SELECT pg_terminate_backend($pid)");
+    wait_for('another worker', sub { worker_pid($node) != $pid });
+}
+my $failing_for = "SELECT round(extract(epoch FROM clock_timestamp() - failing_since) / 3600) FROM whisperer.hook_run WHERE hook_id = $failing";
+restart_worker();
+fail_once($failing, 'failing');
+set_clock(10 * 86400);
+fail_once($failing, 'failing');
+wait_for('what hook_run says to follow the clock', sub { sql($failing_for) == 1 });
+is(state_of($failing), 'active', 'nor one that fails since before the worker began');
+restart_worker();
+fail_once($failing, 'failing');
+is(state_of($failing), 'active', 'nor does a worker that begins by such a clock');
+set_clock(0);
+fail_once($failing, 'failing');
+wait_for('hook_run to follow it back', sub { sql($failing_for) == 1 });
+$node->stop;
+{
+    local $ENV{LD_PRELOAD} = "$folder/clock.so";
+    append_to_file("$folder/new", 10 * 86400);
+    rename "$folder/new", "$folder/ahead";
+    $node->start;
+}
+fail_once($failing, 'failing');
+is(state_of($failing), 'active', 'nor does a server that starts by one');
+
+# The clock is ten days ahead now, when an attempt fails and the next is due in ten seconds.  Nothing is sent until it is right.
+my $again = sql("SELECT whisperer.create_hook('again', '@{[ $receiver->url('/script/again') ]}', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 10}}')");
+my $later = sql("SELECT whisperer.create_hook('later', '@{[ $receiver->url('/ok/later') ]}')");
+sub count_again { my ($condition) = @_; return sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $again AND $condition") }
+sub fail_and_pause {
+    hold($node, 'after-ledger');
+    $receiver->control({ path => '/script/again', steps => [ 'status/500', 'ok' ] });
+    sql(q(SELECT whisperer.deliver_event('again', '{}')));
+    wait_held($node, 'after-ledger');
+    sql('SELECT whisperer.pause()');
+    release_hold($node);
+    wait_for('the pause', sub { sql(q(SELECT state FROM whisperer.status WHERE pid IS NOT NULL)) eq 'paused' });
+}
+sql(q(SELECT whisperer.deliver_event('later', '{}', deliver_at => clock_timestamp() + interval '1 h')));
+wait_for('the later one', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $later AND state = 'pending'") == 1 });
+my $named = sql("SELECT next_attempt_at FROM whisperer.delivery WHERE hook_id = $later");
+fail_and_pause();
+is(count_again("state = 'pending' AND retry_count = 1 AND next_attempt_at > clock_timestamp() - interval '1 h'"), 1, 'an attempt is to be made again by a clock that is ahead');
+set_clock(0);
+sql('SELECT whisperer.resume()');
+wait_for('the next attempt', sub { count_again("state = 'delivered'") == 1 });
+pass('it does not wait until the clock gets there');
+is(sql("SELECT next_attempt_at FROM whisperer.delivery WHERE hook_id = $later"), $named, 'an event for later waits for the time that was named');
+
+# The same when the clock is right again before a worker begins.
+set_clock(10 * 86400);
+fail_and_pause();
+sql('ALTER SYSTEM SET whisperer.enabled = off');
+$node->reload;
+wait_for('the worker to leave', sub { sql("SELECT count(*) FROM whisperer.status WHERE state = 'down'") == 1 });
+set_clock(0);
+sql('SELECT whisperer.resume()');
+sql('ALTER SYSTEM RESET whisperer.enabled');
+$node->reload;
+wait_for('the next attempt', sub { count_again("state = 'delivered'") == 2 });
+pass('nor does it for a worker that begins when the clock is right again');
+
 # --- a machine that starts without a clock: before 2000, where PostgreSQL counts time backwards -----------
 set_clock(-28 * 365 * 86400);
 my $known = () = $receiver->requests('/ok/item');

@@ -118,7 +118,8 @@ CREATE TABLE whisperer.hook_run (
     function_timeouts integer,
     taken_over   bigint,
     function_began    timestamptz,
-    failing_url_hash  bigint
+    failing_url_hash  bigint,
+    failing_for       interval
 );
 COMMENT ON TABLE whisperer.hook_run IS
     'a hook is disabled while disabled_resumes equals its resumes';
@@ -126,6 +127,8 @@ COMMENT ON COLUMN whisperer.hook_run.failing_since IS
     'no attempt has succeeded since; written once that has been so for a minute';
 COMMENT ON COLUMN whisperer.hook_run.failing_url_hash IS
     'of the target_url that failing_since is about; of another one it says nothing';
+COMMENT ON COLUMN whisperer.hook_run.failing_for IS
+    'how long that has been so, by a clock that nobody sets; written now and then';
 COMMENT ON COLUMN whisperer.hook_run.circuit_opened_at IS
     'the hook is left alone since; null: it is not. At circuit_retry_at one attempt is made';
 COMMENT ON COLUMN whisperer.hook_run.function_error IS

@@ -96,6 +96,10 @@ COMMENT ON COLUMN whisperer.outbox.hook_id IS
 ALTER TABLE whisperer.hook_run ADD COLUMN failing_url_hash bigint;
 COMMENT ON COLUMN whisperer.hook_run.failing_url_hash IS
     'of the target_url that failing_since is about; of another one it says nothing';
+-- The clock may have been set since.
+ALTER TABLE whisperer.hook_run ADD COLUMN failing_for interval;
+COMMENT ON COLUMN whisperer.hook_run.failing_for IS
+    'how long that has been so, by a clock that nobody sets; written now and then';
 
 COMMENT ON COLUMN whisperer.delivery.round_start IS
     'attempts that the countdown does not count: those before the last retry, recover or replay, and those that probed an open circuit';
