@@ -317,7 +317,7 @@ bool has_requests(const Worker* worker, int64 hook_id) {
 
 // An ERROR ends the process, so the list need not wait for the commit.
 void carry_out_requests(Worker* worker) {
-    begin_reading("carrying out requests", Tables::LogAndLedger);
+    begin_reading("carrying out requests", Tables::LogLedgerAndKeys);
     if (worker->hooks->requests_arrived)
         read_list(worker);
     for (int done = 1; carry_out_next(worker) && done < single_requests_max; done++)

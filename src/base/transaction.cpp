@@ -15,9 +15,11 @@ constexpr const char* page_tables[] = {
     "request",   "control",    "hook_definition",      "secret",  "hook_run",
     "hook_node", "event_type", "event_type_privilege", "bookmark"};
 
-// Those, the log's and the ledger's, in the order in which they are locked.
-constexpr int log_tables = lengthof(page_tables) + 1 + slot_count;
-constexpr int all_tables = log_tables + 1 + slot_count;
+// Those, the log's, the ledger's and the keys', in the order in which they are locked.
+constexpr int ring_tables = 1 + slot_count;
+constexpr int log_tables = lengthof(page_tables) + ring_tables;
+constexpr int ledger_tables = log_tables + ring_tables;
+constexpr int all_tables = ledger_tables + ring_tables;
 
 // Looked up once: names cost a page of one event more than its locks do.
 Oid tables[all_tables];
@@ -50,11 +52,24 @@ void find_tables() {
     for (const char* table : page_tables)
         *next++ = get_relname_relid(table, schema);
     next = find_ring(schema, "outbox", next);
-    find_ring(schema, "delivery", next);
+    next = find_ring(schema, "delivery", next);
+    find_ring(schema, "key_decision", next);
     found_at = before;
     for (Oid table : tables)
         if (!OidIsValid(table))
             found_at = 0;
+}
+
+int count_of(Tables which) {
+    switch (which) {
+        case Tables::Log:
+            return log_tables;
+        case Tables::LogAndLedger:
+            return ledger_tables;
+        case Tables::LogLedgerAndKeys:
+            return all_tables;
+    }
+    pg_unreachable();
 }
 
 // Needs no snapshot of ours.  If by the time that all are locked they are others, so are those.
@@ -64,7 +79,7 @@ void lock_tables(Tables which) {
     Oid locked[all_tables];
     do {
         memcpy(locked, tables, sizeof locked);
-        for (int i = 0; i < (which == Tables::Log ? log_tables : all_tables); i++)
+        for (int i = 0; i < count_of(which); i++)
             if (OidIsValid(locked[i]))
                 LockRelationOid(locked[i], AccessShareLock);
         if (found_at != changes)

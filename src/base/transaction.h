@@ -10,7 +10,9 @@ namespace whisperer::pg {
 // pg_stat_activity.
 void begin_transaction(const char* activity);
 
-enum class Tables { Log, LogAndLedger };
+// Keys: what was decided on idempotency keys.  A page of the log is read again when that is not
+// seen; whoever reads the log only once needs it here.
+enum class Tables { Log, LogAndLedger, LogLedgerAndKeys };
 
 // The same for reading: the tables are locked before the snapshot is taken, against everybody who
 // would replace them, and against nobody else.  Whoever swaps a table for a copy of it, pg_repack

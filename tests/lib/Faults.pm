@@ -37,7 +37,8 @@ my %mixes = (
     asynchronous => { asynchronous => 1 },
 );
 
-# A server, a receiver and hooks on it.  paths: of the hooks; extra and init: as for new_node.
+# A server, a receiver and hooks on it.  paths: of the hooks; extra and init: as for new_node; keyed: each row is recorded
+# twice with an idempotency key, and not by capture.
 sub new {
     my ($class, $name, %options) = @_;
     my $seed = $ENV{WHISPERER_SEED} // int(rand(1_000_000));
@@ -50,7 +51,7 @@ log_statement = none
 whisperer.circuit_breaker = off
 CONF
     my $self = bless { name => $name, node => $node, seed => $seed, round => 0, rows => [], logs => [],
-        rate => $options{rate} // 300, folder => PostgreSQL::Test::Utils::tempdir("load_$name") }, $class;
+        keyed => $options{keyed}, rate => $options{rate} // 300, folder => PostgreSQL::Test::Utils::tempdir("load_$name") }, $class;
     $self->start_receiver;
     $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE item (id bigserial PRIMARY KEY, key uuid NOT NULL DEFAULT gen_random_uuid(), round int NOT NULL, client int NOT NULL DEFAULT pg_backend_pid(),
@@ -59,11 +60,27 @@ SELECT whisperer.register_event('item-created');
 CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('item-created');
 CREATE FUNCTION same(event json) RETURNS json LANGUAGE sql AS 'SELECT event';
 SQL
+    $self->record_by_key if $options{keyed};
     $self->add_hook($_) for @{ $options{paths} // ['/ok/plain'] };
     for my $script (keys %scripts) {
         PostgreSQL::Test::Utils::append_to_file("$self->{folder}/$script", $scripts{$script});
     }
     return $self;
+}
+
+sub record_by_key {
+    my ($self) = @_;
+    $self->{node}->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    FOR n IN 1 .. 2 LOOP
+        PERFORM whisperer.deliver_event('item-created', row_to_json(NEW), idempotency_key => NEW.key::text);
+    END LOOP;
+    RETURN NULL;
+END $$;
+DROP TRIGGER item_created ON item;
+CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION record();
+SQL
 }
 
 # Paths that contain "transform" get a hook with a function, those that contain "batch" one with batches, those that
@@ -349,6 +366,8 @@ sub compare {
             my $needed = $path =~ /late-first/ && $got->{$key}[0][2] =~ /[012]$/ ? 2 : 1;
             $row{missing}++ if @{ $got->{$key} } < $needed && $committed->{$key};
             my @times = sort { $a <=> $b } map { $_->[0] } @{ $got->{$key} };
+            my %ids = map { $_->[2] => 1 } @{ $got->{$key} };
+            $row{recorded_twice}++ if keys %ids > 1;
             $row{duplicates} += max(@times - $needed, 0);
             $row{invented}++, next unless $committed->{$key};
             $row{slowest} = max($row{slowest}, ($times[0] - $committed->{$key}) / 1e6);
@@ -393,6 +412,7 @@ sub try_fault {
     cmp_ok($row->{committed}, '>', 0, "$what: there was a load");
     is("$row->{missing} missing, $row->{invented} invented", '0 missing, 0 invented', "$what: nothing is missing, nothing invented");
     is($self->{twofold} // 0, 0, "$what: no id stands for two bodies");
+    is($row->{recorded_twice} // 0, 0, "$what: each row is one event") if $self->{keyed};
     is($row->{overtaken}, 0, "$what: what is ordered came in order") if grep { /ordered/ } keys %{ $self->{paths} };
     is($row->{again}, 0, "$what: what the ledger had is not sent again") unless $options{repeats} || $options{sets_clock};
     return $row;

@@ -8,9 +8,10 @@ use Test::More;
 use Whisperer;
 
 # REPACK (CONCURRENTLY) reads the WAL.
-my $trial = Faults->new('faults_copies', paths => [ '/ok/plain', '/late-first/50/x' ], rate => 200, extra => "wal_level = replica\n");
+my $trial = Faults->new('faults_copies', keyed => 1, paths => [ '/ok/plain', '/late-first/50/x' ], rate => 200, extra => "wal_level = replica\n");
 my $node = $trial->{node};
-my %key_of = (outbox => 'r.id', delivery => 'r.event_id, r.hook_id', past_attempt => 'r.event_id, r.hook_id, r.number');
+my %key_of = (outbox => 'r.id', delivery => 'r.event_id, r.hook_id', past_attempt => 'r.event_id, r.hook_id, r.number',
+    event_key => 'r.key, r.event_type, r.event_id', key_decision => 'r.key, r.event_type, r.event_id, r.incarnation');
 my @small = qw(hook_definition hook_node node node_message event_type_claim api_token_record hook_run secret event_type event_type_privilege request bookmark control hook_minute);
 
 sub primary_key {

@@ -66,6 +66,21 @@ wait_idle($node);
 is(() = (grep { ($_->{headers} // '') !~ /idempotency/i } $receiver->requests('/ok/a')), $before + 4, 'it makes new events');
 is(sql("SELECT count(*) FROM whisperer.outbox WHERE hook_id = $hooks[0] AND meta IS NOT NULL"), 0, 'without a key');
 
+# --- again, while a tool puts a copy in the place of the decisions: its rows are new to every snapshot from before
+my $table = sql("SELECT tableoid::regclass FROM whisperer.key_decision WHERE event_id = '$early'");
+my $copier = $node->background_psql('postgres');
+$copier->query_safe("BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE");
+$before = () = $receiver->requests('/ok/a');
+# replay() itself would wait for the lock.
+sql("INSERT INTO whisperer.request (kind, hook_id, since, until) VALUES ('replay', $hooks[0], now() - interval '1 h', now())");
+wait_for('the worker to wait for it', sub { sql("SELECT count(*) FROM pg_locks WHERE relation = '$table'::regclass AND NOT granted") > 0 });
+$copier->query_safe("CREATE TEMP TABLE copy AS TABLE $table; SET LOCAL session_replication_role = replica; TRUNCATE $table; INSERT INTO $table TABLE copy; COMMIT");
+$copier->quit;
+wait_for('the replay', sub { $before + 2 <= (() = $receiver->requests('/ok/a')) });
+wait_for('its end', sub { sql("SELECT count(*) FROM whisperer.request WHERE kind = 'replay'") == 0 });
+wait_idle($node);
+is(ids_of('a', 'at-once'), $late, 'a duplicate stays one');
+
 # --- killed: sent, and nothing of it in the ledger or the bookmark; then the other one is the first of its window
 sql("BEGIN; " . pay('killed') . "; PREPARE TRANSACTION 'killed'");
 hold($node, 'after-post');
