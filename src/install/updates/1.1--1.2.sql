@@ -1,6 +1,39 @@
 -- What the tables of 1.1 lack.  A delta does to an older installation what schema/ does to a new one;
 -- the API's fragments follow it.
 
+-- First, for the rest asks which database this is: the number becomes the body of a function; see
+-- schema/020-incarnation.sql.  Where logical replication has brought a second one, this database's own is the one
+-- that its bookmarks have had for longer.
+DO $do$
+DECLARE
+    numbers constant bigint[] := ARRAY(SELECT i.number FROM whisperer.incarnation i);
+    mixed constant numeric := mod((SELECT oid FROM pg_database WHERE datname = current_database())::bigint * 11400714819323198485, 18446744073709551616);
+    own bigint;
+BEGIN
+    SELECT i.number INTO own
+    FROM whisperer.incarnation i
+    LEFT JOIN whisperer.bookmark b
+        ON b.incarnation = i.number # (CASE WHEN mixed >= 9223372036854775808 THEN mixed - 18446744073709551616 ELSE mixed END)::bigint
+    ORDER BY b.modified_at LIMIT 1;
+    IF own IS NULL THEN
+        own := ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint;
+        RAISE WARNING 'table whisperer.incarnation had no row'
+            USING HINT = 'What was recorded before counts as carried here: SELECT whisperer.resume() takes it over.';
+    ELSIF cardinality(numbers) > 1 THEN
+        RAISE WARNING 'table whisperer.incarnation had % rows, all but one of another database: %', cardinality(numbers), numbers
+            USING DETAIL = format('This database goes on as %s.', own),
+                  HINT = 'What was recorded or subscribed to under another counts as carried here: SELECT whisperer.resume() takes it over.';
+    END IF;
+    EXECUTE format('CREATE FUNCTION whisperer_internal.incarnation_number() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN bigint %L', own);
+END
+$do$;
+COMMENT ON FUNCTION whisperer_internal.incarnation_number() IS
+    'which database this is among its copies, before my_incarnation() mixes in its oid; made with the extension';
+DROP TABLE whisperer.incarnation;
+CREATE VIEW whisperer.incarnation AS SELECT whisperer_internal.incarnation_number() AS number;
+COMMENT ON VIEW whisperer.incarnation IS
+    'which database this is among its copies: one row, never dumped or replicated';
+
 -- A session with session_replication_role = replica left config.auth where it was written.
 ALTER TABLE whisperer.hook_definition DISABLE TRIGGER keep_auth;
 WITH left_open AS (
@@ -38,38 +71,6 @@ BEGIN
     END LOOP;
 END
 $do$;
-
--- The number becomes the body of a function; see schema/020-incarnation.sql.  Where logical replication has
--- brought a second one, this database's own is the one that its bookmarks have had for longer.
-DO $do$
-DECLARE
-    numbers constant bigint[] := ARRAY(SELECT i.number FROM whisperer.incarnation i);
-    mixed constant numeric := mod((SELECT oid FROM pg_database WHERE datname = current_database())::bigint * 11400714819323198485, 18446744073709551616);
-    own bigint;
-BEGIN
-    SELECT i.number INTO own
-    FROM whisperer.incarnation i
-    LEFT JOIN whisperer.bookmark b
-        ON b.incarnation = i.number # (CASE WHEN mixed >= 9223372036854775808 THEN mixed - 18446744073709551616 ELSE mixed END)::bigint
-    ORDER BY b.modified_at LIMIT 1;
-    IF own IS NULL THEN
-        own := ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint;
-        RAISE WARNING 'table whisperer.incarnation had no row'
-            USING HINT = 'What was recorded before counts as carried here: SELECT whisperer.resume() takes it over.';
-    ELSIF cardinality(numbers) > 1 THEN
-        RAISE WARNING 'table whisperer.incarnation had % rows, all but one of another database: %', cardinality(numbers), numbers
-            USING DETAIL = format('This database goes on as %s.', own),
-                  HINT = 'What was recorded or subscribed to under another counts as carried here: SELECT whisperer.resume() takes it over.';
-    END IF;
-    EXECUTE format('CREATE FUNCTION whisperer_internal.incarnation_number() RETURNS bigint LANGUAGE sql IMMUTABLE RETURN bigint %L', own);
-END
-$do$;
-COMMENT ON FUNCTION whisperer_internal.incarnation_number() IS
-    'which database this is among its copies, before my_incarnation() mixes in its oid; made with the extension';
-DROP TABLE whisperer.incarnation;
-CREATE VIEW whisperer.incarnation AS SELECT whisperer_internal.incarnation_number() AS number;
-COMMENT ON VIEW whisperer.incarnation IS
-    'which database this is among its copies: one row, never dumped or replicated';
 
 -- What a hook did not get while the transaction that made it was open.
 ALTER TABLE whisperer.request DROP CONSTRAINT request_kind_check;
