@@ -132,7 +132,9 @@ void replace_hook(HookSet* set, int row, WhispererEngine* engine) {
     MemoryContextDelete(before.context);
 }
 
-void load_chunk(HookSet* set, WhispererEngine* engine, const Datum* ids, int count) {
+// Returns how many there were.
+int load_chunk(HookSet* set, WhispererEngine* engine, const Datum* ids, int count) {
+    int loaded = 0;
     query_hooks(make_array(ids, nullptr, count, INT8OID), set->requests_seen == nullptr);
     SPITupleTable* rows = SPI_tuptable;
     for (int i = 0; i < count; i++) {
@@ -143,8 +145,10 @@ void load_chunk(HookSet* set, WhispererEngine* engine, const Datum* ids, int cou
         int64 id = queried_hook_id((int)row);
         if (is_for_operators((int)row))
             hash_search(set->operators, &id, HASH_ENTER, nullptr);
-        if (serves(set, id))
-            replace_hook(set, (int)row, engine);
+        if (!serves(set, id))
+            continue;
+        replace_hook(set, (int)row, engine);
+        loaded++;
     }
     SPI_freetuptable(rows);
     for (int i = 0; i < count; i++) {
@@ -152,13 +156,17 @@ void load_chunk(HookSet* set, WhispererEngine* engine, const Datum* ids, int cou
         if (hook && hook->load != set->load)
             forget_hook(set, hook, engine);
     }
+    return loaded;
 }
 
 // Those that are gone are forgotten.
 void load_hooks(HookSet* set, WhispererEngine* engine, const Datum* ids, int count) {
     set->load++;
+    int loaded = 0;
     for (int done = 0; done < count; done += load_rows_max)
-        load_chunk(set, engine, ids + done, Min(load_rows_max, count - done));
+        loaded += load_chunk(set, engine, ids + done, Min(load_rows_max, count - done));
+    if (count > 0)
+        ereport(DEBUG1, errmsg_internal("whisperer: hooks loaded: %d", loaded));
 }
 
 // What there is room for when others have gone.
