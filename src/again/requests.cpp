@@ -24,6 +24,8 @@ constexpr int64 ledger_rows_max = 5000;
 constexpr int single_requests_max = 100;
 constexpr int64 in_flight_retry_us = 100 * 1000;
 
+#define LIST_COLUMNS "id, xid, kind, hook_id, event_id, force, since, until, created_at, event_xid"
+
 enum ListColumn {
     ListId = 1,
     ListXid,
@@ -70,46 +72,65 @@ Request request_from(int row) {
     return request;
 }
 
-// Places reached are kept for requests that are still there.  Both lists are in the order of ids;
-// seen is how far the one before has been compared.
-void keep_place(const Requests& before, int* seen, Request* request) {
-    while (*seen < before.count && before.list[*seen].id < request->id)
-        (*seen)++;
-    if (*seen < before.count && before.list[*seen].id == request->id)
-        *request = before.list[*seen];
-}
-
-MemoryContext create_list_context(MemoryContext parent) {
-    return AllocSetContextCreate(parent, "whisperer requests", ALLOCSET_DEFAULT_SIZES);
-}
-
-void read_list(Worker* worker) {
+// Those that have come since the list was read last, by the snapshot rule of the log: entries of
+// requests that are done stay in the indexes for as long as somebody holds an old snapshot, and are
+// not walked each time.
+void query_list(const XidSnapshot* seen, const XidSnapshot* now) {
     static SPIPlanPtr plan;
-    Requests* requests = worker->requests;
-    Requests before = *requests;
+    Datum* finished = (Datum*)palloc(sizeof(Datum) * Max(seen->running_count, 1));
+    int count = 0;
+    for (int i = 0; i < seen->running_count; i++)
+        if (visible_in(seen->running[i], now))
+            finished[count++] = UInt64GetDatum(seen->running[i]);
+    const Oid types[] = {INT8OID, XID8ARRAYOID, XID8OID, XID8OID, PG_SNAPSHOTOID};
+    Datum values[] = {Int64GetDatum(my_incarnation()),
+                      make_array(finished, nullptr, count, XID8OID), UInt64GetDatum(seen->xmax),
+                      UInt64GetDatum(now->xmax), now->datum};
+    run_plan(kept_plan(&plan,
+                       "SELECT " LIST_COLUMNS " FROM whisperer.request WHERE xid = ANY ($2) "
+                       "AND kind <> 'hooks' AND incarnation = $1 UNION ALL "
+                       "SELECT " LIST_COLUMNS " FROM whisperer.request WHERE xid >= $3 "
+                       "AND xid < $4 AND pg_visible_in_snapshot(xid, $5) AND kind <> 'hooks' AND "
+                       "incarnation = $1 ORDER BY id",
+                       lengthof(types), types),
+             values, nullptr, true, 0, SPI_OK_SELECT);
+}
+
+void query_whole_list() {
+    static SPIPlanPtr plan;
     const Oid types[] = {INT8OID};
     Datum values[] = {Int64GetDatum(my_incarnation())};
     run_plan(kept_plan(&plan,
-                       "SELECT id, xid, kind, hook_id, event_id, force, since, until, created_at, "
-                       "event_xid "
-                       "FROM whisperer.request WHERE kind <> 'hooks' AND incarnation = $1 "
-                       "ORDER BY id",
+                       "SELECT " LIST_COLUMNS " FROM whisperer.request "
+                       "WHERE kind <> 'hooks' AND incarnation = $1 ORDER BY id",
                        lengthof(types), types),
              values, nullptr, true, 0, SPI_OK_SELECT);
-    *requests = {};
-    requests->context = create_list_context(MemoryContextGetParent(before.context));
-    requests->list = (Request*)MemoryContextAllocHuge(requests->context,
-                                                      sizeof(Request) * Max(SPI_processed, 1));
-    int seen = 0;
+}
+
+void read_list(Worker* worker) {
+    Requests* requests = worker->requests;
+    XidSnapshot* now = current_snapshot(CurrentMemoryContext);
+    if (requests->seen)
+        query_list(requests->seen, now);
+    else
+        query_whole_list();
+    Size wanted = (Size)requests->count + SPI_processed;
+    if (wanted > (Size)requests->capacity) {
+        requests->capacity = (int)Max(wanted, 2 * (Size)requests->capacity);
+        requests->list =
+            (Request*)repalloc_huge(requests->list, sizeof(Request) * (Size)requests->capacity);
+    }
     for (uint64 row = 0; row < SPI_processed; row++) {
         Request request = request_from((int)row);
-        keep_place(before, &seen, &request);
-        if (serves(worker->hooks, request.hook_id))
-            requests->list[requests->count++] = request;
+        if (!serves(worker->hooks, request.hook_id))
+            continue;
+        requests->list[requests->count++] = request;
+        requests->expunges += request.kind == RequestKind::Expunge;
     }
-    for (int i = 0; i < requests->count; i++)
-        requests->expunges += requests->list[i].kind == RequestKind::Expunge;
-    MemoryContextDelete(before.context);
+    if (requests->seen)
+        free_snapshot(requests->seen);
+    requests->seen = parse_snapshot(now->text, requests->context);
+    requests->look_at = 0;
     worker->hooks->requests_arrived = false;
 }
 
@@ -285,7 +306,10 @@ bool carry_out_next(Worker* worker) {
 
 Requests* create_requests(MemoryContext context) {
     Requests* requests = (Requests*)MemoryContextAllocZero(context, sizeof(Requests));
-    requests->context = create_list_context(context);
+    requests->context = context;
+    requests->capacity = single_requests_max;
+    requests->list =
+        (Request*)MemoryContextAlloc(context, sizeof(Request) * (Size)requests->capacity);
     return requests;
 }
 

@@ -11,6 +11,7 @@
 // is settled when it is begun, or it would never end beside a steady load.
 #pragma once
 
+#include "src/base/snapshot.h"
 #include "src/base/steady_clock.h"
 #include "src/pg.h"
 
@@ -59,9 +60,11 @@ struct Request {
 };
 
 struct Requests {
-    MemoryContext context;  // holds the list; a new one when it is read anew
+    MemoryContext context;  // of the list, which grows, and of seen
+    XidSnapshot* seen;      // what the list was read up to; null: it was not read yet
     Request* list;
     int count;
+    int capacity;
     int expunges;        // of them; carried out although delivery is paused
     int next;            // round and round: a long one does not hold up the others
     SteadyTime look_at;  // not before: what is asked to be cancelled is in flight
@@ -76,7 +79,7 @@ bool is_being_replayed(const Worker* worker, int64 hook_id);
 // Whether something is to be done for the hook yet: what it is about must be found in the ledger.
 bool has_requests(const Worker* worker, int64 hook_id);
 
-// One transaction: reads the list anew if something arrived, and does a batch of one request.  The
+// One transaction: reads what has arrived, if something has, and does a batch of one request.  The
 // ledger's batch must be empty.
 void carry_out_requests(Worker* worker);
 
