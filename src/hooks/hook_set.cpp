@@ -11,6 +11,8 @@ namespace {
 
 // Definitions that are in memory at once beside the hooks.
 constexpr int load_rows_max = 1000;
+// Less is how clocks are kept right.
+constexpr int64 clock_set_min_us = USECS_PER_SEC;
 
 HookSet* watched_set = nullptr;
 
@@ -261,6 +263,7 @@ HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
     set->capacity = 64;
     set->hooks = (Hook**)MemoryContextAlloc(set->context, sizeof(Hook*) * (Size)set->capacity);
     set->reload_at = DT_NOEND;
+    set->clock_ahead_us = GetCurrentTimestamp() - steady_now();
     set->worker = worker;
     set->workers = workers;
     watched_set = set;
@@ -394,7 +397,12 @@ void look_at_all_again(HookSet* set) {
 }
 
 // What was entered by a clock that was ahead would wait until the clock gets there.
-void follow_set_clock(HookSet* set, int64 set_us) {
+void follow_set_clock(HookSet* set, TimestampTz now) {
+    int64 ahead_us = now - steady_now();
+    int64 set_us = ahead_us - set->clock_ahead_us;
+    if (Abs(set_us) < clock_set_min_us)
+        return;
+    set->clock_ahead_us = ahead_us;
     for (int i = 0; i < set->count; i++) {
         Hook* hook = set->hooks[i];
         if (hook->failing_since != 0)

@@ -144,6 +144,7 @@ struct HookSet {
     int awaited_count;           // hooks that another database waits for
     bool delivery_paused;        // whisperer.pause()
     TimestampTz reload_at;       // the earliest of the hooks
+    int64 clock_ahead_us;        // the wall clock of the steady one, whose start is arbitrary
     // The earliest of the hooks that may be served, by their priorities; see next_due_at().
     TimestampTz due_at[priority_count];
     int due_turn[priority_count];  // whose turn it is to have its backlog read first
@@ -194,8 +195,8 @@ void note_due(HookSet* set, Hook* hook, TimestampTz at);
 // Whatever the hooks waited for, it may be due by a clock that was set.
 void look_at_all_again(HookSet* set);
 
-// The wall clock was set, by so much.
-void follow_set_clock(HookSet* set, int64 set_us);
+// Notices that the wall clock, which says now, was set, and what follows for hooks.
+void follow_set_clock(HookSet* set, TimestampTz now);
 
 // When one of the hooks that may be served has something to hand out.  full_priorities: those whose
 // hooks are not looked at, see worker/engine.h; 0: none.

@@ -46,8 +46,6 @@ constexpr int64 drain_step_ms = 50;
 // Nobody's lock may hold up a shutdown.
 constexpr int stop_lock_timeout_ms = 1000;
 constexpr int64 status_interval_us = 100000;
-// Less is how clocks are kept right.
-constexpr int64 clock_set_min_us = USECS_PER_SEC;
 
 // Null until the process has found its database and its extension.
 Worker* worker = nullptr;
@@ -74,7 +72,6 @@ struct Turn {
     SteadyTime held_until;
     bool ledger_first;     // what is due goes before what is new
     TimestampTz began_at;  // by the wall clock
-    int64 clock_ahead_us;  // of the steady clock, whose start is arbitrary
     uint64 ticket_looked;
     uint64 windows_ended;
 };
@@ -83,16 +80,9 @@ Turn turn;
 // What is stored is due by the wall clock.  When that was set back, a hook that was to be looked at
 // again in a moment would wait for as long.
 void follow_clock(TimestampTz now) {
-    int64 ahead_us = now - steady_now();
-    if (turn.began_at == 0)
-        turn.clock_ahead_us = ahead_us;
     if (now < turn.began_at)
         look_at_all_again(worker->hooks);
-    int64 set_us = ahead_us - turn.clock_ahead_us;
-    if (set_us > clock_set_min_us || set_us < -clock_set_min_us) {
-        follow_set_clock(worker->hooks, set_us);
-        turn.clock_ahead_us = ahead_us;
-    }
+    follow_set_clock(worker->hooks, now);
     turn.began_at = now;
 }
 
