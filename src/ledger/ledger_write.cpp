@@ -267,11 +267,11 @@ void tell_of_failures(const Ledger* ledger) {
 
 // Rows of a hook beyond a place in the order in which they are due, and the place of the last of
 // them.  What is before the place has been changed, and its entries in the index may have to stay.
-#define DUE_ROWS(condition)                                                       \
-    "WITH page AS MATERIALIZED (SELECT event_id, hook_id, slot, next_attempt_at " \
-    "FROM whisperer.delivery WHERE hook_id = $1 AND next_attempt_at IS NOT NULL " \
-    "AND (next_attempt_at, event_id) > ($2, $3) " condition                       \
-    "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4), changed AS (UPDATE "  \
+#define DUE_ROWS(condition)                                                         \
+    "WITH page AS MATERIALIZED (SELECT event_id, hook_id, slot, next_attempt_at "   \
+    "FROM whisperer.delivery d WHERE hook_id = $1 AND next_attempt_at IS NOT NULL " \
+    "AND (next_attempt_at, event_id) > ($2, $3) " condition                         \
+    "ORDER BY hook_id, next_attempt_at, event_id LIMIT $4), changed AS (UPDATE "    \
     "whisperer.delivery d "
 #define DUE_ROWS_PLACE                                                                          \
     "FROM page p WHERE d.event_id = p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot) " \
@@ -327,30 +327,27 @@ static_assert(FreedFromRate == 1 && FreedFromCircuit == 2 && FreedFromAddress ==
               "as the statement below has them");
 
 // Entered when the clock said what it does not say yet.  An event that is for later, and was not
-// tried yet, is for a time that somebody named, whatever the clock said.
-#define BY_CLOCK_AHEAD(row)                  \
-    "($5 & 8 <> 0 AND " row                  \
-    ".modified_at > now() + interval '1 s' " \
-    "AND (" row ".retry_count > " row        \
-    ".round_start "                          \
-    "OR " row ".next_attempt_at <= " row ".modified_at + interval '1 s')) "
+// tried yet, is for a time that somebody named, whatever the clock said.  What has ended waits for
+// its callback.
+#define BY_CLOCK_AHEAD                                         \
+    "($5 & 8 <> 0 AND d.modified_at > now() + interval '1 s' " \
+    "AND (d.retry_count > d.round_start "                      \
+    "OR d.next_attempt_at <= d.modified_at + interval '1 s')) "
 
 int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit) {
     static SPIPlanPtr plan;
     return change_due_rows(
         &plan,
         DUE_ROWS("AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
-                 "AND state = 'pending' AND (" BY_CLOCK_AHEAD(
-                     "delivery") "OR $5 & CASE error "
-                                 "WHEN 'rate limit' THEN 1 WHEN 'circuit is open' THEN 2 "
-                                 "ELSE CASE WHEN error ~ "
-                                 "'^(token: )?(http|(address|host) \\S+) is not allowed' "
-                                 "THEN 4 ELSE 0 END END <> 0) ")
+                 "AND (" BY_CLOCK_AHEAD "OR (state = 'pending' AND $5 & CASE error "
+                 "WHEN 'rate limit' THEN 1 WHEN 'circuit is open' THEN 2 "
+                 "ELSE CASE WHEN error ~ "
+                 "'^(token: )?(http|(address|host) \\S+) is not allowed' "
+                 "THEN 4 ELSE 0 END END <> 0)) ")
         // They wait for as long as they were to.
-        "SET next_attempt_at = CASE WHEN " BY_CLOCK_AHEAD(
-            "d") "THEN greatest(d.next_attempt_at - (d.modified_at - now()), now()) "
-                 "ELSE now() END, "
-                 "modified_at = least(d.modified_at, now()) " DUE_ROWS_PLACE,
+        "SET next_attempt_at = CASE WHEN " BY_CLOCK_AHEAD
+        "THEN greatest(d.next_attempt_at - (d.modified_at - now()), now()) ELSE now() END, "
+        "modified_at = least(d.modified_at, now()) " DUE_ROWS_PLACE,
         hook_id, place, limit, freed_from);
 }
 

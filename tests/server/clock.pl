@@ -91,7 +91,7 @@ sub fail_once {
 }
 sql('ALTER SYSTEM SET whisperer.circuit_breaker = off');
 $node->reload;
-sql("SELECT whisperer.register_event(t) FROM unnest('{failing,again,later}'::text[]) t");
+sql("SELECT whisperer.register_event(t) FROM unnest('{failing,again,later,told}'::text[]) t");
 my $failing = sql("SELECT whisperer.create_hook('failing', '@{[ $receiver->url('/status/500/failing') ]}', retry_countdown_config => $once)");
 fail_once($failing, 'failing');
 set_clock(10 * 86400);
@@ -136,9 +136,13 @@ my $again = sql("SELECT whisperer.create_hook('again', '@{[ $receiver->url('/scr
 my $later = sql("SELECT whisperer.create_hook('later', '@{[ $receiver->url('/ok/later') ]}')");
 sub count_again { my ($condition) = @_; return sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $again AND $condition") }
 sub fail_and_pause {
-    hold($node, 'after-ledger');
     $receiver->control({ path => '/script/again', steps => [ 'status/500', 'ok' ] });
-    sql(q(SELECT whisperer.deliver_event('again', '{}')));
+    attempt_and_pause('again');
+}
+sub attempt_and_pause {
+    my ($type) = @_;
+    hold($node, 'after-ledger');
+    sql("SELECT whisperer.deliver_event('$type', '{}')");
     wait_held($node, 'after-ledger');
     sql('SELECT whisperer.pause()');
     release_hold($node);
@@ -167,6 +171,17 @@ sql('ALTER SYSTEM RESET whisperer.enabled');
 $node->reload;
 wait_for('the next attempt', sub { count_again("state = 'delivered'") == 2 });
 pass('nor does it for a worker that begins when the clock is right again');
+
+# What has ended, and its callback was not called yet.
+sql(qq(CREATE TABLE called (how json); CREATE FUNCTION call(response jsonb, event_type text, data json, payload json) RETURNS void LANGUAGE sql AS 'INSERT INTO public.called VALUES (data)';
+    SELECT whisperer.create_hook('told', '@{[ $receiver->url('/ok/told') ]}', callback => 'public.call')));
+set_clock(10 * 86400);
+attempt_and_pause('told');
+is(sql('SELECT count(*) FROM called'), 0, 'a callback that waits');
+set_clock(0);
+sql('SELECT whisperer.resume()');
+wait_for('the callback', sub { sql('SELECT count(*) FROM called') == 1 });
+pass('is called when the clock is right again');
 
 # --- a machine that starts without a clock: before 2000, where PostgreSQL counts time backwards -----------
 set_clock(-28 * 365 * 86400);
