@@ -157,6 +157,14 @@ check('the gateway\'s manual page has its options', 'Say in debian/whisperer-gat
          my @options = slurp('gateway/src/options.cpp') =~ /"(--[a-z-]+)"/g;
          (@options > 5 ? () : 'gateway/src/options.cpp: where are the options?', grep { index($page, $_) < 0 } @options) });
 
+# Statements tell by its words what waits for what; another wording would change what they do, and say nothing.
+check('SQL compares errors with words that the engine says', 'Word it alike in worker/dispatch, src/ledger/ledger_write.cpp and src/install/api/570-why.sql.',
+    do { my ($list) = slurp('src/install/api/570-why.sql') =~ /error IN \(('.*?')\)/s or die 'where are the words?';
+         my @words = $list =~ /'([^']+)'/g;
+         my $engine = join '', map { slurp($_) } files(qr/\.cpp$/, 'worker/dispatch');
+         my $ledger = slurp('src/ledger/ledger_write.cpp');
+         map { my $word = $_; ($engine =~ /"\Q$word\E"/ ? () : "worker/dispatch: $word"), ($ledger =~ /'\Q$word\E'/ ? () : "src/ledger/ledger_write.cpp: $word") } @words });
+
 my $api = join "\n", map { slurp($_) } @sql;
 my @silent;
 while ($api =~ /CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW) whisperer\.(\w+)/g) {
