@@ -14,9 +14,11 @@ namespace {
 
 ProcessUtility_hook_type previous_hook = nullptr;
 
+// Not while a script installs or updates it, which may find it in any state.
 bool is_installed() {
-    return OidIsValid(get_namespace_oid("whisperer", true)) &&
-           OidIsValid(get_extension_oid("whisperer", true));
+    Oid extension = get_extension_oid("whisperer", true);
+    return OidIsValid(get_namespace_oid("whisperer", true)) && OidIsValid(extension) &&
+           !(creating_extension && CurrentExtensionObject == extension);
 }
 
 // --- owners

@@ -123,9 +123,8 @@ fail_once($failing, 'failing');
 wait_for('hook_run to follow it back', sub { sql($failing_for) == 1 });
 $node->stop;
 {
-    local $ENV{LD_PRELOAD} = "$folder/clock.so";
-    append_to_file("$folder/new", 10 * 86400);
-    rename "$folder/new", "$folder/ahead";
+    local $ENV{LD_PRELOAD} = $clock->library;
+    $clock->set(10 * 86400);
     $node->start;
 }
 fail_once($failing, 'failing');
