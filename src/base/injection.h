@@ -1,4 +1,5 @@
-// Named points at which a test can stop the worker: whisperer.hold_at = '<point>', then a reload.
+// Named points at which a test can stop the worker, or the process that empties a slot:
+// whisperer.hold_at = '<point>', then a reload.
 //
 //   before-page-snapshot  after-page-snapshot  after-hooks-loaded
 //   after-decisions       which events with an idempotency key are duplicates is decided
@@ -7,6 +8,7 @@
 //   before-ledger-commit  results, and maybe the bookmark, are written
 //   after-bookmark        the bookmark is committed, and other requests are under way
 //   after-ledger          results are committed; no bookmark knows of them yet
+//   between-stretches     retention is about to read some of a slot, with a snapshot of its own
 #pragma once
 
 namespace whisperer::pg {

@@ -6,6 +6,7 @@
 // an INSERT or a read that came after us would wait behind our waiting.
 #include "src/retention/retention.h"
 #include "src/base/identity.h"
+#include "src/base/injection.h"
 #include "src/base/ring.h"
 #include "src/base/session.h"
 #include "src/base/transaction.h"
@@ -130,6 +131,8 @@ Contents read_slot(int16 slot) {
                             TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
     for (BlockNumber from = 0; from < blocks; from += blocks_at_a_time) {
         PopActiveSnapshot();
+        InvalidateCatalogSnapshot();
+        hold_at("between-stretches");
         PushActiveSnapshot(GetTransactionSnapshot());
         add_blocks(query, values, from, &contents);
     }
@@ -224,6 +227,7 @@ PGDLLEXPORT void whisperer_retention_main(Datum);
 void whisperer_retention_main(Datum) {
     using namespace whisperer::pg;
     pqsignal(SIGTERM, die);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
     RetentionOrder order;
     memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof order);

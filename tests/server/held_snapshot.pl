@@ -63,6 +63,11 @@ wait_for('the backlog', sub { pending() == $rows });
 $holder = $node->background_psql('postgres');
 $holder->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM whisperer.hook');
 $before = entries('^delivery_\d_');
+hold($node, 'between-stretches');
+wait_held($node, 'between-stretches');
+is(sql(q(SELECT backend_type, backend_xmin IS NULL FROM pg_stat_activity WHERE query = 'held at between-stretches')), 'whisperer retention|t',
+    'while retention reads a slot it holds up no vacuum');
+release_hold($node);
 wait_for('retention', sub { $rows == sum(0, slurp_file($node->logfile) =~ /events removed after whisperer\.retention: (\d+)/g) });
 pass('a backlog expires beside an old snapshot');
 $walked = entries('^delivery_\d_') - $before;
