@@ -400,7 +400,7 @@ void look_at_all_again(HookSet* set) {
 void follow_set_clock(HookSet* set, TimestampTz now) {
     int64 ahead_us = now - steady_now();
     int64 set_us = ahead_us - set->clock_ahead_us;
-    if (Abs(set_us) < clock_set_min_us)
+    if (set_us < clock_set_min_us && set_us > -clock_set_min_us)
         return;
     set->clock_ahead_us = ahead_us;
     for (int i = 0; i < set->count; i++) {
