@@ -26,7 +26,7 @@ std::optional<Address> end_of(int socket, AskForName ask, std::uint16_t* port) {
     return Address::from(reinterpret_cast<const sockaddr*>(&address), port);
 }
 
-// A socket has no ends before it is connected, so they are asked for when a request is about to go.
+// A socket has no peer before it is connected, so they are asked for when a request is about to go.
 void note_ends(Connection& connection) {
     std::uint16_t ignored = 0;
     end_of(connection.socket, getsockname, &connection.local_port);
@@ -99,7 +99,7 @@ Connection* ConnectionPool::find(std::size_t& last, Is is) noexcept {
 
 Connection* ConnectionPool::find_ends(std::uint16_t local_port, const Address& peer) noexcept {
     return find(last_used_, [&](Connection& connection) {
-        if (connection.local_port == 0)
+        if (!connection.peer)
             note_ends(connection);
         return connection.local_port == local_port && connection.peer == peer;
     });

@@ -43,11 +43,11 @@ class Pools;
 
 struct Connection {
     int socket = -1;
-    std::uint16_t local_port = 0;  // 0: not asked for yet
-    std::optional<Address> peer;
-    std::uint64_t number = 0;  // in the order of opening, from 1
-    int http_major = 0;        // 0: nothing was answered yet
-    bool is_idle = false;      // its last answer was complete, and no request came since
+    std::uint16_t local_port = 0;
+    std::optional<Address> peer;  // null: not known to be connected
+    std::uint64_t number = 0;     // in the order of opening, from 1
+    int http_major = 0;           // 0: nothing was answered yet
+    bool is_idle = false;         // its last answer was complete, and no request came since
 };
 
 class ConnectionPool {
