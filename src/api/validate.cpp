@@ -111,6 +111,7 @@ PG_FUNCTION_INFO_V1(whisperer_json_contains_sql);
 PG_FUNCTION_INFO_V1(whisperer_check_filter_sql);
 PG_FUNCTION_INFO_V1(whisperer_test_filter);
 PG_FUNCTION_INFO_V1(whisperer_count_members);
+PG_FUNCTION_INFO_V1(whisperer_count_jsonb_members);
 PG_FUNCTION_INFO_V1(whisperer_check_schema_sql);
 PG_FUNCTION_INFO_V1(whisperer_test_schema);
 
@@ -321,6 +322,10 @@ PGDLLEXPORT Datum whisperer_check_filter_sql(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum whisperer_count_members(PG_FUNCTION_ARGS) {
     PG_RETURN_INT64(whisperer::pg::count_members(PG_GETARG_DATUM(0)));
+}
+
+PGDLLEXPORT Datum whisperer_count_jsonb_members(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT64(whisperer::pg::count_members(PG_GETARG_JSONB_P(0)));
 }
 
 PGDLLEXPORT Datum whisperer_check_schema_sql(PG_FUNCTION_ARGS) {

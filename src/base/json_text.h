@@ -12,6 +12,7 @@ bool is_json(Datum json);
 
 // How many members its objects have, on all levels, each as often as it is written; -1: it is none.
 int64 count_members(Datum json);
+int64 count_members(Jsonb* json);
 
 // Data of an event whose own cannot be stored: {"whisperer-problem":"<why>"}.  It goes wherever
 // data goes, into dumps and replicas too, and is sent to nobody.  Of a long problem the beginning.

@@ -25,6 +25,10 @@ CREATE FUNCTION whisperer_internal.count_members(data json) RETURNS bigint
     LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_count_members';
 COMMENT ON FUNCTION whisperer_internal.count_members(json) IS
     'how many members the objects of a JSON text have, each as often as it is written';
+CREATE FUNCTION whisperer_internal.count_members(data jsonb) RETURNS bigint
+    LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_count_jsonb_members';
+COMMENT ON FUNCTION whisperer_internal.count_members(jsonb) IS
+    'how many members the objects of a jsonb value have';
 
 -- Whoever repeats a request may write the same value in another way.  What jsonb would lose, of a key that is written twice in an
 -- object, or cannot have, is no value to compare: there the text counts.
@@ -34,8 +38,8 @@ AS $$
 BEGIN
     RETURN one::text = other::text
         OR one::jsonb = other::jsonb
-           AND whisperer_internal.count_members(one) = whisperer_internal.count_members(one::jsonb::text::json)
-           AND whisperer_internal.count_members(other) = whisperer_internal.count_members(other::jsonb::text::json);
+           AND whisperer_internal.count_members(one) = whisperer_internal.count_members(one::jsonb)
+           AND whisperer_internal.count_members(other) = whisperer_internal.count_members(other::jsonb);
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
     RETURN false;
 END;
