@@ -9,10 +9,9 @@ namespace whisperer::pg {
 
 namespace {
 
-// A shorter row of failures is not worth a write.
+// A shorter row of failures is not worth a write, nor is what a longer one has grown by since.  One
+// that a process which starts anew does not know of: a worker that ends often must get on with it.
 constexpr int64 failing_written_after_us = 60 * USECS_PER_SEC;
-// What a process that starts anew may not know of.
-constexpr int64 failing_written_again_us = USECS_PER_HOUR;
 // The server crashed in the middle of a call: two disable the hook.
 constexpr int timeouts_of_a_crash = function_timeouts_max / 2;
 
@@ -60,7 +59,7 @@ void note_failure(HookNewsList* all, Hook* hook) {
         disable(all, hook, MemoryContextStrdup(all->context, text));
     } else if (failing_us >= failing_written_after_us &&
                (hook->failing_written != hook->failing_since ||
-                failing_us - hook->failing_us_written >= failing_written_again_us)) {
+                failing_us - hook->failing_us_written >= failing_written_after_us)) {
         hook->failing_written = hook->failing_since;
         hook->failing_us_written = failing_us;
         add_news(all, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0,

@@ -326,12 +326,12 @@ static_assert(FreedFromRate == 1 && FreedFromCircuit == 2 && FreedFromAddress ==
                   FreedFromClock == 8,
               "as the statement below has them");
 
-// Entered when the clock said what it does not say yet.  An event that is for later, and was not
-// tried yet, is for a time that somebody named, whatever the clock said.  What has ended waits for
-// its callback.
-#define BY_CLOCK_AHEAD                                         \
-    "($5 & 8 <> 0 AND d.modified_at > now() + interval '1 s' " \
-    "AND (d.retry_count > d.round_start "                      \
+// Entered when the clock said what it does not say yet.  An event that is for later, and was
+// neither tried nor put off yet, is for a time that somebody named, whatever the clock said.  What
+// has ended waits for its callback.
+#define BY_CLOCK_AHEAD                                           \
+    "($5 & 8 <> 0 AND d.modified_at > now() + interval '1 s' "   \
+    "AND (d.retry_count > d.round_start OR d.error IS NOT NULL " \
     "OR d.next_attempt_at <= d.modified_at + interval '1 s')) "
 
 int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit) {

@@ -171,6 +171,15 @@ $node->reload;
 wait_for('the next attempt', sub { count_again("state = 'delivered'") == 2 });
 pass('nor does it for a worker that begins when the clock is right again');
 
+# What was only put off has had no attempt.
+my $slow = sql("SELECT whisperer.register_event('slow'), whisperer.create_hook('slow', '@{[ $receiver->url('/ok/slow') ]}', rate_limit => 0.5)") =~ s/.*\|//r;
+set_clock(10 * 86400);
+sql(q(SELECT count(whisperer.deliver_event('slow', '{}')) FROM generate_series(1, 4)));
+wait_for('some to be put off', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state = 'pending' AND error = 'rate limit' AND next_attempt_at > clock_timestamp()") });
+set_clock(0);
+wait_for('them', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $slow AND state = 'delivered'") == 4 });
+pass('what was put off by such a clock goes out');
+
 # What has ended, and its callback was not called yet.
 sql(qq(CREATE TABLE called (how json); CREATE FUNCTION call(response jsonb, event_type text, data json, payload json) RETURNS void LANGUAGE sql AS 'INSERT INTO public.called VALUES (data)';
     SELECT whisperer.create_hook('told', '@{[ $receiver->url('/ok/told') ]}', callback => 'public.call')));
