@@ -37,7 +37,9 @@ BEGIN
     -- Before any row is locked, so that two sessions take both in one order.
     IF kept ?| place THEN
         PERFORM whisperer_internal.hold_hooks(role)
-        FROM whisperer.hook_definition h, unnest(ARRAY[quote_ident(current_user)::regrole::oid, h.owner]) AS role WHERE h.id = update_hook_body.hook_id;
+        FROM whisperer.hook_definition h, CAST(quote_ident(current_user)::regrole AS oid) AS me,
+             unnest(ARRAY[least(me, h.owner), greatest(me, h.owner)]) AS role
+        WHERE h.id = update_hook_body.hook_id;
     END IF;
     -- A header may move from one to the other: the new ones are checked beside each other.
     IF kept ? 'additional_headers' AND kept ?| '{config,format,signing}' THEN

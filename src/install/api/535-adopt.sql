@@ -38,6 +38,7 @@ DECLARE
     came_with bigint[] := '{}';
     came_from bigint;
     adopted integer := 0;
+    adopted_from bigint[] := '{}';
     index text;
 BEGIN
     PERFORM whisperer_internal.enable_triggers();
@@ -80,6 +81,7 @@ BEGIN
             INSERT INTO whisperer.request (kind, hook_id) VALUES ('catch_up', carried.id);
             came_with := came_with || carried.id;
             adopted := adopted + 1;
+            adopted_from := adopted_from || came_from;
         EXCEPTION WHEN unique_violation THEN
             GET STACKED DIAGNOSTICS index = CONSTRAINT_NAME;
             IF index = 'hook_definition_name' THEN
@@ -92,7 +94,9 @@ BEGIN
     END LOOP;
     IF adopted > 0 THEN
         -- What those hooks were sent, or are now, is not to be recorded for them once more.
-        UPDATE whisperer.event_key SET arrived = false WHERE arrived;
+        UPDATE whisperer.event_key k SET arrived = false
+        FROM whisperer.outbox o
+        WHERE k.arrived AND (o.xid, o.id, o.slot) = (k.xid, k.event_id, k.slot) AND o.incarnation = ANY (adopted_from);
         RAISE NOTICE 'adopted hooks that a restore or copy carried here: %', adopted
             USING HINT = 'What they had not got yet is delivered now.';
     END IF;
