@@ -272,7 +272,8 @@ PGDLLEXPORT Datum whisperer_capture(PG_FUNCTION_ARGS) {
     const whisperer::pg::CaptureOptions* options =
         whisperer::pg::capture_options(trigger->tg_relation, trigger->tg_trigger);
     // An event about an event would be followed by the next without end.
-    if (options->is_in_ring || options->is_orphan)
+    if (options->is_in_ring || options->is_orphan ||
+        (options->operations & whisperer::pg::fired_by(trigger->tg_event)) == 0)
         return (Datum)0;
     whisperer::pg::PayloadMaker maker =
         whisperer::pg::payload_maker(options, trigger->tg_relation, fcinfo->flinfo);

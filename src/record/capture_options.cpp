@@ -299,7 +299,7 @@ void name_source(CaptureOptions* options) {
 }
 
 void find_made_on(Relation relation, const Trigger& trigger, CaptureOptions* options) {
-    Oid table = table_of_trigger(relation, trigger);
+    Oid table = table_of_trigger(relation, trigger, &options->operations);
     options->is_as_parent = is_as_parent(trigger);
     options->is_orphan = !OidIsValid(table);
     if (OidIsValid(table))

@@ -19,6 +19,7 @@ struct CaptureOptions {
     bool is_in_ring;                      // made_on is what events and their results are written to
     bool is_as_parent;                    // a child's trigger that is its parent's
     bool is_orphan;                       // and no parent has it (any more): nothing is recorded
+    int16 operations;                     // that it records: TRIGGER_TYPE_INSERT, ...
     // Row type of made_on, which columns, keys and serializer are about; null: it is the trigger's
     // own table.
     TupleDesc desc;

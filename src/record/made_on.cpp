@@ -42,13 +42,22 @@ List* add_parents(List* tables, Oid child) {
     return tables;
 }
 
+constexpr int16 all_operations = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
+
 struct Search {
     const Trigger& childs;
-    bool found;
+    int16 operations;  // of those that were found
 };
 
+bool is_as_parent(char** arguments, int count) {
+    for (int i = 1; i < count; i++)
+        if (strcmp(arguments[i], as_parent_option) == 0)
+            return true;
+    return false;
+}
+
 // A statement trigger of the parent's gets the children's rows itself.
-void compare(Form_pg_trigger trigger, char** arguments, int count, void* argument) {
+void add_parents_operations(Form_pg_trigger trigger, char** arguments, int count, void* argument) {
     Search* search = (Search*)argument;
     const Trigger& childs = search->childs;
     if (!TRIGGER_FOR_ROW(trigger->tgtype) || trigger->tgenabled == TRIGGER_DISABLED ||
@@ -58,19 +67,28 @@ void compare(Form_pg_trigger trigger, char** arguments, int count, void* argumen
     for (int i = 0; i < childs.tgnargs && same < count; i++)
         same += strcmp(childs.tgargs[i], as_parent_option) != 0 &&
                 strcmp(childs.tgargs[i], arguments[same]) == 0;
-    constexpr int16 operations = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
-    search->found |= same == count && (trigger->tgtype & childs.tgtype & operations) != 0;
+    if (same == count)
+        search->operations |= trigger->tgtype & all_operations;
+}
+
+void add_own_operations(Form_pg_trigger trigger, char** arguments, int count, void* argument) {
+    Search* search = (Search*)argument;
+    if (trigger->tgenabled != TRIGGER_DISABLED && !is_as_parent(arguments, count) &&
+        strcmp(arguments[0], search->childs.tgargs[0]) == 0)
+        search->operations |= trigger->tgtype & all_operations;
 }
 
 // The nearest.  What it is given by its arguments only: who owns the child may make such a trigger,
 // and gets no more by it than what the parent's says of the parent's rows, of which these are some.
-Oid parent_with(const Trigger& trigger, Oid child) {
-    List* tables = list_make1_oid(child);
+Oid parent_with(const Trigger& trigger, Oid child, int16* operations) {
+    Search own = {trigger, 0};
+    visit_capture_triggers(child, add_own_operations, &own);
+    List* tables = add_parents(NIL, child);
     for (int i = 0; i < list_length(tables); i++) {
-        Search search = {trigger, false};
-        if (i > 0)
-            visit_capture_triggers(list_nth_oid(tables, i), compare, &search);
-        if (search.found)
+        Search search = {trigger, 0};
+        visit_capture_triggers(list_nth_oid(tables, i), add_parents_operations, &search);
+        *operations = search.operations & ~own.operations & trigger.tgtype;
+        if (*operations != 0)
             return list_nth_oid(tables, i);
         tables = add_parents(tables, list_nth_oid(tables, i));
     }
@@ -80,17 +98,18 @@ Oid parent_with(const Trigger& trigger, Oid child) {
 }  // namespace
 
 bool is_as_parent(const Trigger& trigger) {
-    for (int i = 1; i < trigger.tgnargs; i++)
-        if (strcmp(trigger.tgargs[i], as_parent_option) == 0)
-            return true;
-    return false;
+    return is_as_parent(trigger.tgargs, trigger.tgnargs);
 }
 
-Oid table_of_trigger(Relation relation, const Trigger& trigger) {
-    if (relation->rd_rel->relispartition)
-        return table_of_clone(trigger.tgoid);
-    return is_as_parent(trigger) ? parent_with(trigger, RelationGetRelid(relation))
-                                 : RelationGetRelid(relation);
+// A partition has no parent but the table that it is a partition of, which has no such trigger.
+Oid table_of_trigger(Relation relation, const Trigger& trigger, int16* operations) {
+    *operations = all_operations;
+    if (is_as_parent(trigger))
+        return relation->rd_rel->relispartition
+                   ? InvalidOid
+                   : parent_with(trigger, RelationGetRelid(relation), operations);
+    return relation->rd_rel->relispartition ? table_of_clone(trigger.tgoid)
+                                            : RelationGetRelid(relation);
 }
 
 }  // namespace whisperer::pg

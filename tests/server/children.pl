@@ -58,7 +58,7 @@ is(said('SET ROLE app; ALTER TABLE e NO INHERIT b'), '', 'a child goes');
 sql('INSERT INTO e VALUES (1, 7)');
 is(events(), '', 'and is no matter any more');
 like(sql(q(SELECT concat_ws(' ', "table", trigger, problem, hint) FROM whisperer.check_triggers() ORDER BY 1 LIMIT 1)),
-    qr/^e whisperer_created_of_b-created .*records nothing: no parent.*Drop it/, 'a trigger that is left over is named');
+    qr/^e whisperer_created_of_b-created(_\w+)? .*records nothing: no parent.*Drop it/, 'a trigger that is left over is named');
 sql('ALTER TABLE e INHERIT b; DELETE FROM e');
 is(events(), 'b-deleted public.b 7 {"id":7,"v":1}', 'until it is a child again');
 sql('ALTER TABLE b DISABLE TRIGGER whisperer_created; INSERT INTO c VALUES (8, 1); ALTER TABLE b ENABLE TRIGGER whisperer_created; DELETE FROM c WHERE id = 8');
@@ -92,7 +92,7 @@ sql(q(SELECT whisperer.watch('b', operations => '{update}')));
 my $writer = $node->background_psql('postgres');
 $writer->query_safe('BEGIN; UPDATE c SET v = 10 WHERE id = 9');
 my $told = said('ALTER TABLE b INHERIT a');
-my ($by_hand) = $told =~ /WARNING:  trigger "whisperer_updated" on table public\.b does not see the rows of a child, public\.c.*?lock timeout.*?HINT:  (CREATE TRIGGER .*?;)/s;
+my ($by_hand) = $told =~ /WARNING:  trigger "whisperer_updated" on table public\.b does not see the rows of a child, public\.c.*?lock timeout.*?HINT:  (CREATE OR REPLACE TRIGGER .*?;)/s;
 ok($by_hand, 'a child that is locked is waited for no longer than its writer can wait') or diag $told;
 $writer->query_safe('UPDATE b SET v = 11 WHERE id = 9; COMMIT');
 $writer->quit;
@@ -130,7 +130,7 @@ sql(q(CREATE ROLE ann; CREATE ROLE bob; GRANT CREATE ON SCHEMA public TO ann; GR
     CREATE TABLE top (id int); ALTER TABLE top OWNER TO ann;
     SET ROLE ann; CREATE TABLE anns (PRIMARY KEY (id)) INHERITS (top); CREATE TABLE bobs () INHERITS (anns); RESET ROLE; ALTER TABLE bobs OWNER TO bob));
 my $warned = said(q(SET ROLE ann; SELECT whisperer.watch('anns', operations => '{insert}')));
-my ($hint) = $warned =~ /WARNING:  trigger "whisperer_created" on table (?:public\.)?anns does not see the rows of a child, (?:public\.)?bobs.*HINT:  (CREATE TRIGGER .*;)/s;
+my ($hint) = $warned =~ /WARNING:  trigger "whisperer_created" on table (?:public\.)?anns does not see the rows of a child, (?:public\.)?bobs.*HINT:  (CREATE OR REPLACE TRIGGER .*;)/s;
 ok($hint, 'where watch() may not do it, it says what to do') or diag $warned;
 like(sql('SELECT problem FROM whisperer.check_triggers()'), qr/^it does not see the rows of a child, (public\.)?bobs$/, 'and so does check_triggers()');
 sql("$hint INSERT INTO bobs VALUES (1)");
@@ -155,7 +155,7 @@ is(events(), '', 'of which nothing is told then');
 
 sql(q(CREATE TABLE own (id int PRIMARY KEY); CREATE TABLE owns () INHERITS (own); SELECT whisperer.register_event('own'), whisperer.register_event('kid')));
 ($hint) = said(q(CREATE TRIGGER mine AFTER INSERT OR DELETE ON own FOR EACH ROW WHEN (pg_trigger_depth() < 5) EXECUTE FUNCTION whisperer.capture('own')))
-    =~ /WARNING:  trigger "mine" on table (?:public\.)?own does not see the rows of a child.*HINT:  (CREATE TRIGGER .*;)/s;
+    =~ /WARNING:  trigger "mine" on table (?:public\.)?own does not see the rows of a child.*HINT:  (CREATE OR REPLACE TRIGGER .*;)/s;
 ok($hint, 'are told of');
 is(said($hint), '', 'who follows the hint hears nothing');
 sql('INSERT INTO owns VALUES (1); DELETE FROM own');
@@ -197,6 +197,67 @@ sql('INSERT INTO young VALUES (1, 1); UPDATE old SET v = 2; DELETE FROM old');
 wait_for('the changes', sub { $node->safe_psql('sub', 'SELECT count(*) FROM whisperer.outbox') >= 3 });
 is(events('sub'), 'old-created public.old 1 {"id":1,"v":1}, old-updated public.old 1 {"id":1,"v":2}, old-deleted public.old 1 {"id":1,"v":2}', 'what is applied to its children is recorded');
 $node->safe_psql('sub', 'DROP SUBSCRIPTION s');
+
+# --- whose triggers they are ----------------------------------------------------------------------------------
+
+# Somebody with more rights makes them, when a table becomes a child.  A name is no part of a statement to him, whatever it
+# looks like; and nobody gets a condition of his own on another's table.
+sql(q(CREATE ROLE mallory; CREATE SCHEMA m AUTHORIZATION mallory; GRANT USAGE ON SCHEMA whisperer TO mallory; GRANT USAGE ON SCHEMA m TO ann;
+    SET ROLE mallory; SELECT whisperer.register_event('ms'); CREATE TABLE m.up (id int)));
+sql(q(SET ROLE mallory; CREATE FUNCTION m.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    CREATE PROCEDURE m.p() LANGUAGE plpgsql AS 'BEGIN RAISE WARNING ''run by %'', current_user; END'));
+for my $level ('ROW', 'STATEMENT') {
+    my $table = qq("FOR EACH $level EXECUTE FUNCTION m.f();CALL m.p();--");
+    my $tables = $level eq 'ROW' ? '' : 'REFERENCING NEW TABLE AS n';
+    my $said = said(qq(SET ROLE mallory; CREATE TABLE m.$table (id int); CREATE TRIGGER whisperer_created AFTER INSERT ON m.$table $tables
+        FOR EACH $level EXECUTE FUNCTION whisperer.capture('ms'); CREATE TABLE m.kid_$level () INHERITS (m.$table); ALTER TABLE m.$table INHERIT m.up));
+    unlike($said, qr/run by/, "a table's name that looks like what follows FOR EACH $level is a name");
+    sql("INSERT INTO m.kid_$level VALUES (1)");
+    like(events(), qr/^ms m\."FOR EACH $level .*\{"id":1\}\z/, 'and the child is seen to');
+}
+sql(q(SET ROLE mallory; CREATE TABLE m.parent (id int); CREATE TABLE m.c () INHERITS (m.parent); RESET ROLE; ALTER TABLE m.c OWNER TO ann;
+    SET ROLE mallory; CREATE FUNCTION m.who() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE WARNING ''run by %'', current_user; RETURN true; END';
+    CREATE TRIGGER whisperer_created AFTER INSERT ON m.parent FOR EACH ROW WHEN (m.who()) EXECUTE FUNCTION whisperer.capture('ms')));
+my $planted = said('SET ROLE mallory; ALTER TABLE m.parent INHERIT m.up');
+like($planted, qr/WARNING:  trigger "whisperer_created" on table m\.parent does not see the rows of a child, m\.c.*HINT:  CREATE OR REPLACE TRIGGER/s, 'of a child that another owns somebody is told');
+is(triggers('m.c'), '', 'and no trigger is made there');
+unlike(said('SET ROLE ann; INSERT INTO m.c VALUES (1)'), qr/run by/, 'that would run what its maker wrote as whoever writes');
+
+# --- as the parent's, and not beside another ---------------------------------------------------------------------
+
+sql(<<'SQL');
+CREATE TABLE g (id int, v int, w int); CREATE TABLE h (PRIMARY KEY (id)) INHERITS (g); CREATE TABLE i () INHERITS (h);
+SELECT whisperer.register_event('h');
+CREATE TRIGGER mine AFTER INSERT OR UPDATE OF v ON h FOR EACH ROW EXECUTE FUNCTION whisperer.capture('h');
+SQL
+($hint) = said('ALTER TABLE h NO INHERIT g; ALTER TABLE h INHERIT g') =~ /HINT:  (CREATE OR REPLACE TRIGGER .*;)/;
+sql($hint // '');
+sql('INSERT INTO i VALUES (1, 1, 1); UPDATE h SET w = 2; UPDATE h SET v = 2');
+is(events(), 'h public.h 1 {"id":1,"v":1,"w":1}, h public.h 1 {"id":1,"v":2,"w":2}', 'the columns of UPDATE OF count for children, too');
+sql(q(CREATE OR REPLACE TRIGGER mine AFTER UPDATE OF v ON h FOR EACH ROW EXECUTE FUNCTION whisperer.capture('h'); INSERT INTO i VALUES (2, 1, 1); UPDATE h SET v = 3 WHERE id = 2));
+is(events(), 'h public.h 2 {"id":2,"v":3,"w":1}', 'what the parent\'s trigger does not fire at any more is not told');
+is(sql(q(SELECT count(*) FROM whisperer.check_triggers() WHERE trigger = 'mine')), 1, 'and that the child\'s is another is said');
+sql('DROP TABLE g CASCADE');
+
+sql(q(CREATE TABLE k (id int); CREATE TABLE l (PRIMARY KEY (id)) INHERITS (k); CREATE TABLE m2 (PRIMARY KEY (id)) INHERITS (l);
+    SELECT whisperer.watch('l', 'p', '{insert}'); SELECT whisperer.watch('m2', 'p', '{insert}'); INSERT INTO m2 VALUES (1)));
+is(events(), 'p-created public.m2 1 {"id":1}', 'a child that is watched itself with the same name tells of its rows once');
+sql(q(SELECT whisperer.unwatch('m2'); INSERT INTO m2 VALUES (2)));
+is(events(), 'p-created public.l 2 {"id":2}', 'and when it is not any more, its parent does');
+sql('DROP TABLE k CASCADE');
+
+sql(q(CREATE TABLE q (id int); CREATE TABLE r1 (PRIMARY KEY (id)) INHERITS (q); CREATE TABLE r2 (PRIMARY KEY (id)) INHERITS (q); CREATE TABLE s () INHERITS (r1, r2);
+    SELECT whisperer.watch('r1', 'p', '{insert}'); SELECT whisperer.watch('r2', 'p', '{insert}'); SELECT whisperer.unwatch('r1'); INSERT INTO s VALUES (1)));
+is(events(), 'p-created public.r2 1 {"id":1}', 'of two parents that are watched alike one goes on');
+sql(q(SELECT whisperer.unwatch('r2'); SELECT whisperer.watch('r1', 'p', '{insert}', '{columns=id}'); SELECT whisperer.watch('r2', 'p', '{insert}', '{key=id}'); INSERT INTO s VALUES (2)));
+is(scalar(() = events() =~ /p-created/g), 2, 'of two that are watched in other ways each is told');
+sql('DROP TABLE q CASCADE');
+
+# A child with such a trigger becomes a partition.
+sql(q(CREATE TABLE t (id int); CREATE TABLE u (id int NOT NULL) ; CREATE TABLE x (id int) PARTITION BY LIST (id); ALTER TABLE u INHERIT t;
+    CREATE TABLE y () INHERITS (u); SELECT whisperer.watch('u', 'p', '{insert}'); ALTER TABLE y NO INHERIT u; ALTER TABLE x ATTACH PARTITION y FOR VALUES IN (1);
+    INSERT INTO y VALUES (1)));
+is(events(), '', 'a trigger that was its former parent\'s does not come to life in a partition');
 
 $node->stop;
 done_testing();

@@ -59,6 +59,7 @@ SQL
     $other->safe_psql('postgres', <<'SQL');
 SELECT whisperer.register_event('item-created');
 SELECT whisperer.create_hook('item-created', 'http://127.0.0.1:1/');
+SELECT whisperer.pause();
 CREATE PUBLICATION everything FOR ALL TABLES;
 SQL
     $node->safe_psql('postgres', sprintf q(CREATE SUBSCRIPTION s CONNECTION '%s' PUBLICATION everything), $other->connstr('postgres') =~ s/'/''/gr);

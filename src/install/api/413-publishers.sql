@@ -1,10 +1,10 @@
 -- A table that is subscribed may come from a database whose events come, too.
 
+-- For nobody to call who could compare with a subscription of his own making.
 CREATE FUNCTION whisperer_internal.has_same_publisher(subscription oid, other oid) RETURNS boolean
     LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_has_same_publisher';
 COMMENT ON FUNCTION whisperer_internal.has_same_publisher(oid, oid) IS
     'whether two subscriptions connect to the same database, as far as their connection strings tell';
-GRANT EXECUTE ON FUNCTION whisperer_internal.has_same_publisher(oid, oid) TO PUBLIC;
 
 -- Events that a node gets are its own, so that nothing tells of whom they are; those that a publication FOR ALL TABLES
 -- brings have the incarnation of their database.

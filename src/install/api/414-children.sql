@@ -37,7 +37,45 @@ RETURN substring(arguments FROM 1 FOR position(decode('00', 'hex') IN arguments)
 COMMENT ON FUNCTION whisperer_internal.first_argument(bytea) IS 'the event type of a capture trigger, in the encoding of the database';
 GRANT EXECUTE ON FUNCTION whisperer_internal.first_argument(bytea) TO PUBLIC;
 
--- A child's own trigger for the event type, made by hand, does it as well.
+-- The parts of a capture trigger's definition, as PostgreSQL writes it: what fires it, and what it does.  Names of the
+-- table, its columns and its schema are anybody's to choose, and may look like any part of a statement that somebody with
+-- more rights runs; so what stands before the action is taken away as a whole, or nothing is.
+CREATE FUNCTION whisperer_internal.trigger_events(made oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+BEGIN ATOMIC
+    SELECT concat_ws(' OR ', CASE WHEN t.tgtype & 4 <> 0 THEN 'INSERT' END, CASE WHEN t.tgtype & 8 <> 0 THEN 'DELETE' END,
+                     CASE WHEN t.tgtype & 16 <> 0 THEN 'UPDATE' || coalesce(' OF ' || (
+                         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.place)
+                         FROM unnest(t.tgattr::int2[]) WITH ORDINALITY AS u (number, place)
+                         JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = u.number), '') END)
+    FROM pg_trigger t WHERE t.oid = trigger_events.made;
+END;
+COMMENT ON FUNCTION whisperer_internal.trigger_events(oid) IS 'what a trigger fires at, as in its CREATE TRIGGER';
+GRANT EXECUTE ON FUNCTION whisperer_internal.trigger_events(oid) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.trigger_action(made oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+BEGIN ATOMIC
+    SELECT CASE WHEN starts_with(d.whole, d.before) THEN substr(d.whole, length(d.before) + 1) END
+    FROM (SELECT pg_get_triggerdef(t.oid) AS whole,
+                 format('CREATE TRIGGER %I AFTER %s ON %I.%I %s%sFOR EACH %s ', t.tgname, whisperer_internal.trigger_events(t.oid), n.nspname, c.relname,
+                        CASE WHEN t.tgoldtable IS NULL AND t.tgnewtable IS NULL THEN '' ELSE 'REFERENCING ' END,
+                        coalesce('OLD TABLE AS ' || quote_ident(t.tgoldtable) || ' ', '') || coalesce('NEW TABLE AS ' || quote_ident(t.tgnewtable) || ' ', ''),
+                        CASE WHEN t.tgtype & 1 = 1 THEN 'ROW' ELSE 'STATEMENT' END) AS before
+          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE t.oid = trigger_action.made) d;
+END;
+COMMENT ON FUNCTION whisperer_internal.trigger_action(oid) IS
+    'the WHEN condition and the call of a trigger, as in its CREATE TRIGGER; null: it is of another kind';
+GRANT EXECUTE ON FUNCTION whisperer_internal.trigger_action(oid) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.child_action(made oid) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN left(whisperer_internal.trigger_action(made), -1) || ', ''as=parent'')';
+COMMENT ON FUNCTION whisperer_internal.child_action(oid) IS 'the action of the trigger of a child that is its parent''s';
+GRANT EXECUTE ON FUNCTION whisperer_internal.child_action(oid) TO PUBLIC;
+
+-- A child's own trigger for the event type does it as well, and for as long as there is one the parent's does not.
 CREATE FUNCTION whisperer_internal.unseen_children(made oid) RETURNS SETOF oid
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -48,9 +86,12 @@ BEGIN ATOMIC
       AND NOT whisperer_internal.is_as_parent(t.tgargs)
       AND NOT EXISTS (
           SELECT FROM pg_trigger k
-          WHERE k.tgrelid = d.child AND k.tgfoid = t.tgfoid AND k.tgtype & t.tgtype & 28 = t.tgtype & 28
-            AND CASE WHEN whisperer_internal.is_as_parent(k.tgargs) THEN k.tgargs = t.tgargs || decode('61733d706172656e7400', 'hex')
-                     ELSE whisperer_internal.first_argument(k.tgargs) = whisperer_internal.first_argument(t.tgargs) END);
+          WHERE k.tgrelid = d.child AND k.tgfoid = t.tgfoid
+            AND CASE WHEN whisperer_internal.is_as_parent(k.tgargs)
+                     THEN whisperer_internal.trigger_events(k.oid) = whisperer_internal.trigger_events(t.oid)
+                          AND whisperer_internal.trigger_action(k.oid) = whisperer_internal.child_action(t.oid)
+                     ELSE k.tgenabled <> 'D' AND k.tgtype & t.tgtype & 28 = t.tgtype & 28
+                          AND whisperer_internal.first_argument(k.tgargs) = whisperer_internal.first_argument(t.tgargs) END);
 END;
 COMMENT ON FUNCTION whisperer_internal.unseen_children(oid) IS
     'the children of a table whose rows its row trigger misses, and no trigger of theirs sees';
@@ -62,7 +103,9 @@ BEGIN ATOMIC
     SELECT CASE WHEN octet_length(n.long) < 64 THEN n.long ELSE concat(left(t.tgname, 20), '_of_', md5(n.long)) END
     FROM pg_trigger t
     CROSS JOIN LATERAL (
-        SELECT concat(t.tgname, '_of_', convert_from(whisperer_internal.first_argument(t.tgargs), getdatabaseencoding())) AS long) n
+        -- Parents may have the same event type with other options.
+        SELECT concat(t.tgname, '_of_', convert_from(whisperer_internal.first_argument(t.tgargs), getdatabaseencoding()),
+                      CASE WHEN t.tgnargs > 1 THEN '_' || left(md5(t.tgargs), 8) END) AS long) n
     WHERE t.oid = child_trigger_name.made;
 END;
 COMMENT ON FUNCTION whisperer_internal.child_trigger_name(oid) IS 'what the trigger of a child is called that is its parent''s';
@@ -71,13 +114,12 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.child_trigger_name(oid) TO PUBLIC;
 CREATE FUNCTION whisperer_internal.child_trigger(made oid, child oid) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 BEGIN ATOMIC
-    SELECT format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW %s, ''as=parent'')', whisperer_internal.child_trigger_name(t.oid),
-                  concat_ws(' OR ', CASE WHEN t.tgtype & 4 <> 0 THEN 'INSERT' END, CASE WHEN t.tgtype & 16 <> 0 THEN 'UPDATE' END,
-                            CASE WHEN t.tgtype & 8 <> 0 THEN 'DELETE' END),
-                  child_trigger.child::regclass, left(substring(pg_get_triggerdef(t.oid) FROM 'FOR EACH ROW (.*)$'), -1))
+    SELECT format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s FOR EACH ROW ', whisperer_internal.child_trigger_name(t.oid),
+                  whisperer_internal.trigger_events(t.oid), child_trigger.child::regclass) || whisperer_internal.child_action(t.oid)
     FROM pg_trigger t WHERE t.oid = child_trigger.made;
 END;
-COMMENT ON FUNCTION whisperer_internal.child_trigger(oid, oid) IS 'the statement that makes the trigger of a child that is its parent''s';
+COMMENT ON FUNCTION whisperer_internal.child_trigger(oid, oid) IS
+    'the statement that makes the trigger of a child that is its parent''s; null: that is of a kind that cannot be copied, or gone';
 GRANT EXECUTE ON FUNCTION whisperer_internal.child_trigger(oid, oid) TO PUBLIC;
 
 -- The caller's rights decide.
@@ -87,10 +129,21 @@ AS $$
 DECLARE
     trigger_name constant name := whisperer_internal.child_trigger_name(made);
     parents_state "char";
+    stale name;
 BEGIN
-    -- One that the parent's had before it was made anew with other options.
-    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = child AND t.tgname = trigger_name AND whisperer_internal.is_as_parent(t.tgargs)) THEN
-        EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, child::regclass);
+    -- Those that the parents' had before they were made anew with other options.
+    FOR stale IN
+        SELECT k.tgname FROM pg_trigger t JOIN pg_trigger k ON k.tgfoid = t.tgfoid
+        WHERE t.oid = made AND k.tgrelid = child AND whisperer_internal.is_as_parent(k.tgargs)
+          AND whisperer_internal.first_argument(k.tgargs) = whisperer_internal.first_argument(t.tgargs)
+          AND NOT EXISTS (SELECT FROM pg_trigger o JOIN whisperer_internal.kin_above(child) AS a (kin) ON o.tgrelid = a.kin
+                          WHERE o.tgrelid <> child AND o.tgfoid = k.tgfoid AND o.tgtype & 1 = 1
+                            AND k.tgargs = o.tgargs || decode('61733d706172656e7400', 'hex'))
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', stale, child::regclass);
+    END LOOP;
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = child AND t.tgname = trigger_name AND NOT whisperer_internal.is_as_parent(t.tgargs)) THEN
+        RAISE EXCEPTION 'trigger "%" for relation "%" already exists', trigger_name, child::regclass USING ERRCODE = 'duplicate_object';
     END IF;
     EXECUTE whisperer_internal.child_trigger(made, child);
     SELECT t.tgenabled INTO parents_state FROM pg_trigger t WHERE t.oid = made;
@@ -102,17 +155,24 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.make_child_trigger(oid, oid) IS 'makes the trigger of a child that is its parent''s';
 GRANT EXECUTE ON FUNCTION whisperer_internal.make_child_trigger(oid, oid) TO PUBLIC;
 
--- told_only, or where it cannot be done: somebody is told what to do.
-CREATE FUNCTION whisperer_internal.watch_children(made oid, told_only boolean) RETURNS void
+-- told_only, or where it cannot be done: somebody is told what to do.  for_owner: by somebody who may do more than the
+-- parent's owner, who is not to get on another's table what he could not make himself; its WHEN and serializer would run
+-- there as whoever writes.
+CREATE FUNCTION whisperer_internal.watch_children(made oid, told_only boolean, for_owner boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     child oid;
+    may_be_made boolean;
     problem text;
+    hint text;
 BEGIN
     FOR child IN SELECT u FROM whisperer_internal.unseen_children(made) u LOOP
         problem := NULL;
-        IF NOT told_only THEN
+        hint := whisperer_internal.child_trigger(made, child);
+        SELECT NOT for_owner OR pg_has_role(p.relowner, c.relowner, 'USAGE') INTO may_be_made
+        FROM pg_trigger t JOIN pg_class p ON p.oid = t.tgrelid, pg_class c WHERE t.oid = made AND c.oid = child;
+        IF NOT told_only AND may_be_made AND hint IS NOT NULL THEN
             BEGIN
                 PERFORM whisperer_internal.make_child_trigger(made, child);
                 CONTINUE;
@@ -123,10 +183,10 @@ BEGIN
         RAISE WARNING 'trigger "%" on table % does not see the rows of a child, %',
             (SELECT t.tgname FROM pg_trigger t WHERE t.oid = made), (SELECT t.tgrelid::regclass FROM pg_trigger t WHERE t.oid = made), child::regclass
             USING DETAIL = coalesce(problem, 'A row trigger does not fire for the rows of the table''s children.'),
-                  HINT = whisperer_internal.child_trigger(made, child) || ';';
+                  HINT = coalesce(hint || ';', 'Create a trigger on the child, with the option as=parent.');
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION whisperer_internal.watch_children(oid, boolean) IS
+COMMENT ON FUNCTION whisperer_internal.watch_children(oid, boolean, boolean) IS
     'makes the triggers of children that a row trigger of the parent lacks, or warns';
-GRANT EXECUTE ON FUNCTION whisperer_internal.watch_children(oid, boolean) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.watch_children(oid, boolean, boolean) TO PUBLIC;

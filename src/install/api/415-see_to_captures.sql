@@ -3,7 +3,7 @@
 -- not ENABLE ALWAYS.  A table becomes a partition, a child or a subscriber's after it was watched.
 
 CREATE FUNCTION whisperer_internal.capture_needs(relation oid, OUT by_row boolean, OUT always boolean, OUT along boolean)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     -- Replication names the partition or a table further up, as it was published.  Where a statement trigger wants its
     -- rows, nothing can be written to a child that is a foreign table.
@@ -71,15 +71,19 @@ AS $$
 DECLARE
     was pg_trigger;
     action text;
+    events text;
 BEGIN
     SELECT * INTO was FROM pg_trigger t WHERE t.oid = made;
     IF by_row AND was.tgtype & 1 = 0 THEN
         -- With the WHEN of one that somebody made by hand under watch()'s name.
-        action := substring(pg_get_triggerdef(made) FROM 'FOR EACH STATEMENT (.*)$');
+        action := whisperer_internal.trigger_action(made);
+        events := whisperer_internal.trigger_events(made);
+        IF action IS NULL THEN
+            RAISE EXCEPTION 'trigger "%" is of a kind that whisperer.watch does not make', was.tgname
+                USING ERRCODE = 'feature_not_supported', HINT = 'Drop it and create it FOR EACH ROW.';
+        END IF;
         EXECUTE format('DROP TRIGGER %I ON %s', was.tgname, was.tgrelid::regclass);
-        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW %s', was.tgname,
-                       concat_ws(' OR ', CASE WHEN was.tgtype & 4 <> 0 THEN 'INSERT' END, CASE WHEN was.tgtype & 16 <> 0 THEN 'UPDATE' END,
-                                 CASE WHEN was.tgtype & 8 <> 0 THEN 'DELETE' END), was.tgrelid::regclass, action);
+        EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW ', was.tgname, events, was.tgrelid::regclass) || action;
         was.tgenabled := CASE was.tgenabled WHEN 'A' THEN 'O' ELSE was.tgenabled END;
     END IF;
     IF always AND was.tgenabled <> 'A' OR was.tgenabled = 'R' THEN
@@ -129,12 +133,12 @@ BEGIN
     PERFORM set_config('lock_timeout', '500ms', true);
     IF NOT made.is_blind THEN
         IF NOT (made.is_watched AND told_only) THEN
-            PERFORM whisperer_internal.watch_children(made.oid, NOT made.is_watched);
+            PERFORM whisperer_internal.watch_children(made.oid, NOT made.is_watched, true);
         END IF;
     ELSIF made.is_watched AND (made.tgenabled = 'A' OR NOT made.always) THEN
         IF NOT told_only THEN
             BEGIN
-                PERFORM whisperer_internal.watch_children(whisperer_internal.remake_capture(made.oid, made.by_row, made.always), false);
+                PERFORM whisperer_internal.watch_children(whisperer_internal.remake_capture(made.oid, made.by_row, made.always), false, true);
             EXCEPTION WHEN OTHERS THEN
                 RAISE WARNING 'trigger "%" on table % does not see all that is written to it any more', made.tgname, made.name
                     USING DETAIL = SQLERRM,

@@ -154,9 +154,16 @@ BEGIN
             FROM whisperer_internal.descendants(relation) AS d (child) JOIN pg_trigger t ON t.tgrelid = d.child
             WHERE t.tgfoid = 'whisperer.capture()'::regprocedure AND t.tgargs = made.tgargs || decode('61733d706172656e7400', 'hex')
               AND (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = d.child)
+              -- Another parent's may be the same.
+              AND NOT EXISTS (SELECT FROM pg_trigger o JOIN whisperer_internal.kin_above(d.child) AS k (kin) ON o.tgrelid = k.kin
+                              WHERE o.tgfoid = t.tgfoid AND o.tgargs = made.tgargs AND o.tgtype & 1 = 1 AND o.tgrelid <> d.child)
         LOOP
             EXECUTE format('DROP TRIGGER %I ON %s', childs.tgname, childs.name);
         END LOOP;
+        -- What the table's own trigger saw, its parents' may want.
+        PERFORM whisperer_internal.watch_children(t.oid, false)
+        FROM whisperer_internal.kin_above(relation) AS a (kin) JOIN pg_trigger t ON t.tgrelid = a.kin
+        WHERE a.kin <> relation AND t.tgfoid = 'whisperer.capture()'::regprocedure AND whisperer_internal.first_argument(t.tgargs) = whisperer_internal.first_argument(made.tgargs);
         BEGIN
             PERFORM whisperer.unregister_event(made.event_type);
         EXCEPTION WHEN object_in_use OR insufficient_privilege OR undefined_object THEN
