@@ -114,12 +114,16 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.child_trigger_name(oid) TO PUBLIC;
 CREATE FUNCTION whisperer_internal.child_trigger(made oid, child oid) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 BEGIN ATOMIC
-    SELECT format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s FOR EACH ROW ', whisperer_internal.child_trigger_name(t.oid),
-                  whisperer_internal.trigger_events(t.oid), child_trigger.child::regclass) || whisperer_internal.child_action(t.oid)
-    FROM pg_trigger t WHERE t.oid = child_trigger.made;
+    -- One that the child has already is what the parent's was before.
+    SELECT CASE WHEN EXISTS (SELECT FROM pg_trigger k WHERE k.tgrelid = child_trigger.child AND k.tgname = n.name)
+                THEN format('DROP TRIGGER %I ON %s; ', n.name, child_trigger.child::regclass) ELSE '' END
+        || format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW ', n.name, whisperer_internal.trigger_events(t.oid), child_trigger.child::regclass)
+        || whisperer_internal.child_action(t.oid)
+    FROM pg_trigger t CROSS JOIN LATERAL (SELECT whisperer_internal.child_trigger_name(t.oid) AS name) AS n
+    WHERE t.oid = child_trigger.made;
 END;
 COMMENT ON FUNCTION whisperer_internal.child_trigger(oid, oid) IS
-    'the statement that makes the trigger of a child that is its parent''s; null: that is of a kind that cannot be copied, or gone';
+    'the statements that make the trigger of a child that is its parent''s; null: that is of a kind that cannot be copied, or gone';
 GRANT EXECUTE ON FUNCTION whisperer_internal.child_trigger(oid, oid) TO PUBLIC;
 
 -- The caller's rights decide.
