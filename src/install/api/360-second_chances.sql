@@ -240,7 +240,7 @@ DECLARE
     expunged constant bigint := whisperer_internal.expunged_within(hook_id, since, until);
 BEGIN
     IF expunged > 0 THEN
-        RAISE NOTICE 'events of the range that stay out, because their data was expunged: %', expunged;
+        RAISE NOTICE 'events of the range that stay out, because their data was expunged: at most %', expunged;
     END IF;
 END;
 $$;

@@ -50,6 +50,10 @@ BEGIN
     PERFORM whisperer_internal.adopt_event_types();
     UPDATE whisperer.api_token_record t SET role = r.oid, incarnation = mine
     FROM pg_authid r WHERE r.rolname = t.role_name AND t.incarnation <> mine;
+    -- In the order in which others hold those of several roles.
+    PERFORM whisperer_internal.hold_hooks(r.owner)
+    FROM (SELECT DISTINCT whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation) AS owner
+          FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY 1) r WHERE r.owner IS NOT NULL;
     FOR carried IN
         SELECT h.id, h.owner_name, h.name, h.incarnation, whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation) AS owner
         FROM whisperer.hook_definition h WHERE h.incarnation <> mine ORDER BY h.incarnation, h.id
@@ -64,7 +68,6 @@ BEGIN
             came_from := carried.incarnation;
             came_with := '{}';
         END IF;
-        PERFORM whisperer_internal.hold_hooks(carried.owner);
         SELECT h.* INTO moved FROM whisperer.hook_definition h WHERE h.id = carried.id;
         moved.owner := carried.owner;
         moved.incarnation := mine;
