@@ -92,7 +92,7 @@ sql(q(SELECT whisperer.watch('b', operations => '{update}')));
 my $writer = $node->background_psql('postgres');
 $writer->query_safe('BEGIN; UPDATE c SET v = 10 WHERE id = 9');
 my $told = said('ALTER TABLE b INHERIT a');
-my ($by_hand) = $told =~ /WARNING:  trigger "whisperer_updated" on table public\.b does not see the rows of a child, public\.c.*?lock timeout.*?HINT:  ((?:DROP TRIGGER .*)?CREATE TRIGGER .*?;)/s;
+my ($by_hand) = $told =~ /WARNING:  trigger "whisperer_updated" on table public\.b does not see the rows of a child, public\.c.*?lock timeout.*?HINT:  (?:As the owner of \S+: )?((?:DROP TRIGGER .*)?CREATE TRIGGER .*?;)/s;
 ok($by_hand, 'a child that is locked is waited for no longer than its writer can wait') or diag $told;
 $writer->query_safe('UPDATE b SET v = 11 WHERE id = 9; COMMIT');
 $writer->quit;
@@ -130,7 +130,7 @@ sql(q(CREATE ROLE ann; CREATE ROLE bob; GRANT CREATE ON SCHEMA public TO ann; GR
     CREATE TABLE top (id int); ALTER TABLE top OWNER TO ann;
     SET ROLE ann; CREATE TABLE anns (PRIMARY KEY (id)) INHERITS (top); CREATE TABLE bobs () INHERITS (anns); RESET ROLE; ALTER TABLE bobs OWNER TO bob));
 my $warned = said(q(SET ROLE ann; SELECT whisperer.watch('anns', operations => '{insert}')));
-my ($hint) = $warned =~ /WARNING:  trigger "whisperer_created" on table (?:public\.)?anns does not see the rows of a child, (?:public\.)?bobs.*HINT:  ((?:DROP TRIGGER .*)?CREATE TRIGGER .*;)/s;
+my ($hint) = $warned =~ /WARNING:  trigger "whisperer_created" on table (?:public\.)?anns does not see the rows of a child, (?:public\.)?bobs.*HINT:  (?:As the owner of \S+: )?((?:DROP TRIGGER .*)?CREATE TRIGGER .*;)/s;
 ok($hint, 'where watch() may not do it, it says what to do') or diag $warned;
 like(sql('SELECT problem FROM whisperer.check_triggers()'), qr/^it does not see the rows of a child, (public\.)?bobs$/, 'and so does check_triggers()');
 sql("$hint INSERT INTO bobs VALUES (1)");
@@ -155,7 +155,7 @@ is(events(), '', 'of which nothing is told then');
 
 sql(q(CREATE TABLE own (id int PRIMARY KEY); CREATE TABLE owns () INHERITS (own); SELECT whisperer.register_event('own'), whisperer.register_event('kid')));
 ($hint) = said(q(CREATE TRIGGER mine AFTER INSERT OR DELETE ON own FOR EACH ROW WHEN (pg_trigger_depth() < 5) EXECUTE FUNCTION whisperer.capture('own')))
-    =~ /WARNING:  trigger "mine" on table (?:public\.)?own does not see the rows of a child.*HINT:  ((?:DROP TRIGGER .*)?CREATE TRIGGER .*;)/s;
+    =~ /WARNING:  trigger "mine" on table (?:public\.)?own does not see the rows of a child.*HINT:  (?:As the owner of \S+: )?((?:DROP TRIGGER .*)?CREATE TRIGGER .*;)/s;
 ok($hint, 'are told of');
 is(said($hint), '', 'who follows the hint hears nothing');
 sql('INSERT INTO owns VALUES (1); DELETE FROM own');
@@ -215,11 +215,19 @@ for my $level ('ROW', 'STATEMENT') {
     sql("INSERT INTO m.kid_$level VALUES (1)");
     like(events(), qr/^ms m\."FOR EACH $level .*\{"id":1\}\z/, 'and the child is seen to');
 }
+# The constants of a condition are read when the trigger is made.
+sql(q(SET ROLE mallory; CREATE FUNCTION m.reads(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE WARNING ''read by %'', current_user; RETURN true; END';
+    CREATE DOMAIN m.told AS text CHECK (m.reads(VALUE));
+    CREATE TABLE m.stated (id int); CREATE TRIGGER whisperer_created AFTER INSERT ON m.stated REFERENCING NEW TABLE AS n FOR EACH STATEMENT
+        WHEN ('{x}'::m.told[] IS NOT NULL) EXECUTE FUNCTION whisperer.capture('ms');
+    CREATE TABLE m.rowed (id int); CREATE TRIGGER whisperer_created AFTER INSERT ON m.rowed FOR EACH ROW
+        WHEN ('{x}'::m.told[] IS NOT NULL) EXECUTE FUNCTION whisperer.capture('ms')));
+unlike(said("SET ROLE mallory; $_"), qr/read by/, "by whoever made it alone: $_") for 'ALTER TABLE m.stated INHERIT m.up', 'CREATE TABLE m.rows () INHERITS (m.rowed)';
 sql(q(SET ROLE mallory; CREATE TABLE m.parent (id int); CREATE TABLE m.c () INHERITS (m.parent); RESET ROLE; ALTER TABLE m.c OWNER TO ann;
     SET ROLE mallory; CREATE FUNCTION m.who() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE WARNING ''run by %'', current_user; RETURN true; END';
     CREATE TRIGGER whisperer_created AFTER INSERT ON m.parent FOR EACH ROW WHEN (m.who()) EXECUTE FUNCTION whisperer.capture('ms')));
 my $planted = said('SET ROLE mallory; ALTER TABLE m.parent INHERIT m.up');
-like($planted, qr/WARNING:  trigger "whisperer_created" on table m\.parent does not see the rows of a child, m\.c.*HINT:  CREATE TRIGGER/s, 'of a child that another owns somebody is told');
+like($planted, qr/WARNING:  trigger "whisperer_created" on table m\.parent does not see the rows of a child, m\.c.*HINT:  As the owner of m\.parent: CREATE TRIGGER/s, 'of a child that another owns somebody is told');
 is(triggers('m.c'), '', 'and no trigger is made there');
 unlike(said('SET ROLE ann; INSERT INTO m.c VALUES (1)'), qr/run by/, 'that would run what its maker wrote as whoever writes');
 
@@ -230,7 +238,7 @@ CREATE TABLE g (id int, v int, w int); CREATE TABLE h (PRIMARY KEY (id)) INHERIT
 SELECT whisperer.register_event('h');
 CREATE TRIGGER mine AFTER INSERT OR UPDATE OF v ON h FOR EACH ROW EXECUTE FUNCTION whisperer.capture('h');
 SQL
-($hint) = said('ALTER TABLE h NO INHERIT g; ALTER TABLE h INHERIT g') =~ /HINT:  ((?:DROP TRIGGER .*)?CREATE TRIGGER .*;)/;
+($hint) = said('ALTER TABLE h NO INHERIT g; ALTER TABLE h INHERIT g') =~ /HINT:  (?:As the owner of \S+: )?((?:DROP TRIGGER .*)?CREATE TRIGGER .*;)/;
 sql($hint // '');
 sql('INSERT INTO i VALUES (1, 1, 1); UPDATE h SET w = 2; UPDATE h SET v = 2');
 is(events(), 'h public.h 1 {"id":1,"v":1,"w":1}, h public.h 1 {"id":1,"v":2,"w":2}', 'the columns of UPDATE OF count for children, too');

@@ -58,7 +58,8 @@ CREATE FUNCTION whisperer_internal.trigger_action(made oid) RETURNS text
 BEGIN ATOMIC
     SELECT CASE WHEN starts_with(d.whole, d.before) THEN substr(d.whole, length(d.before) + 1) END
     FROM (SELECT pg_get_triggerdef(t.oid) AS whole,
-                 format('CREATE TRIGGER %I AFTER %s ON %I.%I %s%sFOR EACH %s ', t.tgname, whisperer_internal.trigger_events(t.oid), n.nspname, c.relname,
+                 format('CREATE TRIGGER %I AFTER %s ON %I.%I %s%sFOR EACH %s ', t.tgname, whisperer_internal.trigger_events(t.oid),
+                        CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE n.nspname END, c.relname,
                         CASE WHEN t.tgoldtable IS NULL AND t.tgnewtable IS NULL THEN '' ELSE 'REFERENCING ' END,
                         coalesce('OLD TABLE AS ' || quote_ident(t.tgoldtable) || ' ', '') || coalesce('NEW TABLE AS ' || quote_ident(t.tgnewtable) || ' ', ''),
                         CASE WHEN t.tgtype & 1 = 1 THEN 'ROW' ELSE 'STATEMENT' END) AS before
@@ -100,7 +101,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.unseen_children(oid) TO PUBLIC;
 CREATE FUNCTION whisperer_internal.child_trigger_name(made oid) RETURNS name
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT CASE WHEN octet_length(n.long) < 64 THEN n.long ELSE concat(left(t.tgname, 20), '_of_', md5(n.long)) END
+    SELECT CASE WHEN octet_length(n.long) < 64 THEN n.long ELSE concat('whisperer_of_', md5(n.long)) END
     FROM pg_trigger t
     CROSS JOIN LATERAL (
         -- Parents may have the same event type with other options.
@@ -160,8 +161,9 @@ COMMENT ON FUNCTION whisperer_internal.make_child_trigger(oid, oid) IS 'makes th
 GRANT EXECUTE ON FUNCTION whisperer_internal.make_child_trigger(oid, oid) TO PUBLIC;
 
 -- told_only, or where it cannot be done: somebody is told what to do.  for_owner: by somebody who may do more than the
--- parent's owner, who is not to get on another's table what he could not make himself; its WHEN and serializer would run
--- there as whoever writes.
+-- parent's owner, who is not to get on another's table what he could not make himself; nor is who may only make triggers on
+-- the parent to have his serializer run by who writes to its children.  A WHEN condition is copied by nobody but who wrote
+-- it: the constants in it are read when the trigger is made, and a domain's checks may run then.
 CREATE FUNCTION whisperer_internal.watch_children(made oid, told_only boolean, for_owner boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -174,7 +176,13 @@ BEGIN
     FOR child IN SELECT u FROM whisperer_internal.unseen_children(made) u LOOP
         problem := NULL;
         hint := whisperer_internal.child_trigger(made, child);
-        SELECT NOT for_owner OR pg_has_role(p.relowner, c.relowner, 'USAGE') INTO may_be_made
+        SELECT t.tgqual IS NULL
+               AND (NOT for_owner
+                    OR pg_has_role(p.relowner, c.relowner, 'USAGE')
+                       AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_proc f ON d.refclassid = 'pg_proc'::regclass AND f.oid = d.refobjid
+                                       WHERE d.classid = 'pg_trigger'::regclass AND d.objid = t.oid AND f.oid <> t.tgfoid AND f.proowner <> p.relowner)),
+               CASE WHEN t.tgqual IS NOT NULL THEN format('As the owner of %s: ', t.tgrelid::regclass) ELSE '' END || hint
+        INTO may_be_made, hint
         FROM pg_trigger t JOIN pg_class p ON p.oid = t.tgrelid, pg_class c WHERE t.oid = made AND c.oid = child;
         IF NOT told_only AND may_be_made AND hint IS NOT NULL THEN
             BEGIN

@@ -75,10 +75,10 @@ DECLARE
 BEGIN
     SELECT * INTO was FROM pg_trigger t WHERE t.oid = made;
     IF by_row AND was.tgtype & 1 = 0 THEN
-        -- With the WHEN of one that somebody made by hand under watch()'s name.
         action := whisperer_internal.trigger_action(made);
         events := whisperer_internal.trigger_events(made);
-        IF action IS NULL THEN
+        -- A condition that somebody wrote is not read by another, who may do more; see watch_children.
+        IF action IS NULL OR was.tgqual IS NOT NULL THEN
             RAISE EXCEPTION 'trigger "%" is of a kind that whisperer.watch does not make', was.tgname
                 USING ERRCODE = 'feature_not_supported', HINT = 'Drop it and create it FOR EACH ROW.';
         END IF;
@@ -114,6 +114,7 @@ CREATE FUNCTION whisperer_internal.sight_hint(relation regclass, trigger_name na
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN trigger_name IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted')
+                     AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name AND t.tgqual IS NULL)
         THEN format('SELECT whisperer.watch(%L), with the options that it was watched with, mends that.', relation)
         ELSE concat_ws('; then ',
             CASE WHEN NOT is_by_row THEN 'Drop it and create it FOR EACH ROW, without REFERENCING'
@@ -175,7 +176,7 @@ BEGIN
     -- Of tables further up, too: this one is a new child of theirs.
     FOR made IN
         SELECT t.oid, t.tgname, t.tgenabled, t.tgrelid::regclass AS name, n.by_row, n.always, t.tgtype & 1 = 1 AS is_by_row,
-               t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted') AS is_watched,
+               t.tgname IN ('whisperer_created', 'whisperer_updated', 'whisperer_deleted') AND t.tgqual IS NULL AS is_watched,
                n.by_row AND t.tgtype & 1 = 0 OR n.always AND t.tgenabled NOT IN ('A', 'R') AS is_blind
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
         CROSS JOIN LATERAL whisperer_internal.capture_needs(t.tgrelid) n

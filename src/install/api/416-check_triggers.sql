@@ -102,7 +102,8 @@ BEGIN
         END IF;
         FOR child IN SELECT u FROM whisperer_internal.unseen_children(made.oid) u LOOP
             problem := format('it does not see the rows of a child, %s', child::regclass);
-            hint := whisperer_internal.child_trigger(made.oid, child) || ';';
+            hint := (SELECT CASE WHEN t.tgqual IS NOT NULL THEN format('As the owner of %s: ', t.tgrelid::regclass) ELSE '' END
+                            || whisperer_internal.child_trigger(made.oid, child) || ';' FROM pg_trigger t WHERE t.oid = made.oid);
             RETURN NEXT;
         END LOOP;
         IF made.along AND made.tgenabled = 'O' AND NOT whisperer_internal.came_along(made.tgrelid) THEN
