@@ -57,9 +57,8 @@ SQL
     }
     my $other = new_node('faults_publisher', extra => $logical);
     $other->safe_psql('postgres', <<'SQL');
-SELECT whisperer.register_event('item-created');
-SELECT whisperer.create_hook('item-created', 'http://127.0.0.1:1/');
-SELECT whisperer.pause();
+SELECT whisperer.register_event(t) FROM unnest('{item-created,other}'::text[]) t;
+SELECT whisperer.create_hook('other', 'http://127.0.0.1:1/');
 CREATE PUBLICATION everything FOR ALL TABLES;
 SQL
     $node->safe_psql('postgres', sprintf q(CREATE SUBSCRIPTION s CONNECTION '%s' PUBLICATION everything), $other->connstr('postgres') =~ s/'/''/gr);
@@ -67,7 +66,8 @@ SQL
     my @statements = (
         q(SELECT count(whisperer.deliver_event('item-created', json_build_object('key', gen_random_uuid()))) FROM generate_series(1, 50)),
         'TRUNCATE whisperer.outbox, whisperer.delivery, whisperer.past_attempt, whisperer.hook_definition, whisperer.bookmark',
-        q(SELECT whisperer.create_hook('item-created', 'http://127.0.0.1:1/')),
+        # Not for the type that is recorded here: what a hook that is carried here would get waits for resume().
+        q(SELECT whisperer.create_hook('other', 'http://127.0.0.1:1/')),
     );
     $trial->try_fault('all tables of another database with the extension come, and are truncated there', sub {
         $other->safe_psql('postgres', $_) for @statements;
