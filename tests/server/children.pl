@@ -267,5 +267,16 @@ sql(q(CREATE TABLE t (id int); CREATE TABLE u (id int NOT NULL) ; CREATE TABLE x
     INSERT INTO y VALUES (1)));
 is(events(), '', 'a trigger that was its former parent\'s does not come to life in a partition');
 
+# --- a dump ---------------------------------------------------------------------------------------------------
+
+# Triggers come in the order of their tables' names: that of a child before its parent's.
+sql(q(CREATE TABLE z_up (id int); CREATE TABLE z (PRIMARY KEY (id)) INHERITS (z_up); CREATE TABLE a_child () INHERITS (z); SELECT whisperer.watch('z', operations => '{insert}')));
+my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'a dump');
+sql('CREATE DATABASE restored');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'restored', $dump ], 'of children with their parents\' triggers is restored');
+$node->safe_psql('restored', 'INSERT INTO a_child VALUES (1)');
+like(events('restored'), qr/z-created public\.z 1 \{"id":1\}\z/, 'and their rows are told of as before');
+
 $node->stop;
 done_testing();
