@@ -74,8 +74,7 @@ typedef enum WhispererMetadata {
     WhispererMetadataTime = 1, /* when the event was recorded */
     WhispererMetadataObject = 2,
     WhispererMetadataSource = 4,
-    WhispererMetadataAttempt = 8, /* 1: the first */
-    WhispererMetadataIdempotencyKey = 16
+    WhispererMetadataAttempt = 8 /* 1: the first */
 } WhispererMetadata;
 
 /* Whose requests go first while others wait; WhispererHook.priority. */

@@ -15,7 +15,7 @@ my @hooks;
 sub hook {
     my ($name) = @_;
     my $url = $receiver->url("/ok/$name");
-    push @hooks, sql("SELECT whisperer.create_hook('paid', '$url', secret_key => '', metadata_headers => '{idempotency_key}')");
+    push @hooks, sql("SELECT whisperer.create_hook('paid', '$url', secret_key => '')");
 }
 # The keys that came to a hook, each with its ids.
 sub ids_of {

@@ -127,10 +127,6 @@ TEST(Format, MetadataIsSaidAsAsked) {
     EXPECT_THAT(lines_of(event, WhispererMetadataTime).size(), 1U);
     EXPECT_TRUE(lines_of(event, WhispererMetadataAttempt).empty()) << "is each attempt's own";
     EXPECT_TRUE(lines_of(event, 0).empty());
-    const std::string meta = R"({"idempotency_key":"a \u00fc%"})";
-    event.meta = {meta.data(), meta.size()};
-    EXPECT_THAT(lines_of(event, 16), ElementsAre("X-Whisperer-Idempotency-Key: a%20%C3%BC%25"));
-    EXPECT_THAT(lines_of(event, 15).size(), 3U);
     event.object_id = event.source = {};
     EXPECT_THAT(lines_of(event, 15).size(), 1U);
     event.recorded_at_us = 0;

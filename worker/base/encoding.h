@@ -1,5 +1,5 @@
-// Small text codecs: hex, base64, ASCII case.  Pure functions, used by signature, headers,
-// envelope.
+// Small text codecs: hex, base64, percent-encoding, ASCII case.  Pure functions, used by signature,
+// headers, envelope.
 #pragma once
 #include <optional>
 #include <string>
@@ -17,5 +17,24 @@ void append_base64(std::string& text, std::string_view bytes);
 std::optional<std::string> from_base64(std::string_view text);
 // ASCII only: header names and host names, whatever the locale.
 std::string to_lower(std::string_view text);
+
+// What is_kept says no to becomes %XX.
+template <typename IsKept>
+std::string percent_encoded(std::string_view text, IsKept is_kept) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string encoded;
+    encoded.reserve(text.size());
+    for (char c : text) {
+        if (is_kept(c)) {
+            encoded += c;
+            continue;
+        }
+        const auto byte = static_cast<unsigned char>(c);
+        encoded += '%';
+        encoded += digits[byte >> 4];
+        encoded += digits[byte & 15];
+    }
+    return encoded;
+}
 
 }  // namespace whisperer::engine

@@ -210,6 +210,8 @@ HeaderLines EventMeta::lines(bool with_headers) const {
         said.push_back("tracestate: " + tracestate);
     if (!context.empty())
         said.push_back("X-Whisperer-Context: " + context);
+    if (!idempotency_key.empty())
+        said.push_back(encoded_line("X-Whisperer-Idempotency-Key", idempotency_key));
     if (!with_headers || headers.empty())
         return said;
     HeaderLines lines = headers;

@@ -39,25 +39,6 @@ bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-// What is_kept says no to becomes %XX.
-template <typename IsKept>
-std::string percent_encoded(std::string_view text, IsKept is_kept) {
-    constexpr std::string_view digits = "0123456789ABCDEF";
-    std::string encoded;
-    encoded.reserve(text.size());
-    for (char c : text) {
-        if (is_kept(c)) {
-            encoded += c;
-            continue;
-        }
-        const auto byte = static_cast<unsigned char>(c);
-        encoded += '%';
-        encoded += digits[byte >> 4];
-        encoded += digits[byte & 15];
-    }
-    return encoded;
-}
-
 // RFC 3339, in UTC.
 std::string time_text(std::int64_t unix_us) {
     using namespace std::chrono;
@@ -195,13 +176,6 @@ std::size_t put_body(Sink sink, const Format& format, const WhispererEvent& even
     return sink.size();
 }
 
-// Any text as a header, as the HTTP protocol binding of CloudEvents has it.
-std::string encoded_line(const char* name, std::string_view value) {
-    return std::string(name) + ": " + percent_encoded(value, [](char c) {
-               return c > ' ' && c < 0x7f && c != '"' && c != '%';
-           });
-}
-
 }  // namespace
 
 Format Format::parse(std::string_view text) {
@@ -271,7 +245,6 @@ void Metadata::add_to(HeaderLines& lines, std::int32_t asked) const {
     add(WhispererMetadataTime, time);
     add(WhispererMetadataObject, object);
     add(WhispererMetadataSource, source);
-    add(WhispererMetadataIdempotencyKey, idempotency_key);
 }
 
 Metadata metadata_of(const WhispererEvent& event) {
@@ -283,9 +256,6 @@ Metadata metadata_of(const WhispererEvent& event) {
         metadata.object = encoded_line("X-Whisperer-Object", view_of(event.object_id));
     if (event.source.size > 0 && event.source.size <= header_text_bytes_max)
         metadata.source = encoded_line("X-Whisperer-Source", view_of(event.source));
-    const std::string key = EventMeta::parse(view_of(event.meta)).idempotency_key;
-    if (!key.empty())
-        metadata.idempotency_key = encoded_line("X-Whisperer-Idempotency-Key", key);
     return metadata;
 }
 

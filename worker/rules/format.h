@@ -56,7 +56,6 @@ struct Metadata {
     std::string time;
     std::string object;
     std::string source;
-    std::string idempotency_key;
 
     // asked: bits of WhispererMetadata.
     void add_to(HeaderLines& lines, std::int32_t asked) const;

@@ -118,6 +118,12 @@ HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view h
     return lines;
 }
 
+std::string encoded_line(const char* name, std::string_view value) {
+    return std::string(name) + ": " + percent_encoded(value, [](char c) {
+               return c > ' ' && c < 0x7f && c != '"' && c != '%';
+           });
+}
+
 bool sets_header(const HeaderLines& lines, std::string_view lower_name) {
     return std::any_of(lines.begin(), lines.end(),
                        [&](const std::string& line) { return lower_name_of(line) == lower_name; });

@@ -29,6 +29,10 @@ HeaderLines parse_additional_headers(std::string_view json);
 HeaderLines hook_header_lines(HeaderLines additional_headers, std::string_view hook_id,
                               std::string_view user_agent);
 
+// Any text as a header, as the HTTP protocol binding of CloudEvents has it: what is not printable
+// ASCII, a space, " and % are percent-encoded.
+std::string encoded_line(const char* name, std::string_view value);
+
 // Whether one of the lines is for the name, which is given in lower case.
 bool sets_header(const HeaderLines& lines, std::string_view lower_name);
 

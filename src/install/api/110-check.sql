@@ -92,8 +92,7 @@ GRANT EXECUTE ON FUNCTION whisperer_internal.formatted(text, integer, uuid, text
 CREATE FUNCTION whisperer_internal.metadata_bits(metadata_headers text[]) RETURNS integer
     LANGUAGE sql IMMUTABLE
 RETURN coalesce(('time' = ANY (metadata_headers))::integer + 2 * ('object' = ANY (metadata_headers))::integer
-                + 4 * ('source' = ANY (metadata_headers))::integer + 8 * ('attempt' = ANY (metadata_headers))::integer
-                + 16 * ('idempotency_key' = ANY (metadata_headers))::integer, 0);
+                + 4 * ('source' = ANY (metadata_headers))::integer + 8 * ('attempt' = ANY (metadata_headers))::integer, 0);
 COMMENT ON FUNCTION whisperer_internal.metadata_bits(text[]) IS 'a hook''s metadata_headers as the engine knows them';
 GRANT EXECUTE ON FUNCTION whisperer_internal.metadata_bits(text[]) TO PUBLIC;
 COMMENT ON FUNCTION whisperer_internal.check_format(text) IS 'raises 22023 unless this may be a hook''s format';

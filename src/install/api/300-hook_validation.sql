@@ -297,8 +297,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signatures',
                   HINT = 'Null: both; an empty array: none of them.';
     END IF;
-    IF NOT NEW.metadata_headers <@ '{time,object,source,attempt,idempotency_key}' THEN
-        RAISE EXCEPTION 'metadata_headers must be of time, object, source, attempt and idempotency_key'
+    IF NOT NEW.metadata_headers <@ '{time,object,source,attempt}' THEN
+        RAISE EXCEPTION 'metadata_headers must be of time, object, source and attempt'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'metadata_headers';
     END IF;
     IF NEW.name = '' OR octet_length(NEW.name) > 200 OR NEW.name ~ '[[:cntrl:]]' THEN

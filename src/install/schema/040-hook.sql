@@ -57,7 +57,7 @@ COMMENT ON COLUMN whisperer.hook_definition.signing IS
 COMMENT ON COLUMN whisperer.hook_definition.signatures IS
     'which of standard and whisperer its requests have; null: both';
 COMMENT ON COLUMN whisperer.hook_definition.metadata_headers IS
-    'which of time, object, source, attempt and idempotency_key its requests say in headers X-Whisperer-*; null: none';
+    'which of time, object, source and attempt its requests say in headers X-Whisperer-*; null: none';
 COMMENT ON COLUMN whisperer.hook_definition.timeout IS
     'how long one attempt may take, 1 s to 5 min; null: as whisperer.request_timeout says';
 COMMENT ON COLUMN whisperer.hook_definition.max_in_flight IS

@@ -128,7 +128,7 @@ COMMENT ON COLUMN whisperer.hook_definition.signing IS
 COMMENT ON COLUMN whisperer.hook_definition.signatures IS
     'which of standard and whisperer its requests have; null: both';
 COMMENT ON COLUMN whisperer.hook_definition.metadata_headers IS
-    'which of time, object, source, attempt and idempotency_key its requests say in headers X-Whisperer-*; null: none';
+    'which of time, object, source and attempt its requests say in headers X-Whisperer-*; null: none';
 GRANT INSERT (format, payload_key, signing, signatures, metadata_headers),
       UPDATE (format, payload_key, signing, signatures, metadata_headers)
     ON whisperer.hook_definition TO PUBLIC;
