@@ -107,6 +107,8 @@ my $untried = sql("SELECT whisperer.deliver_event('untried', '{}', deliver_at =>
 wait_for('its row', sub { sql("SELECT state FROM whisperer.delivery WHERE hook_id = $ruled") eq 'pending' });
 like(sql("SELECT whisperer.why('$untried', $ruled)"), qr/^waits for attempt 1 at [^;]*; an answer with a status of 404 ends a delivery; of answers only those with a status of 500, 503 are followed by another attempt$/,
     'what would end it is said before the first attempt');
+my $unread = sql("BEGIN; SELECT whisperer.deliver_event('untried', '{}') AS id \\gset\nSELECT whisperer.why(:'id', $ruled); ROLLBACK");
+like($unread, qr/^not handed out yet, or in its first attempt; an answer with a status of 404 ends a delivery; of answers only those with a status of 500, 503 are followed/m, 'and before the event is read');
 like(ruled('kept_on', '"give_up": [404], "only_if": null', 'status/500', 'half-head', 'ok'), qr/^3 delivered at .* by attempt 3/, 'anything else is tried again');
 $node->append_conf('postgresql.conf', "whisperer.request_timeout = '1s'\n");
 $node->reload;

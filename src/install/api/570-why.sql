@@ -87,11 +87,14 @@ BEGIN ATOMIC
         THEN format('not delivered here: %s delivers the hook, and knows more', whisperer_internal.other_node(hook.id, event.xid))
         WHEN whisperer_internal.duplicate_of(event) IS NOT NULL
         THEN format('duplicate of %s: that one was recorded with the same idempotency_key, and was read first', whisperer_internal.duplicate_of(event))
-        WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
-        WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
-        WHEN hook.state <> 'active' THEN format('waits: the hook is %s (%s)', hook.state, hook.state_reason)
         WHEN whisperer_internal.is_passed(event, hook.id) THEN 'not for the hook as it was when the event was read: it has been changed since'
-        ELSE 'not handed out yet, or in its first attempt' END
+        -- What the answer to its first attempt, which may be under way, will mean.
+        ELSE concat_ws('; ', CASE
+                 WHEN s.paused THEN 'waits: all delivery is paused, see whisperer.resume()'
+                 WHEN s.down IS NOT NULL THEN 'waits: no worker delivers here: ' || s.down
+                 WHEN hook.state <> 'active' THEN format('waits: the hook is %s (%s)', hook.state, hook.state_reason)
+                 ELSE 'not handed out yet, or in its first attempt' END,
+             nullif(whisperer_internal.status_rules(d.retry_countdown_config), '')) END
     FROM whisperer.hook_definition d,
          (SELECT bool_or(state = 'paused') AS paused, max(reason) FILTER (WHERE state = 'down') AS down FROM whisperer.status) s
     WHERE d.id = hook.id;
