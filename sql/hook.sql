@@ -139,6 +139,9 @@ SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"metadata_headers": [
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"metadata_headers": {}}')$$, :ann));
 SELECT whisperer.update_hook(:ann, '{"metadata_headers": ["time", "attempt"]}');
 SELECT metadata_headers FROM whisperer.hook WHERE id = :ann;
+SELECT failure(format('SELECT whisperer.update_hook(%s, %L)', :ann, jsonb_build_object(key, value)))
+FROM unnest('{event_type,target_url,secret_key,callback,transform,ordering,description,format,payload_key,name,encoding,priority}'::text[]) AS key,
+     jsonb_array_elements('[{"a": "b"}, 7]') AS value;
 -- A key that is null is as if it were not there.
 SELECT whisperer.update_hook(:ann, '{"retry_countdown_config": {"choice": "linear", "kwargs": {"base": 1, "limit": null}, "jitter": null, "give_up": null},
     "signing": {"header": "X-Own", "value": "{hex}", "overlap": null, "time_header": null}}');

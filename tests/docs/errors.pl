@@ -84,6 +84,8 @@ my @cases = (
     [ create_hook => '42883', "SELECT whisperer.create_hook('mine', 'https://example.com/', transform => 'public.none')" ],
     [ test_schema => '22023', q(SELECT whisperer.test_schema('{"pattern": "x"}', '{}')) ],
     [ test_filter => '22023', q(SELECT whisperer.test_filter('{"$like": "x"}', '{}')) ],
+    [ test_filter => '22P02', q(SELECT whisperer.test_filter('{}', '{')) ],
+    [ test_schema => '22P02', q(SELECT whisperer.test_schema('{}', '{')) ],
     [ update_hook => '42704', "SET ROLE bob; SELECT whisperer.update_hook(1, '{}')" ],
     [ update_hook => '55000', "SELECT whisperer.update_hook(2, '{}')" ],
     [ apply_hooks => '22023', "SELECT whisperer.apply_hooks('[{\"name\": \"a\"}]')" ],

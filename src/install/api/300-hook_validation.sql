@@ -356,6 +356,25 @@ $$;
 COMMENT ON FUNCTION whisperer_internal.names_from(jsonb, text) IS 'what a column gets for a JSON array; 22023 for what is none';
 GRANT EXECUTE ON FUNCTION whisperer_internal.names_from(jsonb, text) TO PUBLIC;
 
+-- The value is not said: it may be a secret.
+CREATE FUNCTION whisperer_internal.check_texts(changes jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    member text;
+BEGIN
+    FOREACH member IN ARRAY '{event_type,target_url,secret_key,callback,transform,ordering,description,format,payload_key,name,encoding,priority}'::text[] LOOP
+        IF jsonb_typeof(changes->member) NOT IN ('string', 'null') THEN
+            RAISE EXCEPTION '% must be a JSON string, not of type %', member, jsonb_typeof(changes->member)
+                USING ERRCODE = 'invalid_parameter_value', COLUMN = member;
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.check_texts(jsonb) IS
+    'raises 22023, with the column, for a text column of a hook that is to get what is neither a string nor null';
+GRANT EXECUTE ON FUNCTION whisperer_internal.check_texts(jsonb) TO PUBLIC;
+
 -- Of a member of changes that is to be of another type than text.
 CREATE FUNCTION whisperer_internal.typed(value text, column_name text, sample anyelement) RETURNS anyelement
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

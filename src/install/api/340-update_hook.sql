@@ -20,6 +20,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = format('Known are %s.', array_to_string(known, ', '));
     END IF;
+    PERFORM whisperer_internal.check_texts(changes);
     IF changes->'event_type' = 'null' OR changes->'target_url' = 'null' THEN
         RAISE EXCEPTION 'event_type and target_url must not be null'
             USING ERRCODE = 'null_value_not_allowed',

@@ -50,6 +50,7 @@ BEGIN
         RAISE EXCEPTION 'a definition of a hook must be a JSON object with a name'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'definitions is an array: [{"name": ..., "event_type": ..., "target_url": ...}, ...].';
     END IF;
+    PERFORM whisperer_internal.check_texts(kept);
     -- A null one is left alone.
     IF kept->>'secret_key' IS NULL THEN
         kept := kept - 'secret_key';
