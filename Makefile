@@ -50,6 +50,8 @@ whisperer--$(EXTVERSION).sql: $(FRAGMENTS) src/install/header.sql
 define GRANT_IF_NEW
 s/^(GRANT EXECUTE ON (FUNCTION|PROCEDURE) (.*) TO PUBLIC;)$$/DO $$grant$$BEGIN IF NOT EXISTS (SELECT FROM pg_init_privs \
 WHERE classoid = 'pg_proc'::regclass AND objoid = '\3'::regprocedure) THEN \1 END IF; END$$grant$$;/
+s/^(REVOKE ALL ON (\S+) FROM PUBLIC; GRANT .* TO PUBLIC;)$$/DO $$grant$$BEGIN IF NOT EXISTS (SELECT FROM pg_init_privs \
+WHERE classoid = 'pg_class'::regclass AND objoid = '\2'::regclass) THEN \1 END IF; END$$grant$$;/
 endef
 export GRANT_IF_NEW
 

@@ -69,7 +69,7 @@ RESET client_min_messages;
 -- What the installing role's default privileges give away is not given away with the extension, and
 -- what they withhold is there.
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_stranger;
-ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_stranger;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_stranger, PUBLIC;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO regress_stranger;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON ROUTINES TO regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
@@ -81,7 +81,7 @@ SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(proacl) a
 WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND grantee = 'regress_stranger'::regrole;
 SELECT has_function_privilege('public', 'whisperer.register_event(text, text, jsonb, jsonb, text)', 'EXECUTE') AS may_register;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM regress_stranger;
-ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_stranger;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_stranger, PUBLIC;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE ALL ON ROUTINES FROM regress_stranger;
 ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON ROUTINES TO PUBLIC;

@@ -72,6 +72,7 @@ SELECT h.id,
 FROM whisperer.hook_definition h;
 COMMENT ON VIEW whisperer.hook IS
     'subscriptions, to read and, with the checks of create_hook and update_hook, to write';
+REVOKE ALL ON whisperer.hook FROM PUBLIC; GRANT SELECT, INSERT, UPDATE ON whisperer.hook TO PUBLIC;
 COMMENT ON COLUMN whisperer.hook.state IS
     'active, paused (deliveries wait), disabled (by 410, failures or time-outs; deliveries wait), deleted';
 COMMENT ON COLUMN whisperer.hook.since IS

@@ -17,3 +17,4 @@ SELECT d.event_id, d.hook_id, d.retry_count, d.request_datetimes[cardinality(d.r
 FROM whisperer.delivery d WHERE d.state = 'delivered';
 COMMENT ON VIEW whisperer.attempt IS
     'one row for each attempt at a delivery to your hooks that has ended';
+REVOKE ALL ON whisperer.attempt FROM PUBLIC; GRANT SELECT ON whisperer.attempt TO PUBLIC;

@@ -30,6 +30,7 @@ SELECT o.id AS event_id, o.event_type, o.object_id, o.created_at
 FROM whisperer_internal.queued_events() q JOIN whisperer.outbox o ON o.xid = q.xid AND o.id = q.id;
 COMMENT ON VIEW whisperer.event_queue IS
     'events that are recorded and not yet handed to their hooks';
+REVOKE ALL ON whisperer.event_queue FROM PUBLIC; GRANT SELECT ON whisperer.event_queue TO PUBLIC;
 
 -- At least one row, so that "nothing runs" has a reason.
 CREATE FUNCTION whisperer_internal.status_rows(
@@ -84,3 +85,4 @@ LEFT JOIN whisperer_internal.worker_turns() t ON t.worker = s.worker
 LEFT JOIN whisperer_internal.worker_wire() w ON w.worker = s.worker;
 COMMENT ON VIEW whisperer.status IS
     'one row per worker: running, paused, idle or down, with the reason';
+REVOKE ALL ON whisperer.status FROM PUBLIC; GRANT SELECT ON whisperer.status TO PUBLIC;

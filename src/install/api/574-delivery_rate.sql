@@ -31,3 +31,4 @@ COMMENT ON COLUMN whisperer.delivery_rate.response_times IS
     'counts by response time, as in hook_minute: of several rows add them element by element, and ask response_time_at';
 COMMENT ON VIEW whisperer.delivery_rate IS
     'per hook and minute of the last 24 hours: what was delivered, what failed, how fast';
+REVOKE ALL ON whisperer.delivery_rate FROM PUBLIC; GRANT SELECT ON whisperer.delivery_rate TO PUBLIC;

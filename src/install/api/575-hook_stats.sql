@@ -49,3 +49,4 @@ LEFT JOIN LATERAL (
 WHERE h.is_active AND (m.is_mine OR pg_has_role('pg_read_all_stats', 'USAGE'));
 COMMENT ON VIEW whisperer.hook_stats IS
     'how your hooks are doing: backlog, success rate, response times, circuit, last error';
+REVOKE ALL ON whisperer.hook_stats FROM PUBLIC; GRANT SELECT ON whisperer.hook_stats TO PUBLIC;

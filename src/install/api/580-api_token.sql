@@ -7,6 +7,7 @@ CROSS JOIN LATERAL (SELECT whisperer_internal.living_role(t.role, t.role_name, t
 WHERE pg_has_role(coalesce(r.role, whisperer_internal.extension_owner()), 'MEMBER');
 COMMENT ON VIEW whisperer.api_token IS
     'the tokens of your roles for the HTTP gateway: all but the token itself, which is not kept';
+REVOKE ALL ON whisperer.api_token FROM PUBLIC; GRANT SELECT ON whisperer.api_token TO PUBLIC;
 
 CREATE FUNCTION whisperer_internal.same_bytes(one bytea, other bytea) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_same_bytes';

@@ -246,6 +246,7 @@ FROM whisperer.node n
 LEFT JOIN pg_replication_slots s ON s.slot_name = concat('whisperer_', n.name)
 LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid;
 COMMENT ON VIEW whisperer.nodes IS 'the delivery nodes of this database, and how far behind each is';
+REVOKE ALL ON whisperer.nodes FROM PUBLIC; GRANT SELECT ON whisperer.nodes TO PUBLIC;
 COMMENT ON COLUMN whisperer.nodes.state IS
     'connected; away: not connected, the slot keeps what it has not had; lost: the slot has not kept it; gone: there is no slot; here: this database';
 COMMENT ON COLUMN whisperer.nodes.bytes_behind IS 'of WAL that the slot keeps for it';

@@ -1,6 +1,6 @@
 -- Access: USAGE on the schema opens the door, and is granted to nobody.  Behind it PUBLIC may call
--- what checks its caller, and read what row-level security guards.  A function that PUBLIC may call has its
--- GRANT beside it, which notes its initial privileges; one that has none is closed here.  Nobody else is granted anything,
+-- what checks its caller, and read what row-level security guards.  What PUBLIC may use has its GRANT
+-- beside it, which notes its initial privileges; what has none is closed here.  Nobody else is granted anything,
 -- also where the default privileges of the installing role say so, and PUBLIC's right to call does not
 -- depend on them.
 --
@@ -16,37 +16,16 @@ DECLARE
                       WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'whisperer'
                         AND d.classid IN ('pg_class'::regclass, 'pg_proc'::regclass));
 BEGIN
-    -- New is what has no initial privileges yet (pg_init_privs): REVOKE, even of nothing, notes them.
+    -- What has no initial privileges yet (pg_init_privs): REVOKE, even of nothing, notes them.
     FOR object IN
         SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name,
-               c.relacl AS acl, c.relowner AS owner, readable.privileges
+               c.relacl AS acl, c.relowner AS owner
         FROM pg_class c
-        LEFT JOIN (VALUES
-            ('event_type', 'SELECT'),
-            ('hook_definition', 'SELECT, '
-                'INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
-                        'rate_limit, ordering, description, is_active, is_paused, format, payload_key, '
-                        'signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding, priority), '
-                'UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform, '
-                        'rate_limit, ordering, description, is_active, is_paused, resumes, format, payload_key, '
-                        'signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding, priority)'),
-            ('hook', 'SELECT, INSERT, UPDATE'),
-            ('hook_run', 'SELECT'),
-            ('hook_stats', 'SELECT'),
-            ('outbox', 'SELECT'),
-            ('delivery', 'SELECT'),
-            ('past_attempt', 'SELECT'),
-            ('attempt', 'SELECT'),
-            ('status', 'SELECT'),
-            ('event_queue', 'SELECT'),
-            ('nodes', 'SELECT'),
-            ('delivery_rate', 'SELECT'),
-            ('api_token', 'SELECT')) AS readable (name, privileges) ON readable.name = c.relname
         WHERE c.oid = ANY (members) AND c.relkind IN ('r', 'p', 'v', 'S')
           AND NOT EXISTS (SELECT FROM pg_init_privs i
                           WHERE i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0)
         UNION ALL
-        SELECT 'ROUTINE', p.oid::regprocedure::text, p.proacl, p.proowner, NULL
+        SELECT 'ROUTINE', p.oid::regprocedure::text, p.proacl, p.proowner
         FROM pg_proc p
         WHERE p.oid = ANY (members)
           AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid)
@@ -57,18 +36,20 @@ BEGIN
             EXECUTE format('REVOKE ALL ON %s %s FROM %s CASCADE', object.kind, object.name, grantee::regrole);
         END LOOP;
         EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', object.kind, object.name);
-        IF object.privileges IS NOT NULL THEN
-            EXECUTE format('GRANT %s ON %s %s TO PUBLIC', object.privileges, object.kind, object.name);
-        END IF;
     END LOOP;
 
-    -- The initial privileges of what was granted where it stands hold what default privileges added to it.
+    -- The initial privileges of what was granted where it stands, by this script, hold what default privileges added to it.
     FOR object IN
-        SELECT p.oid::regprocedure::text AS name, a.grantee
+        SELECT 'ROUTINE ' || p.oid::regprocedure AS name, a.grantee
         FROM pg_proc p JOIN pg_init_privs i ON i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid, aclexplode(i.initprivs) a
-        WHERE p.oid = ANY (members) AND a.grantee NOT IN (0, p.proowner)
+        WHERE p.oid = ANY (members) AND i.xmin = pg_current_xact_id()::xid AND a.grantee NOT IN (0, p.proowner)
+        UNION
+        SELECT 'TABLE ' || c.oid::regclass, a.grantee
+        FROM pg_class c JOIN pg_init_privs i ON i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0,
+             aclexplode(i.initprivs) a
+        WHERE c.oid = ANY (members) AND i.xmin = pg_current_xact_id()::xid AND a.grantee NOT IN (0, c.relowner)
     LOOP
-        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s CASCADE', object.name, object.grantee::regrole);
+        EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', object.name, object.grantee::regrole);
     END LOOP;
 
     -- Row-level security also on what has no policy, partitions included: whoever may read all data, or was

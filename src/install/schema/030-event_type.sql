@@ -13,6 +13,7 @@ CREATE TABLE whisperer.event_type (
     on_invalid  text NOT NULL DEFAULT 'fail'
         CONSTRAINT event_type_on_invalid_check CHECK (on_invalid IN ('fail', 'send'))
 );
+REVOKE ALL ON whisperer.event_type FROM PUBLIC; GRANT SELECT ON whisperer.event_type TO PUBLIC;
 COMMENT ON COLUMN whisperer.event_type.schema IS
     'JSON Schema 2020-12 of the data, as far as whisperer knows it; null: the data may be anything';
 COMMENT ON COLUMN whisperer.event_type.example IS

@@ -42,6 +42,15 @@ CREATE TABLE whisperer.hook_definition (
 );
 COMMENT ON TABLE whisperer.hook_definition IS
     'subscriptions as people write them; the view whisperer.hook adds their state';
+REVOKE ALL ON whisperer.hook_definition FROM PUBLIC;
+GRANT SELECT,
+    INSERT (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
+            rate_limit, ordering, description, is_active, is_paused, format, payload_key,
+            signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding, priority),
+    UPDATE (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
+            rate_limit, ordering, description, is_active, is_paused, resumes, format, payload_key,
+            signing, signatures, metadata_headers, timeout, max_in_flight, name, batch, encoding, priority)
+    ON whisperer.hook_definition TO PUBLIC;
 COMMENT ON COLUMN whisperer.hook_definition.resumes IS
     'counts resume_hook(); what hook_run says of an earlier count is over';
 COMMENT ON COLUMN whisperer.hook_definition.rate_limit IS
@@ -123,6 +132,7 @@ CREATE TABLE whisperer.hook_run (
 );
 COMMENT ON TABLE whisperer.hook_run IS
     'a hook is disabled while disabled_resumes equals its resumes';
+REVOKE ALL ON whisperer.hook_run FROM PUBLIC; GRANT SELECT ON whisperer.hook_run TO PUBLIC;
 COMMENT ON COLUMN whisperer.hook_run.failing_since IS
     'no attempt has succeeded since; written once that has been so for a minute';
 COMMENT ON COLUMN whisperer.hook_run.failing_url_hash IS

@@ -22,6 +22,7 @@ CREATE TABLE whisperer.outbox (
     meta          json,
     PRIMARY KEY (xid, id, slot)
 ) PARTITION BY LIST (slot);
+REVOKE ALL ON whisperer.outbox FROM PUBLIC; GRANT SELECT ON whisperer.outbox TO PUBLIC;
 
 COMMENT ON COLUMN whisperer.outbox.hook_id IS
     'whom the event is for: null: all that want it; a hook''s id (replay, backfill, ping): that hook; -1: nobody, its table''s owner might not publish it; less: of a type that nobody had registered, minus the oid of its table''s owner';

@@ -24,6 +24,7 @@ CREATE TABLE whisperer.delivery (
     PRIMARY KEY (event_id, hook_id, slot),
     CONSTRAINT delivery_pending_is_due CHECK (state <> 'pending' OR next_attempt_at IS NOT NULL)
 ) PARTITION BY LIST (slot);
+REVOKE ALL ON whisperer.delivery FROM PUBLIC; GRANT SELECT ON whisperer.delivery TO PUBLIC;
 
 COMMENT ON COLUMN whisperer.delivery.round_start IS
     'attempts that the countdown does not count: those before the last retry, recover or replay, and those that probed an open circuit';
@@ -76,6 +77,7 @@ CREATE TABLE whisperer.past_attempt (
 ) PARTITION BY LIST (slot);
 COMMENT ON TABLE whisperer.past_attempt IS
     'attempts that a delivery did not end with, a hundred of each at most; the view whisperer.attempt adds the success it ended with';
+REVOKE ALL ON whisperer.past_attempt FROM PUBLIC; GRANT SELECT ON whisperer.past_attempt TO PUBLIC;
 
 DO $do$
 BEGIN
