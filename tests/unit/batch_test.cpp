@@ -36,6 +36,7 @@ TEST(BatchRule, IsReadAndChecked) {
     for (const char* wrong : {"[]",
                               "5",
                               "{",
+                              R"({"size": 5} {})",
                               R"({"size": 0})",
                               R"({"size": 1001})",
                               R"({"size": 1.5})",

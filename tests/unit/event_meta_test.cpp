@@ -146,7 +146,7 @@ TEST(EventMeta, AnIdempotencyKeyIsReadAsItIsRecorded) {
 // Rows may come from elsewhere.
 TEST(EventMeta, RowsThatNobodyCheckedPutNothingIntoHeaders) {
     for (const char* meta :
-         {"[]", "{", R"({"context":"x"})", "{\"context\":{\"a\":\"\r\nX-Evil: 1\"}}",
+         {"[]", "{", "{} {}", R"({"context":"x"})", "{\"context\":{\"a\":\"\r\nX-Evil: 1\"}}",
           R"({"context":{"traceparent":"00\r\nX-Evil: 1"}})",
           R"({"headers":{"a":"\r\nX-Evil: 1"}})", R"({"headers":{"webhook-id":"1"}})",
           R"({"headers":["a"]})", R"({"idempotency_key":1})", R"({"idempotency_key":""})",
