@@ -87,6 +87,16 @@ like(sql('SELECT http FROM whisperer.status'), $says, 'and status says so');
 my $verify = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/verify.mjs}r;
 command_ok([ 'node', $verify, $receiver{good}{log}, 'secret' ], 'signatures verify');
 
+# --- kept connections -------------------------------------------------------------------------------------
+my $kept = new_receiver('kept', tls => $good, options => [ '--http1', '--tls-options', '{"keepAliveTimeout": 60000}' ]);
+sql("SELECT whisperer.register_event('k'); SELECT whisperer.create_hook('k', '" . $kept->url('/ok/kept') . "')");
+for (1 .. 5) {
+    sql("SELECT whisperer.deliver_event('k', '{}')");
+    wait_idle($node);
+}
+my %ports = map { $_->{port} => 1 } $kept->requests;
+is(scalar(keys %ports), 1, 'one connection is enough for one request after the other');
+
 # Newer versions of libcurl say a little more.
 my %reason = (
     expired => qr/^TLS failure: .*certificate has expired( \(10\))?$/,

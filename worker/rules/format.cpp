@@ -179,9 +179,9 @@ std::size_t put_body(Sink sink, const Format& format, const WhispererEvent& even
 }  // namespace
 
 Format Format::parse(std::string_view text) {
-    Format format;
     if (text.empty())
-        return format;
+        return {};
+    Format format;
     const std::size_t colon = text.find(':');
     const std::string_view name = text.substr(0, colon);
     check_format_name(name);
