@@ -205,6 +205,20 @@ wait_idle($node);
 is(notes('/ok/pickier'), '1', 'and gets no more than that');
 sql("SELECT whisperer.delete_hook($picky)");
 
+# What ran when the hook was made, and the hook's own transaction: it has the first id that its snapshot does not know.
+sql("SELECT whisperer.register_event('around')");
+my $running = $node->background_psql('postgres');
+$running->query_safe(q(BEGIN; SELECT whisperer.deliver_event('around', '{"note": "ran"}')));
+sql('SELECT pg_current_xact_id()');
+my $own = sql(qq(BEGIN; SELECT whisperer.create_hook('around', '$base/ok/around'); SELECT whisperer.deliver_event('around', '{"note": "own"}'); COMMIT)) =~ s/\n.*//sr;
+is(sql("SELECT h.since::text LIKE '%:%:_%' AND pg_snapshot_xmax(h.since) = o.xid FROM whisperer.hook h, whisperer.outbox o WHERE h.id = $own AND o.data->>'note' = 'own'"), 't', 'a hook is made while a transaction runs');
+$running->query_safe('COMMIT');
+$running->quit;
+wait_idle($node);
+is(sql("SELECT whisperer.replay($own, '-infinity')"), 2, 'replay counts both');
+wait_for('the replay', sub { notes('/ok/around') =~ tr/ // == 3 });
+is(join(' ', sort split / /, notes('/ok/around')), 'own own ran ran', 'and repeats what ran, and what came with the hook');
+
 # --- ping_hook, deliver_now ----------------------------------------------------------------------
 like(sql("CALL whisperer.ping_hook($late)"), qr/^t\|200\|.*\|ok\|$/, 'ping_hook shows the answer');
 like(($receiver->requests('/ok/late'))[-1]{body}, qr/"type":"whisperer-ping"/, 'to a real POST, whatever the filter');
