@@ -15,17 +15,18 @@ namespace {
 constexpr int cancel_rows_max = 1000;
 
 void cancel(Hook* hook, TimestampTz now) {
-    DuePlace place = {hook->low_at, hook->low_id};
+    HookRun* run = hook->run;
+    DuePlace place = {run->low_at, run->low_id};
     int64 cancelled = cancel_pending(hook->id, &place, cancel_rows_max);
-    hook->low_at = place.at;
-    hook->low_id = place.event_id;
-    hook->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
+    run->low_at = place.at;
+    run->low_id = place.event_id;
+    run->next_due_at = cancelled == cancel_rows_max ? now : DT_NOEND;
 }
 
 void note_use(HookSet* hooks, int64 hook_id) {
     Hook* hook = find_hook(hooks, hook_id);
     if (hook)
-        hook->is_in_use = true;
+        hook->run->is_in_use = true;
 }
 
 void note_call(HelperCall* call, void* hooks) {
@@ -37,7 +38,7 @@ void note_call(HelperCall* call, void* hooks) {
 void note_uses(Worker* worker) {
     HookSet* hooks = worker->hooks;
     for (int i = 0; i < hooks->count; i++)
-        hooks->hooks[i]->is_in_use = false;
+        hooks->hooks[i]->run->is_in_use = false;
     const Tracker* tracker = worker->tracker;
     for (int i = 0; i < tracker->used; i++)
         if (tracker->entries[i].used)
@@ -55,7 +56,7 @@ void forget_ended(Worker* worker) {
     note_uses(worker);
     for (int i = hooks->count - 1; i >= 0; i--) {
         Hook* hook = hooks->hooks[i];
-        if (hook->is_deleted && hook->next_due_at == DT_NOEND && !hook->is_in_use)
+        if (hook->is_deleted && hook->run->next_due_at == DT_NOEND && !hook->run->is_in_use)
             forget_hook(hooks, hook, worker->engine);
     }
 }
@@ -66,7 +67,7 @@ void cancel_deleted(Worker* worker, TimestampTz now) {
     HookSet* hooks = worker->hooks;
     begin_reading("cancelling deliveries of deleted hooks", Tables::LogAndLedger);
     for (int i = 0; i < hooks->count; i++)
-        if (hooks->hooks[i]->is_deleted && hooks->hooks[i]->next_due_at <= now)
+        if (hooks->hooks[i]->is_deleted && hooks->hooks[i]->run->next_due_at <= now)
             cancel(hooks->hooks[i], now);
     commit_transaction();
     forget_ended(worker);

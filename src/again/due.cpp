@@ -49,8 +49,8 @@ int rows_max(const Hook* hook) {
 void query_due(const Hook* hook, bool tried_only = false) {
     static SPIPlanPtr plan;
     const Oid types[] = {INT8OID, TIMESTAMPTZOID, UUIDOID, INT8OID, BOOLOID};
-    pg_uuid_t low_id = hook->low_id;
-    Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->low_at),
+    pg_uuid_t low_id = hook->run->low_id;
+    Datum values[] = {Int64GetDatum(hook->id), TimestampTzGetDatum(hook->run->low_at),
                       UUIDPGetDatum(&low_id), Int64GetDatum(rows_max(hook)),
                       BoolGetDatum(tried_only)};
     run_plan(kept_plan(&plan,
@@ -143,16 +143,17 @@ bool read_body(int row, WhispererSpan* body) {
 }
 
 void wait_until(Hook* hook, TimestampTz at) {
-    hook->next_due_at = at;
-    if (hook->lines)
-        hook->lines->not_before = at;
+    hook->run->next_due_at = at;
+    if (hook->run->lines)
+        hook->run->lines->not_before = at;
 }
 
 // A line stands still while its hook's backlog is being changed: what comes in pages may be out of
 // order until the last.
 bool lines_are_due(const Worker* worker, const Hook* hook, TimestampTz now) {
-    return hook->lines && lines_due_at(hook->lines) <= now && may_hand_out(worker, hook) &&
-           hook->carried == nullptr && !is_being_replayed(worker, hook->id);
+    return hook->run->lines && lines_due_at(hook->run->lines) <= now &&
+           may_hand_out(worker, hook) && hook->carried == nullptr &&
+           !is_being_replayed(worker, hook->id);
 }
 
 // Of those that the query has from this row on, the first that can be sent.
@@ -178,20 +179,20 @@ void probe_early(Worker* worker, const Hook* hook, uint64 row) {
 void read_range(Worker* worker, Hook* hook, TimestampTz now) {
     query_due(hook);
     // A full page, or no credit: look again at once.
-    hook->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
+    hook->run->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
     for (uint64 row = 0; row < SPI_processed; row++) {
         TimestampTz at = timestamp_column((int)row, DueNextAttemptAt);
         if (at > now || !may_hand_out(worker, hook)) {
             if (at > now && has_credit(worker))
                 probe_early(worker, hook, row);
-            hook->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
+            hook->run->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
             return;
         }
         if (must_wait_for_room(worker, hook, now))
             return;
         hand_out(worker, hook, (int)row, 0);
-        hook->low_at = at;
-        hook->low_id = uuid_column((int)row, DueEventId);
+        hook->run->low_at = at;
+        hook->run->low_id = uuid_column((int)row, DueEventId);
     }
 }
 
@@ -199,26 +200,28 @@ void read_range(Worker* worker, Hook* hook, TimestampTz now) {
 // that is in force; so are the first that waited for a circuit that has closed.  They are read in
 // the next turn: this transaction's snapshot does not show them.
 void free_rows(Hook* hook, TimestampTz now) {
-    int64 rows = free_waiting(hook->id, hook->freed_from, &hook->freed, freed_rows_max);
-    if (rows > 0 && (hook->freed_from & FreedFromAddress))
-        hook->wants_probe = true;
+    HookRun* run = hook->run;
+    int64 rows = free_waiting(hook->id, run->freed_from, &run->freed, freed_rows_max);
+    if (rows > 0 && (run->freed_from & FreedFromAddress))
+        run->wants_probe = true;
     if (rows < freed_rows_max)
-        hook->freed_from = 0;
-    hook->freed_from &= ~FreedFromCircuit;
-    hook->next_due_at = now;
-    if (hook->lines)
-        note_lines_changed(hook->lines);
+        run->freed_from = 0;
+    run->freed_from &= ~FreedFromCircuit;
+    run->next_due_at = now;
+    if (run->lines)
+        note_lines_changed(run->lines);
 }
 
 void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
-    if (hook->freed_from != 0) {
+    HookRun* run = hook->run;
+    if (run->freed_from != 0) {
         free_rows(hook, now);
         return;
     }
-    if (hook->next_due_at <= now)
+    if (run->next_due_at <= now)
         read_range(worker, hook, now);
-    if (hook->lines && whisperer_engine_awaits_probe(worker->engine, hook->id))
-        wake_next(hook->lines);
+    if (run->lines && whisperer_engine_awaits_probe(worker->engine, hook->id))
+        wake_next(run->lines);
     if (lines_are_due(worker, hook, now))
         read_lines(worker, hook, now);
 }
@@ -227,8 +230,8 @@ void read_hook(Worker* worker, Hook* hook, TimestampTz now) {
 bool is_due(const Worker* worker, Hook* hook, TimestampTz now) {
     if (!hook->runnable || hook_due_at(hook) > now || has_used_share(worker, hook))
         return false;
-    if (hook->wants_probe)
-        hook->wants_probe = whisperer_engine_probe_hook(worker->engine, hook->id) == 1;
+    if (hook->run->wants_probe)
+        hook->run->wants_probe = whisperer_engine_probe_hook(worker->engine, hook->id) == 1;
     if (must_wait_for_room(worker, hook, now))
         return false;
     int64 wait_ms = whisperer_engine_hook_wait_ms(worker->engine, hook->id);
@@ -259,10 +262,11 @@ bool may_hand_out(const Worker* worker, const Hook* hook) {
 }
 
 bool must_wait_for_room(const Worker* worker, Hook* hook, TimestampTz now) {
-    hook->waits_for_room = has_functions(hook) && !has_room(worker->helper->queue, hook->id);
-    if (hook->waits_for_room)
+    HookRun* run = hook->run;
+    run->waits_for_room = has_functions(hook) && !has_room(worker->helper->queue, hook->id);
+    if (run->waits_for_room)
         wait_until(hook, now + no_room_wait_us);
-    return hook->waits_for_room;
+    return run->waits_for_room;
 }
 
 bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz probes_before,
@@ -335,7 +339,7 @@ void read_due(Worker* worker) {
     TimestampTz now = GetCurrentTimestamp();
     bool any_deleted = false, any_due = false;
     for (int i = 0; i < hooks->count; i++) {
-        any_deleted |= hooks->hooks[i]->is_deleted && hooks->hooks[i]->next_due_at <= now;
+        any_deleted |= hooks->hooks[i]->is_deleted && hooks->hooks[i]->run->next_due_at <= now;
         any_due |= is_due(worker, hooks->hooks[i], now);
     }
     if (any_deleted)

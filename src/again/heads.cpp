@@ -80,7 +80,7 @@ void take_head(Worker* worker, Hook* hook, int row, TimestampTz now) {
         return;
     int64 line = int64_column(row, HeadLine);
     pg_uuid_t id = uuid_column(row, DueEventId);
-    note_handed_out(hook->lines, line, {id, id, true, true});
+    note_handed_out(hook->run->lines, line, {id, id, true, true});
     hand_out(worker, hook, row, line, probes_before);
 }
 
@@ -114,29 +114,29 @@ bool may_be_handed_out(Worker* worker, Hook* hook, int row, TimestampTz now,
     bool awaits_probe = whisperer_engine_awaits_probe(worker->engine, hook->id) == 1;
     *probes_before = is_early ? at : 0;
     if (!is_whole(worker->reader, row))
-        note_head(hook->lines, line, HeadFate::Held);
+        note_head(hook->run->lines, line, HeadFate::Held);
     else if (is_early && (is_in_flight || !awaits_probe))
-        note_head(hook->lines, line, HeadFate::Waits, at);
+        note_head(hook->run->lines, line, HeadFate::Waits, at);
     else if (is_in_flight)
-        note_head(hook->lines, line, HeadFate::Waits, now + in_flight_retry_us);
+        note_head(hook->run->lines, line, HeadFate::Waits, now + in_flight_retry_us);
     else
         return true;
     return false;
 }
 
 void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
-    step_round(hook->lines, hook->id, now);
+    step_round(hook->run->lines, hook->id, now);
     WhispererBatch batch;
     whisperer_engine_batch(worker->engine, hook->id, &batch);
     // Bodies are made for one request after the other.
     if (hook->transform || has_requests(worker, hook->id))
         batch.chain = 1;
-    if (batch.size > 1 || (batch.chain > 1 && one_is_ready(hook->lines))) {
+    if (batch.size > 1 || (batch.chain > 1 && one_is_ready(hook->run->lines))) {
         read_runs(worker, hook, batch, now);
         return;
     }
     ReadyLine ready[heads_max];
-    int count = ready_lines(hook->lines, ready, heads_max, false);
+    int count = ready_lines(hook->run->lines, ready, heads_max, false);
     if (count == 0)
         return;
     query_heads(hook->id, ready, count);
@@ -145,7 +145,7 @@ void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
             break;
         take_head(worker, hook, (int)row, now);
     }
-    forget_empty(hook->lines, ready, count);
+    forget_empty(hook->run->lines, ready, count);
 }
 
 }  // namespace whisperer::pg

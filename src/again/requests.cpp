@@ -232,7 +232,7 @@ Progress carry_out(Worker* worker, Request* request) {
                 row_is_in_flight(worker->tracker, request->event_id, request->hook_id))
                 return Progress::InFlight;
             progress = request->kind == RequestKind::Retry ? retry(*request) : cancel(*request);
-            hook->wants_probe |= request->kind == RequestKind::Retry;
+            hook->run->wants_probe |= request->kind == RequestKind::Retry;
             break;
         case RequestKind::Recover:
             progress = recover(request);
@@ -245,8 +245,8 @@ Progress carry_out(Worker* worker, Request* request) {
             break;
     }
     note_due(worker->hooks, hook, GetCurrentTransactionStartTimestamp());
-    if (hook->lines) {
-        note_lines_changed(hook->lines);
+    if (hook->run->lines) {
+        note_lines_changed(hook->run->lines);
         note_lines_due(worker->hooks, hook);
     }
     return progress;

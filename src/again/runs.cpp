@@ -109,7 +109,7 @@ bool waits_for_others(const Run& run) {
     TimestampTz until = oldest + run.batch.wait_ms * 1000;
     if (until <= run.now || bytes >= (Size)run.batch.bytes)
         return false;
-    gather(run.hook->lines, (int)SPI_processed, run.batch.size, until);
+    gather(run.hook->run->lines, (int)SPI_processed, run.batch.size, until);
     return true;
 }
 
@@ -134,7 +134,7 @@ void make_bodies(Run* run, DueRow* rows, int count, const pg_uuid_t& head) {
         run->is_closed = true;
         return;
     }
-    note_handed_out(run->hook->lines, rows[0].delivery.line,
+    note_handed_out(run->hook->run->lines, rows[0].delivery.line,
                     {head, rows[made - 1].delivery.event_id, false, false});
 }
 
@@ -158,7 +158,7 @@ void take_line(Run* run, int row, int end) {
         if (due->error && count > 0)
             break;
         if (due->error) {
-            note_handed_out(run->hook->lines, line, {head, head, false, true});
+            note_handed_out(run->hook->run->lines, line, {head, head, false, true});
             hand_elsewhere(run->worker, run->hook, *due);
             return;
         }
@@ -186,7 +186,7 @@ int note_line_sent(Run* run, int member, int sent) {
     int end = member + 1;
     while (end < sent && run->members[end].delivery.line == line)
         end++;
-    note_handed_out(run->hook->lines, line,
+    note_handed_out(run->hook->run->lines, line,
                     {run->members[member].delivery.event_id,
                      run->members[end - 1].delivery.event_id, member == 0, true});
     return end;
@@ -209,7 +209,7 @@ void send(Run* run) {
 void measure(Run* run, int64 credit) {
     bool is_outranked =
         run->worker->hooks->has_priorities && run->hook->priority != WhispererPriorityHigh;
-    bool is_chain = run->batch.chain > 1 && one_is_ready(run->hook->lines);
+    bool is_chain = run->batch.chain > 1 && one_is_ready(run->hook->run->lines);
     // One run would be all that there is for those of a higher priority, too.
     run->batch.size = (int32)Min(run->batch.size, is_outranked ? settings.max_in_flight : credit);
     run->batch.size = (int32)Min(run->batch.size, credit);
@@ -228,11 +228,11 @@ bool read_run(Run* run) {
     int size = run->size;
     run->members = (DueRow*)palloc(sizeof(DueRow) * size);
     ReadyLine* ready = (ReadyLine*)palloc(sizeof(ReadyLine) * size);
-    int count = ready_lines(run->hook->lines, ready, size, true);
+    int count = ready_lines(run->hook->run->lines, ready, size, true);
     if (count == 0)
         return false;
     query_runs(run->hook->id, ready, count, size);
-    forget_empty(run->hook->lines, ready, count, size);
+    forget_empty(run->hook->run->lines, ready, count, size);
     if (waits_for_others(*run))
         return false;
     run->count = 0;

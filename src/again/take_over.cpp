@@ -37,7 +37,7 @@ void begin_scan(Worker* worker) {
     HookSet* hooks = worker->hooks;
     for (int i = 0; i < hooks->count; i++)
         if (hooks->hooks[i]->carried)
-            hooks->hooks[i]->carried->in_scan = true;
+            hooks->hooks[i]->run->in_scan = true;
     *worker->take_over = {};
     worker->take_over->is_running = true;
     worker->take_over->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
@@ -117,7 +117,7 @@ void mark_taken_over(Worker* worker) {
     Datum* ids = (Datum*)palloc(sizeof(Datum) * Max(hooks->count, 1));
     int count = 0;
     for (int i = 0; i < hooks->count; i++)
-        if (hooks->hooks[i]->carried && hooks->hooks[i]->carried->in_scan)
+        if (hooks->hooks[i]->run->in_scan)
             ids[count++] = Int64GetDatum(hooks->hooks[i]->id);
     const Oid types[] = {INT8ARRAYOID, INT8OID};
     Datum values[] = {make_array(ids, nullptr, count, INT8OID), Int64GetDatum(my_incarnation())};
@@ -135,8 +135,9 @@ void end_take_over(Worker* worker) {
     *worker->take_over = {};
     HookSet* hooks = worker->hooks;
     for (int i = 0; i < hooks->count; i++)
-        if (hooks->hooks[i]->carried && hooks->hooks[i]->carried->in_scan) {
-            hooks->hooks[i]->carried = nullptr;
+        if (hooks->hooks[i]->run->in_scan) {
+            hooks->hooks[i]->run->in_scan = false;
+            hooks->hooks[i]->carried = nullptr;  // as its row says by now
             hooks->carried_count--;
         }
 }

@@ -268,7 +268,7 @@ void end_call(Worker* worker, HelperCall* call, const CallEnd& end) {
     else
         end_countdown(worker, call, end);
     // Not at the first free place, or each call would cost a look at the backlog.
-    if (hook && hook->waits_for_room && has_half_its_room(worker->helper->queue, hook->id))
+    if (hook && hook->run->waits_for_room && has_half_its_room(worker->helper->queue, hook->id))
         note_due(worker->hooks, hook, GetCurrentTimestamp());
 }
 
@@ -304,12 +304,12 @@ void give_up_call(Worker* worker, HelperCall* call) {
             add_unsent(worker->ledger, worker->hooks, delivery,
                        is_gone ? DeliveryState::Cancelled : DeliveryState::Pending,
                        is_gone ? "hook deleted" : nullptr);
-        else if (hook && hook->lines && delivery.line != 0)
-            put_back(hook->lines, delivery.line, delivery.event_id);
+        else if (hook && hook->run->lines && delivery.line != 0)
+            put_back(hook->run->lines, delivery.line, delivery.event_id);
     }
     // Rows that were read already are to be read again.
     if (hook)
-        hook->low_at = hook->next_due_at = DT_NOBEGIN;
+        hook->run->low_at = hook->run->next_due_at = DT_NOBEGIN;
 }
 
 }  // namespace whisperer::pg

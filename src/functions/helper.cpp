@@ -107,7 +107,7 @@ void cut_off(Worker* worker, SteadyTime now) {
 // A call is wanted, and its hook is not one that is just being disabled.
 bool may_begin(Worker* worker, const HelperCall* call) {
     return is_wanted(worker, call) &&
-           find_hook(worker->hooks, call->hook_id)->function_timeouts < function_timeouts_max;
+           find_hook(worker->hooks, call->hook_id)->run->function_timeouts < function_timeouts_max;
 }
 
 // The next call that is still wanted.
@@ -155,11 +155,11 @@ bool start_next(Worker* worker, SteadyTime now) {
     Hook* hook = find_hook(worker->hooks, call->hook_id);
     // A hook's first call is the moment to count one that the server did not survive: the mark of
     // that one goes with it, and the count is in the new mark.
-    if (hook->call_was_cut) {
+    if (hook->run->call_was_cut) {
         note_cut_call(worker->ledger->news, hook);
         return start_next(worker, now);
     }
-    if (!hook->is_survived && !hook->call_is_marked)
+    if (!hook->run->is_survived && !hook->run->call_is_marked)
         mark_call(hook);
     call->started_at = now;
     send_call(process, call->message, call->message_bytes);

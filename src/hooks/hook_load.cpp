@@ -246,15 +246,16 @@ bool fits(HookSet* set, Hook* hook, int row, WhispererError* error) {
     return true;
 }
 
-void load_since(Hook* hook, int row, const Hook* before) {
+void load_since(Hook* hook, int row) {
     XidSnapshot* since = parse_snapshot(text_column(row, LoadSince), hook->context);
     int64 incarnation = int64_column(row, LoadSinceIncarnation);
     if (incarnation == my_incarnation())
         hook->since = since;
-    if (!bool_column(row, LoadCarried))
+    if (!bool_column(row, LoadCarried)) {
+        hook->run->in_scan = false;
         return;
+    }
     hook->carried = (CarriedHook*)palloc0(sizeof(CarriedHook));
-    hook->carried->in_scan = before && before->carried && before->carried->in_scan;
     hook->carried->incarnation = incarnation;
     hook->carried->since = since;
     hook->carried->created_at = timestamp_column(row, LoadCreatedAt);
@@ -274,29 +275,33 @@ void load_turns(Hook* hook, int row) {
         hook->turns[hook->turn_count++] = parse_snapshot(turn, hook->context);
 }
 
+// Somebody has resumed it, or what kept it from being served is over.
+bool begins_anew(const Hook* before) {
+    return before && !before->runnable;
+}
+
 // What hook_run says counts when the process knows nothing yet.  An engine that has just been told
 // of the hook has its circuit closed.
 void load_health(Hook* hook, int row, const Hook* before) {
+    HookRun* run = hook->run;
     bool is_known = before && before->runnable && hook->runnable;
     bool is_moved = before ? strcmp(before->target_url, hook->target_url) != 0
                            : !bool_column(row, LoadFailingHere);
-    hook->failing_written =
-        is_known ? before->failing_written : timestamp_column(row, LoadFailingSince);
-    // The time that it was paused is no time of failures, nor is that of another address.
-    if (!is_moved)
-        hook->failing_since = is_known                      ? before->failing_since
-                              : before && !before->runnable ? 0
-                                                            : hook->failing_written;
-    // The time that the server was down is none either, and the clock may have been set meanwhile.
-    hook->failing_us_written =
-        is_known ? before->failing_us_written : Max(int64_column(row, LoadFailingFor), (int64)0);
-    hook->failing_from = is_known ? before->failing_from : steady_now() - hook->failing_us_written;
-    hook->failing_is_stale = is_moved && hook->failing_written != 0;
-    if (is_known) {
-        hook->circuit_is_open = before->circuit_is_open;
-        return;
+    run->is_disabled = false;
+    if (!is_known) {
+        // The time that the server was down is no time of failures, and the clock may have been set
+        // meanwhile.
+        run->failing_us_written = Max(int64_column(row, LoadFailingFor), (int64)0);
+        run->failing_from = steady_now() - run->failing_us_written;
+        run->failing_since = run->failing_written = timestamp_column(row, LoadFailingSince);
+        run->circuit_is_open = false;
+        run->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
     }
-    hook->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
+    // Nor is the time that it was paused, or that of another address.
+    if (is_moved || begins_anew(before))
+        run->failing_since = 0;
+    if (is_moved)
+        run->failing_is_stale = run->failing_written != 0;
 }
 
 void load_functions(Hook* hook, int row, const Hook* before) {
@@ -310,33 +315,29 @@ void load_functions(Hook* hook, int row, const Hook* before) {
     hook->callback = text_column(row, LoadCallback);
     hook->countdown = text_column(row, LoadCountdown);
     hook->countdown_kwargs = text_column(row, LoadCountdownKwargs);
-    hook->function_timeouts =
-        before ? before->function_timeouts : int32_column(row, LoadFunctionTimeouts);
-    // Somebody has resumed it.
-    bool is_resumed = before ? !before->runnable : hook->function_timeouts >= function_timeouts_max;
-    hook->timeouts_are_old = before && before->timeouts_are_old;
-    if (hook->runnable && is_resumed) {
-        hook->timeouts_are_old |= hook->function_timeouts > 0;
-        hook->function_timeouts = 0;
-    }
-    TimestampTz began_at = timestamp_column(row, LoadFunctionBegan);
-    if (before) {
-        hook->call_was_cut = before->call_was_cut;
-        hook->call_is_marked = before->call_is_marked;
-        hook->is_survived = before->is_survived;
-    } else if (began_at != 0) {
+    HookRun* run = hook->run;
+    if (before == nullptr) {
+        run->function_timeouts = int32_column(row, LoadFunctionTimeouts);
         // Neither what a shutdown ended nor what only the worker's own end did.
-        hook->call_was_cut = began_at >= PgStartTime && began_at < shared_state()->made_at;
+        TimestampTz began_at = timestamp_column(row, LoadFunctionBegan);
+        run->call_was_cut =
+            began_at != 0 && began_at >= PgStartTime && began_at < shared_state()->made_at;
+    }
+    bool is_resumed =
+        before ? begins_anew(before) : run->function_timeouts >= function_timeouts_max;
+    if (hook->runnable && is_resumed) {
+        run->timeouts_are_old |= run->function_timeouts > 0;
+        run->function_timeouts = 0;
     }
 }
 
-void load_lines(HookSet* set, Hook* hook, int row, const Hook* before) {
+void load_lines(HookSet* set, Hook* hook, int row) {
     hook->ordering = ordering_from(text_column(row, LoadOrdering));
-    hook->lines = before ? before->lines : nullptr;
-    if (hook->lines == nullptr && bool_column(row, LoadHasLines))
-        hook->lines = create_lines(set->context);
-    if (hook->lines)
-        hook->lines->own_busy_max = int32_column(row, LoadMaxInFlight);
+    HookRun* run = hook->run;
+    if (run->lines == nullptr && bool_column(row, LoadHasLines))
+        run->lines = create_lines(set->context);
+    if (run->lines)
+        run->lines->own_busy_max = int32_column(row, LoadMaxInFlight);
 }
 
 void forget_filter(void* filter) {
@@ -363,41 +364,47 @@ bool load_filter(Hook* hook, int row, bool as_text, WhispererError* error) {
     return true;
 }
 
+// Nothing is known to be pending or not, so it is looked for at once: in the rows of a hook that is
+// new to the process, or was deleted and has them cancelled.
+void load_due(Hook* hook, const Hook* before) {
+    if (before == nullptr || (hook->is_deleted && !before->is_deleted))
+        hook->run->next_due_at = hook->run->low_at = DT_NOBEGIN;
+}
+
 // Of an unlimited hook nothing is spaced.
 void load_rate(Hook* hook, int row, const Hook* before) {
+    HookRun* run = hook->run;
     hook->rate_limit = DatumGetFloat8(datum_column(row, LoadRateLimit));
     hook->priority = int32_column(row, LoadPriority);
     if (before == nullptr) {
         // The worker before this one may have refused its address by other settings, and had
         // another clock.
-        hook->freed_from = FreedFromAddress | FreedFromClock;
-        hook->freed = {DT_NOBEGIN, {}};
-        return;
+        run->freed_from = FreedFromAddress | FreedFromClock;
+        run->freed = {DT_NOBEGIN, {}};
+    } else if (before->rate_limit > 0 && before->rate_limit != hook->rate_limit) {
+        run->freed_from |= FreedFromRate;
+        run->freed = {DT_NOBEGIN, {}};
     }
-    hook->freed_from = before->freed_from;
-    hook->freed = before->freed;
-    if (before->rate_limit > 0 && before->rate_limit != hook->rate_limit) {
-        hook->freed_from |= FreedFromRate;
-        hook->freed = {DT_NOBEGIN, {}};
-    }
-    if (hook->freed_from != 0)
-        hook->next_due_at = DT_NOBEGIN;
+    if (run->freed_from != 0)
+        run->next_due_at = DT_NOBEGIN;
 }
 
-// Somebody resumed it, although it may have been active, because its receiver is back.
-void load_probe(Hook* hook, int row, const Hook* before) {
-    hook->resumes = int32_column(row, LoadResumes);
-    hook->refusal_is_told =
-        before && before->refusal_is_told && strcmp(before->target_url, hook->target_url) == 0;
-    hook->wants_probe = before && (before->wants_probe || before->resumes != hook->resumes);
-    if (hook->wants_probe)
-        hook->next_due_at = DT_NOBEGIN;
+void load_probe(Hook* hook, const Hook* before) {
+    HookRun* run = hook->run;
+    if (before == nullptr)
+        return;
+    run->refusal_is_told &= strcmp(before->target_url, hook->target_url) == 0;
+    // Somebody resumed it, although it may have been active, because its receiver is back.
+    run->wants_probe |= before->resumes != hook->resumes;
+    if (run->wants_probe)
+        run->next_due_at = DT_NOBEGIN;
 }
 
 void load_flags(Hook* hook, int row) {
     hook->is_deleted = !bool_column(row, LoadActive);
     hook->runnable = bool_column(row, LoadRunnable);
     hook->is_unadopted = !hook->is_deleted && !bool_column(row, LoadNative);
+    hook->resumes = int32_column(row, LoadResumes);
 }
 
 // What an event must have for the hook, if there is room for it.
@@ -433,22 +440,14 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     load_flags(hook, row);
     WhispererError no_room = {};
     bool has_room = hook->is_deleted || load_rules(set, hook, row, &no_room);
-    load_since(hook, row, before);
+    load_since(hook, row);
     load_turns(hook, row);
-    // Unknown to this process: look for what is pending at once.
-    hook->next_due_at = hook->low_at = DT_NOBEGIN;
-    if (before) {
-        hook->next_due_at = before->next_due_at;
-        hook->low_at = before->low_at;
-        hook->low_id = before->low_id;
-    }
-    if (hook->is_deleted && before && !before->is_deleted)
-        hook->next_due_at = hook->low_at = DT_NOBEGIN;
+    load_due(hook, before);
     load_rate(hook, row, before);
-    load_probe(hook, row, before);
+    load_probe(hook, before);
     load_health(hook, row, before);
     load_functions(hook, row, before);
-    load_lines(set, hook, row, before);
+    load_lines(set, hook, row);
     if (hook->runnable && !has_room)
         refuse_hook(hook, before, no_room);
     else if (hook->runnable)

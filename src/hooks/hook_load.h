@@ -12,8 +12,9 @@ void query_hooks(Datum ids, bool is_first);
 int64 queried_hook_id(int row);
 bool is_for_operators(int row);
 
-// before: what the set knew of the hook; null: nothing.  Allocates in the current memory context,
-// which is the hook's.
+// before: the hook's definition up to now; null: the process did not know it, and the hook's run is
+// all zeros.  Otherwise nothing of the run changes but by what has changed in the definition.
+// Allocates in the current memory context, which is the hook's.
 void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const Hook* before);
 
 }  // namespace whisperer::pg

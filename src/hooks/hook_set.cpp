@@ -103,6 +103,7 @@ Hook* add_hook(HookSet* set, int64 id) {
         set->hooks = (Hook**)repalloc_huge(set->hooks, sizeof(Hook*) * (Size)set->capacity);
     }
     Hook* hook = (Hook*)MemoryContextAllocZero(set->context, sizeof(Hook));
+    hook->run = (HookRun*)MemoryContextAllocZero(set->context, sizeof(HookRun));
     HookPlace* place = (HookPlace*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
     place->hook = set->hooks[set->count] = hook;
     hook->place = set->count++;
@@ -113,14 +114,12 @@ Hook* add_hook(HookSet* set, int64 id) {
 void replace_hook(HookSet* set, int row, WhispererEngine* engine) {
     int64 id = queried_hook_id(row);
     Hook* hook = find_hook(set, id);
-    Hook before = {};
-    if (hook)
-        before = *hook;
-    else
+    if (hook == nullptr)
         hook = add_hook(set, id);
-    int place = hook->place;
+    Hook before = *hook;
     *hook = {};
-    hook->place = place;
+    hook->run = before.run;
+    hook->place = before.place;
     hook->context = AllocSetContextCreate(set->context, "whisperer hook", ALLOCSET_SMALL_SIZES);
     hook->load = set->load;
     MemoryContext caller = MemoryContextSwitchTo(hook->context);
@@ -245,7 +244,7 @@ void sum_up(HookSet* set) {
         set->unadopted += hook->is_unadopted;
         set->carried_count += hook->carried != nullptr;
         set->awaited_count += hook->is_awaited;
-        set->stale_health += hook->circuit_is_stale || hook->failing_is_stale;
+        set->stale_health += hook->run->circuit_is_stale || hook->run->failing_is_stale;
         set->reload_at = Min(set->reload_at, hook->reload_at);
     }
     set->has_priorities = lowest < highest;
@@ -311,8 +310,9 @@ void load_again(HookSet* set, int64 hook_id) {
 void forget_hook(HookSet* set, Hook* hook, WhispererEngine* engine) {
     if (hook->runnable)
         whisperer_engine_drop_hook(engine, hook->id);
-    if (hook->lines)
-        free_lines(hook->lines);
+    if (hook->run->lines)
+        free_lines(hook->run->lines);
+    pfree(hook->run);
     forget_types(set, hook->event_type);
     set->bytes -= hook->bytes;
     hash_search(set->by_id, &hook->id, HASH_REMOVE, nullptr);
@@ -336,8 +336,9 @@ bool has_turn(const Hook& hook, uint64 xid) {
 }
 
 TimestampTz hook_due_at(const Hook* hook) {
-    bool has_lines = hook->lines && hook->runnable && hook->carried == nullptr;
-    return has_lines ? Min(hook->next_due_at, lines_due_at(hook->lines)) : hook->next_due_at;
+    const HookRun* run = hook->run;
+    bool has_lines = run->lines && hook->runnable && hook->carried == nullptr;
+    return has_lines ? Min(run->next_due_at, lines_due_at(run->lines)) : run->next_due_at;
 }
 
 static void note_due_at(HookSet* set, const Hook* hook, TimestampTz at) {
@@ -351,29 +352,30 @@ void note_lines_due(HookSet* set, const Hook* hook) {
 }
 
 void note_due(HookSet* set, Hook* hook, TimestampTz at) {
-    hook->next_due_at = Min(hook->next_due_at, at);
-    if (hook->lines)
-        hook->lines->not_before = Min(hook->lines->not_before, at);
+    HookRun* run = hook->run;
+    run->next_due_at = Min(run->next_due_at, at);
+    if (run->lines)
+        run->lines->not_before = Min(run->lines->not_before, at);
     if (hook->runnable || hook->is_deleted)
         note_due_at(set, hook, at);
     // Due before what was already read: the clock went back, or it waits for nothing.
-    if (at <= hook->low_at) {
-        hook->low_at = at - 1;
-        memset(&hook->low_id, 0, sizeof hook->low_id);
+    if (at <= run->low_at) {
+        run->low_at = at - 1;
+        memset(&run->low_id, 0, sizeof run->low_id);
     }
 }
 
 void free_hook(HookSet* set, Hook* hook, FreedFrom from) {
-    hook->freed_from |= from;
-    hook->freed = {DT_NOBEGIN, {}};
+    hook->run->freed_from |= from;
+    hook->run->freed = {DT_NOBEGIN, {}};
     note_due(set, hook, GetCurrentTimestamp());
 }
 
 void free_all_refused(HookSet* set) {
     for (int i = 0; i < set->count; i++) {
         Hook* hook = set->hooks[i];
-        hook->refusal_is_told = false;
-        hook->wants_probe = true;
+        hook->run->refusal_is_told = false;
+        hook->run->wants_probe = true;
         free_hook(set, hook, FreedFromAddress);
     }
 }
@@ -387,10 +389,10 @@ bool serves(const HookSet* set, int64 hook_id) {
 void look_at_all_again(HookSet* set) {
     for (int i = 0; i < set->count; i++) {
         Hook* hook = set->hooks[i];
-        hook->next_due_at = hook->low_at = DT_NOBEGIN;
-        if (hook->lines) {
-            hook->lines->not_before = DT_NOBEGIN;
-            note_lines_changed(hook->lines);
+        hook->run->next_due_at = hook->run->low_at = DT_NOBEGIN;
+        if (hook->run->lines) {
+            hook->run->lines->not_before = DT_NOBEGIN;
+            note_lines_changed(hook->run->lines);
         }
     }
     update_next_due(set);
@@ -405,8 +407,8 @@ void follow_set_clock(HookSet* set, TimestampTz now) {
     set->clock_ahead_us = ahead_us;
     for (int i = 0; i < set->count; i++) {
         Hook* hook = set->hooks[i];
-        if (hook->failing_since != 0)
-            hook->failing_since += set_us;
+        if (hook->run->failing_since != 0)
+            hook->run->failing_since += set_us;
         if (set_us < 0)
             free_hook(set, hook, FreedFromClock);
     }

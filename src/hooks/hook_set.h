@@ -8,7 +8,7 @@
 
 #include "src/base/delivery.h"
 #include "src/base/snapshot.h"
-#include "src/base/steady_clock.h"
+#include "src/hooks/hook_run.h"
 #include "src/hooks/lines.h"
 #include "src/pg.h"
 #include "worker/engine.h"
@@ -17,7 +17,6 @@ namespace whisperer::pg {
 
 // Of a hook that was adopted here and whose backlog is not in the ledger yet; see take_over.h.
 struct CarriedHook {
-    bool in_scan;       // since before the scan that is under way began
     int64 incarnation;  // that since was taken in
     XidSnapshot* since;
     TimestampTz created_at;
@@ -29,35 +28,18 @@ struct CarriedHook {
     "(n.waits_for = nullif(current_setting('whisperer.node'), '') OR " \
     "(n.waits_for = '' AND NOT n.is_fed)))"
 
-// In the order in which a hook's rows are due.  Entries of rows that were changed since stay in the
-// index for as long as somebody may see them; nobody walks them twice who begins at his place.
-struct DuePlace {
-    TimestampTz at;
-    pg_uuid_t event_id;
-};
-
-// What deliveries of the ledger may wait for beside their countdown.
-enum FreedFrom {
-    FreedFromRate = 1,
-    FreedFromCircuit = 2,  // of which only as many as fit into one statement are freed
-    FreedFromAddress = 4,  // to which nothing might be sent
-    FreedFromClock = 8,    // that was ahead when they were entered
-};
-
 constexpr int priority_count = 3;
 
-// Of a hook's functions, in a row: it is disabled.
-constexpr int function_timeouts_max = 10;
-
+// What its row says, and what follows from that; replaced as a whole when the hook is loaded again.
 struct Hook {
-    MemoryContext context;  // of everything that is known of it but its lines; replaced with it
+    HookRun* run;           // how it runs, which is not replaced
     int place;              // in the set's array
+    MemoryContext context;  // of everything below; replaced with it
     uint64 load;            // HookSet::load when it was loaded last
     int64 id;
     char* event_type;
     bool runnable;       // the engine has it; otherwise its deliveries wait in the ledger
     bool is_deleted;     // its pending deliveries are to be cancelled, and then it is forgotten
-    bool is_in_use;      // of a deleted one: something is under way for it
     bool is_unadopted;   // it waits for whisperer.resume()
     bool lacks_room;     // of memory, as others have it
     int64 bytes;         // of memory, about
@@ -72,7 +54,6 @@ struct Hook {
     int turn_count;
     bool is_awaited;  // another one begins when the line here has come to its end
     Ordering ordering;
-    HookLines* lines;      // null: it is not ordered and never was
     CarriedHook* carried;  // null: there is nothing to take over
     char* owner_name;
     char* target_url;
@@ -85,38 +66,14 @@ struct Hook {
     char* countdown_kwargs;  // JSON
     int32 metadata;          // that its headers or its transform say, bits of WhispererMetadata
     char* format;            // with its payload_key, as the ledger keeps it; null: whisperer
-    int function_timeouts;   // in a row
     int resumes;             // times that somebody resumed it
-    bool timeouts_are_old;   // hook_run still counts those from before it was resumed
-    bool call_was_cut;     // the server crashed in the middle of one, and nobody has counted it yet
-    bool call_is_marked;   // this process has noted in hook_run that one begins
-    bool is_survived;      // a call has ended since this process began
-    bool waits_for_room;   // its backlog is not read, for the helper has enough of its calls
-    WhispererSpan config;  // UTF-8 JSON
+    WhispererSpan config;    // UTF-8 JSON
     bool has_filter;
     WhispererFilter* filter;    // null: none, or it cannot be read
     WhispererSpan filter_text;  // UTF-8, where there was no memory for filter
-    // Due retries: nothing is due before next_due_at, and everything up to (low_at, low_id) has
-    // been read by this process.  DT_NOEND: nothing is pending.
-    TimestampTz next_due_at;
-    TimestampTz low_at;
-    pg_uuid_t low_id;
-    TimestampTz reload_at;  // the secret before a rotation runs out; DT_NOEND: not by itself
-    double rate_limit;      // attempts per second; 0: none
-    int priority;           // of WhispererPriority
-    int freed_from;         // FreedFrom: what the ledger has waits for it no longer
-    DuePlace freed;         // up to here
-    bool wants_probe;       // its circuit's probe is to be made at once
-    bool refusal_is_told;   // the log says that nothing may be sent to its address
-    // See hook_health.h.
-    TimestampTz failing_since;    // 0: the last attempt succeeded
-    SteadyTime failing_from;      // the same by the clock that nobody sets
-    TimestampTz failing_written;  // what hook_run says; 0: null
-    int64 failing_us_written;     // the same, of how long
-    bool failing_is_stale;        // hook_run says it of an address that it has no more
-    bool is_disabled;             // by this process, and the hooks were not loaded since
-    bool circuit_is_open;
-    bool circuit_is_stale;  // hook_run says open, and a new engine knows nothing of it
+    TimestampTz reload_at;      // the secret before a rotation runs out; DT_NOEND: not by itself
+    double rate_limit;          // attempts per second; 0: none
+    int priority;               // of WhispererPriority
 };
 
 struct TypeEntry;

@@ -22,8 +22,8 @@ void end_pending(Worker* worker, int row, int16 slot, const char* error) {
     delivery.page = -1;
     add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
     Hook* hook = find_hook(worker->hooks, delivery.hook_id);
-    if (hook && hook->lines) {
-        note_lines_changed(hook->lines);
+    if (hook && hook->run->lines) {
+        note_lines_changed(hook->run->lines);
         note_lines_due(worker->hooks, hook);
     }
 }

@@ -36,33 +36,34 @@ const char* kept_url(const HookNewsList* all, const Hook* hook) {
 // For what its receiver did; nothing is noted of it until the hooks have been loaded again.
 void disable(HookNewsList* all, Hook* hook, const char* reason) {
     add_news(all, {News::Disabled, hook->id, 0, reason, false, 0, kept_url(all, hook)});
-    hook->is_disabled = true;
+    hook->run->is_disabled = true;
 }
 
 void disable_for_functions(HookNewsList* all, Hook* hook, const char* reason) {
     add_news(all, {News::Disabled, hook->id, 0, reason, false, 0, nullptr});
-    hook->is_disabled = true;
+    hook->run->is_disabled = true;
 }
 
 void note_failure(HookNewsList* all, Hook* hook) {
+    HookRun* run = hook->run;
     SteadyTime now = steady_now();
-    if (hook->failing_since == 0) {
-        hook->failing_since = GetCurrentTimestamp();
-        hook->failing_from = now;
-        hook->failing_us_written = 0;
+    if (run->failing_since == 0) {
+        run->failing_since = GetCurrentTimestamp();
+        run->failing_from = now;
+        run->failing_us_written = 0;
     }
-    int64 failing_us = now - hook->failing_from;
+    int64 failing_us = now - run->failing_from;
     if (failing_us >= settings.disable_after_s * USECS_PER_SEC) {
         char text[96];
         snprintf(text, sizeof text, "nothing but failures for %lld s",
                  (long long)(failing_us / USECS_PER_SEC));
         disable(all, hook, MemoryContextStrdup(all->context, text));
     } else if (failing_us >= failing_written_after_us &&
-               (hook->failing_written != hook->failing_since ||
-                failing_us - hook->failing_us_written >= failing_written_after_us)) {
-        hook->failing_written = hook->failing_since;
-        hook->failing_us_written = failing_us;
-        add_news(all, {News::Failing, hook->id, hook->failing_since, nullptr, true, 0,
+               (run->failing_written != run->failing_since ||
+                failing_us - run->failing_us_written >= failing_written_after_us)) {
+        run->failing_written = run->failing_since;
+        run->failing_us_written = failing_us;
+        add_news(all, {News::Failing, hook->id, run->failing_since, nullptr, true, 0,
                        kept_url(all, hook), failing_us});
     }
 }
@@ -195,64 +196,68 @@ HookNewsList* create_news_list(MemoryContext context, MemoryContext texts) {
 
 void note_outcome(HookNewsList* all, Hook* hook, const WhispererOutcome& outcome) {
     if (hook == nullptr || !outcome.attempted || outcome.kind == WhispererParked ||
-        outcome.outdated || hook->is_disabled)
+        outcome.outdated || hook->run->is_disabled)
         return;
     if (outcome.hook_gone) {
         disable(all, hook, "the receiver answered 410 Gone");
     } else if (outcome.kind != WhispererDelivered) {
         note_failure(all, hook);
     } else {
-        if (hook->failing_written != 0)
+        if (hook->run->failing_written != 0)
             add_news(all, {News::Recovered, hook->id, 0, nullptr, true, 0, nullptr});
-        hook->failing_since = hook->failing_written = 0;
+        hook->run->failing_since = hook->run->failing_written = 0;
     }
 }
 
 void note_circuit(HookNewsList* all, Hook* hook, const WhispererCircuit& circuit) {
+    HookRun* run = hook->run;
     bool is_open = circuit.state != WhispererCircuitClosed;
     HookNews news = {};
     news.news = is_open ? News::CircuitOpened : News::CircuitClosed;
     news.hook_id = hook->id;
-    news.is_silent = is_open == hook->circuit_is_open;
+    news.is_silent = is_open == run->circuit_is_open;
     if (is_open) {
         news.at = GetCurrentTimestamp() + circuit.retry_after_ms * 1000;
         news.reason = MemoryContextStrdup(all->context, circuit.reason);
     }
-    hook->circuit_is_open = is_open;
+    run->circuit_is_open = is_open;
     add_news(all, news);
 }
 
 void note_function(HookNewsList* all, Hook* hook, const char* error, bool timed_out) {
-    int before = hook->function_timeouts;
-    hook->function_timeouts = timed_out ? before + 1 : 0;
+    HookRun* run = hook->run;
+    int before = run->function_timeouts;
+    run->function_timeouts = timed_out ? before + 1 : 0;
     if (error)
-        add_news(all, {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts,
-                       nullptr});
-    else if (before > 0 || hook->timeouts_are_old)
+        add_news(all,
+                 {News::FunctionFailed, hook->id, 0, error, true, run->function_timeouts, nullptr});
+    else if (before > 0 || run->timeouts_are_old)
         add_news(all, {News::FunctionWorks, hook->id, 0, nullptr, true, 0, nullptr});
-    hook->timeouts_are_old = false;
-    if (hook->call_is_marked)
+    run->timeouts_are_old = false;
+    if (run->call_is_marked)
         add_news(all, {News::FunctionSurvived, hook->id, 0, nullptr, true, 0, nullptr});
-    hook->call_is_marked = false;
-    hook->is_survived = true;
-    if (before < function_timeouts_max && hook->function_timeouts >= function_timeouts_max)
+    run->call_is_marked = false;
+    run->is_survived = true;
+    if (before < function_timeouts_max && run->function_timeouts >= function_timeouts_max)
         disable_for_functions(all, hook, "ten time-outs of its functions in a row");
 }
 
 void note_cut_call(HookNewsList* all, Hook* hook) {
+    HookRun* run = hook->run;
     constexpr const char* error = "the server crashed during a call";
-    hook->call_was_cut = false;
-    hook->function_timeouts += timeouts_of_a_crash;
+    run->call_was_cut = false;
+    run->function_timeouts += timeouts_of_a_crash;
     add_news(all,
-             {News::FunctionFailed, hook->id, 0, error, true, hook->function_timeouts, nullptr});
-    if (hook->function_timeouts >= function_timeouts_max)
+             {News::FunctionFailed, hook->id, 0, error, true, run->function_timeouts, nullptr});
+    if (run->function_timeouts >= function_timeouts_max)
         disable_for_functions(all, hook, "the server crashed twice during a call of its functions");
 }
 
 void mark_call(Hook* hook) {
+    HookRun* run = hook->run;
     static SPIPlanPtr plan;
     const Oid types[] = {INT8OID, INT4OID};
-    Datum values[] = {Int64GetDatum(hook->id), Int32GetDatum(hook->function_timeouts)};
+    Datum values[] = {Int64GetDatum(hook->id), Int32GetDatum(run->function_timeouts)};
     begin_transaction("marking a call of a hook's function");
     run_plan(kept_plan(&plan,
                        "INSERT INTO whisperer.hook_run AS r (hook_id, function_began, "
@@ -265,17 +270,18 @@ void mark_call(Hook* hook) {
     commit_transaction();
     // The worker's commits wait for nothing, and for a standby nothing needs to wait here.
     XLogFlush(XactLastCommitEnd);
-    hook->call_is_marked = true;
+    run->call_is_marked = true;
 }
 
 void note_fresh(HookNewsList* all, Hook* hook) {
-    if (hook->circuit_is_stale)
+    HookRun* run = hook->run;
+    if (run->circuit_is_stale)
         add_news(all, {News::CircuitClosed, hook->id, 0, nullptr, true, 0, nullptr});
-    if (hook->failing_is_stale) {
+    if (run->failing_is_stale) {
         add_news(all, {News::Recovered, hook->id, 0, nullptr, true, 0, nullptr});
-        hook->failing_written = 0;
+        run->failing_written = 0;
     }
-    hook->circuit_is_stale = hook->failing_is_stale = false;
+    run->circuit_is_stale = run->failing_is_stale = false;
 }
 
 void write_news(const HookNewsList* all) {

@@ -119,9 +119,9 @@ void log_attempt(const LedgerEntry& entry, const WhispererOutcome& outcome) {
 
 // Once for a hook, until it goes elsewhere or the settings change.
 void tell_of_refusal(Hook* hook, const WhispererOutcome& outcome) {
-    if (hook == nullptr || !outcome.refused || outcome.outdated || hook->refusal_is_told)
+    if (hook == nullptr || !outcome.refused || outcome.outdated || hook->run->refusal_is_told)
         return;
-    hook->refusal_is_told = true;
+    hook->run->refusal_is_told = true;
     ereport(LOG,
             errmsg("whisperer: hook " INT64_FORMAT ": %.*s", hook->id, (int)outcome.error.size,
                    outcome.error.data),
@@ -192,7 +192,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
     // It met a circuit that was being probed, or no token: a ping is not put off for long.
     if (delivery->once && outcome.kind == WhispererReturned && hook) {
         entry.next_attempt_at = Min(entry.next_attempt_at, GetCurrentTimestamp() + ping_retry_us);
-        hook->wants_probe = true;
+        hook->run->wants_probe = true;
     }
     if (outcome.attempted && outcome.kind != WhispererParked) {
         entry.is_failed_attempt =
@@ -247,8 +247,8 @@ void note_written(Ledger* ledger, HookSet* hooks) {
         Hook* hook = find_hook(hooks, entry.hook_id);
         if (hook && entry.next_attempt_at != 0)
             note_due(hooks, hook, entry.next_attempt_at);
-        if (hook && hook->lines && entry.line != 0) {
-            note_line(hook->lines, entry);
+        if (hook && hook->run->lines && entry.line != 0) {
+            note_line(hook->run->lines, entry);
             note_lines_due(hooks, hook);
         }
     }

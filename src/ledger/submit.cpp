@@ -60,8 +60,8 @@ int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* del
 void take_back(Worker* worker, const WhispererOutcome& unsent) {
     const Inflight* delivery = tracked(worker->tracker, unsent.token);
     const Hook* hook = find_hook(worker->hooks, unsent.hook_id);
-    if (hook && hook->lines)
-        cut_short(hook->lines, delivery->line,
+    if (hook && hook->run->lines)
+        cut_short(hook->run->lines, delivery->line,
                   tracked(worker->tracker, unsent.front_first)->event_id,
                   tracked(worker->tracker, unsent.front_last)->event_id);
     untrack(worker->tracker, unsent.token);

@@ -147,7 +147,7 @@ void note_circuits() {
             note_circuit(worker->ledger->news, hook, changes[i]);
             // What is due was not looked at while the circuit was open; nor is it looked whether
             // something can be a probe before the probe may be made.
-            if (hook->circuit_is_open)
+            if (hook->run->circuit_is_open)
                 note_due(worker->hooks, hook,
                          GetCurrentTimestamp() + changes[i].retry_after_ms * 1000);
             else
@@ -266,9 +266,9 @@ void end_window() {
         write_whole_batch();
     for (int i = 0; i < worker->hooks->count; i++) {
         Hook* hook = worker->hooks->hooks[i];
-        if (hook->lines == nullptr || dlist_is_empty(&hook->lines->held))
+        if (hook->run->lines == nullptr || dlist_is_empty(&hook->run->lines->held))
             continue;
-        release_held(hook->lines);
+        release_held(hook->run->lines);
         note_lines_due(worker->hooks, hook);
     }
 }

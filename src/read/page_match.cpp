@@ -372,8 +372,7 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
         read_data(&row);
     for (int i = 0; i < wanted_count; i++) {
         const Hook& hook = *wanted->hooks[i];
-        if (hook.carried == nullptr || !hook.carried->in_scan ||
-            is_older(row, incarnation, *hook.carried) ||
+        if (!hook.run->in_scan || is_older(row, incarnation, *hook.carried) ||
             (known && find_delivery_key(known, row.id, hook.id)))
             continue;
         Match match = matches(hook, &row);

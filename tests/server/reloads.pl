@@ -1,0 +1,111 @@
+# A hook whose row changes is loaded again: what the worker knows of how it runs stays, but for what the change is about.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Whisperer;
+
+my $node = new_node('reloads', extra => "whisperer.callback_timeout = '100ms'\n");
+my $receiver = new_receiver('reloads');
+my $base = $receiver->url('');
+
+sub sql { return $node->safe_psql('postgres', shift) }
+sub log_has { return scalar(() = slurp_file($node->logfile) =~ /$_[0]/g) }
+sub arrived { return scalar(() = $receiver->requests($_[0])) }
+sub record { return sql("SELECT whisperer.deliver_event('$_[0]', '{}')") }
+sub hook { my ($type, $path, $more) = @_; sql("SELECT whisperer.register_event('$type')"); return sql("SELECT whisperer.create_hook('$type', '$base$path'" . ($more // '') . ')') }
+sub ended { my ($hook, $state, $count) = @_; wait_for("$count that are $state", sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $hook AND state = '$state'") == $count }) }
+sub state_of { return sql("SELECT state FROM whisperer.hook WHERE id = $_[0]") }
+
+# Changes what says nothing of how the hook runs.
+my $changes = 0;
+sub change {
+    my ($hook) = @_;
+    sql(sprintf q(SELECT whisperer.update_hook(%d, '{"description": "%d", "metadata_headers": [%s]}')), $hook, ++$changes, $changes % 2 ? '"time"' : '');
+}
+# The worker has read it afterwards.
+sub load_again { change(@_); wait_idle($node) }
+my $once = q(, retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0}, "max_retries": 0}');
+my $hourly = q(, retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 3600}, "max_retries": 3}');
+
+# --- a circuit --------------------------------------------------------------------------------------
+my $open = hook('open', '/status/500/open', $hourly);
+record('open') for 1 .. 12;
+wait_for('the circuit to open', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $open") eq 'open' });
+wait_for('all to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $open AND error IS NOT NULL") == 12 });
+load_again($open);
+my ($tried, $retry_at) = (arrived('/status/500/open'), sql("SELECT circuit_retry_at FROM whisperer.hook_run WHERE hook_id = $open"));
+record('open');
+wait_for('the next to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $open AND error = 'circuit is open' AND retry_count = 0") });
+is(arrived('/status/500/open'), $tried, 'an open circuit stays open');
+like(sql("CALL whisperer.ping_hook($open)"), qr/^f\|500/, 'a probe finds nothing new');
+wait_for('its next probe to be put off', sub { sql("SELECT circuit_retry_at FROM whisperer.hook_run WHERE hook_id = $open") ne $retry_at });
+is(log_has("hook $open: circuit open"), 1, 'of which the log says nothing again');
+$receiver->control({ path => '/status/500/open', steps => ['ok'] });
+like(sql("CALL whisperer.ping_hook($open)"), qr/^t\|200/, 'and one that the receiver is back');
+wait_for('the circuit to close', sub { sql("SELECT circuit FROM whisperer.hook_stats WHERE hook_id = $open") eq 'closed' });
+is(log_has("hook $open: circuit closed"), 1, 'which closes it');
+
+# --- what is due ------------------------------------------------------------------------------------
+my $later = hook('later', '/fail-first/2/500/later', q(, retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 1}}'));
+record('later');
+wait_for('its first attempt', sub { arrived('/fail-first/2/500/later') });
+load_again($later);
+wait_for('the second', sub { arrived('/fail-first/2/500/later') == 2 });
+load_again($later);
+ended($later, 'delivered', 1);
+is(arrived('/fail-first/2/500/later'), 3, 'what waits for another attempt has it, once');
+is(state_of($later), 'active', 'and the hook is active');
+
+# --- lines ------------------------------------------------------------------------------------------
+my $lined = hook('lined', '/fail-first/1/500/lined', q(, ordering => 'hook', retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.5}}'));
+my @events = map { record('lined') } 1 .. 3;
+wait_for('the first attempt of the head', sub { arrived('/fail-first/1/500/lined') });
+load_again($lined);
+ended($lined, 'delivered', 3);
+my @came = map { JSON::PP::decode_json($_->{body})->{event}{uuid} } $receiver->requests('/fail-first/1/500/lined');
+is("@came", join(' ', map { s/-//gr } map { ($_, $_) } @events), 'a line keeps its order');
+
+# --- functions --------------------------------------------------------------------------------------
+sql(q(CREATE FUNCTION shape(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(600)'));
+my $slow = hook('slow', '/ok/slow', "$once, transform => 'public.shape'");
+sub time_out { my ($count) = @_; record('slow'); wait_for("$count time-outs", sub { sql("SELECT function_timeouts FROM whisperer.hook_run WHERE hook_id = $slow") eq $count }) }
+for my $count (1 .. 9) {
+    time_out($count);
+    load_again($slow);
+}
+is(sql("SELECT state, (SELECT function_began IS NULL FROM whisperer.hook_run WHERE hook_id = h.id) FROM whisperer.hook h WHERE id = $slow"), 'active|t', 'time-outs are counted on');
+time_out(10);
+wait_for('the hook to be disabled', sub { state_of($slow) eq 'disabled' });
+is(sql("SELECT state_reason FROM whisperer.hook WHERE id = $slow"), 'ten time-outs of its functions in a row', 'the tenth disables the hook');
+sql("SELECT whisperer.resume_hook($slow)");
+time_out(1);
+is(state_of($slow), 'active', 'and after resume_hook they are counted anew');
+
+# --- failures ---------------------------------------------------------------------------------------
+sql("ALTER SYSTEM SET whisperer.disable_after = '2s'; ALTER SYSTEM SET whisperer.circuit_breaker = off");
+$node->reload;
+my $failing = hook('failing', '/status/500/failing', q(, retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 0.1}, "max_retries": 1000}'));
+record('failing');
+wait_for('the hook to be disabled', sub { change($failing); state_of($failing) eq 'disabled' });
+like(sql("SELECT state_reason FROM whisperer.hook WHERE id = $failing"), qr/^nothing but failures for \d+ s/, 'nor is forgotten since when there is nothing but failures');
+
+# --- what is told once --------------------------------------------------------------------------------
+my $unserved = hook('unserved', '/ok/unserved', "$once, secret_key => 'secret'");
+sql("UPDATE whisperer.secret SET secret_key = 'whsec_no base64!' WHERE hook_id = $unserved");
+load_again($unserved) for 1 .. 3;
+is(log_has("hook $unserved cannot be served"), 1, 'why a hook cannot be served is told once');
+
+my $refused = hook('refused', '/ok/refused', $hourly);
+sql("ALTER SYSTEM SET whisperer.allowed_networks = ''");
+$node->reload;
+# The first may still be sent.
+my $refusals = 0;
+for (1 .. 3) {
+    my $before = $refusals;
+    wait_for('a refusal', sub { record('refused'); wait_idle($node); $before < ($refusals = sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $refused AND error LIKE '%whisperer.allowed_networks%'")) });
+    load_again($refused);
+}
+is(log_has("LOG:  whisperer: hook $refused: "), 1, 'that nothing may be sent to its address, too');
+
+done_testing();
