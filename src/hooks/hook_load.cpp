@@ -275,9 +275,10 @@ void load_turns(Hook* hook, int row) {
         hook->turns[hook->turn_count++] = parse_snapshot(turn, hook->context);
 }
 
-// Somebody has resumed it, or what kept it from being served is over.
-bool begins_anew(const Hook* before) {
-    return before && !before->runnable;
+// Somebody has resumed it, or what kept it from being served is over.  One that the process itself
+// disabled may be resumed before it was loaded as disabled: of that only resumes tells.
+bool begins_anew(const Hook* hook, const Hook* before) {
+    return before && (!before->runnable || before->resumes != hook->resumes);
 }
 
 // What hook_run says counts when the process knows nothing yet.  An engine that has just been told
@@ -298,7 +299,7 @@ void load_health(Hook* hook, int row, const Hook* before) {
         run->circuit_is_stale = hook->runnable && bool_column(row, LoadCircuitOpen);
     }
     // Nor is the time that it was paused, or that of another address.
-    if (is_moved || begins_anew(before))
+    if (is_moved || begins_anew(hook, before))
         run->failing_since = 0;
     if (is_moved)
         run->failing_is_stale = run->failing_written != 0;
@@ -324,7 +325,7 @@ void load_functions(Hook* hook, int row, const Hook* before) {
             began_at != 0 && began_at >= PgStartTime && began_at < shared_state()->made_at;
     }
     bool is_resumed =
-        before ? begins_anew(before) : run->function_timeouts >= function_timeouts_max;
+        before ? begins_anew(hook, before) : run->function_timeouts >= function_timeouts_max;
     if (hook->runnable && is_resumed) {
         run->timeouts_are_old |= run->function_timeouts > 0;
         run->function_timeouts = 0;

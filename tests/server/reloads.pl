@@ -90,6 +90,40 @@ record('failing');
 wait_for('the hook to be disabled', sub { change($failing); state_of($failing) eq 'disabled' });
 like(sql("SELECT state_reason FROM whisperer.hook WHERE id = $failing"), qr/^nothing but failures for \d+ s/, 'nor is forgotten since when there is nothing but failures');
 
+# --- resumed before the worker has loaded what it wrote itself ----------------------------------------
+# The disabling is committed while the worker is held.
+sub disabled_and_resumed {
+    my ($hook, $act) = @_;
+    hold($node, 'after-ledger');
+    $act->();
+    wait_held($node, 'after-ledger');
+    is(state_of($hook), 'disabled', 'the hook is disabled');
+    sql("SELECT whisperer.resume_hook($hook)");
+    release_hold($node);
+    wait_idle($node);
+}
+my $dying = hook('dying', '/status/500/dying', $once);
+record('dying');
+ended($dying, 'failed', 1);
+wait_for('it to fail for long', sub { sql("SELECT max(requested_at) < now() - interval '2.1 s' FROM whisperer.attempt WHERE hook_id = $dying") eq 't' });
+disabled_and_resumed($dying, sub { record('dying') });
+record('dying');
+ended($dying, 'failed', 3);
+wait_idle($node);
+is(state_of($dying), 'active', 'after resume_hook the time of failures begins anew');
+
+sql("CREATE FUNCTION shape_too(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(600)'");
+$slow = hook('slow_too', '/ok/slow_too', "$once, transform => 'public.shape_too'");
+for my $count (1 .. 9) {
+    record('slow_too');
+    ended($slow, 'failed', $count);
+}
+disabled_and_resumed($slow, sub { record('slow_too') });
+sql("CREATE OR REPLACE FUNCTION shape_too(event json) RETURNS json LANGUAGE sql AS 'SELECT event'");
+record('slow_too');
+ended($slow, 'delivered', 1);
+is(state_of($slow), 'active', 'and so do time-outs');
+
 # --- what is told once --------------------------------------------------------------------------------
 my $unserved = hook('unserved', '/ok/unserved', "$once, secret_key => 'secret'");
 sql("UPDATE whisperer.secret SET secret_key = 'whsec_no base64!' WHERE hook_id = $unserved");
