@@ -365,6 +365,13 @@ bool load_filter(Hook* hook, int row, bool as_text, WhispererError* error) {
     return true;
 }
 
+// What it and its lines are to wait for now, if for anything, the next look finds.
+void look_at_once(HookRun* run) {
+    run->next_due_at = DT_NOBEGIN;
+    if (run->lines)
+        run->lines->not_before = DT_NOBEGIN;
+}
+
 // Nothing is known to be pending or not, so it is looked for at once: in the rows of a hook that is
 // new to the process, or was deleted and has them cancelled.
 void load_due(Hook* hook, const Hook* before) {
@@ -387,7 +394,7 @@ void load_rate(Hook* hook, int row, const Hook* before) {
         run->freed = {DT_NOBEGIN, {}};
     }
     if (run->freed_from != 0)
-        run->next_due_at = DT_NOBEGIN;
+        look_at_once(run);
 }
 
 void load_probe(Hook* hook, const Hook* before) {
@@ -398,7 +405,7 @@ void load_probe(Hook* hook, const Hook* before) {
     // Somebody resumed it, although it may have been active, because its receiver is back.
     run->wants_probe |= before->resumes != hook->resumes;
     if (run->wants_probe)
-        run->next_due_at = DT_NOBEGIN;
+        look_at_once(run);
 }
 
 void load_flags(Hook* hook, int row) {

@@ -66,6 +66,23 @@ ended($lined, 'delivered', 3);
 my @came = map { JSON::PP::decode_json($_->{body})->{event}{uuid} } $receiver->requests('/fail-first/1/500/lined');
 is("@came", join(' ', map { s/-//gr } map { ($_, $_) } @events), 'a line keeps its order');
 
+# What lines wait for is the hook's rate, until it has another: here for a quarter of an hour.
+my $spaced = hook('spaced', '/ok/spaced', ", ordering => 'key', rate_limit => 0.001");
+sql("CREATE TABLE thing (id int PRIMARY KEY); CREATE TRIGGER thing AFTER INSERT ON thing FOR EACH ROW EXECUTE FUNCTION whisperer.capture('spaced')");
+sql('INSERT INTO thing SELECT generate_series(1, 6)');
+ended($spaced, 'delivered', 1);
+wait_for('the heads that are spaced', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $spaced AND error = 'rate limit'") >= 4 });
+sql('INSERT INTO thing SELECT generate_series(11, 16)');
+ended($spaced, 'pending', 11);
+change($spaced);
+# The worker goes on meanwhile, and looks at all lines.
+record('later');
+ended($later, 'delivered', 2);
+is(arrived('/ok/spaced'), 1, 'lines wait for the rate');
+sql(qq(SELECT whisperer.update_hook($spaced, '{"rate_limit": 100}')));
+ended($spaced, 'delivered', 12);
+pass('until that is another');
+
 # --- functions --------------------------------------------------------------------------------------
 sql(q(CREATE FUNCTION shape(event json) RETURNS json LANGUAGE sql AS 'SELECT event FROM pg_sleep(600)'));
 my $slow = hook('slow', '/ok/slow', "$once, transform => 'public.shape'");
