@@ -146,6 +146,27 @@ typedef enum WhispererOutcomeKind {
                               on their way when this is told */
 } WhispererOutcomeKind;
 
+/* What kind of error it is, for programs; its text is for people, and may be worded anew.  The host
+ * stores the numbers, so each keeps its meaning.  1 to 9: the next attempt is put off, and none has
+ * been made since the last. */
+typedef enum WhispererErrorCode {
+    WhispererErrorNone = 0, /* there is no error, or its text alone says what it is */
+    WhispererErrorRateLimit = 1,
+    WhispererErrorCircuitOpen = 2,
+    WhispererErrorEndpointBusy = 3,
+    WhispererErrorAwaitsToken = 4,    /* which is being fetched */
+    WhispererErrorOutranked = 5,      /* hooks of a higher priority go first */
+    WhispererErrorNotAllowed = 10,    /* our settings let nothing go there, or where its token is */
+    WhispererErrorTransform = 20,     /* the host's: the hook's function failed */
+    WhispererErrorSchema = 21,        /* the host's: the data does not fit its type's */
+    WhispererErrorTransformNull = 30, /* the host's: the hook's function wants nothing sent */
+    WhispererErrorCancelled = 31,     /* the host's: somebody asked for it */
+    WhispererErrorHookDeleted = 32,   /* the host's */
+    WhispererErrorExpired = 33,       /* the host's: too late */
+    WhispererErrorExpunged = 34,      /* the host's: the data was taken away */
+    WhispererErrorEventGone = 35      /* the host's: so was the event */
+} WhispererErrorCode;
+
 typedef struct WhispererOutcome {
     uint64_t token;
     int64_t hook_id;
@@ -155,16 +176,16 @@ typedef struct WhispererOutcome {
     int32_t hook_gone;        /* boolean: the receiver said 410: disable the hook */
     int32_t given_up;         /* boolean: by its status, whatever attempts are left */
     int32_t outdated;         /* boolean: the hook's requests go elsewhere by now */
-    int32_t refused;          /* boolean: our settings do not let it go there; nothing was sent */
     int64_t started_at_us;    /* when the attempt began; 0 if none did */
     int64_t response_time_us; /* 0 if no attempt */
     int64_t next_after_ms;    /* see the kinds */
     int64_t asked_after_ms;   /* WhispererRetry: the receiver's Retry-After; 0: none */
     WhispererSpan response;   /* first bytes of the answer: valid UTF-8 without NUL */
     WhispererSpan error;      /* plain text; empty on success */
-    WhispererSpan body;       /* what cannot be made again; empty: the format makes it */
-    WhispererSpan format;     /* of the event, as it was submitted */
-    uint64_t front_first;     /* WhispererUnsent: tokens of one request; else 0 */
+    WhispererErrorCode error_code;
+    WhispererSpan body;   /* what cannot be made again; empty: the format makes it */
+    WhispererSpan format; /* of the event, as it was submitted */
+    uint64_t front_first; /* WhispererUnsent: tokens of one request; else 0 */
     uint64_t front_last;
 } WhispererOutcome;
 

@@ -119,7 +119,8 @@ void log_attempt(const LedgerEntry& entry, const WhispererOutcome& outcome) {
 
 // Once for a hook, until it goes elsewhere or the settings change.
 void tell_of_refusal(Hook* hook, const WhispererOutcome& outcome) {
-    if (hook == nullptr || !outcome.refused || outcome.outdated || hook->run->refusal_is_told)
+    if (hook == nullptr || outcome.error_code != WhispererErrorNotAllowed || outcome.outdated ||
+        hook->run->refusal_is_told)
         return;
     hook->run->refusal_is_told = true;
     ereport(LOG,

@@ -86,8 +86,9 @@ TEST_F(AddressesTest, AnAllowedOneIsReachedBesideOthers) {
 
 TEST_F(AddressesTest, WhereNoneIsAllowedThatIsTheReason) {
     names.put("inside.example", {"10.9.9.9", "::1"});
-    EXPECT_THAT(deliver("inside.example", server.port()).error,
-                testing::MatchesRegex("address (10.9.9.9|::1) is not allowed .*"));
+    const Got got = deliver("inside.example", server.port());
+    EXPECT_THAT(got.error, testing::MatchesRegex("address (10.9.9.9|::1) is not allowed .*"));
+    EXPECT_EQ(got.error_code, WhispererErrorNotAllowed);
 }
 
 }  // namespace

@@ -205,8 +205,9 @@ TEST_F(ChainTest, OfARequestThatComesBackIsNothingLeft) {
     pump();
     submit_chain(3, 4);
     put_batch(R"({"size": 2})");
-    EXPECT_EQ(told(outcomes()),
-              "2 unsent behind 1, 4 unsent behind 3, 3 returned: endpoint is busy");
+    const auto ended = outcomes();
+    EXPECT_EQ(told(ended), "2 unsent behind 1, 4 unsent behind 3, 3 returned: endpoint is busy");
+    EXPECT_EQ(ended.back().error_code, WhispererErrorEndpointBusy);
 }
 
 TEST_F(ChainTest, EndsBeforeOneThatCannotBeSent) {

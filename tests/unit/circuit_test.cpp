@@ -189,10 +189,12 @@ TEST_F(CircuitDispatchTest, AnOpenCircuitHandsBackAtOnceAndSpread) {
         got.push_back(std::move(outcome));
     ASSERT_EQ(got.size(), 10U);
     EXPECT_EQ(got[0].kind, WhispererRetry);
+    EXPECT_EQ(got[0].error_code, WhispererErrorNone) << "an answer speaks for itself";
     for (std::size_t i = 1; i < got.size(); ++i) {
         EXPECT_EQ(got[i].kind, WhispererReturned);
         EXPECT_FALSE(got[i].attempted);
         EXPECT_EQ(got[i].error, "circuit is open");
+        EXPECT_EQ(got[i].error_code, WhispererErrorCircuitOpen);
         EXPECT_EQ(got[i].next_after,
                   milliseconds(circuit_wait_min) + milliseconds(10 * (static_cast<int>(i) - 1)));
     }
@@ -227,6 +229,7 @@ TEST_F(CircuitDispatchTest, OneProbeGoesAndTheOthersComeBack) {
     ASSERT_EQ(got.size(), 4U);
     for (const Outcome& outcome : got) {
         EXPECT_EQ(outcome.error, "circuit is open");
+        EXPECT_EQ(outcome.error_code, WhispererErrorCircuitOpen);
         EXPECT_GE(outcome.next_after, return_wait_min);
     }
     EXPECT_GT(dispatcher.hook_wait_ms(1), 0);

@@ -79,6 +79,7 @@ TEST_F(EngineAuthTest, ARefusedFetchSaysWhyAndShowsNothingOfTheAnswer) {
     const Got got = deliver();
     EXPECT_EQ(got.kind, WhispererRetry);
     EXPECT_EQ(got.error, "token: redirect refused: 302 to http://192.0.2.1/a");
+    EXPECT_EQ(got.error_code, WhispererErrorNone) << "no setting of ours";
     EXPECT_EQ(got.response, "");
     EXPECT_EQ(got.http_status, 0);
     EXPECT_EQ(server.requests.size(), 1U);
@@ -87,7 +88,9 @@ TEST_F(EngineAuthTest, ARefusedFetchSaysWhyAndShowsNothingOfTheAnswer) {
 TEST_F(EngineAuthTest, TheGuardAppliesToTokenUrls) {
     driver.settings.allowed_networks = {nullptr, 0};
     ASSERT_EQ(driver.configure(), WhispererOk);
-    EXPECT_THAT(deliver().error, testing::StartsWith("token: address 127.0.0.1 is not allowed ("));
+    const Got got = deliver();
+    EXPECT_THAT(got.error, testing::StartsWith("token: address 127.0.0.1 is not allowed ("));
+    EXPECT_EQ(got.error_code, WhispererErrorNotAllowed);
     EXPECT_TRUE(server.requests.empty());
 }
 
@@ -111,6 +114,7 @@ TEST_F(EngineAuthTest, AFetchThatMayNotStartEndsTheAttemptAtOnce) {
     driver.collect();
     ASSERT_EQ(driver.got.size(), 1U) << "it was not parked";
     EXPECT_EQ(driver.got[0].error, "token: http is not allowed (whisperer.require_https is on)");
+    EXPECT_EQ(driver.got[0].error_code, WhispererErrorNotAllowed);
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ struct Got {
     std::int64_t next_after_ms;
     std::string response;
     std::string error;
+    WhispererErrorCode error_code;
 };
 
 class EngineDriver {
@@ -126,7 +127,7 @@ class EngineDriver {
                 got.push_back({o.token, o.hook_id, o.kind, o.http_status, o.attempted != 0,
                                o.hook_gone != 0, o.started_at_us, o.response_time_us,
                                o.next_after_ms, std::string(o.response.data, o.response.size),
-                               std::string(o.error.data, o.error.size)});
+                               std::string(o.error.data, o.error.size), o.error_code});
             }
     }
 

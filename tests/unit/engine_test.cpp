@@ -302,6 +302,7 @@ TEST_F(EngineTest, GuardRefusesLoopbackUnlessAllowed) {
         got.error,
         "address 127.0.0.1 is not allowed (whisperer.allowed_networks does not name 127.0.0.1:" +
             std::to_string(server.port()) + ")");
+    EXPECT_EQ(got.error_code, WhispererErrorNotAllowed);
     EXPECT_TRUE(got.attempted);
     EXPECT_EQ(server.connections, 0);
     ASSERT_EQ(driver.put_hook(1, "http://localhost:" + std::to_string(server.port()) + "/"),
@@ -363,6 +364,7 @@ TEST_F(EngineTest, GoesThroughTheProxyAndGuardsBeforeIt) {
     ASSERT_EQ(driver.submit(static_cast<std::uint64_t>(id), id), WhispererOk);
     ASSERT_TRUE(driver.run_for(&proxy, static_cast<std::size_t>(id)));
     EXPECT_EQ(driver.got.back().error, "host localhost. is not allowed");
+    EXPECT_EQ(driver.got.back().error_code, WhispererErrorNotAllowed);
     driver.settings.proxy = {nullptr, 0};
 }
 
@@ -374,6 +376,7 @@ TEST_F(EngineTest, RequireHttpsHoldsForHooksThatWereThereBefore) {
     const Got got = deliver();
     EXPECT_EQ(got.kind, WhispererRetry);
     EXPECT_EQ(got.error, "http is not allowed (whisperer.require_https is on)");
+    EXPECT_EQ(got.error_code, WhispererErrorNotAllowed);
     EXPECT_EQ(server.connections, 0);
 }
 

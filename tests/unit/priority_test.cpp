@@ -190,11 +190,13 @@ TEST_F(PriorityTest, WhatHasWaitedTooLongSaysWhy) {
     submit(1, ++token);
     submit(3, ++token);
     clock.now += milliseconds(1001);
-    std::string why;
+    Outcome put_off;
     for (const Outcome& outcome : pump())
         if (outcome.kind == WhispererReturned)
-            why = std::to_string(outcome.hook_id) + ": " + outcome.error;
-    EXPECT_EQ(why, "1: hooks of a higher priority go first");
+            put_off = outcome;
+    EXPECT_EQ(put_off.hook_id, 1);
+    EXPECT_EQ(put_off.error, "hooks of a higher priority go first");
+    EXPECT_EQ(put_off.error_code, WhispererErrorOutranked);
     EXPECT_EQ(wire.sent.back().hook, "3") << "the place of the one that is parked";
 }
 

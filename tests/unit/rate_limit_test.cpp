@@ -147,6 +147,7 @@ TEST_F(RateLimitTest, WhatWaitsTooLongComesBackAtItsTurn) {
     ASSERT_EQ(seen.size(), 2U);
     EXPECT_EQ(seen[0].kind, WhispererReturned);
     EXPECT_EQ(seen[0].error, "rate limit");
+    EXPECT_EQ(seen[0].error_code, WhispererErrorRateLimit);
     EXPECT_FALSE(seen[0].attempted);
     EXPECT_EQ(seen[0].next_after, seconds(3));
     EXPECT_EQ(seen[1].next_after, seconds(7));
@@ -160,6 +161,7 @@ TEST_F(RateLimitTest, MoreThanItsRateCanTakeComesBackAtOnce) {
     ASSERT_EQ(returned.size(), 20U) << "a full bucket, park_after's refill and one";
     for (std::size_t i = 0; i < returned.size(); ++i) {
         EXPECT_EQ(returned[i].error, "rate limit");
+        EXPECT_EQ(returned[i].error_code, WhispererErrorRateLimit);
         EXPECT_EQ(returned[i].next_after, milliseconds(1000 + 200 * static_cast<int>(i)));
     }
 }

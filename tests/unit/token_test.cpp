@@ -235,6 +235,7 @@ TEST_F(TokenTest, ASlowFetchParksItsDeliveryAndReturnsTheOthers) {
     EXPECT_EQ(count(waiting, WhispererParked), 1);
     EXPECT_EQ(count(waiting, WhispererReturned), 2);
     EXPECT_EQ(waiting.back().error, "token is being fetched");
+    EXPECT_EQ(waiting.back().error_code, WhispererErrorAwaitsToken);
     clock.now += seconds(3);
     give_token("t1");
     wire.answer(200);
@@ -286,8 +287,10 @@ TEST_F(TokenTest, DroppingAHookDuringTheFetchConsumesNoAttempt) {
     EXPECT_TRUE(wire.running.empty());
     const auto ended = pump();
     EXPECT_EQ(count(ended, WhispererReturned), 3);
-    for (const Outcome& outcome : ended)
+    for (const Outcome& outcome : ended) {
         EXPECT_EQ(outcome.error, "hook was dropped");
+        EXPECT_EQ(outcome.error_code, WhispererErrorNone) << "it may have been put anew";
+    }
     put_fetching();
     submit(1, 9);
     EXPECT_EQ(count(run(200), WhispererDelivered), 1);

@@ -149,8 +149,8 @@ class Dispatcher {
     }
     void note_circuit_change(Lane& lane);
     void forget_circuit_change(Lane& lane);
-    void give_back(Lane& lane, Queued& delivery, microseconds now, const char* why);
-    void give_back_queued(Lane& lane, Queued& delivery, microseconds now, const char* why);
+    void give_back(Lane& lane, Queued& delivery, microseconds now, const PutOff& why);
+    void give_back_queued(Lane& lane, Queued& delivery, microseconds now, const PutOff& why);
     void forget_if_done(Lane& lane);
 
     // Several deliveries in one request: dispatcher_batch.cpp.

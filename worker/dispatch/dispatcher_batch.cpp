@@ -25,7 +25,7 @@ Members members_of(const InFlight& flight) {
 void Dispatcher::return_runs(Lane& lane) {
     Queued run;
     while (lane.take_run(run))
-        give_back_queued(lane, run, clock_.steady(), "endpoint is busy");
+        give_back_queued(lane, run, clock_.steady(), endpoint_busy);
 }
 
 // One whose format cannot be batched, because its hook had that format when it was first sent, goes

@@ -105,7 +105,7 @@ void Dispatcher::finish(InFlight& flight, WireResult&& result) {
         note_circuit_change(lane);
 
     if (result.end == WireEnd::OurFault)
-        give_back(lane, flight.delivery, now, result.error.c_str());
+        give_back(lane, flight.delivery, now, PutOff{result.error.c_str()});
     else if (flight.batch == nullptr)
         end_attempt(flight, flight.delivery, std::move(result), {});
     else
@@ -209,15 +209,15 @@ void Dispatcher::return_old(microseconds now) {
         lane.expiry_scheduled = false;
         Queued delivery;
         const bool limited = lane.waits_for_rate(settings_->max_in_flight_per_hook, now);
-        const bool outranked = shares_.has_lanes_above(lane.hook()->priority()) &&
-                               lane.may_start(settings_->max_in_flight_per_hook, now);
+        const bool is_outranked = shares_.has_lanes_above(lane.hook()->priority()) &&
+                                  lane.may_start(settings_->max_in_flight_per_hook, now);
         const microseconds age_max = settings_->park_after + lane.batch_wait();
         while (lane.take_older_than(now - age_max, delivery)) {
             give_back_queued(lane, delivery, now,
-                             limited                   ? "rate limit"
-                             : lane.fetcher != nullptr ? "token is being fetched"
-                             : outranked               ? "hooks of a higher priority go first"
-                                                       : "endpoint is busy");
+                             limited                   ? rate_limited
+                             : lane.fetcher != nullptr ? awaits_token
+                             : is_outranked            ? outranked
+                                                       : endpoint_busy);
         }
         if (lane.queued() > 0)
             schedule_expiry(lane);
@@ -256,10 +256,10 @@ void Dispatcher::return_surplus(Lane& lane, microseconds now) {
     if (!all && lane.may_hold_all(now))
         return;
     const bool limited = lane.bucket().limits() && !lane.struggling();
-    const char* why = lane.circuit().blocks(now) ? "circuit is open"
-                      : all                      ? "token could not be fetched"
-                      : limited                  ? "rate limit"
-                                                 : "endpoint is busy";
+    const PutOff& why = lane.circuit().blocks(now) ? circuit_open
+                        : all                      ? token_not_fetched
+                        : limited                  ? rate_limited
+                                                   : endpoint_busy;
     // At half of the credit batches wait for nothing any more.
     const auto half = static_cast<std::size_t>(credit_factor / 2) *
                       static_cast<std::size_t>(settings_->max_in_flight);
@@ -272,7 +272,7 @@ void Dispatcher::return_surplus(Lane& lane, microseconds now) {
 }
 
 // What was to go out together comes back together.
-void Dispatcher::give_back(Lane& lane, Queued& delivery, microseconds now, const char* why) {
+void Dispatcher::give_back(Lane& lane, Queued& delivery, microseconds now, const PutOff& why) {
     break_chain(lane, delivery);
     const milliseconds next_after =
         lane.reserve_return(delivery.deliveries(), settings_->max_in_flight_per_hook, now);
@@ -282,13 +282,15 @@ void Dispatcher::give_back(Lane& lane, Queued& delivery, microseconds now, const
         outcome.hook_id = lane.hook()->id();
         outcome.kind = WhispererReturned;
         outcome.next_after = next_after;
-        outcome.error = why;
+        outcome.error = why.text;
+        outcome.error_code = why.code;
         keep_own(outcome, one);
         outcomes_.push_back(std::move(outcome));
     });
 }
 
-void Dispatcher::give_back_queued(Lane& lane, Queued& delivery, microseconds now, const char* why) {
+void Dispatcher::give_back_queued(Lane& lane, Queued& delivery, microseconds now,
+                                  const PutOff& why) {
     note_queued(lane, -static_cast<std::int64_t>(delivery.deliveries()));
     give_back(lane, delivery, now, why);
 }
@@ -307,7 +309,7 @@ void Dispatcher::drop_hook(std::int64_t id) {
     const microseconds now = clock_.steady();
     Queued delivery;
     while (lane.take_older_than(microseconds::max(), delivery)) {
-        give_back_queued(lane, delivery, now, "hook was dropped");
+        give_back_queued(lane, delivery, now, hook_dropped);
     }
     if (lane.fetcher != nullptr)
         give_up_fetch(lane);

@@ -141,7 +141,7 @@ void Dispatcher::give_up_fetch(Lane& lane) {
     wire_.cancel(lane.wire_lane(), lane.fetcher);
     WireResult result;
     result.end = WireEnd::OurFault;
-    result.error = "hook was dropped";
+    result.error = hook_dropped.text;
     end_fetch(*lane.fetcher, std::move(result));
 }
 

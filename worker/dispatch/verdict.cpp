@@ -20,7 +20,6 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
     Outcome outcome;
     outcome.attempted = true;
     outcome.outdated = result.outdated;
-    outcome.refused = result.refused;
     outcome.response_time = result.elapsed;
     outcome.http_status = answered ? result.http_status : 0;
     outcome.response = std::move(result.response);
@@ -32,6 +31,8 @@ Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock
     outcome.error = is_success ? std::move(failure)
                     : answered ? status_error(result)
                                : std::move(result.error);
+    outcome.error_code =
+        !answered && result.refused ? WhispererErrorNotAllowed : WhispererErrorNone;
     outcome.kind = WhispererFailed;
     if (answered && result.http_status == 410 && !result.outdated) {
         outcome.hook_gone = true;

@@ -13,8 +13,9 @@ std::string status_error(const WireResult& result);
 
 // An address that the hook no longer has says nothing of what comes next: neither that the receiver
 // is gone, nor how long to wait, nor that another attempt is of no use.
-// Fills kind, status, next_after, hook_gone, given_up, response and error; the caller knows the
-// rest. retry_count: attempts made before this one.  Not for WireEnd::OurFault.
+// Fills kind, status, next_after, hook_gone, given_up, response, error and its code; the caller
+// knows the rest.  retry_count: attempts made before this one.  Not for WireEnd::OurFault.
+//
 // failure: why it failed although the answer is a 2xx; empty: the status decides.
 Outcome judge(WireResult&& result, const RetryPlan& plan, int retry_count, Clock& clock,
               std::string failure = {});

@@ -61,7 +61,6 @@ WhispererOutcome door_outcome(const Outcome& outcome) {
     door.attempted = outcome.attempted ? 1 : 0;
     door.hook_gone = outcome.hook_gone ? 1 : 0;
     door.given_up = outcome.given_up ? 1 : 0;
-    door.refused = outcome.refused ? 1 : 0;
     door.outdated = outcome.outdated ? 1 : 0;
     door.started_at_us = outcome.started_at.count();
     door.response_time_us = outcome.response_time.count();
@@ -69,6 +68,7 @@ WhispererOutcome door_outcome(const Outcome& outcome) {
     door.asked_after_ms = outcome.asked_after.count();
     door.response = {outcome.response.data(), outcome.response.size()};
     door.error = {outcome.error.data(), outcome.error.size()};
+    door.error_code = outcome.error_code;
     door.front_first = outcome.front_first;
     door.front_last = outcome.front_last;
     if (outcome.event && outcome.event->has_own_body())
