@@ -24,7 +24,7 @@ const char* const delivery_members = R"(
     'response_http_status', d.response_http_status, 'response_content', d.response_content,
     'response_time', extract(epoch FROM d.response_time),
     'error', CASE WHEN d.state = 'pending'
-                  THEN whisperer_internal.last_error(d.event_id, d.hook_id, d.error)
+                  THEN whisperer_internal.last_error(d.event_id, d.hook_id, d.error, d.error_code)
                   ELSE d.error END,
     'created_date', to_timestamp(
         ('x' || left(replace(d.event_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0),

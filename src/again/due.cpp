@@ -22,6 +22,7 @@
 #include "src/ledger/submit.h"
 #include "src/ledger/tracker.h"
 #include "src/read/page_match.h"
+#include "src/read/schema_check.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -290,12 +291,16 @@ bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
     due->data = datum_column(row, DueData);
     WhispererEvent& event = due->event;
     due->event_type = text_column(row, DueEventType);
-    due->error = due->event_type == nullptr  ? "the event is no longer in the outbox"
-                 : due->data == (Datum)0     ? expunged
-                 : is_past(times.expires_at) ? expired
-                                             : read_payload(due->data, &event.data);
+    if (due->event_type == nullptr)
+        due->error = {"the event is no longer in the outbox", WhispererErrorEventGone};
+    else if (due->data == (Datum)0)
+        due->error = expunged;
+    else if (is_past(times.expires_at))
+        due->error = expired;
+    else
+        due->error.text = read_payload(due->data, &event.data);
     // Somebody asked for it once more; the schema may have been mended since.
-    if (due->error == nullptr && bool_column(row, DueIsInvalid)) {
+    if (!due->error && bool_column(row, DueIsInvalid)) {
         bound_types(worker->hooks);
         due->error = schema_refusal(worker, due->event_type, event.data);
     }

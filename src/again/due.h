@@ -2,10 +2,10 @@
 // whose columns these are.
 #pragma once
 
+#include "src/base/error_code.h"
 #include "src/base/event_facts.h"
 #include "src/ledger/tracker.h"
 #include "src/pg.h"
-#include "src/read/schema_check.h"
 #include "worker/engine.h"
 
 namespace whisperer::pg {
@@ -22,7 +22,7 @@ struct Worker;
     "'error', d.error, 'retry_count', d.retry_count, 'event_id', d.event_id, "             \
     "'hook_id', d.hook_id)::text END, "                                                    \
     "o.created_at, o.source, o.object_id, d.format, o.meta, d.response_http_status, "      \
-    "starts_with(d.error, '" SCHEMA_REFUSAL "')"
+    "d.error_code = " CODE_SCHEMA_REFUSED
 #define DUE_EVENT                                                              \
     "LEFT JOIN whisperer.outbox o ON o.xid = d.xid AND o.id = d.event_id AND " \
     "o.slot = d.slot"
@@ -65,7 +65,7 @@ struct DueRow {
     Datum data;
     EventFacts facts;
     WhispererEvent event;
-    const char* error;     // it ends without an attempt; null: it does not
+    DeliveryError error;   // why it ends without an attempt, if it does
     bool needs_transform;  // the event has no body yet
 };
 

@@ -1,7 +1,7 @@
 // SQL of deliveries that are attempted once more because people asked for it.
 #pragma once
 
-#include "src/read/schema_check.h"
+#include "src/base/error_code.h"
 
 // Deliveries become pending again; the countdown begins anew.  A success that another attempt will
 // follow is kept first.  The error stays of one that did not fit its type's schema: due.cpp asks
@@ -16,5 +16,6 @@
 #define BECOMES_PENDING                                                             \
     "SET state = 'pending', next_attempt_at = CASE WHEN d.line IS NULL THEN now() " \
     "ELSE 'infinity' END, round_start = d.retry_count, "                            \
-    "error = CASE WHEN starts_with(d.error, '" SCHEMA_REFUSAL                       \
-    "') THEN d.error END, modified_at = now() "
+    "error = CASE d.error_code WHEN " CODE_SCHEMA_REFUSED                           \
+    " THEN d.error END, error_code = CASE d.error_code WHEN " CODE_SCHEMA_REFUSED   \
+    " THEN d.error_code END, modified_at = now() "

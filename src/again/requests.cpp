@@ -13,7 +13,6 @@
 #include "src/ledger/expunge.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/tracker.h"
-#include "src/read/schema_check.h"
 
 namespace whisperer::pg {
 
@@ -155,8 +154,10 @@ Progress cancel(const Request& request) {
     Datum values[] = {UUIDPGetDatum(&request.event_id), Int64GetDatum(request.hook_id)};
     run_plan(kept_plan(&plan,
                        "UPDATE whisperer.delivery SET state = 'cancelled', next_attempt_at = NULL, "
-                       "body = NULL, error = CASE WHEN starts_with(error, '" SCHEMA_REFUSAL
-                       "') THEN error ELSE 'cancelled by request' END, modified_at = now() "
+                       "body = NULL, error = CASE error_code WHEN " CODE_SCHEMA_REFUSED
+                       " THEN error ELSE 'cancelled by request' END, error_code = CASE error_code "
+                       "WHEN " CODE_SCHEMA_REFUSED " THEN error_code ELSE " CODE_CANCELLED
+                       " END, modified_at = now() "
                        "WHERE event_id = $1 AND hook_id = $2 AND state = 'pending'",
                        lengthof(types), types),
              values, nullptr, false, 0, SPI_OK_UPDATE);

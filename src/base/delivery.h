@@ -1,6 +1,7 @@
 // A delivery (an event for a hook): what the ledger says of it, and sets of deliveries.
 #pragma once
 
+#include "src/base/error_code.h"
 #include "src/pg.h"
 #include "worker/engine.h"
 
@@ -42,8 +43,9 @@ struct LedgerEntry {
     int64 response_time_us;
     WhispererSpan response;  // UTF-8; empty: none
     WhispererSpan error;     // UTF-8; empty: none
-    WhispererSpan body;      // UTF-8; empty: its format makes it, or what the row has
-    WhispererSpan format;    // of what was sent; empty: whisperer, or nothing was
+    WhispererErrorCode error_code;
+    WhispererSpan body;    // UTF-8; empty: its format makes it, or what the row has
+    WhispererSpan format;  // of what was sent; empty: whisperer, or nothing was
 };
 
 struct DeliveryKey {

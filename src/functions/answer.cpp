@@ -17,6 +17,8 @@ namespace {
 
 constexpr int outcomes_max = 256;
 
+constexpr DeliveryError hook_deleted = {"hook deleted", WhispererErrorHookDeleted};
+
 HelperCall* new_call(Worker* worker, CallKind kind, const Hook& hook, const Inflight& delivery,
                      const WhispererSpan (&texts)[CallTextCount]) {
     Size bytes = sizeof(CallHeader);
@@ -115,6 +117,7 @@ void fail_attempt(Worker* worker, const HelperCall* call, WhispererSpan error) {
     outcome.response_time_us = steady_now() - call->started_at;
     outcome.started_at_us = unix_from_timestamp(GetCurrentTimestamp() - outcome.response_time_us);
     outcome.error = error;
+    outcome.error_code = WhispererErrorTransform;
     outcome.format = call_text(call, TextFormat);
     bool goes_on = whisperer_engine_next_attempt(worker->engine, call->hook_id,
                                                  delivery->retry_count - delivery->round_start + 1,
@@ -149,7 +152,8 @@ void keep_body(Worker* worker, uint64 token, const WhispererEvent& event) {
     if (code == WhispererOk)
         add_body(worker->ledger, delivery, {body, bytes}, event.format);
     else if (code == WhispererInvalid)
-        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error.message);
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed,
+                   {error.message, WhispererErrorNone});
     else
         ereport(ERROR, errmsg("whisperer: the delivery engine made no body: %s", error.message));
 }
@@ -187,7 +191,7 @@ void end_transform(Worker* worker, HelperCall* call, const CallEnd& end, Whisper
         Inflight delivery = *tracked(worker->tracker, call->token);
         untrack(worker->tracker, call->token);
         add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Cancelled,
-                   "transform returned null");
+                   {"transform returned null", WhispererErrorTransformNull});
     } else {
         fail_attempt(worker, call, error);
     }
@@ -219,7 +223,7 @@ void end_countdown(Worker* worker, const HelperCall* call, const CallEnd& end) {
 void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delivery,
                         const char* event_type, Datum data, const EventFacts& facts) {
     if (!has_room(worker->helper->queue, hook.id)) {
-        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
+        add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending);
         return;
     }
     WhispererSpan texts[CallTextCount] = {};
@@ -303,7 +307,7 @@ void give_up_call(Worker* worker, HelperCall* call) {
         if (call->kind == CallKind::Transform && (is_gone || !delivery.has_row))
             add_unsent(worker->ledger, worker->hooks, delivery,
                        is_gone ? DeliveryState::Cancelled : DeliveryState::Pending,
-                       is_gone ? "hook deleted" : nullptr);
+                       is_gone ? hook_deleted : DeliveryError{});
         else if (hook && hook->run->lines && delivery.line != 0)
             put_back(hook->run->lines, delivery.line, delivery.event_id);
     }

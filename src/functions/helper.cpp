@@ -31,7 +31,7 @@ void park_if_old(HelperCall* call, void* argument) {
     Hook* hook = find_hook(worker->hooks, call->hook_id);
     if (hook == nullptr || hook->is_deleted)
         return;
-    add_unsent(worker->ledger, worker->hooks, *delivery, DeliveryState::Pending, nullptr);
+    add_unsent(worker->ledger, worker->hooks, *delivery, DeliveryState::Pending);
     delivery->page = -1;
     mark_row(worker->tracker, delivery);
 }

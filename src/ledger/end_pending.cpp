@@ -10,7 +10,7 @@
 
 namespace whisperer::pg {
 
-void end_pending(Worker* worker, int row, int16 slot, const char* error) {
+void end_pending(Worker* worker, int row, int16 slot, const DeliveryError& error) {
     Inflight delivery = {};
     delivery.has_row = true;
     delivery.event_id = uuid_column(row, EndedEventId);

@@ -2,6 +2,7 @@
 // gone.
 #pragma once
 
+#include "src/base/error_code.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -24,6 +25,6 @@ enum EndedColumn {
 
 // A row of the last SPI result, of which nothing is in flight: it fails, by an entry of the
 // ledger's batch, and its line goes on.
-void end_pending(Worker* worker, int row, int16 slot, const char* error);
+void end_pending(Worker* worker, int row, int16 slot, const DeliveryError& error);
 
 }  // namespace whisperer::pg

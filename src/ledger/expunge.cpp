@@ -4,6 +4,7 @@
 // written by two.
 #include "src/ledger/expunge.h"
 
+#include "src/base/error_code.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
@@ -17,15 +18,15 @@ namespace {
 constexpr int row_is_pending = EndedColumnCount + 1;
 
 // What a function says of its failure may be what it was given, and what does not fit a schema is
-// said by the names of the data's members.
-#define IS_QUOTING(table)                                  \
-    "(" table                                              \
-    ".error ~ '^(transform|callback|countdown|schema): ' " \
-    "AND " table ".error !~ '^[a-z]+: expunged( \\(SQLSTATE [0-9A-Z]{5}\\))?$')"
-#define UNQUOTED(table)                                                                      \
-    "regexp_replace(" table                                                                  \
-    ".error, '^(transform|callback|countdown|schema): .*?( \\(SQLSTATE [0-9A-Z]{5}\\))?$', " \
+// said by the names of the data's members.  What is left says which it was, and the SQLSTATE.
+#define MAY_QUOTE(table) table ".error_code IN (" CODE_TRANSFORM_FAILED ", " CODE_SCHEMA_REFUSED ")"
+#define WITHOUT_QUOTE(table)                                    \
+    "regexp_replace(" table                                     \
+    ".error, '^([a-z]+): .*?( \\(SQLSTATE [0-9A-Z]{5}\\))?$', " \
     "'\\1: expunged\\2')"
+#define IS_QUOTING(table) "(" MAY_QUOTE(table) " AND " table ".error <> " WITHOUT_QUOTE(table) ")"
+#define UNQUOTED(table) \
+    "CASE WHEN " MAY_QUOTE(table) " THEN " WITHOUT_QUOTE(table) " ELSE " table ".error END"
 
 // A delivery that succeeded at once has no other attempts.
 constexpr const char* rows_query =

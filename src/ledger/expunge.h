@@ -2,6 +2,7 @@
 // functions, which may quote it.  Ids, states, times, counts and HTTP status stay.
 #pragma once
 
+#include "src/base/error_code.h"
 #include "src/pg.h"
 
 namespace whisperer::pg {
@@ -9,7 +10,7 @@ namespace whisperer::pg {
 struct Worker;
 
 // Why a delivery ends whose event has no data any more.
-constexpr const char* expunged = "expunged";
+constexpr DeliveryError expunged = {"expunged", WhispererErrorExpunged};
 
 // In a writing transaction, of events of one slot: takes it out of this worker's rows, or those of
 // one hook, 0: all, and ends what is pending as failed, by entries of the ledger's batch, which has

@@ -156,7 +156,7 @@ void add_entry(Ledger* ledger, const LedgerEntry& entry) {
 }
 
 void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
-                const char* error) {
+                const DeliveryError& error) {
     LedgerEntry entry = entry_for(delivery);
     Hook* hook = find_hook(hooks, delivery.hook_id);
     entry.state = state;
@@ -168,7 +168,8 @@ void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Delive
     }
     call_back(&entry, hooks, hook, delivery.once);
     if (error)
-        entry.error = kept_text(ledger, {error, strlen(error)});
+        entry.error = kept_text(ledger, {error.text, strlen(error.text)});
+    entry.error_code = error.code;
     add_entry(ledger, entry);
 }
 
@@ -214,6 +215,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
     if (outcome.attempted || entry.body.size > 0)
         entry.format = kept_text(ledger, outcome.format);
     entry.error = kept_text(ledger, outcome.error);
+    entry.error_code = outcome.error_code;
     tell_of_refusal(hook, outcome);
     note_outcome(ledger->news, hook, outcome);
     add_entry(ledger, entry);

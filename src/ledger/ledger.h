@@ -36,7 +36,7 @@ void add_entry(Ledger* ledger, const LedgerEntry& entry);
 
 // An entry for a delivery that never reached the engine: pending now, or failed for a reason.
 void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, DeliveryState state,
-                const char* error);
+                const DeliveryError& error = {});
 
 // The body of one that stands in line has been made, and is in ledger->context.
 void add_body(Ledger* ledger, const Inflight& delivery, WhispererSpan body, WhispererSpan format);

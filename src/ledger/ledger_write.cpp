@@ -4,6 +4,7 @@
 #include "src/base/delivery.h"
 #include "src/base/direct_insert.h"
 #include "src/base/encoding.h"
+#include "src/base/error_code.h"
 #include "src/base/identity.h"
 #include "src/base/ring.h"
 #include "src/base/transaction.h"
@@ -42,22 +43,23 @@ enum EntryColumn {
     Body,
     RoundStart,
     Format,
+    ErrorCode,
     ColumnCount
 };
 
 // Element and array types of the columns, in the order of EntryColumn.
 constexpr Oid element_types[ColumnCount] = {
-    UUIDOID, INT8OID, INT2OID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-    INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID,        TEXTOID};
+    UUIDOID, INT8OID, INT2OID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
+    INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID,        INT2OID};
 constexpr Oid array_types[ColumnCount] = {
     UUIDARRAYOID,        INT8ARRAYOID,        INT2ARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
     TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
-    TEXTARRAYOID,        TEXTARRAYOID,        INT4ARRAYOID, TEXTARRAYOID};
+    TEXTARRAYOID,        TEXTARRAYOID,        INT4ARRAYOID, TEXTARRAYOID, INT2ARRAYOID};
 
-#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
+#define ENTRY_ARRAYS "unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
 #define ENTRY_NAMES                                                                             \
     "event_id, hook_id, slot, state, retry_count, next_attempt_at, requested_at, http_status, " \
-    "response_us, response, error, body, round_start, format"
+    "response_us, response, error, body, round_start, format, error_code"
 #define ENTRY_COLUMNS ENTRY_ARRAYS "AS u (" ENTRY_NAMES ") "
 // A retry may be parked and end within one batch: the last word on a row is what counts.
 #define LAST_ENTRIES                                               \
@@ -66,8 +68,14 @@ constexpr Oid array_types[ColumnCount] = {
 
 #define THIS_ROW " WHERE d.event_id = u.event_id AND d.hook_id = u.hook_id AND d.slot = u.slot "
 
-// What only says why an attempt is put off does not hide what the last one met, and makes a row no
-// younger: retention goes by its age.
+// What only says why an attempt is put off does not hide what the last one met.  A rate limit does,
+// for free_waiting finds by it what goes at once when the rate is changed.
+#define KEEPS_LAST_ERROR                                                            \
+    "(d.error IS NOT NULL AND d.error_code IS DISTINCT FROM " CODE_RATE_LIMIT       \
+    " AND d.retry_count > 0 AND u.retry_count = d.retry_count AND u.error_code IN " \
+    "(" CODE_CIRCUIT_OPEN ", " CODE_ENDPOINT_BUSY ", " CODE_AWAITS_TOKEN ", " CODE_OUTRANKED ")) "
+
+// Who is put off grows no younger: retention goes by the age of a row.
 constexpr const char* update_query =
     "UPDATE whisperer.delivery d SET state = u.state, retry_count = u.retry_count, "
     "round_start = coalesce(u.round_start, d.round_start), "
@@ -78,18 +86,18 @@ constexpr const char* update_query =
     "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
     "body = CASE WHEN u.next_attempt_at IS NOT NULL THEN coalesce(u.body, d.body) END, "
     "format = coalesce(d.format, u.format), "
-    "error = CASE WHEN d.error <> 'rate limit' AND d.retry_count > 0 "
-    "AND u.retry_count = d.retry_count AND u.error IN ('circuit is open', 'endpoint is busy', "
-    "'token is being fetched', 'hooks of a higher priority go first') "
+    "error = CASE WHEN " KEEPS_LAST_ERROR
     "THEN d.error ELSE u.error END, "
+    "error_code = CASE WHEN " KEEPS_LAST_ERROR
+    "THEN d.error_code ELSE u.error_code END, "
     "modified_at = CASE WHEN u.state = 'pending' AND u.requested_at IS NULL THEN d.modified_at "
     "ELSE now() END FROM " LAST_ENTRIES THIS_ROW;
 
 constexpr const char* attempt_query =
     "INSERT INTO whisperer.past_attempt (event_id, hook_id, number, requested_at, "
-    "response_http_status, response_content, response_time, error, slot) SELECT u.event_id, "
-    "u.hook_id, u.retry_count, u.requested_at, u.http_status, u.response, "
-    "u.response_us * interval '1 microsecond', u.error, u.slot FROM " ENTRY_COLUMNS
+    "response_http_status, response_content, response_time, error, slot, error_code) SELECT "
+    "u.event_id, u.hook_id, u.retry_count, u.requested_at, u.http_status, u.response, "
+    "u.response_us * interval '1 microsecond', u.error, u.slot, u.error_code FROM " ENTRY_COLUMNS
     "ON CONFLICT DO NOTHING";
 
 constexpr const char* callback_query =
@@ -149,6 +157,8 @@ void put_row(Columns* columns, int row, const LedgerEntry& entry, bool with_body
     put_text(columns, Body, row, with_body ? entry.body : WhispererSpan{});
     put(columns, RoundStart, row, Int32GetDatum(entry.round_start), entry.round_start == 0);
     put_text(columns, Format, row, entry.format);
+    put(columns, ErrorCode, row, Int16GetDatum((int16)entry.error_code),
+        entry.error_code == WhispererErrorNone);
 }
 
 // Writes the entries that are chosen.
@@ -192,6 +202,7 @@ enum DeliveryColumn {
     DeliveryModifiedAt,
     DeliverySlot,
     DeliveryFormat,
+    DeliveryErrorCode,
     DeliveryColumnCount
 };
 
@@ -234,6 +245,8 @@ void fill_row(TupleTableSlot* row, const LedgerEntry& entry) {
     set_column(row, DeliveryModifiedAt, now);
     set_column(row, DeliverySlot, Int16GetDatum(entry.slot));
     set_text(row, DeliveryFormat, entry.format);
+    set_column(row, DeliveryErrorCode, Int16GetDatum((int16)entry.error_code),
+               entry.error_code == WhispererErrorNone);
 }
 
 // The batch's rows are nearly always of one slot.
@@ -317,6 +330,8 @@ int64 cancel_pending(int64 hook_id, DuePlace* place, int limit) {
         "SET next_attempt_at = NULL, body = NULL, "
         "state = CASE d.state WHEN 'pending' THEN 'cancelled' ELSE d.state END, "
         "error = CASE d.state WHEN 'pending' THEN 'hook deleted' ELSE d.error END, "
+        "error_code = CASE d.state WHEN 'pending' THEN " CODE_HOOK_DELETED
+        " ELSE d.error_code END, "
         "modified_at = CASE d.state WHEN 'pending' THEN now() ELSE d.modified_at "
         "END " DUE_ROWS_PLACE,
         hook_id, place, limit, 0);
@@ -339,11 +354,9 @@ int64 free_waiting(int64 hook_id, int freed_from, DuePlace* place, int limit) {
     return change_due_rows(
         &plan,
         DUE_ROWS("AND next_attempt_at > now() AND next_attempt_at < 'infinity' "
-                 "AND (" BY_CLOCK_AHEAD "OR (state = 'pending' AND $5 & CASE error "
-                 "WHEN 'rate limit' THEN 1 WHEN 'circuit is open' THEN 2 "
-                 "ELSE CASE WHEN error ~ "
-                 "'^(token: )?(http|(address|host) \\S+) is not allowed' "
-                 "THEN 4 ELSE 0 END END <> 0)) ")
+                 "AND (" BY_CLOCK_AHEAD "OR (state = 'pending' AND $5 & CASE error_code "
+                 "WHEN " CODE_RATE_LIMIT " THEN 1 WHEN " CODE_CIRCUIT_OPEN " THEN 2 "
+                 "WHEN " CODE_NOT_ALLOWED " THEN 4 ELSE 0 END <> 0)) ")
         // They wait for as long as they were to.
         "SET next_attempt_at = CASE WHEN " BY_CLOCK_AHEAD
         "THEN greatest(d.next_attempt_at - (d.modified_at - now()), now()) ELSE now() END, "

@@ -32,7 +32,8 @@ void submit(Worker* worker, const WhispererEvent& event, const WhispererDelivery
     for (int i = 0; i < count; i++) {
         Inflight refused = *tracked(worker->tracker, deliveries[i].token);
         untrack(worker->tracker, deliveries[i].token);
-        add_unsent(worker->ledger, worker->hooks, refused, DeliveryState::Failed, error.message);
+        add_unsent(worker->ledger, worker->hooks, refused, DeliveryState::Failed,
+                   {error.message, WhispererErrorNone});
     }
 }
 
@@ -53,7 +54,8 @@ int submit_run(Worker* worker, const WhispererEvent* events, const Inflight* del
         untrack(worker->tracker, submitted[i].token);
     if (code == WhispererOk)
         return (int)taken;
-    add_unsent(worker->ledger, worker->hooks, deliveries[0], DeliveryState::Failed, error.message);
+    add_unsent(worker->ledger, worker->hooks, deliveries[0], DeliveryState::Failed,
+               {error.message, WhispererErrorNone});
     return 1;
 }
 

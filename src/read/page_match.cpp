@@ -36,8 +36,8 @@ struct Row {
     Oid recorder;     // whose table recorded a type that nobody had registered; 0: it had been
     char* event_type;
     char* object_id;
-    const char* refusal;  // why it can be sent to nobody; null: it can
-    bool is_checked;      // against the schema of its type
+    DeliveryError refusal;  // why it can be sent to nobody
+    bool is_checked;        // against the schema of its type
     EventTimes times;
     WhispererSpan data;
     WhispererDocument* document;  // the data, once a filter asked
@@ -68,11 +68,11 @@ void read_key(Row* row) {
     row->object_id = object_id ? TextDatumGetCString(object_id) : nullptr;
     Datum filter = row_column(*row, PageConfigFilter);
     if (filter && toast_raw_datum_size(filter) - VARHDRSZ > (Size)settings.max_payload_bytes) {
-        row->refusal = "config_filter is larger than whisperer.max_payload";
+        row->refusal.text = "config_filter is larger than whisperer.max_payload";
     } else if (filter) {
         char* json = DatumGetCString(DirectFunctionCall1(jsonb_out, filter));
         if (!utf8_from_server(json, strlen(json), &row->config_filter))
-            row->refusal = "config_filter cannot be converted to UTF-8";
+            row->refusal.text = "config_filter cannot be converted to UTF-8";
     }
 }
 
@@ -94,8 +94,8 @@ EventFacts row_facts(const Row& row, const char* format, int32 metadata) {
 // The payload, once somebody wants it.
 void read_data(Row* row) {
     row->times = times_of(row_facts(*row, nullptr, 0).meta);
-    if (row->refusal == nullptr)
-        row->refusal = read_payload(data_of(*row), &row->data);
+    if (!row->refusal)
+        row->refusal.text = read_payload(data_of(*row), &row->data);
 }
 
 // After the last hook; an ERROR before that ends the process.
@@ -145,13 +145,13 @@ bool is_of_another_node(const Row& row, const Hook& hook) {
                                         strcmp(row.event_type, ping_event_type) == 0);
 }
 
-// Why a delivery ends before its first attempt; null: it does not.  The first hook that wants the
-// event has it compared with its type's schema, once for all.
-const char* refusal(Worker* worker, Row* row, Match match) {
+// Why a delivery ends before its first attempt, if it does.  The first hook that wants the event
+// has it compared with its type's schema, once for all.
+DeliveryError refusal(Worker* worker, Row* row, Match match) {
     if (row->refusal)
         return row->refusal;
     if (match == Match::Undecided)
-        return "filter could not be evaluated within its limits";
+        return {"filter could not be evaluated within its limits", WhispererErrorNone};
     if (is_past(row->times.expires_at))
         return expired;
     if (!row->is_checked)
@@ -230,12 +230,12 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         matched++;
         Inflight delivery = delivery_of(*row, hook, page);
         add_to_page(worker->tracker, page);
-        const char* error = refusal(worker, row, match);
+        DeliveryError error = refusal(worker, row, match);
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0 ||
                  (!delivery.once && has_used_share(worker, &hook)))
-            add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending, nullptr);
+            add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending);
         else if (hook.transform && !delivery.once)
             transform_delivery(worker, hook, delivery, row->event_type, data_of(*row),
                                row_facts(*row, hook.format, hook.metadata));
@@ -292,7 +292,7 @@ const TypeEntry* wanted_by(Worker* worker, const Row& row) {
 
 // Enters the row as pending for the hook, due at once or when its turn in line comes.
 void enter_row(Worker* worker, Row* row, const Hook& hook, Match match) {
-    const char* error = refusal(worker, row, match);
+    DeliveryError error = refusal(worker, row, match);
     add_unsent(worker->ledger, worker->hooks, delivery_of(*row, hook, -1),
                error ? DeliveryState::Failed : DeliveryState::Pending, error);
 }

@@ -1,6 +1,7 @@
 // What becomes of a page's rows: each event goes to the hooks that want it.
 #pragma once
 
+#include "src/base/error_code.h"
 #include "src/pg.h"
 #include "worker/engine.h"
 
@@ -32,7 +33,7 @@ enum PageColumn {
 constexpr const char* ping_event_type = "whisperer-ping";
 
 // Why a delivery ends whose event is not to be sent any more.
-constexpr const char* expired = "expired";
+constexpr DeliveryError expired = {"expired", WhispererErrorExpired};
 
 // Notes what kind of event it is that goes out.
 void note_event_type(Inflight* delivery, const char* event_type);

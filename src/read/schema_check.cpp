@@ -8,30 +8,30 @@
 
 namespace whisperer::pg {
 
-const char* schema_refusal(Worker* worker, const char* event_type, WhispererSpan data) {
+DeliveryError schema_refusal(Worker* worker, const char* event_type, WhispererSpan data) {
     // Pings and operator events are not people's, and their names cannot be registered.
     if (strncmp(event_type, "whisperer-", 10) == 0)
-        return nullptr;
+        return {};
     const TypeEntry* type = type_of(worker->hooks, event_type);
     if (!type->has_schema)
-        return nullptr;
+        return {};
     char fault[WHISPERER_FAULT_BYTES];
     size_t bytes = 0;
-    const char* reason = SCHEMA_REFUSAL "this version cannot read it";
+    const char* reason = "schema: this version cannot read it";
     if (type->schema) {
         int answer = whisperer_schema_fits(type->schema, data, filter_steps_max, fault, &bytes);
         if (answer == 1)
-            return nullptr;
+            return {};
         if (answer < -1)
             ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY),
                     errmsg("whisperer: out of memory while an event was compared with a schema"),
                     errhint("Raise whisperer.worker_memory."));
-        reason = answer == 0 ? psprintf(SCHEMA_REFUSAL "%s",
-                                        text_to_cstring(server_from_utf8({fault, bytes})))
-                             : SCHEMA_REFUSAL "could not be checked within its limits";
+        reason = answer == 0
+                     ? psprintf("schema: %s", text_to_cstring(server_from_utf8({fault, bytes})))
+                     : "schema: could not be checked within its limits";
     }
     worker->invalid_events++;
-    return type->sends_invalid ? nullptr : reason;
+    return type->sends_invalid ? DeliveryError{} : DeliveryError{reason, WhispererErrorSchema};
 }
 
 }  // namespace whisperer::pg

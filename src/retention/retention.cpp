@@ -31,7 +31,8 @@ void expire_row(Worker* worker, int row, int16 slot) {
     int64 hook_id = int64_column(row, EndedHookId);
     if (serves(worker->hooks, hook_id) &&
         !row_is_in_flight(worker->tracker, uuid_column(row, EndedEventId), hook_id))
-        end_pending(worker, row, slot, "expired: still pending after whisperer.retention");
+        end_pending(worker, row, slot,
+                    {"expired: still pending after whisperer.retention", WhispererErrorExpired});
 }
 
 // What was read late, after a pause for one, has the same time for its first attempt as what was

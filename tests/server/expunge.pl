@@ -75,6 +75,8 @@ like(outcome($delivered), qr/^delivered 1 200 - -$/, 'the result stays');
 like(outcome($failed), qr/^failed 1 HTTP status 500.* 500 - -$/, 'and the error of one that failed');
 is(outcome($waits), 'failed 1 expunged 500 - -', 'what was pending has failed');
 is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$quoted'"), 'transform: expunged (SQLSTATE P0001)', 'what a function said is gone, its SQLSTATE is not');
+is(sql("SELECT string_agg(concat(d.error_code, ' ', d.event_id), ', ' ORDER BY d.error_code) FROM whisperer.delivery d WHERE d.error LIKE '%expunged%'"),
+    "20 $quoted, 21 $shaped, 34 $waits", 'their numbers say what they were');
 is(outcome($shaped), 'failed 0 schema: expunged - -', 'and what did not fit the schema');
 is(sql("SELECT string_agg(DISTINCT error, ' ') FROM whisperer.attempt WHERE event_id = '$quoted'"), 'transform: expunged (SQLSTATE P0001)', 'in the attempts, too');
 is(sql("SELECT concat_ws(' ', event_type, source, object_id, meta ? 'expunged_at') FROM (SELECT event_type, source, object_id, meta::jsonb FROM whisperer.outbox WHERE id = '$waits') o"),

@@ -28,8 +28,14 @@ my $attempts = () = $receiver->requests('/status/500/bad');
 record('bad', 'meanwhile');
 wait_for('the event to be put aside', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $bad AND error = 'circuit is open'") > 0 });
 is(scalar(() = $receiver->requests('/status/500/bad')), $attempts, 'while it is open nothing is sent');
-like(sql("SELECT whisperer.why(event_id, hook_id) FROM whisperer.delivery WHERE hook_id = $bad AND error = 'circuit is open' AND retry_count = 0 LIMIT 1"),
-    qr/^waits: the circuit is open, one attempt is made at [^;]*$/, 'why calls that no error');
+my $aside = sql("SELECT event_id FROM whisperer.delivery WHERE hook_id = $bad AND error = 'circuit is open' AND retry_count = 0 LIMIT 1");
+sub why_aside { return sql("SELECT whisperer.why('$aside', $bad)") }
+like(why_aside(), qr/^waits: the circuit is open, one attempt is made at [^;]*$/, 'why calls that no error');
+# What the words of an error are changes nothing, here and below: numbers are asked.
+sql("UPDATE whisperer.delivery SET error = 'worded otherwise' WHERE event_id = '$aside'");
+like(why_aside(), qr/^waits: the circuit is open, one attempt is made at [^;]*$/, 'whatever it is called');
+sql("UPDATE whisperer.delivery SET error = 'circuit is open', error_code = NULL WHERE event_id = '$aside'");
+like(why_aside(), qr/; last error: circuit is open$/, 'but an error that is called so is one');
 record('good', 'unharmed');
 wait_for('the other hook', sub { () = $receiver->requests('/ok/good') });
 wait_for('the figures', sub { sql("SELECT last_error FROM whisperer.hook_stats WHERE hook_id = $bad") ne '' });
@@ -160,9 +166,15 @@ sql("SELECT whisperer.register_event('hourly')");
 my $hourly = sql("SELECT whisperer.create_hook('hourly', '$base/ok/hourly', rate_limit => 0.001)");
 sql("SELECT count(whisperer.deliver_event('hourly', '{}')) FROM generate_series(1, 6)");
 wait_for('the rest to be spaced', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $hourly AND state = 'pending' AND error = 'rate limit' AND next_attempt_at > now() + interval '10 min'") >= 4 });
+is(sql("SELECT DISTINCT error_code FROM whisperer.delivery WHERE hook_id = $hourly AND error = 'rate limit'"), 1, 'with the number of a rate limit');
+my $alike = sql("SELECT event_id FROM whisperer.delivery WHERE hook_id = $hourly AND error = 'rate limit' ORDER BY next_attempt_at DESC LIMIT 1");
+sql("UPDATE whisperer.delivery SET error = 'worded otherwise' WHERE hook_id = $hourly AND state = 'pending';
+    UPDATE whisperer.delivery SET error = 'rate limit', error_code = NULL WHERE event_id = '$alike'");
 sql(qq(SELECT whisperer.update_hook($hourly, '{"rate_limit": 100}')));
-wait_for('all of them', sub { (() = $receiver->requests('/ok/hourly')) == 6 });
+wait_for('all that it spaced', sub { (() = $receiver->requests('/ok/hourly')) == 5 });
 pass('a new rate is that of what waits already');
+is(sql("SELECT state, next_attempt_at > now() + interval '30 min' FROM whisperer.delivery WHERE event_id = '$alike'"), 'pending|t', 'but not of what waits for another reason in the same words');
+sql("SELECT whisperer.delete_hook($hourly)");
 
 # --- disabled, and who is told ----------------------------------------------------------------------
 sql(<<"SQL");

@@ -56,6 +56,9 @@ sub retry_second { sql("SELECT whisperer.retry(o.id, h.id) FROM whisperer.outbox
 sub recorded_since { sql("SELECT count(*) FROM whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.description = '$_[0]' AND d.state = 'failed' AND d.modified_at > '$_[1]'") }
 for my $hook ('one', 'two') {
     my $before = sql('SELECT clock_timestamp()');
+    # It is known by a number, however it is worded.
+    sql("UPDATE whisperer.delivery d SET error = 'worded otherwise' FROM whisperer.outbox o, whisperer.hook h
+        WHERE o.id = d.event_id AND o.data->>'n' = '2' AND h.id = d.hook_id AND h.description = '$hook'");
     retry_second($hook);
     wait_for("the retry at hook $hook", sub { recorded_since($hook, $before) == 1 });
 }

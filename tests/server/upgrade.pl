@@ -85,6 +85,14 @@ INSERT INTO whisperer.hook_definition (event_type, target_url, retry_countdown_c
 SET session_replication_role = replica;
 SELECT whisperer.update_hook(1, '{"config": {"auth": {"type": "bearer", "token": "left open"}}}');
 RESET session_replication_role;
+INSERT INTO whisperer.delivery (event_id, hook_id, xid, incarnation, state, next_attempt_at, error, slot)
+SELECT gen_random_uuid(), 999, '1', 0, state, CASE state WHEN 'pending' THEN now() + interval '1 h' END, error, 0
+FROM (VALUES ('pending', 'rate limit'), ('pending', 'circuit is open'), ('pending', 'endpoint is busy'), ('pending', 'token is being fetched'),
+             ('pending', 'token: address 10.1.2.3 is not allowed'), ('pending', 'http is not allowed (whisperer.require_https is on)'),
+             ('pending', 'host localhost is not allowed'), ('pending', 'HTTP status 500'), ('pending', 'transform: rate limit (SQLSTATE P0001)'),
+             ('failed', 'transform: boom (SQLSTATE P0001)'), ('failed', 'expired: still pending after whisperer.retention'), ('cancelled', 'transform: late'), ('delivered', NULL)) AS v (state, error);
+INSERT INTO whisperer.past_attempt (event_id, hook_id, number, error, slot)
+SELECT event_id, hook_id, 1, error, slot FROM whisperer.delivery WHERE error IN ('transform: late', 'HTTP status 500');
 ALTER EXTENSION whisperer UPDATE;
 SQL
     is($node->safe_psql($database, 'SELECT h.config, s.auth FROM whisperer.hook h JOIN whisperer.secret s ON s.hook_id = h.id'),
@@ -93,6 +101,13 @@ SQL
     like($said, qr/WARNING:  these hooks send the same events to the same URL: 5 and 1$/m, "$older updated tells of hooks that overlap");
     is($node->safe_psql($database, q(SELECT whisperer_internal.json_contains('{"a": {"$type": 1}}', filter), whisperer.update_hook(id, '{"description": "x"}')
         FROM whisperer.hook WHERE id = 3)), 't|', 'a filter with other keys is compared as before, and its hook can be changed');
+    is($node->safe_psql($database, q(SELECT error_code, error FROM whisperer.delivery WHERE hook_id = 999 ORDER BY 1, 2)), join("\n",
+        '1|rate limit', '2|circuit is open', '3|endpoint is busy', '4|token is being fetched', '10|host localhost is not allowed',
+        '10|http is not allowed (whisperer.require_https is on)', '10|token: address 10.1.2.3 is not allowed', '20|transform: boom (SQLSTATE P0001)',
+        '20|transform: late', '20|transform: rate limit (SQLSTATE P0001)', '33|expired: still pending after whisperer.retention', '|HTTP status 500', '|'),
+        "$older updated gives errors the numbers that their words stood for");
+    is($node->safe_psql($database, q(SELECT error_code, error FROM whisperer.past_attempt ORDER BY 1)),
+        "20|transform: late\n|HTTP status 500", 'those of attempts, too');
     my @updated = inventory($database);
     is(only_in(\@fresh, \@updated), '', "$older updated lacks nothing of a new installation");
     is(only_in(\@updated, \@fresh), '', "$older updated has nothing that a new installation has not");

@@ -157,13 +157,15 @@ check('the gateway\'s manual page has its options', 'Say in debian/whisperer-gat
          my @options = slurp('gateway/src/options.cpp') =~ /"(--[a-z-]+)"/g;
          (@options > 5 ? () : 'gateway/src/options.cpp: where are the options?', grep { index($page, $_) < 0 } @options) });
 
-# Statements tell by its words what waits for what; another wording would change what they do, and say nothing.
-check('SQL compares errors with words that the engine says', 'Word it alike in worker/dispatch, src/ledger/ledger_write.cpp and src/install/api/570-why.sql.',
-    do { my ($list) = slurp('src/install/api/570-why.sql') =~ /error IN \(('.*?')\)/s or die 'where are the words?';
-         my @words = $list =~ /'([^']+)'/g;
-         my $engine = join '', map { slurp($_) } files(qr/\.cpp$/, 'worker/dispatch');
-         my $ledger = slurp('src/ledger/ledger_write.cpp');
-         map { my $word = $_; ($engine =~ /"\Q$word\E"/ ? () : "worker/dispatch: $word"), ($ledger =~ /'\Q$word\E'/ ? () : "src/ledger/ledger_write.cpp: $word") } @words });
+# The words of an error are for people.  Who decides by them does something else when they are worded anew, and says nothing.
+my $word = qr/\berror"?\s*(=|<>|!=|!?~\*?|(NOT )?LIKE|(NOT )?IN|IS (NOT )?DISTINCT FROM)\s*\(?E?('|"$)|CASE (\w+\.)?error\b|\b(starts_with|strn?cmp|strstr|left|position|strpos)\([^()]*\berror\b|\berror(\(\))?\.(starts_with|ends_with|find|contains|compare)\(/;
+check('nothing is decided by the words of an error', 'Give it a number in WhispererErrorCode (worker/engine.h), and ask for error_code.',
+    grep_lines($word, 0, @src, @engine, files(qr/\.(cpp|h)$/, 'gateway/src'), files(qr/\.sql$/, 'src/install/schema', 'src/install/api', 'recorder')));
+check('the numbers of errors are said where people look', 'Say in the comment of the column and in docs/reference/relations.in what it stands for.',
+    do { my @numbers = grep { $_ } slurp('worker/engine.h') =~ /^    WhispererError\w+ = (\d+)/mg or die 'where are the numbers?';
+         my ($comment) = slurp('src/install/schema/060-delivery.sql') =~ /delivery\.error_code IS\n(.*)/ or die 'where is the comment?';
+         my $page = slurp('docs/reference/relations.in');
+         map { ($comment =~ /\b$_: / ? () : "the comment: $_"), ($page =~ /^\| $_ \|/m ? () : "docs/reference/relations.in: $_") } @numbers });
 
 my $api = join "\n", map { slurp($_) } @sql;
 my @silent;

@@ -10,16 +10,16 @@ COMMENT ON FUNCTION whisperer_internal.status_rules(jsonb) IS
     'what give_up and only_if of a retry_countdown_config say, in words; empty: they say nothing';
 GRANT EXECUTE ON FUNCTION whisperer_internal.status_rules(jsonb) TO PUBLIC;
 
-CREATE FUNCTION whisperer_internal.last_error(event_id uuid, hook_id bigint, error text) RETURNS text
+-- 1 to 9 say why the next attempt is put off: see the comment of delivery.error_code.
+CREATE FUNCTION whisperer_internal.last_error(event_id uuid, hook_id bigint, error text, error_code smallint) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN last_error.error IN ('circuit is open', 'endpoint is busy', 'rate limit', 'token is being fetched',
-                                      'hooks of a higher priority go first')
+RETURN CASE WHEN last_error.error_code BETWEEN 1 AND 9
             THEN (SELECT p.error FROM whisperer.past_attempt p
                   WHERE p.event_id = last_error.event_id AND p.hook_id = last_error.hook_id ORDER BY p.number DESC LIMIT 1)
             ELSE last_error.error END;
-COMMENT ON FUNCTION whisperer_internal.last_error(uuid, bigint, text) IS
+COMMENT ON FUNCTION whisperer_internal.last_error(uuid, bigint, text, smallint) IS
     'error of a delivery, or that of its last attempt where it says why the next one is put off';
-GRANT EXECUTE ON FUNCTION whisperer_internal.last_error(uuid, bigint, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION whisperer_internal.last_error(uuid, bigint, text, smallint) TO PUBLIC;
 
 CREATE FUNCTION whisperer_internal.why_pending(delivery whisperer.delivery) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -33,7 +33,7 @@ BEGIN ATOMIC
                  || CASE WHEN h.batch IS NOT NULL THEN ', or for others of its batch' ELSE '' END
              WHEN delivery.next_attempt_at <= now() THEN format('attempt %s is due', delivery.retry_count + 1)
              ELSE format('waits for attempt %s at %s', delivery.retry_count + 1, delivery.next_attempt_at) END,
-        'last error: ' || whisperer_internal.last_error(delivery.event_id, delivery.hook_id, delivery.error))
+        'last error: ' || whisperer_internal.last_error(delivery.event_id, delivery.hook_id, delivery.error, delivery.error_code))
     FROM (SELECT bool_or(state = 'paused') AS paused FROM whisperer.status) s,
          whisperer.hook h LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
     WHERE h.id = delivery.hook_id;

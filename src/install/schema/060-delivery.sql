@@ -21,6 +21,7 @@ CREATE TABLE whisperer.delivery (
     modified_at   timestamptz NOT NULL DEFAULT now(),
     slot          smallint NOT NULL,
     format        text,
+    error_code    smallint,
     PRIMARY KEY (event_id, hook_id, slot),
     CONSTRAINT delivery_pending_is_due CHECK (state <> 'pending' OR next_attempt_at IS NOT NULL)
 ) PARTITION BY LIST (slot);
@@ -34,6 +35,8 @@ COMMENT ON COLUMN whisperer.delivery.body IS
     'the body that the hook''s transform had a part in, kept for the next attempt and the callback';
 COMMENT ON COLUMN whisperer.delivery.format IS
     'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
+COMMENT ON COLUMN whisperer.delivery.error_code IS
+    'what kind of error it is; the next attempt is put off: 1: rate limit, 2: circuit is open, 3: endpoint is busy, 4: token is being fetched, 5: hooks of a higher priority go first; 10: where it goes is not allowed; 20: the transform failed, 21: the data does not fit the schema; ended without another attempt: 30: the transform returned null, 31: cancelled by request, 32: hook deleted, 33: expired, 34: expunged, 35: the event is no longer in the outbox; null: any other, or none';
 
 COMMENT ON COLUMN whisperer.delivery.line IS
     'of an ordered hook: only the pending delivery with the smallest event_id of a line is attempted; null: it waits for no other';
@@ -73,8 +76,10 @@ CREATE TABLE whisperer.past_attempt (
     response_time        interval,
     error         text,
     slot          smallint NOT NULL,
+    error_code    smallint,
     PRIMARY KEY (event_id, hook_id, number, slot)
 ) PARTITION BY LIST (slot);
+COMMENT ON COLUMN whisperer.past_attempt.error_code IS 'as in whisperer.delivery';
 COMMENT ON TABLE whisperer.past_attempt IS
     'attempts that a delivery did not end with, a hundred of each at most; the view whisperer.attempt adds the success it ended with';
 REVOKE ALL ON whisperer.past_attempt FROM PUBLIC; GRANT SELECT ON whisperer.past_attempt TO PUBLIC;

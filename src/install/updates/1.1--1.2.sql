@@ -137,6 +137,24 @@ COMMENT ON COLUMN whisperer.delivery.body IS
     'the body that the hook''s transform had a part in, kept for the next attempt and the callback';
 COMMENT ON COLUMN whisperer.delivery.format IS
     'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
+-- What kind of error it is was told by its words.  Those of a transform are asked for when an event is expunged, others
+-- while a delivery is pending.  There are indexes for what is read of the ledger here: most of it is successes.
+ALTER TABLE whisperer.delivery ADD COLUMN error_code smallint;
+COMMENT ON COLUMN whisperer.delivery.error_code IS
+    'what kind of error it is; the next attempt is put off: 1: rate limit, 2: circuit is open, 3: endpoint is busy, 4: token is being fetched, 5: hooks of a higher priority go first; 10: where it goes is not allowed; 20: the transform failed, 21: the data does not fit the schema; ended without another attempt: 30: the transform returned null, 31: cancelled by request, 32: hook deleted, 33: expired, 34: expunged, 35: the event is no longer in the outbox; null: any other, or none';
+ALTER TABLE whisperer.past_attempt ADD COLUMN error_code smallint;
+COMMENT ON COLUMN whisperer.past_attempt.error_code IS 'as in whisperer.delivery';
+UPDATE whisperer.delivery d SET error_code = k.error_code
+FROM (VALUES (1, '^rate limit$'), (2, '^circuit is open$'), (3, '^endpoint is busy$'), (4, '^token is being fetched$'),
+             (10, '^(token: )?(http|(address|host) [^ ]+) is not allowed'), (20, '^transform: '),
+             (33, '^expired'), (35, '^the event is no longer in the outbox$')) AS k (error_code, pattern)
+WHERE (d.state = 'failed' OR d.state = 'pending' AND d.next_attempt_at IS NOT NULL) AND d.error ~ k.pattern;
+UPDATE whisperer.past_attempt SET error_code = 20 WHERE starts_with(error, 'transform: ');
+-- Of a hook that was deleted while its transform failed.
+UPDATE whisperer.delivery d SET error_code = 20
+FROM whisperer.past_attempt p
+WHERE p.error_code = 20 AND d.event_id = p.event_id AND d.hook_id = p.hook_id AND d.slot = p.slot
+  AND d.state = 'cancelled' AND starts_with(d.error, 'transform: ');
 DROP FUNCTION whisperer_internal.envelope(uuid, text, json);
 DROP FUNCTION whisperer.create_hook(text, text, text, jsonb, jsonb, jsonb, text, jsonb, text, text, double precision, text);
 
