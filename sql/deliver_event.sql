@@ -12,6 +12,8 @@ SELECT bool_and(substr(id::text, 15, 1) = '7') AS version_7, bool_and(id > befor
 FROM (SELECT id, lag(id) OVER (ORDER BY ctid) AS before FROM whisperer.outbox WHERE xid = pg_current_xact_id()) AS ids;
 COMMIT;
 SELECT failure($$SELECT whisperer.deliver_event('unknown', '{}')$$);
+-- Nobody is told to register what cannot be registered.
+SELECT failure(format('SELECT whisperer.deliver_event(%L, %L)', wrong, '{}')) FROM unnest(ARRAY['', 'order *', 'order-*', 'a, b', 'whisperer-own', repeat('x', 129)]) AS wrong;
 SELECT failure($$SELECT whisperer.deliver_event('made', NULL::json)$$);
 SELECT failure($$SELECT whisperer.deliver_event(NULL, '{}')$$);
 SELECT failure($$SELECT whisperer.deliver_event('made', '{bad'::text)$$);

@@ -34,7 +34,10 @@ void require_privilege(const char* event_type) {
     if (!registered)
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
                 errmsg("event type \"%s\" is not registered", event_type),
-                errhint("Call whisperer.register_event(%s) first.", quote_literal_cstr(event_type)),
+                may_be_registered(event_type)
+                    ? errhint("Call whisperer.register_event(%s) first.",
+                              quote_literal_cstr(event_type))
+                    : errhint("SELECT name FROM whisperer.event_type shows what is registered."),
                 err_generic_string(PG_DIAG_COLUMN_NAME, "event_type"));
     if (!allowed)
         ereport(

@@ -88,17 +88,33 @@ void record_events(const char* event_type, text* source, Jsonb* config_filter, i
     wake_workers_at_commit();
 }
 
-void check_event_type_name(const char* event_type) {
+namespace {
+
+bool is_event_type_name(const char* event_type) {
     size_t length = strlen(event_type);
     const char* allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-:/";
-    if (length == 0 || length > event_type_bytes_max || strspn(event_type, allowed) != length)
+    return length > 0 && length <= event_type_bytes_max && strspn(event_type, allowed) == length;
+}
+
+bool is_reserved(const char* event_type) {
+    return strncmp(event_type, "whisperer-", 10) == 0;
+}
+
+}  // namespace
+
+void check_event_type_name(const char* event_type) {
+    if (!is_event_type_name(event_type))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("invalid event type name \"%s\"", event_type),
                 errhint("Use 1 to %d of A-Z a-z 0-9 . _ - : /", event_type_bytes_max));
-    if (strncmp(event_type, "whisperer-", 10) == 0)
+    if (is_reserved(event_type))
         ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                 errmsg("event type \"%s\" is reserved for operator events", event_type),
                 errhint("Choose a name that does not start with \"whisperer-\"."));
+}
+
+bool may_be_registered(const char* event_type) {
+    return is_event_type_name(event_type) && !is_reserved(event_type);
 }
 
 bool may_publish(Oid role, const char* event_type, bool* registered) {

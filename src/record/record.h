@@ -41,6 +41,9 @@ inline Oid members_of(int64 for_whom) {
 // Refuses (42501, 22023) a name that is no event type's, or that is reserved for operator events.
 void check_event_type_name(const char* event_type);
 
+// Would register_event take it, by its name?
+bool may_be_registered(const char* event_type);
+
 // May role publish this event type?  Unregistered types have no owner yet: registered is false
 // then, and the answer true.  Remembered until a privilege or a membership changes.
 bool may_publish(Oid role, const char* event_type, bool* registered);

@@ -19,7 +19,8 @@ BEGIN
     END IF;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'event type "%" is not registered', set_privilege.event_type
-            USING ERRCODE = 'undefined_object';
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT name FROM whisperer.event_type shows what is registered.';
     END IF;
     IF NOT pg_has_role(caller, owner, 'MEMBER') THEN
         RAISE EXCEPTION 'must be owner of event type "%"', set_privilege.event_type
