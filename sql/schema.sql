@@ -29,6 +29,7 @@ SELECT failure($$SELECT whisperer.update_event('schema-paid', '{"example": {"id"
 SELECT failure($$SELECT whisperer.update_event('schema-paid', '{"schema": {"required": ["currency"]}}')$$);
 SELECT failure($$SELECT whisperer.update_event('schema-paid', '{"on_invalid": "perhaps"}')$$);
 SELECT failure($$SELECT whisperer.update_event('schema-paid', '{"name": "x"}')$$);
+SELECT failure($$SELECT whisperer.update_event('schema-paid', '{"description": {"en": "paid"}}')$$), failure($$SELECT whisperer.update_event('schema-paid', '{"description": 7}')$$);
 SELECT failure($$SELECT whisperer.update_event('schema-paid', NULL)$$);
 SELECT failure($$SELECT whisperer.update_event('schema-paid', '[]')$$);
 SELECT failure($$SELECT whisperer.update_event('unknown', '{}')$$);

@@ -16,6 +16,10 @@ BEGIN
         RAISE EXCEPTION 'unknown key "%" in changes', bad_key
             USING ERRCODE = 'invalid_parameter_value', HINT = format('Known are %s.', array_to_string(known, ', '));
     END IF;
+    IF jsonb_typeof(changes->'description') NOT IN ('string', 'null') THEN
+        RAISE EXCEPTION 'description must be a JSON string, not of type %', jsonb_typeof(changes->'description')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'description';
+    END IF;
     -- Twice: who may not does not wait for, or hold up, who holds the type.
     SELECT * INTO wanted FROM whisperer.event_type t WHERE t.name = update_event_as.event_type;
     IF FOUND AND pg_has_role(caller, whisperer.event_type_owner(wanted), 'MEMBER') THEN
