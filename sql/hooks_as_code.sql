@@ -60,6 +60,20 @@ SELECT failure(format('SELECT whisperer.apply_hooks(%L)', bad)) FROM unnest(ARRA
     '[{"name": "a", "event_type": "coded", "target_url": "https://example.com/1"}, {"name": "a", "event_type": "coded", "target_url": "https://example.com/2"}]',
     '[{"name": "a", "event_type": "coded", "target_url": "https://example.com/1"}, {"name": "b", "event_type": "nothing", "target_url": "https://example.com/2"}]']) AS bad;
 SELECT failure($$SELECT whisperer.apply_hooks('[{"name": "orders", "event_type": "coded", "target_url": "https://example.com/a", "timeout": "1 h"}]', dry_run => true)$$);
+-- Whatever is refused, it says of which.
+CREATE FUNCTION pg_temp.refused(definitions jsonb) RETURNS TABLE (code text, said text, detail text, hint text, in_column text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM whisperer.apply_hooks(definitions);
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, said = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT, in_column = COLUMN_NAME;
+    RETURN NEXT;
+END $$;
+SELECT r.code, regexp_replace(r.said, 'hook \d+', 'hook N') AS said, r.detail, r.hint, r.in_column FROM unnest(ARRAY['{"timeout": "1 h"}', '{"event_type": "nothing"}', '{"secret_key": "whsec_!"}', '{"config": {"auth": {"type": "magic"}}}',
+                           '{"target_url": "https://example.com/a"}']::jsonb[]) AS wrong,
+     pg_temp.refused(jsonb_build_array(jsonb '{"name": "first", "event_type": "coded", "target_url": "https://example.com/1"}',
+                                       jsonb '{"name": "second", "event_type": "coded", "target_url": "https://example.com/1/2"}' || wrong,
+                                       jsonb '{"name": "third", "event_type": "coded", "target_url": "https://example.com/3"}')) AS r;
+DROP FUNCTION pg_temp.refused(jsonb);
 SELECT failure('SELECT whisperer.apply_hooks(NULL)');
 SELECT failure($$SELECT whisperer.apply_hooks('[]', dry_run => NULL)$$), failure($$SELECT whisperer.apply_hooks('[]', prune => NULL)$$);
 SELECT name, target_url, state FROM whisperer.hook ORDER BY id;

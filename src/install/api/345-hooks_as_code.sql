@@ -152,6 +152,11 @@ DECLARE
     results jsonb := '[]';
     definition jsonb;
     known bigint;
+    at_hand text;
+    problem text;
+    told text;
+    hint text;
+    in_column text;
 BEGIN
     IF prune IS NULL OR dry_run IS NULL THEN
         RAISE EXCEPTION 'prune and dry_run must not be null'
@@ -177,6 +182,7 @@ BEGIN
         END LOOP;
         PERFORM whisperer_internal.make_way(places);
         FOR i IN 0 .. count - 1 LOOP
+            at_hand := definitions->i->>'name';
             definition := whisperer_internal.read_definition(definitions->i);
             SELECT h.id INTO known FROM whisperer_internal.own_hooks() h WHERE h.name = definition->>'name';
             IF known IS NULL THEN
@@ -198,8 +204,18 @@ BEGIN
         IF dry_run THEN
             RAISE SQLSTATE 'WHUND';
         END IF;
-    EXCEPTION WHEN SQLSTATE 'WHUND' THEN
-        NULL;
+    EXCEPTION
+        WHEN SQLSTATE 'WHUND' THEN
+            NULL;
+        WHEN OTHERS THEN
+            -- The same, and of which of many definitions.
+            IF at_hand IS NULL THEN
+                RAISE;
+            END IF;
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, told = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT, in_column = COLUMN_NAME;
+            RAISE EXCEPTION '%', problem
+                USING ERRCODE = sqlstate, DETAIL = concat_ws(' ', nullif(told, ''), format('It is the definition of hook "%s".', at_hand)),
+                      HINT = coalesce(nullif(hint, ''), 'No hook was changed.'), COLUMN = coalesce(nullif(in_column, ''), 'definitions');
     END;
     RETURN QUERY SELECT r.name, r.hook_id, r.action FROM jsonb_to_recordset(results) AS r (name text, hook_id bigint, action text);
 END;
