@@ -104,6 +104,21 @@ SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"target_url": "nope"}
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"event_type": null}')$$, :ann));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '[]')$$, :ann));
 SELECT failure($$SELECT whisperer.update_hook(0, '{}')$$);
+-- What is no name of a function, of each column that has one.
+SELECT wrong, failure(format('SELECT whisperer.update_hook(%s, %L)', :ann, wrong))
+FROM (SELECT jsonb_build_object(which, name) FROM unnest('{callback,transform}'::text[]) AS which, unnest('{a..b,"","a.b.c","(json, jsonb)"}'::text[]) AS name) AS w (wrong);
+SELECT failure(format($$UPDATE whisperer.hook SET retry_countdown_config = '{"choice": "custom", "kwargs": {"function": "a."}}' WHERE id = %s$$, :ann));
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/f', transform => '.')$$);
+-- Null is null, JSON's too.
+BEGIN;
+SELECT whisperer.create_hook('order-paid', 'https://example.com/null', filter => 'null', retry_countdown_config => 'null', signing => 'null', batch => 'null') AS of_null \gset
+SELECT filter IS NULL AND retry_countdown_config IS NULL AND signing IS NULL AND batch IS NULL AS all_null FROM whisperer.hook WHERE id = :of_null;
+UPDATE whisperer.hook SET filter = 'null', retry_countdown_config = 'null', signing = 'null', batch = 'null' WHERE id = :of_null
+RETURNING filter IS NULL AND retry_countdown_config IS NULL AND signing IS NULL AND batch IS NULL AS all_null;
+ROLLBACK;
+-- An array that update_hook and apply_hooks could not be given.
+SELECT failure($$SELECT whisperer.create_hook('order-paid', 'https://example.com/f', signatures => '{{standard,whisperer}}')$$);
+SELECT failure(format($$UPDATE whisperer.hook SET metadata_headers = '{{time}}' WHERE id = %s$$, :ann));
 
 SELECT failure(format($$SELECT whisperer.update_hook(%s, '{"rate_limit": 1e-300}')$$, :ann));
 SELECT failure(format($$SELECT whisperer.update_hook(%s, jsonb_build_object('description', repeat('x', 8193)))$$, :ann));

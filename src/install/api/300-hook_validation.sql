@@ -73,12 +73,25 @@ COMMENT ON FUNCTION whisperer_internal.hold_event_type(text) IS
     'keeps an event type that you may subscribe to registered until the transaction ends, if there is one of the name';
 GRANT EXECUTE ON FUNCTION whisperer_internal.hold_event_type(text) TO PUBLIC;
 
+-- For what is no name parse_ident has an error of its own, which tells nobody what the name was for.
+CREATE FUNCTION whisperer_internal.name_parts(name text) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN parse_ident(name);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN '{}';
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.name_parts(text) IS 'the parts of a name that may have a schema; empty: it is no name';
+GRANT EXECUTE ON FUNCTION whisperer_internal.name_parts(text) TO PUBLIC;
+
 -- A function that the helper will call as the hook's owner.  By name, so that it may be replaced.
 CREATE FUNCTION whisperer_internal.check_function(owner oid, what text, name text, arguments text, result regtype)
     RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    parts text[] := parse_ident(check_function.name);
+    parts text[] := whisperer_internal.name_parts(check_function.name);
     in_column constant text := CASE what WHEN 'countdown' THEN 'retry_countdown_config' ELSE what END;
     target pg_proc;
     wanted text;
@@ -123,7 +136,7 @@ BEGIN
     IF plain <> name THEN
         RETURN plain || '(json, jsonb)';
     END IF;
-    parts := parse_ident(name);
+    parts := whisperer_internal.name_parts(name);
     -- Whether it may be one at all is the business of check_function.
     IF cardinality(parts) <> 2 THEN
         RETURN name;
@@ -273,6 +286,10 @@ BEGIN
     IF NEW.is_active AND (TG_OP = 'INSERT' OR (NEW.event_type, NEW.target_url) <> (OLD.event_type, OLD.target_url)) THEN
         PERFORM whisperer_internal.check_overlap(NEW);
     END IF;
+    -- Null is null, JSON's too, as in update_hook.
+    NEW.retry_countdown_config := nullif(NEW.retry_countdown_config, 'null');
+    NEW.signing := nullif(NEW.signing, 'null');
+    NEW.batch := nullif(NEW.batch, 'null');
     PERFORM whisperer_internal.check_retry_config(NEW.retry_countdown_config);
     -- As with the functions below: what an older version let in must not keep its owner from pausing it.
     IF (TG_OP = 'INSERT' OR NEW.rate_limit IS DISTINCT FROM OLD.rate_limit)
@@ -292,12 +309,12 @@ BEGIN
         RAISE EXCEPTION 'unknown priority "%"', NEW.priority
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'priority', HINT = 'It is high, normal or low.';
     END IF;
-    IF NOT NEW.signatures <@ '{standard,whisperer}' THEN
+    IF NOT NEW.signatures <@ '{standard,whisperer}' OR array_ndims(NEW.signatures) > 1 THEN
         RAISE EXCEPTION 'signatures must be of standard and whisperer'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signatures',
                   HINT = 'Null: both; an empty array: none of them.';
     END IF;
-    IF NOT NEW.metadata_headers <@ '{time,object,source,attempt}' THEN
+    IF NOT NEW.metadata_headers <@ '{time,object,source,attempt}' OR array_ndims(NEW.metadata_headers) > 1 THEN
         RAISE EXCEPTION 'metadata_headers must be of time, object, source and attempt'
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'metadata_headers';
     END IF;
@@ -316,6 +333,7 @@ BEGIN
     END IF;
     PERFORM whisperer_internal.check_hook_json(open_config, NEW.filter);
     IF TG_OP = 'INSERT' OR NEW.filter IS DISTINCT FROM OLD.filter THEN
+        NEW.filter := nullif(NEW.filter, 'null');
         PERFORM whisperer_internal.check_filter(NEW.filter);
     END IF;
     IF (TG_OP = 'INSERT' OR NEW.description IS DISTINCT FROM OLD.description) AND octet_length(NEW.description) > 8192 THEN
