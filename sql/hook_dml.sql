@@ -27,6 +27,12 @@ UPDATE whisperer.hook SET is_active = false, description = description WHERE id 
 INSERT INTO whisperer.hook (event_type, target_url, is_active) VALUES ('order-paid', 'https://example.com/d', false);
 RESET ROLE;
 SELECT regexp_replace(failure(format($$UPDATE whisperer.hook_definition SET is_active = true WHERE id = %s$$, :hook)), 'hook \d+', 'hook N');
+-- Neither is null, as in the functions.
+SET ROLE regress_ann;
+SELECT failure(format('INSERT INTO whisperer.hook (event_type, target_url) VALUES (%L, %L)', t, u)) FROM (VALUES (NULL, 'https://example.com/n'), ('order-paid', NULL)) AS v (t, u);
+SELECT failure(format('UPDATE whisperer.hook SET %I = NULL WHERE is_active', c)) FROM unnest('{event_type,target_url}'::text[]) AS c;
+SELECT failure($$SELECT whisperer.create_hook(NULL, 'https://example.com/n')$$);
+RESET ROLE;
 -- Nor does what was carried here come to life by itself.
 UPDATE whisperer.hook_definition SET incarnation = incarnation + 1, is_paused = true WHERE target_url ~ '/b$';
 SELECT regexp_replace(failure($$UPDATE whisperer.hook_definition SET is_paused = false WHERE target_url ~ '/b$'$$), 'hook \d+', 'hook N');

@@ -253,6 +253,11 @@ BEGIN
     IF whisperer_internal.is_carried(TG_OP, NEW) THEN
         RETURN NEW;
     END IF;
+    IF NEW.event_type IS NULL OR NEW.target_url IS NULL THEN
+        RAISE EXCEPTION 'event_type and target_url must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  COLUMN = CASE WHEN NEW.event_type IS NULL THEN 'event_type' ELSE 'target_url' END;
+    END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.owner := coalesce(NEW.owner, quote_ident(current_user)::regrole::oid);
         NEW.owner_name := pg_get_userbyid(NEW.owner);

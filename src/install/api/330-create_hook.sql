@@ -34,11 +34,6 @@ DECLARE
     headers_handle constant jsonb := whisperer_internal.hidden(coalesce(create_hook_body.additional_headers, '{}'));
     kept_config constant jsonb := whisperer_internal.hidden_auth(coalesce(create_hook_body.config, '{}'));
 BEGIN
-    IF create_hook_body.event_type IS NULL OR create_hook_body.target_url IS NULL THEN
-        RAISE EXCEPTION 'event_type and target_url must not be null'
-            USING ERRCODE = 'null_value_not_allowed',
-                  COLUMN = CASE WHEN create_hook_body.event_type IS NULL THEN 'event_type' ELSE 'target_url' END;
-    END IF;
     INSERT INTO whisperer.hook_definition AS h
         (event_type, target_url, config, retry_countdown_config, callback, filter, transform,
          rate_limit, ordering, description, format, payload_key, signing, signatures,
