@@ -60,6 +60,24 @@ RESET ROLE;
 SELECT failure($$SELECT whisperer.reassign_owned('regress_several', 'regress_heir')$$);
 SELECT failure($$SELECT whisperer.reassign_owned('regress_heir', 'regress_several')$$);
 SELECT whisperer.reassign_owned('regress_heir', 'regress_heir');
+-- As many as a role may have, however they come to be its own; a superuser says otherwise.
+CREATE ROLE regress_both; GRANT regress_several, regress_heir TO regress_both; GRANT USAGE ON SCHEMA whisperer TO regress_both;
+BEGIN;
+UPDATE whisperer.hook SET name = NULL, target_url = 'https://example.com/of-the-heir' WHERE owner = 'regress_heir'::regrole;
+SELECT format('ALTER ROLE regress_several SET whisperer.max_hooks_per_role = %s', count(*) FILTER (WHERE owner = 'regress_several'::regrole) + count(*) FILTER (WHERE owner = 'regress_heir'::regrole) - 1)
+FROM whisperer.hook WHERE is_active \gexec
+SET ROLE regress_both;
+SELECT failure($$SELECT whisperer.reassign_owned('regress_heir', 'regress_several')$$) ~ '^53400 . role regress_several has \d hooks already . Delete some, or ask a superuser' AS refused;
+SELECT count(*) AS that_stay FROM whisperer.hook WHERE owner = 'regress_heir'::regrole AND is_active;
+SELECT whisperer.delete_hook(max(id)) FROM whisperer.hook WHERE owner = 'regress_several'::regrole AND is_active;
+SELECT whisperer.reassign_owned('regress_heir', 'regress_several');
+RESET ROLE;
+SELECT whisperer.reassign_owned('regress_several', 'regress_heir');
+ALTER ROLE regress_heir SET whisperer.max_hooks_per_role = 0;
+SELECT whisperer.reassign_owned('regress_heir', 'regress_several');
+SELECT whisperer.reassign_owned('regress_several', 'regress_heir');
+ROLLBACK;
+REVOKE USAGE ON SCHEMA whisperer FROM regress_both; DROP ROLE regress_both;
 -- What tells of hooks knows it.
 SELECT failure($$SELECT whisperer.unregister_event('invoice-sent')$$) ~ '55006';
 SELECT whisperer.deliver_event('order-cancelled', '{}') AS cancelled \gset

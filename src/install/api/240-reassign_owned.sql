@@ -5,6 +5,7 @@ AS $$
 DECLARE
     mine constant bigint := whisperer_internal.my_incarnation();
     new_name name;
+    is_superuser constant boolean := EXISTS (SELECT FROM pg_roles r WHERE r.oid = caller AND r.rolsuper);
     moved whisperer.hook_definition;
 BEGIN
     SELECT r.rolname INTO new_name FROM pg_roles r WHERE r.oid = reassign_owned_as.new_owner;
@@ -30,6 +31,11 @@ BEGIN
         moved.owner := reassign_owned_as.new_owner;
         PERFORM whisperer_internal.check_overlap(moved);
         PERFORM whisperer_internal.check_name(moved);
+        -- Who may have no more hooks gets no more by way of a role that may.
+        IF NOT is_superuser THEN
+            PERFORM whisperer_internal.check_hook_count(reassign_owned_as.new_owner);
+        END IF;
+        UPDATE whisperer.hook_definition h SET owner = reassign_owned_as.new_owner, owner_name = new_name WHERE h.id = moved.id;
     END LOOP;
     UPDATE whisperer.hook_definition h SET owner = reassign_owned_as.new_owner, owner_name = new_name
     WHERE h.owner = reassign_owned_as.old_owner AND h.incarnation = mine;
