@@ -88,13 +88,25 @@ sub run_batch {
 }
 
 # Of a cell: the table, the command, how many rows of which width, work_mem and session; on_disk: meant to lie there.
+# In a session "failed" the statement breaks off first, half way where its triggers are of the row, in "undone" it is
+# rolled back first; only what it does the second time counts.
 sub cell_sql {
     my ($cell) = @_;
     my $touch = touch_sql(@$cell{qw(table command rows width)});
+    my %first = (
+        failed => "SET LOCAL test.fail_at = @{[ int(($cell->{rows} + 1) / 2) ]};\n$touch->{statement};\n",
+        undone => "$touch->{statement};\n");
+    my ($begin, $end) = ('', '');
+    if (my $first = $first{ $cell->{session} }) {
+        ($begin, $end) = ("BEGIN;\nSAVEPOINT before_it;\n${first}ROLLBACK TO before_it;\n", "COMMIT;\n");
+    }
     return $touch->{prepare} . fill_sql($cell->{table}, $cell->{width}, $touch->{before}) . "SET work_mem = '$cell->{work_mem}';\n"
         . ($cell->{session} eq 'odd' ? $odd_session : '')
-        . "$touch->{statement};\n\\set touched :ROW_COUNT\nRESET ALL;\n" . verdict_sql($cell->{table}, cell_name($cell), %$touch);
+        . "$begin$touch->{statement};\n\\set touched :ROW_COUNT\n${end}RESET ALL;\n" . verdict_sql($cell->{table}, cell_name($cell), %$touch);
 }
+
+# Whether a statement of the cell breaks off: a trigger of the row has to have a row.
+sub fails { return $_[0]{session} eq 'failed' && ($_[0]{rows} > 0 || $_[0]{table}{level} ne 'row') }
 
 sub cell_name {
     my ($cell) = @_;
@@ -109,7 +121,10 @@ sub run_cells {
     for my $cell (@cells) {
         is_captured($said, cell_name($cell), $cell->{rows});
     }
-    diag($err) if $err;
+    my $failing = grep { fails($_) } @cells;
+    my $failed = () = $err =~ /ERROR:  broken off by the test$/mg;
+    is($failed, $failing, "$failing statements broke off first: $cells[0]{table}{option}{name}, $cells[0]{table}{level}") if $failing || $failed;
+    diag($err) if $err =~ /(?:ERROR|FATAL|PANIC|WARNING): (?! broken off by the test$)/m || $failed != $failing;
 }
 
 # events: how many there must be, where a test knows.

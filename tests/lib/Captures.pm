@@ -86,7 +86,7 @@ sub arguments_of {
 
 # --- watched tables ---------------------------------------------------------------------------------
 # A table, its capture triggers of all three operations, and where its rows before a statement are kept.
-# The name gets a number; body: of the serializer; more: SQL that follows; {table} in them is its name.
+# The name gets a number; breaks_off: a statement fails where test.fail_at says; body: of the serializer; more: SQL that follows; {table} in them is its name.
 my $made = 0;
 sub watched {
     my ($node, %table) = @_;
@@ -117,6 +117,15 @@ SQL
         $sql .= 'CREATE ' . ($table->{level} eq 'deferred' && 'CONSTRAINT ') . "TRIGGER capture_$past{$operation} AFTER $operation ON $name $level EXECUTE FUNCTION whisperer.capture('$name-$past{$operation}'"
             . join('', arguments_of($table)) . ");\n";
     }
+    # Behind capture_*, by its name: what comes before has been recorded when this raises.
+    $sql .= <<"SQL" if $table->{breaks_off};
+CREATE FUNCTION fail_$name() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
+    IF TG_LEVEL = 'STATEMENT' AND current_setting('test.fail_at', true) <> '' OR coalesce(NEW.id, OLD.id)::text = current_setting('test.fail_at', true) THEN
+        RAISE 'broken off by the test';
+    END IF;
+    RETURN NULL; END \$\$;
+CREATE TRIGGER fail AFTER INSERT OR UPDATE OR DELETE ON $name FOR EACH $table->{level} EXECUTE FUNCTION fail_$name();
+SQL
     $sql .= $table->{more} // '';
     $node->safe_psql('postgres', $sql =~ s/\{table\}/$name/gr);
     return $table;

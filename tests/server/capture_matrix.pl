@@ -1,8 +1,9 @@
 # Capture triggers with every option, at both levels, under every command: each event is byte for byte what the
 # changed row makes of it, however many rows there are, however wide, in memory or on disk.
 #
-# Every option meets every level, command, number of rows, width, work_mem and session; which of them meet at once is
-# random, and WHISPERER_SEED repeats it.  What lies on disk is tried for every option.
+# Every option meets every level, command, number of rows, width, work_mem and session: one with settings of its own, one in
+# which the statement broke off half way, one in which it was rolled back.  Which of them meet at once is random, and
+# WHISPERER_SEED repeats it.  What lies on disk is tried for every option.
 use strict;
 use warnings;
 use Captures;
@@ -32,10 +33,10 @@ my @sizes = shuffled(0, 1, 99, 100, 101, 'many');
 my $group = 0;
 for my $option (options_of_capture()) {
     for my $level ('row', 'statement') {
-        my $table = watched($node, name => 'item', option => $option, level => $level);
+        my $table = watched($node, name => 'item', option => $option, level => $level, breaks_off => 1);
         my @width = dealt(scalar @commands, qw(narrow wide toasted));
         my @work_mem = dealt(scalar @commands, '64kB', '64MB');
-        my @session = dealt(scalar @commands, 'plain', 'odd');
+        my @session = dealt(scalar @commands, 'plain', 'odd', 'failed', 'undone', 'failed', 'undone');
         # Every size meets every level of every option, and every command.
         my @cells = map { cell($table, $commands[$_], $sizes[ ($_ + $group) % @sizes ], $width[$_], $work_mem[$_], $session[$_]) } 0 .. $#commands;
         $group++;
