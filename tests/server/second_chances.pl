@@ -242,6 +242,15 @@ sql('SELECT whisperer.resume()');
 my $filtered = record('other');
 is(sql("SELECT whisperer.why('$filtered', $late)"), q(filtered out by the hook's filter), 'and a filter');
 
+# Longer than whisperer.park_after, too.
+my $slow = sql("SELECT whisperer.register_event('slow'); SELECT whisperer.create_hook('slow', '$base/delay/2500')") =~ s/\s//gr;
+$now = JSON::PP::decode_json(sql(q(CALL whisperer.deliver_now('slow', '{}', timeout => '60 s'))));
+is(join(' ', map { $_->{delivered} ? "delivered $_->{http_status} $_->{response_content}" : 'not' } @$now), 'delivered 200 late', 'deliver_now waits for an answer that takes long');
+sql(qq(SELECT whisperer.update_hook($slow, '{"target_url": "$base/delay/2500/500"}')));
+$now = JSON::PP::decode_json(sql(q(CALL whisperer.deliver_now('slow', '{}', timeout => '60 s'))));
+is(join(' ', map { $_->{delivered} ? 'delivered' : "$_->{http_status} $_->{error}" } @$now), '500 HTTP status 500', 'also for one that is bad');
+sql("SELECT whisperer.delete_hook($slow)");
+
 # Beside an endpoint that is left alone.
 sql("SELECT whisperer.register_event('both'); SELECT whisperer.create_hook('both', '$base/ok/both')");
 my $dead = sql(qq(SELECT whisperer.create_hook('both', 'http://127.0.0.1:9/', retry_countdown_config => $never)));

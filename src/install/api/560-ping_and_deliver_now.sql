@@ -142,7 +142,8 @@ BEGIN
             JOIN whisperer.hook h ON h.id OPERATOR(pg_catalog.=) d.hook_id
             LEFT JOIN whisperer.hook_run r ON r.hook_id OPERATOR(pg_catalog.=) d.hook_id
             WHERE d.event_id OPERATOR(pg_catalog.=) event AND r.circuit_opened_at IS NULL AND h.state OPERATOR(pg_catalog.=) 'active'
-              AND d.state OPERATOR(pg_catalog.=) 'pending' AND d.retry_count OPERATOR(pg_catalog.=) 0;
+              -- What takes longer than whisperer.park_after counts as an attempt, and has no error yet.
+              AND d.state OPERATOR(pg_catalog.=) 'pending' AND (d.retry_count OPERATOR(pg_catalog.=) 0 OR d.error IS NULL);
             EXIT WHEN waiting OPERATOR(pg_catalog.=) 0;
         END IF;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
