@@ -171,7 +171,9 @@ for ('limit=0', 'limit=201', 'limit=x', 'cursor=x', 'is_active=1', 'state=broken
 my $ping = act('POST', "$second->{id}/ping/")->{json};
 is_deeply([ @{$ping}{qw(ok http_status error)} ], [ $true, 200, undef ], 'a ping');
 is(act('POST', "$second->{id}/ping/", { event_type => 'order-paid' })->{json}{message}, 'event type "order-paid" has no example', 'a ping of a type without an example');
-is(act('POST', "$second->{id}/ping/", { event_type => 'order-lost' })->{status}, 404, 'or of none');
+my $unknown = act('POST', "$second->{id}/ping/", { event_type => 'order-lost' });
+is("$unknown->{status} $unknown->{json}{errors}{event_type}[0]", '400 event type "order-lost" is not registered', 'or of none, which is not told as a hook that is missing');
+is(act('POST', '999999/ping/', { event_type => 'order-lost' })->{json}{message}, 'there is no such hook', 'as this one is');
 is(act('POST', "$second->{id}/ping/", { event_type => 7 })->{status}, 400, 'or of no name');
 $node->safe_psql('postgres', q(SELECT whisperer.update_event('order-paid', '{"schema": {"required": ["n"]}, "example": {"n": 12345}, "on_invalid": "send"}')));
 my ($with_schema) = grep { $_->{name} eq 'order-paid' } @{ $gateway->all('/whisperer/hooks/registry/', $token) };

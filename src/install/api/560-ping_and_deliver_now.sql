@@ -23,7 +23,8 @@ BEGIN
         SELECT t.example INTO shown FROM whisperer.event_type t WHERE t.name = record_ping_as.event_type;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'event type "%" is not registered', record_ping_as.event_type
-                USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM whisperer.event_type shows what is registered.';
+                USING ERRCODE = 'undefined_object', COLUMN = 'event_type',
+                      HINT = 'SELECT name FROM whisperer.event_type shows what is registered.';
         ELSIF shown IS NULL THEN
             RAISE EXCEPTION 'event type "%" has no example', record_ping_as.event_type
                 USING ERRCODE = 'object_not_in_prerequisite_state',
