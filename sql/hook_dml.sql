@@ -81,6 +81,10 @@ INSERT INTO whisperer.event_type (name) VALUES ('order-paid') ON CONFLICT (name)
 RESET ROLE;
 REVOKE INSERT ON whisperer.event_type FROM regress_ann;
 UPDATE whisperer.hook SET state = 'active';
+UPDATE whisperer.hook SET (state, description) = (SELECT 'active', 'x');
+SELECT whisperer.register_event('order-row');
+SELECT whisperer.create_hook('order-row', 'https://example.com/row') AS row \gset
+UPDATE whisperer.hook SET (description, priority) = (SELECT 'of a row', 'low') WHERE id = :row RETURNING description, priority;
 -- Other tables are nobody's business.
 CREATE TABLE event_type (name text);
 SET ROLE regress_ann;

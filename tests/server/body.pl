@@ -80,6 +80,17 @@ my $signatures = Whisperer::Receiver::header(($receiver->requests)[5], 'webhook-
 is(scalar(split / /, $signatures), 2, 'two signatures during the overlap');
 like($new, qr/^whsec_/, 'the new secret is made');
 
+# Each overlap ends by itself: that of the first hook goes on for a day.
+my $short = $node->safe_psql('postgres', "SELECT whisperer.register_event('short'); SELECT whisperer.create_hook('short', '@{[ $receiver->url('/ok/short') ]}')");
+$node->safe_psql('postgres', "SELECT whisperer.rotate_secret($short, overlap => '2 s')");
+sub signatures_of_short {
+    $node->safe_psql('postgres', "SELECT whisperer.deliver_event('short', '{}')");
+    wait_idle($node);
+    return scalar split / /, Whisperer::Receiver::header(($receiver->requests('/ok/short'))[-1], 'webhook-signature');
+}
+wait_for('the end of the overlap', sub { signatures_of_short() == 1 });
+pass('a short overlap ends beside a long one');
+
 # The wire is UTF-8 whatever the database's encoding is; where that says nothing of bytes, they may be none.
 sub database {
     my ($name, $encoding, $data) = @_;
