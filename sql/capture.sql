@@ -26,6 +26,15 @@ BEGIN; INSERT INTO package VALUES (5); ROLLBACK;
 BEGIN; SAVEPOINT s; INSERT INTO package VALUES (6); ROLLBACK TO s; COMMIT;
 SELECT count(*) - :before AS added FROM whisperer.outbox;
 
+-- A trigger that is replaced keeps its oid.
+CREATE TABLE replaced (id int PRIMARY KEY, name text);
+CREATE TRIGGER r AFTER INSERT ON replaced FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created');
+INSERT INTO replaced VALUES (1, 'one');
+CREATE OR REPLACE TRIGGER r AFTER INSERT ON replaced FOR EACH ROW EXECUTE FUNCTION whisperer.capture('changed', 'columns=name', 'key=name');
+INSERT INTO replaced VALUES (2, 'two');
+SELECT * FROM recorded WHERE source = 'public.replaced';
+DROP TABLE replaced;
+
 -- Session settings do not show.
 CREATE TABLE settings (id int, at timestamptz, day daterange, i interval, b bytea, f float8);
 CREATE TRIGGER c AFTER INSERT ON settings FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created');
