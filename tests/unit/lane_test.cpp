@@ -33,6 +33,31 @@ TEST_F(LaneTest, AParkedRequestLeavesItsPlaceToTheNextOfItsHook) {
     EXPECT_EQ(dispatcher.counts().in_flight, 4) << "a parked one is still on its way";
 }
 
+// Half of the places are the retries', however many first attempts there have been.
+TEST_F(LaneTest, RetriesTakeTurnsWithFirstAttempts) {
+    put(1);
+    for (std::uint64_t token = 1; token <= 20; ++token) {
+        submit(1, token);
+        pump();
+        wire.answer(200);
+        pump();
+    }
+    for (std::uint64_t token = 100; token < 120; ++token) {
+        submit(1, token);
+        submit(1, 100 + token, 1);
+    }
+    pump();
+    ASSERT_GE(wire.running.size(), 2U);
+    ASSERT_LT(wire.running.size(), 20U);
+    while (!wire.running.empty())
+        wire.answer(200);
+    const auto ended = pump();
+    EXPECT_TRUE(
+        std::any_of(ended.begin(), ended.end(), [](const Outcome& o) { return o.token >= 200; }));
+    EXPECT_TRUE(
+        std::any_of(ended.begin(), ended.end(), [](const Outcome& o) { return o.token < 200; }));
+}
+
 TEST_F(LaneTest, ALaneThatOnlyFailsHasAShortQueue) {
     put(1);
     const auto fail = [&] {
