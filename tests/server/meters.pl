@@ -38,6 +38,12 @@ is(sql("SELECT response_time_p50 < '300 ms' FROM whisperer.hook_stats WHERE hook
 is(sql("SELECT sum(delivered) || '|' || sum(failed_attempts) || '|' || sum(failed) FROM whisperer.delivery_rate"), '22|6|3', 'delivery_rate shows the same by minutes');
 is(sql("SELECT bool_and(minute = date_trunc('minute', minute) AND minute <= now()) FROM whisperer.delivery_rate"), 't', 'of whole minutes');
 
+# What fails without an attempt is a failure as well.
+sql("SELECT whisperer.register_event('late')");
+my $late = sql("SELECT whisperer.create_hook('late', '$base/ok/late')");
+sql("SELECT whisperer.deliver_event('late', '{}', expires_at => now() - interval '1 s')");
+shows($late, "$totals, last_error", '0|1|0|0|1|expired', 'so is a delivery that fails without an attempt');
+
 # Somebody else's figures.
 sql("CREATE ROLE ann; CREATE ROLE watcher IN ROLE pg_monitor; GRANT USAGE ON SCHEMA whisperer TO ann, watcher");
 is(sql("SET ROLE ann; SELECT count(*) FROM whisperer.delivery_rate"), '0', 'a stranger sees none');
