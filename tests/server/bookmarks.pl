@@ -2,10 +2,11 @@
 # transaction that was running for the one and had ended for the other.
 use strict;
 use warnings;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Whisperer;
 
-my $node = new_node('bookmarks');
+my $node = new_node('bookmarks', extra => "max_prepared_transactions = 2500\n");
 my $receiver = new_receiver('bookmarks');
 my $base = $receiver->url('');
 $node->safe_psql('postgres', <<"SQL");
@@ -52,5 +53,32 @@ for my $round (1, 2) {
         is(scalar(grep { int($_ / 10) == $round && $_ % 10 < 2 } @ids), 2, "round $round: hook $hook gets what was committed after either bookmark");
     }
 }
+
+# Each is forgotten when the next is written.  With so many transactions running one takes a hundred kilobytes.
+set(workers => 1);
+wait_for('one worker', sub { $node->safe_psql('postgres', 'SELECT count(pid) FROM whisperer.status') == 1 });
+$node->safe_psql('postgres', join ';', map { ('BEGIN', 'SELECT pg_current_xact_id()', "PREPARE TRANSACTION 'running-$_'") } 1 .. 2500);
+my $items = 1000;
+
+sub write_bookmarks {
+    my ($count) = @_;
+    for (1 .. $count) {
+        my $before = $node->safe_psql('postgres', 'SELECT reading FROM whisperer.bookmark');
+        $node->safe_psql('postgres', 'INSERT INTO item VALUES (' . $items++ . ')');
+        wait_for('the next bookmark', sub { $node->safe_psql('postgres', 'SELECT reading FROM whisperer.bookmark') ne $before });
+    }
+}
+
+sub bytes_used {
+    my $said = -s $node->logfile;
+    $node->safe_psql('postgres', 'SELECT pg_log_backend_memory_contexts(' . worker_pid($node) . ')');
+    return wait_for('the sum', sub { (substr(slurp_file($node->logfile), $said) =~ /Grand total: .* (\d+) used/)[0] });
+}
+write_bookmarks(2);
+my $used = bytes_used();
+write_bookmarks(6);
+my $more = bytes_used() - $used;
+note "$more bytes more";
+cmp_ok($more, '<', 300_000, 'a bookmark that was written takes the place of the one before');
 
 done_testing();
