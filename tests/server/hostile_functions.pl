@@ -19,6 +19,12 @@ sub bodies { return map { JSON::PP::decode_json($_->{body}) } $receiver->request
 sub log_has { return scalar(() = slurp_file($_[1] // $node->logfile) =~ /$_[0]/g) }
 sub helpers { return sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'whisperer helper' AND state = 'active'") }
 
+# Segments that the worker has with its helper: two queues of 64 kB.
+sub segments {
+    my $maps = slurp_file('/proc/' . worker_pid($node) . '/maps');
+    return scalar grep { $_ > 128 * 1024 && $_ < 192 * 1024 } map { hex($_->[1]) - hex($_->[0]) } map { [ m{^(\w+)-(\w+) .*/PostgreSQL\.} ] } grep { m{/PostgreSQL\.} } split /\n/, $maps;
+}
+
 my $setup = <<"SQL";
 CREATE SCHEMA app AUTHORIZATION ann; GRANT USAGE ON SCHEMA app TO bob;
 GRANT USAGE ON SCHEMA whisperer TO ann, bob;
@@ -215,6 +221,7 @@ wait_for('the helper to go', sub { sql("SELECT count(*) FROM pg_stat_activity WH
 $locker->quit;
 pass('also one that is sudden');
 wait_for('the loop', sub { helpers() == 1 });
+is(segments(), 1, 'worker and helper share one segment');
 $node->stop('fast');
 pass('and a fast shutdown');
 
@@ -225,6 +232,7 @@ record('good', 'no room');
 wait_for('the good one', sub { grep { $_->{data}{note} eq 'no room' } bodies('/ok/good') });
 wait_for('the line', sub { log_has('no room for the process that runs hooks') });
 is(log_has('no room for the process that runs hooks'), 1, 'without room for the process: one line, and the others are delivered');
+is(segments(), 0, 'and nothing is kept for one that was not started');
 wait_for('the call to be parked', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $swallow AND state = 'pending'") == 2 });
 pass('the calls wait');
 
