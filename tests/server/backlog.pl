@@ -40,6 +40,34 @@ sub passed_by {
             FROM whisperer.delivery b WHERE b.event_id = '$event' AND b.state = 'delivered'"), 't', "the other hook is served $what");
 }
 
+# --- a page of events for several hooks: more results than a batch has at first -----------------------
+my $wide = 512;
+sql("SELECT whisperer.register_event('wide')");
+my @wide = map { sql("SELECT whisperer.create_hook('wide', '$base/wide/$_')") } 1 .. 5;
+sql("SELECT whisperer.pause_hook($_)") for @wide;
+wait_idle($node);
+my $worker = worker_pid($node);
+sql("SELECT count(whisperer.deliver_event('wide', json_build_object('n', g))) FROM generate_series(1, $wide) g");
+wait_state($_, 'pending', $wide) for @wide;
+is(worker_pid($node), $worker, 'by the same worker');
+
+# --- due one by one: they are read in groups, ten times a second -----------------------------------------
+my ($paced, $rows) = ($wide[0], $wide);
+sub counters {
+    return split /\|/, sql(q(SELECT (SELECT sum(n_tup_upd) FROM pg_stat_user_tables WHERE relname ~ '^delivery_[0-7]$'),
+        (SELECT max(idx_scan) FROM pg_stat_user_indexes WHERE indexrelname ~ '^delivery_[0-7]_hook_id_next_attempt_at_event_id_idx')));
+}
+sql("UPDATE whisperer.delivery d SET next_attempt_at = now() + interval '2 s' + n.n * interval '8 ms'
+    FROM (SELECT event_id, row_number() OVER () AS n FROM whisperer.delivery WHERE hook_id = $paced) n WHERE d.hook_id = $paced AND d.event_id = n.event_id");
+my ($updated, $scans);
+wait_for('the counters', sub { ($updated, $scans) = counters(); $updated >= $rows });
+sql("SELECT whisperer.resume_hook($paced)");
+wait_state($paced, 'delivered', $rows);
+my ($updated_then, $scans_then);
+wait_for('the counters', sub { ($updated_then, $scans_then) = counters(); $updated_then >= $updated + $rows });
+note $scans_then - $scans, " scans for $rows rows";
+cmp_ok($scans_then - $scans, '<', 120, 'a backlog that comes due row by row is read in groups');
+
 # --- paused and resumed -----------------------------------------------------------------------------
 sql("SELECT whisperer.pause_hook($a)");
 record_many();
