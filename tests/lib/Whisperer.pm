@@ -17,7 +17,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle hold wait_held release_hold worker_pid kill_worker wait_server);
+our @EXPORT = qw(new_node new_receiver new_nginx wait_for wait_idle wait_rest hold wait_held release_hold worker_pid kill_worker wait_server);
 
 our $wait_s = $ENV{WHISPERER_TEST_WAIT_S} // 60;
 my @receivers;
@@ -64,6 +64,21 @@ sub wait_for {
 sub wait_idle {
     my ($node, $database) = @_;
     $node->safe_psql($database // 'postgres', "CALL whisperer.wait_idle('${wait_s} s')");
+}
+
+# The worker has nothing to do and sleeps until it has: it was not run between several looks in a row.  They take less
+# than the second after which libcurl looks at connections that are kept.
+sub wait_rest {
+    my ($node) = @_;
+    my $folder = '/proc/' . worker_pid($node);
+    my ($last, $alike) = ('', 0);
+    wait_for('the worker to rest', sub {
+        my @fields = split ' ', slurp_file("$folder/stat") =~ s/.*\) //sr;
+        my $run = join ' ', @fields[ 11, 12 ], slurp_file("$folder/status") =~ /ctxt_switches:\s+(\d+)/g;
+        $alike = $run eq $last ? $alike + 1 : 0;
+        $last = $run;
+        return $alike >= 5;
+    });
 }
 
 sub worker_pid {

@@ -57,6 +57,8 @@ my $shaped = sql("SET ROLE ann; SELECT whisperer.create_hook('shaped', '$base/ok
 my $plain = sql("SELECT whisperer.create_hook('shaped', '$base/ok/unshaped', secret_key => 'secret')");
 my $event = record('shaped', 'hello');
 wait_idle($node);
+wait_rest($node);
+pass('a worker whose functions have nothing to do rests');
 my ($request) = $receiver->requests('/ok/shaped');
 is($request->{body}, qq({"text" : "hello", "type" : "shaped", "id" : "@{[$event =~ s/-//gr]}", "who" : "ann", "zone" : "UTC"}),
     'a transform gets the envelope, runs as the owner of the hook, and its result is the body');

@@ -43,6 +43,8 @@ $receiver->control({ release => JSON::PP::true });
 wait_seen('/script/strict', '1.1 2.1 1.2');
 wait_seen('/script/keyed', '1.1 2.1 1.2');
 wait_idle($node);
+wait_rest($node);
+pass('a worker whose ordered hooks have nothing to do rests');
 
 # --- a countdown that comes too late ---------------------------------------------------------------------
 # The default goes on meanwhile; what is said of the first must not hold up the second.
