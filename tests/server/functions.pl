@@ -9,6 +9,10 @@ my $node = new_node('functions', extra => 'restart_after_crash = on');
 my $receiver = new_receiver('functions');
 my $base = $receiver->url('');
 
+# What somebody set for people is not for the process that runs functions.
+$ENV{PGOPTIONS} = '-c default_transaction_read_only=off';
+$node->safe_psql('postgres', 'ALTER DATABASE postgres SET default_transaction_read_only = on');
+
 sub sql { return $node->safe_psql('postgres', shift) }
 sub record { return sql(qq(SELECT whisperer.deliver_event('$_[0]', '{"note": "$_[1]"}'))) }
 sub state_of { return sql("SELECT state, retry_count FROM whisperer.delivery WHERE event_id = '$_[0]'" . ($_[1] ? " AND hook_id = $_[1]" : '')) }

@@ -169,6 +169,8 @@ TEST(JsonSchema, NumbersAreComparedAsWritten) {
 TEST(JsonSchema, CountsCodePointsAndTheLastOfEqualKeys) {
     EXPECT_EQ(asked(R"({"maxLength": 2})", "\"\xC3\xA4\xF0\x9F\x98\x80\""), "fits");
     EXPECT_EQ(asked(R"({"maxLength": 1})", R"("\ud83d\ude00")"), "fits");
+    EXPECT_EQ(asked(R"({"maxLength": 1e1})", R"("0123456789")"), "fits");
+    EXPECT_EQ(asked(R"({"maxLength": 1e1})", R"("0123456789a")"), "maxLength");
     EXPECT_EQ(asked(R"({"minLength": 2})", R"("\ud83d\ude00")"), "minLength");
     EXPECT_EQ(asked(R"({"properties": {"a": {"const": 2}}})", R"({"a": 1, "\u0061": 2})"), "fits");
     EXPECT_EQ(asked(R"({"maxProperties": 1})", R"({"a": 1, "a": 2})"), "fits");
