@@ -34,7 +34,6 @@ whisperer.allowed_networks = '127.0.0.0/8'
 max_prepared_transactions = 10
 log_min_messages = 'info'
 work_mem = 64kB
-whisperer.poll_interval = 10min
 CONF
     $node->append_conf('postgresql.conf', slurp_file($ENV{WHISPERER_TEST_CONF})) if $ENV{WHISPERER_TEST_CONF};
     $node->append_conf('postgresql.conf', $options{extra}) if $options{extra};
