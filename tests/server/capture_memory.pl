@@ -96,4 +96,17 @@ my $unchanged = table('UPDATE', 'statement', ['changed=fill']);
 stays_below('20,000 rows that have not changed', 24 * 1024, 4096, "INSERT INTO $unchanged SELECT g, 0, repeat('x', 1900) FROM generate_series(1, 20000) g;",
     "UPDATE $unchanged SET n = 1;", $unchanged, 0);
 
+# --- old rows that are told by their keys -----------------------------------------------------------
+# One row moves to a partition that does not take it: each of the others' old rows is found by its key.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE moved (id int, part int DEFAULT 1, n int DEFAULT 0, fill text, PRIMARY KEY (id, part)) PARTITION BY LIST (part);
+CREATE TABLE moved_1 PARTITION OF moved FOR VALUES IN (1); CREATE TABLE moved_2 PARTITION OF moved FOR VALUES IN (2);
+CREATE FUNCTION take_none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER none BEFORE INSERT ON moved_2 FOR EACH ROW EXECUTE FUNCTION take_none();
+CREATE TRIGGER c AFTER UPDATE ON moved REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT
+    EXECUTE FUNCTION whisperer.capture('moved', 'changed=part,fill');
+SQL
+stays_below('20,000 old rows that are counted by their keys', 24 * 1024, 4096, "INSERT INTO moved SELECT g, 1, 0, repeat('x', 1900) FROM generate_series(1, 20000) g;",
+    'UPDATE moved SET n = 1, part = CASE id WHEN 1 THEN 2 ELSE part END;', 'moved', 0);
+
 done_testing();

@@ -55,6 +55,19 @@ is(scalar(keys %shapes), 1, 'regclass and its kin, and money, also in arrays, do
     or diag(join "\n", keys %shapes);
 like((keys %shapes)[0], qr/^\$1\\,234\.50,shop\.item /, 'with the schema, and as the locale C has money');
 
+# Where nothing else of the table follows the session.
+sql(<<'SQL');
+CREATE DOMAIN named AS regclass; CREATE DOMAIN many_named AS regclass[];
+CREATE TABLE of_domain (id int PRIMARY KEY, item named); CREATE TABLE of_domain_array (id int PRIMARY KEY, items many_named);
+CREATE TABLE keyed_by_domain (item named PRIMARY KEY);
+SELECT whisperer.watch(t, operations => '{insert}') FROM unnest('{of_domain,of_domain_array,keyed_by_domain}'::regclass[]) t;
+SET search_path = shop, public;
+INSERT INTO of_domain VALUES (1, 'item'); INSERT INTO of_domain_array VALUES (1, '{item}'); INSERT INTO keyed_by_domain VALUES ('item');
+SQL
+is(recorded('of_domain'), '1 {"id":1,"item":"shop.item"}', 'a domain alone has its schema, too');
+is(recorded('of_domain_array'), '1 {"id":1,"items":["shop.item"]}', 'one over an array as well');
+is(recorded('keyed_by_domain'), 'shop.item {"item":"shop.item"}', 'and one that is the key');
+
 if ($node->pg_version >= 19) {
     sql(q(CREATE TABLE in_database (id int PRIMARY KEY, d regdatabase); SELECT whisperer.watch('in_database', operations => '{insert}');
         SET quote_all_identifiers = on; INSERT INTO in_database VALUES (1, 'postgres')));

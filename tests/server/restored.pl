@@ -43,6 +43,7 @@ is(received('/ok/ordered'), join(' ', 'old-1', map { "new-$_" } 1 .. 6), 'in ord
 wait_for('the carried events to go', sub {
     $node->safe_psql('staging', "SELECT count(*) FROM whisperer.outbox WHERE data->>'note' = 'old-1'") == 0;
 });
+is($node->safe_psql('staging', "SELECT clock_timestamp() >= carried_since + interval '10 s' FROM whisperer.control"), 't', 'not before the retention has passed here');
 like(slurp_file($node->logfile), qr/is not emptied yet: it has events that carried hooks may still want/, 'they wait for resume() for as long as the retention is');
 like(slurp_file($node->logfile), qr/carried here by a restore or copy: 1$/m, 'then they go, and the log says so');
 

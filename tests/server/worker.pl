@@ -83,14 +83,27 @@ pass('and is entered when it ends');
 my $transactions = sub {
     return $node->safe_psql('postgres', "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'db2'");
 };
-my $last = -1;
-wait_for('db2 to be quiet', sub {
-    my $now = $transactions->();
-    my $quiet = $now == $last;
-    $last = $now;
-    sleep 3;
-    return $quiet;
-});
+my $last;
+sub wait_until_quiet {
+    $last = -1;
+    wait_for('db2 to be quiet', sub {
+        my $now = $transactions->();
+        my $quiet = $now == $last;
+        $last = $now;
+        sleep 3;
+        return $quiet;
+    });
+}
+# One that is to expunge what is days old looks for it now and then.
+my $before = $transactions->();
+$node->safe_psql('postgres', "ALTER SYSTEM SET whisperer.payload_retention = '5d'");
+$node->reload;
+wait_for('a look for old payloads', sub { $transactions->() > $before });
+wait_until_quiet();
+pass('a worker with nothing old to expunge rests between its looks');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET whisperer.payload_retention');
+$node->reload;
+wait_until_quiet();
 sleep 10;
 is($transactions->(), $last, 'an idle worker starts no transaction in 10 s');
 

@@ -88,7 +88,8 @@ TEST(EventMeta, WhatIsNotAsciiIsEscaped) {
 
 TEST(EventMeta, ContextsThatAreNoneAreRefused) {
     EXPECT_EQ(refusal(R"({"actor":"ann"})"), "");
-    for (const char* wrong : {"", "[]", "1", "ann", "{\"a\":}", "{\"a\":1}x", "{\"a\":\"\n\"}"})
+    for (const char* wrong :
+         {"", "[]", "1", "ann", "\"}\"", "{\"a\":}", "{\"a\":1}x", "{\"a\":\"\n\"}"})
         EXPECT_EQ(refusal(wrong), "whisperer.context is not a JSON object") << wrong;
     EXPECT_EQ(refusal(R"({"traceparent":1})"), "traceparent of whisperer.context is not a string");
     EXPECT_EQ(refusal(R"({"traceparent":"00"})"), "traceparent of whisperer.context is not valid");
