@@ -76,4 +76,15 @@ for (my $delivered = 0; $delivered < 200006;) {
 is(scalar(() = $receiver->requests), 200006, 'each event of a transaction of 200,000 is sent once');
 cmp_ok($peak_kb - $before_kb, '<', 64 * 1024, "in bounded memory (grew by at most @{[$peak_kb - $before_kb]} kB)");
 
+# A commit wakes the worker: none waits for the worker's own look, which is up to a minute away.  The first may come
+# just before one.
+$node->safe_psql('postgres', q(ALTER SYSTEM SET whisperer.poll_interval = '60s'));
+$node->reload;
+for my $note ('woken-1', 'woken-2', 'woken-3') {
+    local $Whisperer::wait_s = 45;
+    $node->safe_psql('postgres', "INSERT INTO item (note) VALUES ('$note')");
+    wait_for("$note", sub { grep { $_->{body} =~ /"$note"/ } $receiver->requests });
+}
+pass('a commit wakes the worker');
+
 done_testing();
