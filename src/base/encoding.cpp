@@ -22,12 +22,15 @@ int convert(const char* data, size_t bytes, int from, int to, char** result) {
 }  // namespace
 
 bool utf8_from_server(const char* data, size_t bytes, WhispererSpan* utf8) {
-    *utf8 = {data, bytes};
     int encoding = GetDatabaseEncoding();
-    if (encoding == PG_UTF8)
+    if (encoding == PG_UTF8 ||
+        (encoding == PG_SQL_ASCII && pg_verify_mbstr(PG_UTF8, data, (int)bytes, true))) {
+        *utf8 = {data, bytes};
         return true;
+    }
+    *utf8 = {};
     if (encoding == PG_SQL_ASCII)
-        return pg_verify_mbstr(PG_UTF8, data, (int)bytes, true);
+        return false;
     char* result;
     int length = convert(data, bytes, encoding, PG_UTF8, &result);
     if (length < 0)

@@ -8,8 +8,8 @@
 
 namespace whisperer::pg {
 
-// The UTF-8 of a text; false: it has none.  The span points into the text itself or into memory of
-// the current context.
+// The UTF-8 of a text; false: it has none, and the span is empty.  Otherwise that points into the
+// text itself or into memory of the current context.
 bool utf8_from_server(const char* data, size_t bytes, WhispererSpan* utf8);
 
 // A text of the database's encoding, in the current context.  What it cannot express becomes '?'.
