@@ -67,13 +67,13 @@ DROP FUNCTION whisperer.planted CASCADE;
 RESET client_min_messages;
 
 -- What the installing role's default privileges give away is not given away with the extension, and
--- what they withhold is there.
+-- what they withhold is there; also where it is made in a subtransaction, as frameworks do.
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_stranger;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_stranger, PUBLIC;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO regress_stranger;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON ROUTINES TO regress_stranger;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
-CREATE EXTENSION whisperer;
+BEGIN; SAVEPOINT s; CREATE EXTENSION whisperer; RELEASE s; COMMIT;
 SELECT nspacl FROM pg_namespace WHERE nspname ~ '^whisperer' ORDER BY nspname;
 SELECT c.oid::regclass FROM pg_class c, aclexplode(relacl) a
 WHERE relnamespace = 'whisperer'::regnamespace AND grantee = 'regress_stranger'::regrole;

@@ -38,16 +38,18 @@ BEGIN
         EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', object.kind, object.name);
     END LOOP;
 
-    -- The initial privileges of what was granted where it stands, by this script, hold what default privileges added to it.
+    -- The initial privileges of what was granted where it stands hold what default privileges added to it.  By this script:
+    -- age() counts from this transaction, whose subtransactions are younger.
+    PERFORM pg_current_xact_id();
     FOR object IN
         SELECT 'ROUTINE ' || p.oid::regprocedure AS name, a.grantee
         FROM pg_proc p JOIN pg_init_privs i ON i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid, aclexplode(i.initprivs) a
-        WHERE p.oid = ANY (members) AND i.xmin = pg_current_xact_id()::xid AND a.grantee NOT IN (0, p.proowner)
+        WHERE p.oid = ANY (members) AND age(i.xmin) <= 0 AND a.grantee NOT IN (0, p.proowner)
         UNION
         SELECT 'TABLE ' || c.oid::regclass, a.grantee
         FROM pg_class c JOIN pg_init_privs i ON i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0,
              aclexplode(i.initprivs) a
-        WHERE c.oid = ANY (members) AND i.xmin = pg_current_xact_id()::xid AND a.grantee NOT IN (0, c.relowner)
+        WHERE c.oid = ANY (members) AND age(i.xmin) <= 0 AND a.grantee NOT IN (0, c.relowner)
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', object.name, object.grantee::regrole);
     END LOOP;
