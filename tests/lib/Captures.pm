@@ -23,6 +23,8 @@ my %fill_of = (
     wide => q(left(repeat(md5(id::text), 32), 1000)),
     toasted => q((SELECT string_agg(md5(id || '.' || i), '') FROM generate_series(1, 625) i)));
 my %many = (narrow => 20_000, wide => 1000, toasted => 150);
+# Rows to take from: of wide ones also what makes 20 MB.
+my %staged = (%many, wide => 20_000);
 
 # A server whose deliveries are paused, with rows of each width to take from.
 sub new_capture_node {
@@ -35,7 +37,7 @@ CREATE TABLE stage_$width AS
     SELECT id, id % 3 AS lane, CASE WHEN id % 7 > 0 THEN 'kind "' || id % 5 || '", ' || chr(252) END AS kind, id * 1.10 AS amount, 'note ' || id AS note,
            timestamptz '2024-02-29 22:34:56.789+00' + id * interval '1 hour' AS at, id / 3.0::float8 AS ratio,
            id * interval '1 day 02:03:04' AS span, int4send(id) AS code, CASE WHEN id % 2 = 0 THEN 'odd\t' || id END AS "Odd, name", $fill_of{$width} AS fill
-    FROM generate_series(1, $many{$width} + 3) id;
+    FROM generate_series(1, $staged{$width} + 3) id;
 CREATE UNIQUE INDEX ON stage_$width (id);
 SQL
     }

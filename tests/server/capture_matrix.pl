@@ -49,4 +49,9 @@ for my $option (options_of_capture()) {
     }
 }
 
+# Far more than one run of rows holds, on disk.
+my ($any) = shuffled(options_of_capture());
+my $large = watched($node, name => 'large', option => $any, level => 'statement');
+run_cells($node, map { cell($large, $_, 20_000, 'wide', '64kB', 'plain', 1) } @commands);
+
 done_testing();

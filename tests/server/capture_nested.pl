@@ -51,16 +51,31 @@ SQL
 }
 
 # --- triggers and serializers that write ------------------------------------------------------------
+# For each row a trigger does the same to the row of another watched table.
 sub writing_triggers {
     my ($level) = @_;
     for my $when ('BEFORE', 'AFTER') {
-        my $inner = watched($node, name => 'inner', level => $level, option => { columns => [ 'id', 'note' ] });
+        my $inner = watched($node, name => 'inner', level => $level, option => { columns => [ 'id', 'note' ], include_old => 1 });
         my $outer = watched($node, name => 'outer', level => $level, more => <<"SQL");
 CREATE FUNCTION write_{table}() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
-    INSERT INTO $inner->{name} (id, lane, note) VALUES (NEW.id, 0, 'from ' || NEW.id); RETURN NEW; END \$\$;
-CREATE TRIGGER a_write $when INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION write_{table}();
+    CASE TG_OP
+        WHEN 'INSERT' THEN INSERT INTO $inner->{name} (id, lane, note) VALUES (NEW.id, 0, 'from ' || NEW.id);
+        WHEN 'UPDATE' THEN UPDATE $inner->{name} SET note = 'by ' || NEW.note WHERE id = NEW.id;
+        WHEN 'DELETE' THEN DELETE FROM $inner->{name} WHERE id = OLD.id;
+    END CASE;
+    RETURN coalesce(NEW, OLD); END \$\$;
+CREATE TRIGGER a_write $when INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION write_{table}();
 SQL
-        act($node, "a trigger $when the row writes to another watched table, $level level", [ $outer, 2000, $inner, 2000 ], $on_disk . insert_sql($outer, 'id <= 2000'));
+        my %statement = (
+            INSERT => [ 'false', insert_sql($outer, 'id <= 2000') ],
+            UPDATE => [ 'id <= 2003', "UPDATE $outer->{name} SET note = note || '!' WHERE id <= 2000" ],
+            DELETE => [ 'id <= 2003', "DELETE FROM $outer->{name} WHERE id <= 2000" ],
+            MERGE => [ 'id % 2 = 0 AND id <= 2003', touch_sql($outer, 'MERGE', 2000, 'narrow')->{statement} ]);
+        for my $command (sort keys %statement) {
+            my ($before, $sql) = @{ $statement{$command} };
+            act($node, "a trigger $when the row of $command writes to another watched table, $level level", [ $outer, 2000, $inner, 2000 ],
+                $on_disk . $sql, before => $before, unordered => $command eq 'MERGE');
+        }
     }
 }
 
