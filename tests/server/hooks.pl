@@ -65,6 +65,9 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM whisperer.outbox o JOIN wh
 $node->safe_psql('postgres', 'SELECT whisperer.resume()');
 wait_idle($node);
 is(received('/ok/1'), 'first second third fourth', 'resume delivers what waited');
+# What told the worker of a change is of no use once it has read on.
+wait_for('the notes of changes to be removed', sub { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.request WHERE kind = 'hooks'") == 0 });
+pass('no note of a change stays');
 
 # An event in the transaction that makes its hook, while other transactions come and go.
 my $session = $node->background_psql('postgres');

@@ -124,6 +124,8 @@ TEST(JsonSchema, RefusesValuesThatKeywordsCannotHave) {
         {R"({"$ref": "other.json"})", "\"$ref\", which must be"},
         {R"({"$ref": "#/$defs/a"})", "to #/$defs/a, where no schema is"},
         {R"({"$ref": "#/const/a", "const": {"a": {}}})", "where no schema is"},
+        {R"({"$ref": "#/oneOf/1", "oneOf": [{}], "allOf": [{}]})",
+         "to #/oneOf/1, where no schema is"},
         {"1", "a schema must be"},
         {"{", "nested too deeply"},
     };

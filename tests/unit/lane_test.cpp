@@ -105,6 +105,29 @@ TEST_F(LaneTest, WhatASlowHookReturnsIsSpacedByItsPace) {
         EXPECT_EQ(returned[i].next_after - returned[i - 1].next_after, milliseconds(5));
 }
 
+// Half of the last eight is not most of them.
+TEST_F(LaneTest, IsSlowWhileMostOfItsLastEightAnswersAre) {
+    WhispererSettings settings = small_settings();
+    settings.park_after_ms = 10;
+    dispatcher.configure(std::make_shared<const Settings>(settings));
+    for (const int quick : {3, 4}) {
+        put(quick);
+        for (int i = 0; i < 9 + quick; ++i) {
+            submit(quick, 1);
+            pump();
+            wire.answer(200, milliseconds(i < 9 ? 20 : 1));
+            pump();
+        }
+        for (std::uint64_t token = 10; token < 14 + struggling_lane_queue_max; ++token)
+            submit(quick, token);
+        EXPECT_EQ(outcomes().size(), quick == 3 ? 4U : 0U) << quick;
+        dispatcher.drop_hook(quick);
+        while (!wire.running.empty())
+            wire.answer(200);
+        pump();
+    }
+}
+
 // Bytes may be scarce where deliveries are not.
 TEST_F(LaneTest, AnEndpointThatHasNotAnsweredYetHoldsLittleOfScarceBytes) {
     for (const std::int64_t bytes_max : {1 << 20, 3000}) {
