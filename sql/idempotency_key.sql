@@ -94,7 +94,7 @@ SELECT once('{"n": 1}', 'serializable') = once('{"n": 1}', 'serializable') AS it
 SELECT count(*) FROM pg_locks WHERE mode = 'SIReadLock' AND relation::regclass::text ~ '^whisperer.event_key';
 COMMIT;
 -- It goes along with the event, whose slot it is in, until the window ends or the retention.
-SELECT DISTINCT k.slot = o.slot AND k.xid = o.xid AS there, k.until - date_trunc('second', o.created_at) BETWEEN '1 day' AND '1 day 1 s' AS for_a_day,
+SELECT DISTINCT k.slot = o.slot AND k.xid = o.xid AS there, k.until - o.created_at BETWEEN '23 h 50 min' AND '24 h 10 min' AS for_a_day,
        (o.meta->>'key_until')::timestamptz = k.until AS as_said, whisperer_internal.key_digest(o.meta->>'idempotency_key') = k.key AS by_name
 FROM whisperer.event_key k JOIN whisperer.outbox o ON o.id = k.event_id;
 SELECT count(*) FROM whisperer.event_key k LEFT JOIN whisperer.outbox o ON o.id = k.event_id WHERE o.id IS NULL;
