@@ -165,12 +165,33 @@ TEST_F(BatchTest, SaysWhatAllTransactionsSay) {
         pump();
         wire.answer(200);
         pump();
-        return header(wire.sent.size() - 1, "X-Whisperer-Context");
+        return header(wire.sent.size() - 1, "X-Whisperer-Context") + "," +
+               header(wire.sent.size() - 1, "traceparent") + "," +
+               header(wire.sent.size() - 1, "X-Tenant");
     };
     const char* one = R"({"context": {"actor": "ann"}})";
-    EXPECT_EQ(said(one, one), R"({"actor":"ann"})");
-    EXPECT_EQ(said(one, R"({"context": {"actor": "bob"}})"), "");
-    EXPECT_EQ(said(one, ""), "");
+    EXPECT_EQ(said(one, one), R"({"actor":"ann"},,)");
+    EXPECT_EQ(said(one, R"({"context": {"actor": "bob"}})"), ",,");
+    EXPECT_EQ(said(one, ""), ",,");
+    EXPECT_EQ(said("", one), ",,");
+    // Each part by itself: what is of one event alone takes nothing else along.
+    constexpr auto trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const auto keyed = [&](const std::string& key, const std::string& tenant,
+                           const std::string& actor) {
+        return R"({"context": {"traceparent": ")" + std::string(trace) + R"(", "actor": ")" +
+               actor + R"("}, "headers": {"X-Tenant": ")" + tenant + R"("}, "idempotency_key": ")" +
+               key + "\"}";
+    };
+    const auto said_of = [&](const std::string& first, const std::string& second) {
+        return said(first.c_str(), second.c_str());
+    };
+    EXPECT_EQ(said_of(keyed("a", "7", "ann"), keyed("b", "7", "ann")),
+              R"({"actor":"ann"},)" + std::string(trace) + ",7");
+    EXPECT_EQ(said_of(keyed("a", "7", "ann"), keyed("b", "8", "ann")),
+              R"({"actor":"ann"},)" + std::string(trace) + ",");
+    EXPECT_EQ(said_of(keyed("a", "7", "ann"), keyed("b", "7", "bob")),
+              "," + std::string(trace) + ",7");
+    EXPECT_EQ(header(wire.sent.size() - 1, "X-Whisperer-Idempotency-Key"), "");
 }
 
 TEST_F(BatchTest, IsInTheOrderOfRecording) {

@@ -277,8 +277,9 @@ void Dispatcher::send(InFlight& flight) {
             request.attempt_headers.push_back(flight.authorization);
     }
     // A header that the hook sets stays the hook's, and what is of one event stays out of a batch.
-    const EventMeta* meta = flight.delivery.event->meta();
-    if (meta != nullptr && (flight.batch == nullptr || flight.batch->shares_meta()))
+    const EventMeta* meta =
+        flight.batch == nullptr ? flight.delivery.event->meta() : flight.batch->meta();
+    if (meta != nullptr)
         add_apart(
             meta->lines(!settings_->divert_to),
             {&request.attempt_headers, request.event_headers.get(), request.hook_headers.get()},

@@ -203,6 +203,20 @@ HeaderLines batch_header_lines(BatchForm form, FormatKind kind,
     return lines;
 }
 
+namespace {
+
+std::unique_ptr<const EventMeta> common_meta(const Members& members) {
+    if (std::any_of(members.begin(), members.end(),
+                    [](const auto& member) { return member->meta() == nullptr; }))
+        return nullptr;
+    auto common = std::make_unique<EventMeta>(*members.front()->meta());
+    for (const auto& member : members)
+        common->keep_common(*member->meta());
+    return common;
+}
+
+}  // namespace
+
 Batch::Batch(const BatchRule& rule, const Members& members, std::int64_t* held_bytes)
     : held_bytes_(held_bytes), gzipped_(held_bytes) {
     std::vector<std::string_view> ids, types, bodies;
@@ -215,10 +229,7 @@ Batch::Batch(const BatchRule& rule, const Members& members, std::int64_t* held_b
     id_ = batch_id(ids, body_);
     header_lines_ = std::make_shared<const HeaderLines>(
         batch_header_lines(rule.form, members.front()->kind(), types));
-    shares_meta_ = std::all_of(members.begin(), members.end(), [&](const auto& member) {
-        const EventMeta *one = member->meta(), *first = members.front()->meta();
-        return one == nullptr || first == nullptr ? one == first : *one == *first;
-    });
+    meta_ = common_meta(members);
     *held_bytes_ += static_cast<std::int64_t>(body_.size());
 }
 

@@ -54,14 +54,14 @@ class Batch {
     const std::string& body() const { return body_; }
     const std::string& gzipped() const { return gzipped_.of(body_); }
     const std::shared_ptr<const HeaderLines>& header_lines() const { return header_lines_; }
-    // What is said of the members beside their data is the same for all.
-    bool shares_meta() const { return shares_meta_; }
+    // What all members say in headers; null: nothing.
+    const EventMeta* meta() const { return meta_.get(); }
 
   private:
     std::string body_;
     std::string id_;
     std::shared_ptr<const HeaderLines> header_lines_;
-    bool shares_meta_;
+    std::unique_ptr<const EventMeta> meta_;
     std::int64_t* held_bytes_;
     mutable Gzipped gzipped_;  // made when it is asked for
 };

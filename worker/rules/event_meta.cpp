@@ -195,6 +195,19 @@ EventMeta EventMeta::parse(std::string_view json) {
     return meta;
 }
 
+void EventMeta::keep_common(const EventMeta& other) {
+    if (traceparent != other.traceparent || tracestate != other.tracestate) {
+        traceparent.clear();
+        tracestate.clear();
+    }
+    if (context != other.context)
+        context.clear();
+    if (idempotency_key != other.idempotency_key)
+        idempotency_key.clear();
+    if (headers != other.headers)
+        headers.clear();
+}
+
 WhispererEvent as_told(const WhispererEvent& event, const EventMeta& meta) {
     WhispererEvent told = event;
     if (!meta.ping_of.empty())

@@ -29,9 +29,12 @@ struct EventMeta {
     std::string idempotency_key;     // empty: none
     std::int64_t key_until_us = 0;   // until when a second event with it is the same one
 
-    bool operator==(const EventMeta&) const = default;
     // Empty: nothing was said.  Throws Invalid.
     static EventMeta parse(std::string_view json);
+
+    // Leaves of what goes out in headers what both say: of the trace, the context, the idempotency
+    // key and the event's own headers each the whole or nothing.
+    void keep_common(const EventMeta& other);
 
     // The headers of its requests.  with_headers: its own too, which go to nobody but the receiver.
     HeaderLines lines(bool with_headers) const;
