@@ -11,6 +11,7 @@ measure() {
     measure_load 'one event a transaction' insert 5000
     measure_load 'five events a transaction' insert_five 1000
     measure_single
+    measure_batched
     drop_database latency
 }
 
@@ -35,18 +36,10 @@ measure_load() { # title, script, transactions a second
     report "sustained, $1: 99th percentile, last third / first third" ms "$p99" "$late" ''
 }
 
-# One event at a time, with the test receiver, which knows microseconds.
-measure_single() {
-    progress 'single events on an idle server ...'
-    start_receiver single
-    sql -c "SELECT whisperer.update_hook(id, jsonb_build_object('target_url', 'http://127.0.0.1:$port/ok')) FROM whisperer.hook" >/dev/null
-    sql -c 'TRUNCATE item'
-    pgbench -n -c 1 -R 20 -T "$((seconds / 3))" -l --log-prefix="$work/single_times" -f "$work/insert.sql" latency >/dev/null 2>&1
-    sql -c 'CALL whisperer.wait_idle()'
-    node tests/bench/receipts.mjs "$work/single.log" >"$work/receipts"
-    local p50 p99 count
-    # The only client's transactions, in the order of their events: when its COMMIT returned.
-    read -r p50 p99 count < <(value -F ' ' <<SQL
+# When the COMMIT of the only client's transactions returned, in the order of their events: by their ids, or,
+# because the id of a batch does not tell, as they arrived.
+returned_to_receipt() { # order
+    value -F ' ' <<SQL
 CREATE TEMP TABLE committed (client int, number int, us int, script int, at int, fraction int, lag int);
 \\copy committed FROM PROGRAM 'cat $work/single_times.*' (DELIMITER ' ')
 CREATE TEMP TABLE receipt (at numeric, id text);
@@ -54,11 +47,47 @@ CREATE TEMP TABLE receipt (at numeric, id text);
 SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric, 2), round(percentile_cont(0.99) WITHIN GROUP (ORDER BY ms)::numeric, 2), count(*)
 FROM (SELECT (r.at - (c.at + c.fraction / 1e6)) * 1000 AS ms
       FROM (SELECT *, row_number() OVER (ORDER BY number) AS n FROM committed) c
-      JOIN (SELECT r.at, row_number() OVER (ORDER BY r.id::uuid) AS n FROM receipt r) r USING (n)) AS latency
+      JOIN (SELECT r.at, row_number() OVER (ORDER BY $1) AS n FROM receipt r) r USING (n)) AS latency
 SQL
-    )
+}
+
+# Events one by one, for so many seconds; what the receiver has logged meanwhile is in $work/receipts.
+send_singles() { # seconds
+    local before; before=$(wc -l <"$work/single.log")
+    sql -c 'TRUNCATE item'
+    rm -f "$work"/single_times.*
+    pgbench -n -c 1 -R 20 -T "$1" -l --log-prefix="$work/single_times" -f "$work/insert.sql" latency >/dev/null 2>&1
+    sql -c 'CALL whisperer.wait_idle()'
+    tail -n +$((before + 1)) "$work/single.log" >"$work/single.now"
+    node tests/bench/receipts.mjs "$work/single.now" >"$work/receipts"
+}
+
+# One event at a time, with the test receiver, which knows microseconds.
+measure_single() {
+    progress 'single events on an idle server ...'
+    start_receiver single
+    sql -c "SELECT whisperer.update_hook(id, jsonb_build_object('target_url', 'http://127.0.0.1:$port/ok')) FROM whisperer.hook" >/dev/null
+    send_singles $((seconds / 3))
+    local p50 p99 count
+    read -r p50 p99 count < <(returned_to_receipt r.id::uuid)
     report 'single event, idle server: COMMIT returned to receipt, median' ms "$p50" '' '<= 1.5'
     report 'single event, idle server: COMMIT returned to receipt, 99th percentile' ms "$p99" '' '<= 5'
     read -r p50 p99 count < <(latencies "$work/receipts")
     report 'single event, idle server: commit record made to receipt, median' ms "$p50" '' ''
+}
+
+# A batch that waits for nothing, and no batch, in turn.
+measure_batched() {
+    local round batch p50 batched=() plain=() ratios=()
+    for round in $(seq "$rounds"); do
+        for batch in '{"size": 100, "wait": "0 ms"}' null; do
+            sql -c "SELECT whisperer.update_hook(id, '{\"batch\": $batch}') FROM whisperer.hook" >/dev/null
+            send_singles $((seconds / 6))
+            read -r p50 _ < <(returned_to_receipt r.at)
+            [ "$batch" = null ] && plain+=("$p50") || batched+=("$p50")
+        done
+        ratios+=("$(calculate "${batched[-1]} / ${plain[-1]}")")
+        progress "single events, round $round: in a batch of one ${batched[-1]} ms, without ${plain[-1]} ms"
+    done
+    report_ratio 'single event, idle server, batch with wait 0 / without, median' ms "$(median "${batched[@]}")" "$(median "${plain[@]}")" "$(median "${ratios[@]}")" '<= 1.1'
 }
