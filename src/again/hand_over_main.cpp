@@ -31,13 +31,13 @@ struct Found {
 void find_primary(Found* found) {
     const Oid types[] = {TEXTOID};
     Datum values[] = {CStringGetTextDatum(psprintf("whisperer_%s", settings.node))};
-    if (SPI_execute_with_args(
+    if (run_query(
             "SELECT s.subconninfo, NOT r.rolsuper "
             "AND coalesce((to_jsonb(s)->>'subpasswordrequired')::boolean, false) "
             "FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_roles r ON r.oid = s.subowner "
             "WHERE s.subslotname = $1 AND s.subenabled AND s.subdbid = (SELECT oid FROM "
             "pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
-            lengthof(types), const_cast<Oid*>(types), values, nullptr, true, 1) != SPI_OK_SELECT)
+            lengthof(types), types, values, nullptr, true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look at the subscriptions");
     if (SPI_processed == 0)
         return;
@@ -81,8 +81,8 @@ void hand_over_here(const EndedLine& line) {
     begin_transaction("handing an ordered hook over");
     const Oid types[] = {INT8OID, TEXTOID};
     Datum values[] = {Int64GetDatum(line.hook_id), CStringGetTextDatum(line.node)};
-    if (SPI_execute_with_args("SELECT whisperer_internal.hand_line_over($1, $2)", lengthof(types),
-                              const_cast<Oid*>(types), values, nullptr, false, 1) != SPI_OK_SELECT)
+    if (run_query("SELECT whisperer_internal.hand_line_over($1, $2)", lengthof(types), types,
+                  values, nullptr, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not hand a hook over");
     commit_transaction();
 }

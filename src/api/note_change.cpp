@@ -7,6 +7,7 @@
 // names the hook, and a change of one costs the worker what one costs.
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
+#include "src/base/transaction.h"
 #include "src/hooks/hook_set.h"
 #include "src/processes/shared_state.h"
 #include "src/record/wakeup.h"
@@ -27,9 +28,9 @@ void add_request(int64 hook_id) {
     Datum values[] = {Int64GetDatum(hook_id)};
     UserContext saved = enter_owner(extension_owner());
     SPI_connect();
-    if (SPI_execute_with_args("INSERT INTO whisperer.request (kind, hook_id) VALUES ('hooks', $1)",
-                              lengthof(types), types, values,
-                              hook_id == changed_rights ? "n" : nullptr, false, 0) != SPI_OK_INSERT)
+    if (run_query("INSERT INTO whisperer.request (kind, hook_id) VALUES ('hooks', $1)",
+                  lengthof(types), types, values, hook_id == changed_rights ? "n" : nullptr, false,
+                  0) != SPI_OK_INSERT)
         elog(ERROR, "could not insert into whisperer.request");
     SPI_finish();
     leave_owner(saved);

@@ -59,13 +59,13 @@ void follow(uint64 ticks) {
 void query_newest(const pg_uuid_t* bound) {
     const Oid types[] = {UUIDOID};
     Datum values[] = {UUIDPGetDatum(bound)};
-    if (SPI_execute_with_args(
+    if (run_query(
             "SELECT n.id FROM ((SELECT d.event_id AS id FROM whisperer.delivery d "
             "WHERE d.event_id OPERATOR(pg_catalog.<) $1 ORDER BY d.event_id DESC LIMIT 1) "
             "UNION ALL SELECT o.id FROM (SELECT id FROM whisperer.outbox "
             "ORDER BY xid DESC, id DESC LIMIT 1000) o WHERE o.id OPERATOR(pg_catalog.<) $1) n "
             "ORDER BY n.id DESC LIMIT 1",
-            lengthof(types), const_cast<Oid*>(types), values, nullptr, true, 1) != SPI_OK_SELECT)
+            lengthof(types), types, values, nullptr, true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look for the newest event");
 }
 

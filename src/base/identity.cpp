@@ -2,6 +2,7 @@
 #include "src/base/identity.h"
 
 #include "src/base/owner_context.h"
+#include "src/base/transaction.h"
 
 namespace whisperer::pg {
 
@@ -60,10 +61,9 @@ TimestampTz first_bookmark(int64 number, Oid owner) {
     Datum values[] = {Int64GetDatum(mix_with_database(number))};
     UserContext saved = enter_owner(owner);
     SPI_connect();
-    if (SPI_execute_with_args("SELECT pg_catalog.min(modified_at) FROM whisperer.bookmark WHERE "
-                              "incarnation OPERATOR(pg_catalog.=) $1",
-                              lengthof(types), const_cast<Oid*>(types), values, nullptr, true,
-                              1) != SPI_OK_SELECT)
+    if (run_query("SELECT pg_catalog.min(modified_at) FROM whisperer.bookmark WHERE "
+                  "incarnation OPERATOR(pg_catalog.=) $1",
+                  lengthof(types), types, values, nullptr, true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not read whisperer.bookmark");
     bool is_null;
     Datum at = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);

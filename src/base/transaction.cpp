@@ -118,16 +118,36 @@ void commit_transaction() {
     pgstat_report_stat(false);
 }
 
+int run_query(const char* query, int count, const Oid* types, const Datum* values,
+              const char* nulls, bool read_only, long limit) {
+    MemoryContext caller = CurrentMemoryContext;
+    int result = SPI_execute_with_args(query, count, const_cast<Oid*>(types),
+                                       const_cast<Datum*>(values), nulls, read_only, limit);
+    MemoryContextSwitchTo(caller);
+    return result;
+}
+
+int run_query(const char* query, bool read_only, long limit) {
+    MemoryContext caller = CurrentMemoryContext;
+    int result = SPI_execute(query, read_only, limit);
+    MemoryContextSwitchTo(caller);
+    return result;
+}
+
 void run_plan(SPIPlanPtr plan, const Datum* values, const char* nulls, bool read_only, long limit,
               int expected) {
+    MemoryContext caller = CurrentMemoryContext;
     int result = SPI_execute_plan(plan, const_cast<Datum*>(values), nulls, read_only, limit);
+    MemoryContextSwitchTo(caller);
     if (result != expected)
         elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
 }
 
 SPIPlanPtr kept_plan(SPIPlanPtr* plan, const char* query, int count, const Oid* types) {
     if (*plan == nullptr) {
+        MemoryContext caller = CurrentMemoryContext;
         SPIPlanPtr made = SPI_prepare(query, count, const_cast<Oid*>(types));
+        MemoryContextSwitchTo(caller);
         if (made == nullptr || SPI_keepplan(made) != 0)
             elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
         *plan = made;

@@ -22,6 +22,11 @@ void begin_reading(const char* activity, Tables tables);
 // Commits and leaves nothing open.
 void commit_transaction();
 
+// Runs a statement, with parameters or without, and returns what SPI does.  Like run_plan it leaves
+// the caller's memory context current, where SPI leaves its own, which is gone after the commit.
+int run_query(const char* query, int count, const Oid* types, const Datum* values,
+              const char* nulls, bool read_only, long limit);
+int run_query(const char* query, bool read_only, long limit);
 // Runs a prepared statement; expected is the SPI_OK_... code.  read_only: under the transaction's
 // snapshot, whatever was committed since.
 void run_plan(SPIPlanPtr plan, const Datum* values, const char* nulls, bool read_only, long limit,

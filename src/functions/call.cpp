@@ -247,8 +247,8 @@ void run_call(void* argument) {
     const char* query = query_of(*call, arguments.count);
     restrict_to_owner(call->header->owner);
     // Two rows: one is expected, and so that a second is noticed.
-    int result = SPI_execute_with_args(query, arguments.count, arguments.types, arguments.values,
-                                       arguments.nulls, false, 2);
+    int result = run_query(query, arguments.count, arguments.types, arguments.values,
+                           arguments.nulls, false, 2);
     if (result != SPI_OK_SELECT)
         elog(ERROR, "unexpected result of a call: %s", SPI_result_code_string(result));
     take_result(call);

@@ -82,7 +82,7 @@ Changes read_changes(HookSet* set, XidSnapshot* now) {
 }
 
 void load_control(HookSet* set) {
-    if (SPI_execute("SELECT is_paused FROM whisperer.control", true, 1) != SPI_OK_SELECT)
+    if (run_query("SELECT is_paused FROM whisperer.control", true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not read whisperer.control");
     set->delivery_paused = SPI_processed == 1 && bool_column(0, 1);
 }
@@ -194,7 +194,7 @@ constexpr const char* first_ids =
 void load_all(HookSet* set, WhispererEngine* engine) {
     const char* query =
         set->requests_seen ? "SELECT id FROM whisperer.hook_definition WHERE is_active" : first_ids;
-    if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
+    if (run_query(query, true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not read whisperer.hook_definition");
     Datum* ids = (Datum*)palloc_extended(
         sizeof(Datum) * (Size)(SPI_processed + (uint64)set->count + 1), MCXT_ALLOC_HUGE);

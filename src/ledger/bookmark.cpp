@@ -39,11 +39,11 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
     Datum values[] = {Int16GetDatum(bookmark->worker), Int64GetDatum(my_incarnation()),
                       Int16GetDatum(bookmark->workers)};
     // Not one row of another number of workers may be left, or it would be behind ours.
-    int result = SPI_execute_with_args(
+    int result = run_query(
         "SELECT b.ctid, b.seen::text, b.reading::text, b.place_xid, b.place_id "
         "FROM whisperer.bookmark b WHERE b.worker = $1 AND b.incarnation = $2 AND NOT EXISTS "
         "(SELECT 1 FROM whisperer.bookmark o WHERE o.incarnation = $2 AND o.workers <> $3)",
-        lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 1);
+        lengthof(types), types, values, nullptr, false, 1);
     if (result != SPI_OK_SELECT)
         elog(ERROR, "could not read whisperer.bookmark");
     if (SPI_processed == 0)
@@ -58,14 +58,14 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
 void share_out_again(const Bookmark* bookmark) {
     const Oid types[] = {INT2OID, INT8OID};
     Datum values[] = {Int16GetDatum(bookmark->workers), Int64GetDatum(my_incarnation())};
-    int result = SPI_execute_with_args(
+    int result = run_query(
         "WITH old AS (DELETE FROM whisperer.bookmark WHERE incarnation = $2 RETURNING *), "
         "behind AS ((SELECT seen FROM old ORDER BY pg_snapshot_xmax(seen), "
         "(SELECT count(*) FROM pg_snapshot_xip(seen)) DESC LIMIT 1) UNION ALL "
         "SELECT '1:1:' WHERE NOT EXISTS (SELECT FROM old)) "
         "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading) "
         "SELECT w, $2, $1, b.seen, b.seen FROM behind b, generate_series(0, $1 - 1) AS w",
-        lengthof(types), const_cast<Oid*>(types), values, nullptr, false, 0);
+        lengthof(types), types, values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)
         elog(ERROR, "could not write whisperer.bookmark");
 }
@@ -107,7 +107,7 @@ Bookmark* create_bookmark(MemoryContext context, int worker, int workers) {
     bookmark->worker = worker;
     bookmark->workers = workers;
     // Two workers that start at once must not both share out.
-    if (SPI_execute("LOCK TABLE whisperer.bookmark IN SHARE ROW EXCLUSIVE MODE", false, 0) !=
+    if (run_query("LOCK TABLE whisperer.bookmark IN SHARE ROW EXCLUSIVE MODE", false, 0) !=
         SPI_OK_UTILITY)
         elog(ERROR, "could not lock whisperer.bookmark");
     if (!find_own_row(bookmark, context)) {

@@ -3,6 +3,7 @@
 #include "src/loop/role_names.h"
 
 #include "src/base/boundary.h"
+#include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/hooks/hook_set.h"
 #include "src/ledger/bookmark.h"
@@ -17,7 +18,7 @@ constexpr int64 retry_us = 5 * USECS_PER_SEC;
 void refresh(void*) {
     (void)set_config_option("lock_timeout", "100ms", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
                             true, 0, false);
-    if (SPI_execute("SELECT whisperer_internal.refresh_role_names()", false, 0) != SPI_OK_SELECT)
+    if (run_query("SELECT whisperer_internal.refresh_role_names()", false, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not call whisperer_internal.refresh_role_names");
 }
 

@@ -83,7 +83,7 @@ enum class Extension { Absent, OtherVersion, Present };
 
 Extension look_for_extension(char* version, size_t version_bytes) {
     begin_transaction("looking for the extension");
-    if (SPI_execute("SELECT extversion FROM pg_extension WHERE extname = 'whisperer'", true, 1) !=
+    if (run_query("SELECT extversion FROM pg_extension WHERE extname = 'whisperer'", true, 1) !=
         SPI_OK_SELECT)
         elog(ERROR, "could not read pg_extension");
     Extension found = Extension::Absent;

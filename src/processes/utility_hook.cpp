@@ -20,6 +20,7 @@
 
 #include "src/base/identity.h"
 #include "src/base/steady_clock.h"
+#include "src/base/transaction.h"
 #include "src/pg.h"
 #include "src/processes/shared_state.h"
 
@@ -334,12 +335,12 @@ bool drops_triggers(Node* statement) {
 void lock_captured_tables() {
     PushActiveSnapshot(GetTransactionSnapshot());
     SPI_connect();
-    if (SPI_execute("SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger t "
-                    "JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid "
-                    "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace "
-                    "WHERE p.proname OPERATOR(pg_catalog.=) 'capture' "
-                    "AND n.nspname OPERATOR(pg_catalog.=) 'whisperer' ORDER BY 1",
-                    true, 0) != SPI_OK_SELECT)
+    if (run_query("SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger t "
+                  "JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid "
+                  "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace "
+                  "WHERE p.proname OPERATOR(pg_catalog.=) 'capture' "
+                  "AND n.nspname OPERATOR(pg_catalog.=) 'whisperer' ORDER BY 1",
+                  true, 0) != SPI_OK_SELECT)
         elog(ERROR, "could not read pg_trigger");
     for (uint64 row = 0; row < SPI_processed; row++) {
         bool is_null;
@@ -365,7 +366,7 @@ void drop_empty_schema() {
     SPI_connect();
     Oid types[] = {OIDOID};
     Datum values[] = {ObjectIdGetDatum(schema)};
-    if (SPI_execute_with_args(
+    if (run_query(
             "SELECT FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) $1 "
             "AND pg_catalog.pg_has_role(n.nspowner, 'USAGE') AND NOT EXISTS ("
             "SELECT FROM pg_catalog.pg_depend d WHERE d.refobjid OPERATOR(pg_catalog.=) $1 AND "
@@ -373,7 +374,7 @@ void drop_empty_schema() {
             1, types, values, nullptr, true, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look into schema whisperer");
     if (SPI_processed == 1 &&
-        SPI_execute("DROP SCHEMA whisperer RESTRICT", false, 0) != SPI_OK_UTILITY)
+        run_query("DROP SCHEMA whisperer RESTRICT", false, 0) != SPI_OK_UTILITY)
         elog(ERROR, "could not drop schema whisperer");
     SPI_finish();
     PopActiveSnapshot();

@@ -8,6 +8,7 @@
 #include "src/read/register_types.h"
 
 #include "src/base/boundary.h"
+#include "src/base/transaction.h"
 #include "src/base/worker.h"
 
 namespace whisperer::pg {
@@ -22,7 +23,7 @@ void insert_type(void* argument) {
                             true, 0, false);
     Oid types[] = {TEXTOID, OIDOID};
     Datum values[] = {CStringGetTextDatum(type->name), ObjectIdGetDatum(type->recorder)};
-    int result = SPI_execute_with_args(
+    int result = run_query(
         "INSERT INTO whisperer.event_type (name, owner, owner_name) SELECT $1, r.oid, r.rolname "
         "FROM pg_roles r WHERE r.oid = $2 "
         "AND NOT EXISTS (SELECT FROM whisperer_internal.capture_triggers($1) t JOIN pg_class o "

@@ -8,6 +8,7 @@
 #include "src/base/encoding.h"
 #include "src/base/key_digest.h"
 #include "src/base/owner_context.h"
+#include "src/base/transaction.h"
 #include "src/settings.h"
 #include "worker/engine.h"
 
@@ -154,9 +155,8 @@ char* difference(const Found& event, const Content& content) {
     MemoryContext caller = CurrentMemoryContext;
     UserContext saved = enter_owner(extension_owner());
     SPI_connect();
-    if (SPI_execute_with_args(
-            "SELECT whisperer_internal.content_difference($1, $2, $3, $4, $5, $6, $7)",
-            lengthof(types), const_cast<Oid*>(types), values, nulls, false, 1) != SPI_OK_SELECT)
+    if (run_query("SELECT whisperer_internal.content_difference($1, $2, $3, $4, $5, $6, $7)",
+                  lengthof(types), types, values, nulls, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not compare events");
     char* differs = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
     if (differs)

@@ -7,6 +7,7 @@
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
 #include "src/base/ring.h"
+#include "src/base/transaction.h"
 #include "src/record/event_keys.h"
 #include "src/record/wakeup.h"
 
@@ -134,9 +135,9 @@ bool may_publish(Oid role, const char* event_type, bool* registered) {
         LockRelationOid(identity.event_type_privilege, AccessShareLock);
         PushActiveSnapshot(GetLatestSnapshot());
         SPI_connect();
-        if (SPI_execute_with_args("SELECT whisperer.may($1, t.name, 'publish') FROM "
-                                  "whisperer.event_type t WHERE t.name OPERATOR(pg_catalog.=) $2",
-                                  2, types, values, nullptr, true, 1) != SPI_OK_SELECT)
+        if (run_query("SELECT whisperer.may($1, t.name, 'publish') FROM "
+                      "whisperer.event_type t WHERE t.name OPERATOR(pg_catalog.=) $2",
+                      2, types, values, nullptr, true, 1) != SPI_OK_SELECT)
             elog(ERROR, "could not look up event type \"%s\"", event_type);
         last.registered = SPI_processed == 1;
         bool is_null = false;

@@ -54,8 +54,7 @@ const char* slot_query(int16 slot) {
 bool query_says(const char* query) {
     const Oid types[] = {INT8OID};
     Datum values[] = {Int64GetDatum(my_incarnation())};
-    if (SPI_execute_with_args(query, lengthof(types), const_cast<Oid*>(types), values, nullptr,
-                              false, 1) != SPI_OK_SELECT)
+    if (run_query(query, lengthof(types), types, values, nullptr, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look at the hooks");
     return bool_column(0, 1);
 }
@@ -73,22 +72,21 @@ bool is_taking_over() {
 bool is_waiting_for_resume() {
     if (!query_says("SELECT EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.is_active "
                     "AND h.incarnation <> $1)")) {
-        (void)SPI_execute(
+        (void)run_query(
             "UPDATE whisperer.control SET carried_since = NULL "
             "WHERE carried_since IS NOT NULL",
             false, 0);
         return false;
     }
-    (void)SPI_execute(
+    (void)run_query(
         "INSERT INTO whisperer.control AS c (carried_since) VALUES (now()) "
         "ON CONFLICT ON CONSTRAINT control_pkey DO UPDATE "
         "SET carried_since = excluded.carried_since WHERE c.carried_since IS NULL",
         false, 0);
     const Oid types[] = {TIMESTAMPTZOID};
     Datum values[] = {TimestampTzGetDatum(retention_horizon(GetCurrentTimestamp()))};
-    if (SPI_execute_with_args("SELECT carried_since >= $1 FROM whisperer.control", lengthof(types),
-                              const_cast<Oid*>(types), values, nullptr, false,
-                              1) != SPI_OK_SELECT ||
+    if (run_query("SELECT carried_since >= $1 FROM whisperer.control", lengthof(types), types,
+                  values, nullptr, false, 1) != SPI_OK_SELECT ||
         SPI_processed != 1)
         elog(ERROR, "could not read whisperer.control");
     return bool_column(0, 1);
@@ -109,8 +107,7 @@ void add_blocks(const char* query, const Datum (&values)[2], BlockNumber from, C
     ItemPointerSet(&end, from + blocks_at_a_time, 0);
     const Oid types[] = {INT8OID, TIMESTAMPTZOID, TIDOID, TIDOID};
     Datum all[] = {values[0], values[1], PointerGetDatum(&begin), PointerGetDatum(&end)};
-    if (SPI_execute_with_args(query, lengthof(types), const_cast<Oid*>(types), all, nullptr, false,
-                              1) != SPI_OK_SELECT)
+    if (run_query(query, lengthof(types), types, all, nullptr, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not read a slot");
     contents->events += int64_column(0, 1);
     contents->young += int64_column(0, 2);
@@ -176,8 +173,8 @@ void truncate(List* tables) {
 void guard(Oid table) {
     const Oid types[] = {REGCLASSOID};
     Datum values[] = {ObjectIdGetDatum(table)};
-    if (SPI_execute_with_args("SELECT whisperer_internal.guard_truncate($1)", lengthof(types),
-                              const_cast<Oid*>(types), values, nullptr, false, 1) != SPI_OK_SELECT)
+    if (run_query("SELECT whisperer_internal.guard_truncate($1)", lengthof(types), types, values,
+                  nullptr, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "could not look at the triggers of a slot");
 }
 

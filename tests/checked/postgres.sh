@@ -19,7 +19,7 @@ definitions() { # kind
 
 # Assertions are C's; what is left out are libraries that nothing of ours needs.
 options() { # kind
-    echo --enable-debug --enable-tap-tests --with-ssl=openssl --without-readline --without-zlib
+    echo --enable-debug --enable-tap-tests --with-ssl=openssl --with-libxml --without-readline --without-zlib
     [ "$1" != checked ] || echo --enable-cassert
     [ "$major" -lt 16 ] || echo --without-icu
 }

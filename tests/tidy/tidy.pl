@@ -124,6 +124,8 @@ check('the console asks nobody but its own server', 'Serve it from gateway/conso
     grep { !m{http://www\.w3\.org/(2000/svg|1999/xhtml)} } grep_lines(qr/https?:\/\/\w/, 1, @console));
 check('PG_TRY stands in one file', 'Use src/base/boundary.h.',
     grep { !m{^src/base/boundary\.cpp:} } grep_lines(qr/PG_(TRY|CATCH|ENSURE_ERROR)/, 0, @src));
+check('statements are run in one file', 'Use run_query or run_plan of src/base/transaction.h, which keep the memory context.',
+    grep { !m{^src/base/transaction\.cpp:} } grep_lines(qr/\bSPI_(exec\w*|prepare\w*|cursor_open\w*)\(/, 0, @src));
 check('pg.h settles what differs between versions of PostgreSQL', 'Put what differs into src/pg.h.',
     grep { !m{^src/(pg\.h|base/session\.cpp):} } grep_lines(qr/PG_VERSION_NUM/, 0, @src));
 check('no object with a constructor at namespace scope', 'Make it in the worker, free it at exit.',
