@@ -40,9 +40,12 @@ sub hook {
     return $node->safe_psql('postgres', "SELECT whisperer.create_hook('e', '" . $receiver->url($path) . "', config => '$config')");
 }
 
+# To these hooks, which may take a while: of a handshake that is longer than park_after wait_idle does not wait for the result.
 sub deliver {
+    my ($hooks) = @_;
     $node->safe_psql('postgres', "SELECT whisperer.deliver_event('e', json_build_object('n', g)) FROM generate_series(1, 40) g");
     wait_idle($node);
+    wait_for('what is under way', sub { $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.delivery WHERE hook_id IN ($hooks) AND state = 'pending'") == 0 });
 }
 
 # Whose certificates came with the requests for a path.
@@ -55,7 +58,7 @@ sub clients {
 my $ann = hook('/ok/ann', identity('ann'));
 my $bob = hook('/auth/bearer/t', identity('bob', { type => 'bearer', token => 't' }));
 my $nobody = hook('/ok/nobody', '{}');
-deliver() for 1 .. 3;
+deliver("$ann, $bob") for 1 .. 3;
 is(clients('/ok/ann'), 'ann', 'a hook shows its own certificate');
 is(clients('/auth/bearer/t'), 'bob', 'and so does another at the same server, beside a token');
 is(scalar(() = $receiver->requests('/ok/ann')), 120, 'every event has arrived');
@@ -68,11 +71,11 @@ is($node->safe_psql('postgres', "SELECT config FROM whisperer.hook WHERE id = $b
 
 # Another certificate in place of the first, at the same address.
 $node->safe_psql('postgres', "SELECT whisperer.update_hook($ann, jsonb_build_object('config', '" . identity('bob') . "'::jsonb))");
-deliver();
+deliver("$ann, $bob");
 my @anns = map { $_->{client} } $receiver->requests('/ok/ann');
 is(scalar(grep { $_ eq 'bob' } @anns[120 .. $#anns]), 40, 'a new certificate is used from the next request on');
 $node->safe_psql('postgres', "SELECT whisperer.update_hook($ann, '{\"config\": {}}')");
-deliver();
+deliver($bob);
 is(scalar(() = $receiver->requests('/ok/ann')), 160, 'and one that was taken away no more');
 
 # What could never work is refused when it is written.
