@@ -59,7 +59,7 @@ export GRANT_IF_NEW
 # replace is the extension's own, or PostgreSQL refuses (since 14.5).
 $(UPDATE): src/install/updates/$(PREVIOUS)--$(EXTVERSION).sql $(FRAGMENTS) src/install/update_header.sql
 	{ cat src/install/update_header.sql $(NEW_SCHEMA) $< && \
-	  sed -E -e 's/^CREATE (FUNCTION|PROCEDURE|VIEW|TRIGGER) /CREATE OR REPLACE \1 /' -e "$$GRANT_IF_NEW" \
+	  sed -E -e 's/^CREATE (FUNCTION|PROCEDURE|VIEW|TRIGGER|AGGREGATE) /CREATE OR REPLACE \1 /' -e "$$GRANT_IF_NEW" \
 	    $(sort $(wildcard src/install/api/*.sql)); \
 	} > $@.tmp && mv $@.tmp $@
 

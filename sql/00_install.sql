@@ -32,9 +32,9 @@ WHERE pronamespace = 'whisperer'::regnamespace AND (length(obj_description(oid, 
 SELECT p.oid::regprocedure FROM pg_proc p
 WHERE pronamespace = 'whisperer'::regnamespace AND NOT has_function_privilege('public', oid, 'EXECUTE');
 
--- Every function has its search_path pinned, is C, has a parsed body, or may not (it commits).
+-- Every function has its search_path pinned, is C or an aggregate of it, has a parsed body, or may not (it commits).
 SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_language l ON l.oid = prolang
-WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND lanname <> 'c' AND prosqlbody IS NULL
+WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace) AND lanname <> 'c' AND prokind <> 'a' AND prosqlbody IS NULL
   AND NOT coalesce(proconfig::text ~ 'search_path', false) ORDER BY 1;
 
 -- Every table that is not of this database alone is dumped.

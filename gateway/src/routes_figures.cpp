@@ -86,29 +86,23 @@ const char* const rates_of_all = R"(
 // Of several hooks the counts by response time are added first: percentiles cannot be.
 std::string delivery_rate(std::string_view rates, std::string_view shown) {
     return filled(R"(
-WITH r AS MATERIALIZED (<rates>),
-counted AS (
-    SELECT n.minute, array_agg(n.count ORDER BY n.number) AS counts
-    FROM (SELECT r.minute, u.number, sum(u.count)::bigint AS count
-          FROM r, unnest(r.response_times) WITH ORDINALITY AS u (count, number) GROUP BY 1, 2) AS n
-    GROUP BY n.minute)
 SELECT <shown>
-FROM (SELECT minute, sum(delivered) AS delivered, sum(failed_attempts) AS failed_attempts,
-             sum(failed) AS failed FROM r GROUP BY minute) AS m
-LEFT JOIN counted c USING (minute))",
+FROM (SELECT r.minute, sum(r.delivered) AS delivered, sum(r.failed_attempts) AS failed_attempts,
+             sum(r.failed) AS failed, whisperer_internal.sum_counts(r.response_times) AS counts
+      FROM (<rates>) AS r GROUP BY r.minute) AS m)",
                   {{"<rates>", rates}, {"<shown>", shown}});
 }
 
 const char* const as_results = R"(json_build_object('results', coalesce(json_agg(json_build_object(
     'minute', m.minute, 'delivered', m.delivered, 'failed_attempts', m.failed_attempts,
     'failed', m.failed,
-    'response_time_p50', extract(epoch FROM whisperer.response_time_at(c.counts, 0.5)),
-    'response_time_p95', extract(epoch FROM whisperer.response_time_at(c.counts, 0.95)))
+    'response_time_p50', extract(epoch FROM whisperer.response_time_at(m.counts, 0.5)),
+    'response_time_p95', extract(epoch FROM whisperer.response_time_at(m.counts, 0.95)))
     ORDER BY m.minute), '[]')))";
 
 const char* const as_rates = R"(coalesce(json_agg(json_build_object(
     'minute', m.minute, 'delivered', m.delivered, 'failed_attempts', m.failed_attempts,
-    'failed', m.failed, 'response_times', c.counts)), '[]'))";
+    'failed', m.failed, 'response_times', m.counts)), '[]'))";
 
 // The rates of several databases are added in the first.
 Answer delivery_rates(Call& call) {

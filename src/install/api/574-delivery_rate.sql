@@ -1,18 +1,19 @@
 -- Rates and response times, from what the worker counts.
 
 CREATE FUNCTION whisperer.response_time_at(counts bigint[], fraction double precision) RETURNS interval
-    LANGUAGE sql IMMUTABLE STRICT
-BEGIN ATOMIC
-    SELECT make_interval(secs => 0.0001 * power(2.0::float8,
-               (b.number - 1 + (fraction * b.total - (b.up_to - b.count)) / b.count)::float8 / 2))
-    FROM (SELECT c.number, c.count, sum(c.count) OVER (ORDER BY c.number) AS up_to, sum(c.count) OVER () AS total
-          FROM unnest(counts) WITH ORDINALITY AS c (count, number)) AS b
-    WHERE b.count > 0 AND b.up_to >= fraction * b.total
-    ORDER BY b.number LIMIT 1;
-END;
+    LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'whisperer_response_time_at';
 COMMENT ON FUNCTION whisperer.response_time_at(bigint[], double precision) IS
     'the response time that this fraction of the requests did not exceed';
 GRANT EXECUTE ON FUNCTION whisperer.response_time_at(bigint[], double precision) TO PUBLIC;
+
+CREATE FUNCTION whisperer_internal.add_counts(sums bigint[], counts anyarray) RETURNS bigint[]
+    LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'whisperer_add_counts';
+COMMENT ON FUNCTION whisperer_internal.add_counts(bigint[], anyarray) IS 'a step of sum_counts';
+GRANT EXECUTE ON FUNCTION whisperer_internal.add_counts(bigint[], anyarray) TO PUBLIC;
+
+CREATE AGGREGATE whisperer_internal.sum_counts(counts anyarray) (SFUNC = whisperer_internal.add_counts, STYPE = bigint[]);
+COMMENT ON AGGREGATE whisperer_internal.sum_counts(anyarray) IS 'counts by response time of several rows, added element by element';
+GRANT EXECUTE ON FUNCTION whisperer_internal.sum_counts(anyarray) TO PUBLIC;
 
 -- With the rights of the extension's owner, as hook_stats, and for the same reason.
 CREATE VIEW whisperer.delivery_rate WITH (security_barrier = true) AS

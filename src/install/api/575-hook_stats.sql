@@ -3,7 +3,7 @@
 -- of the extension's owner, so that a role for monitoring, which may see none of the tables, gets the
 -- figures of all hooks; what may hold a secret or a piece of a payload (a URL, the text of an error) is
 -- shown to the hook's owner alone.  A description is for everybody who watches figures: a number says nothing.
--- LEFT JOIN, also of what is always one row: so what nobody asks for is not counted.
+-- LEFT JOIN, also of what is always one row, and without LIMIT: so what nobody asks for is not counted.
 CREATE VIEW whisperer.hook_stats WITH (security_barrier = true) AS
 SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END AS target_url,
        whisperer_internal.hook_state(h, r.disabled_resumes) AS state,
@@ -11,8 +11,8 @@ SELECT h.id AS hook_id, h.event_type, CASE WHEN m.is_mine THEN h.target_url END 
        (SELECT count(*) FROM whisperer.delivery d WHERE d.hook_id = h.id AND d.next_attempt_at IS NOT NULL AND d.state = 'pending') AS pending,
        coalesce(l.delivered, 0) AS delivered, coalesce(l.failed, 0) AS failed,
        round(l.delivered::numeric / nullif(l.delivered + l.failed, 0), 4) AS success_rate,
-       whisperer.response_time_at(t.counts, 0.5) AS response_time_p50,
-       whisperer.response_time_at(t.counts, 0.95) AS response_time_p95,
+       whisperer.response_time_at(l.counts, 0.5) AS response_time_p50,
+       whisperer.response_time_at(l.counts, 0.95) AS response_time_p95,
        CASE WHEN whisperer_internal.hook_state(h, r.disabled_resumes) <> 'active' OR r.circuit_opened_at IS NULL THEN 'closed'
             WHEN r.circuit_retry_at <= now() THEN 'half-open'
             ELSE 'open' END AS circuit,
@@ -37,15 +37,11 @@ CROSS JOIN LATERAL (
     FROM (SELECT whisperer_internal.living_role(h.owner, h.owner_name, h.incarnation)::regrole AS owner) AS o) AS m
 LEFT JOIN whisperer.hook_run r ON r.hook_id = h.id
 LEFT JOIN LATERAL (
-    SELECT sum(n.delivered) AS delivered, sum(n.failed) AS failed, sum(n.without_key) AS without_key
+    SELECT sum(n.delivered) AS delivered, sum(n.failed) AS failed, sum(n.without_key) AS without_key,
+           whisperer_internal.sum_counts(n.response_times) AS counts
     FROM whisperer.hook_minute n WHERE n.hook_id = h.id AND n.minute >= now() - interval '1 hour') AS l ON true
-LEFT JOIN LATERAL (
-    SELECT array_agg(c.count ORDER BY c.number) AS counts
-    FROM (SELECT u.number, sum(u.count)::bigint AS count
-          FROM whisperer.hook_minute n, unnest(n.response_times) WITH ORDINALITY AS u (count, number)
-          WHERE n.hook_id = h.id AND n.minute >= now() - interval '1 hour' GROUP BY u.number) AS c) AS t ON true
-LEFT JOIN LATERAL (
-    SELECT n.* FROM whisperer.hook_minute n WHERE n.hook_id = h.id ORDER BY n.minute DESC LIMIT 1) AS s ON true
+LEFT JOIN LATERAL (SELECT max(n.minute) AS minute FROM whisperer.hook_minute n WHERE n.hook_id = h.id) AS latest ON true
+LEFT JOIN whisperer.hook_minute s ON s.hook_id = h.id AND s.minute = latest.minute
 WHERE h.is_active AND (m.is_mine OR pg_has_role('pg_read_all_stats', 'USAGE'));
 COMMENT ON VIEW whisperer.hook_stats IS
     'how your hooks are doing: backlog, success rate, response times, circuit, last error';
