@@ -42,9 +42,15 @@ GRANT USAGE ON SCHEMA whisperer, whisperer_internal TO PUBLIC;
 
 -- --- what may be recorded, and by whom -------------------------------------------------------------------
 
+-- As the extension has it: a comma stands between the names that a hook is for, a star behind the beginning of several.
+CREATE OR REPLACE FUNCTION whisperer_internal.is_event_type_name(name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+RETURN name ~ E'^[^,\\u0001-\\u001f\\u007f]{1,128}$' AND name = btrim(name) AND right(name, 1) <> '*';
+COMMENT ON FUNCTION whisperer_internal.is_event_type_name(text) IS 'whether an event type may have this name';
+
 CREATE TABLE IF NOT EXISTS whisperer.event_type (
     name        text PRIMARY KEY
-        CONSTRAINT event_type_name_check CHECK (name ~ '^[A-Za-z0-9._:/-]{1,128}$' AND NOT starts_with(name, 'whisperer-')),
+        CONSTRAINT event_type_name_check CHECK (whisperer_internal.is_event_type_name(name) AND NOT starts_with(name, 'whisperer-')),
     owner       regrole NOT NULL,
     description text,
     created_at  timestamptz NOT NULL DEFAULT now()
@@ -251,7 +257,7 @@ EXCEPTION
     WHEN check_violation OR not_null_violation THEN
         RAISE EXCEPTION 'invalid event type name "%"', register_event.event_type
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Use 1 to 128 of A-Z a-z 0-9 . _ - : / that do not start with "whisperer-".';
+                  HINT = 'Use 1 to 128 characters without a comma or control character, without space around them, without * at the end, and not "whisperer-" at the start.';
 END;
 $$;
 COMMENT ON FUNCTION whisperer.register_event(text, text) IS 'makes an event type, owned by the current user';
@@ -445,7 +451,7 @@ DECLARE
     result regtype;
     known constant text := 'Options of whisperer.capture: serializer=function, columns=a,b, include=old, changed=a,b, key=a,b.';
 BEGIN
-    IF coalesce(arguments[1] !~ '^[A-Za-z0-9._:/-]{1,128}$', true) THEN
+    IF whisperer_internal.is_event_type_name(arguments[1]) IS NOT TRUE THEN
         RAISE EXCEPTION 'a capture trigger on table % names no event type', relation
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write EXECUTE FUNCTION whisperer.capture(''<event type>'').';
     END IF;

@@ -92,7 +92,7 @@ BEGIN
 END;
 $$;
 SELECT failure($$SELECT try('')$$);
-SELECT failure($$SELECT try('''bad name''')$$);
+SELECT failure($$SELECT try('''bad,name''')$$);
 SELECT failure($$SELECT try('''whisperer-x''')$$);
 SELECT failure($$SELECT try('''created'', ''colour=red''')$$);
 SELECT failure($$SELECT try('''created'', ''columns''')$$);

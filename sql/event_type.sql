@@ -9,12 +9,25 @@ SELECT whisperer.register_event('order-paid', 'An order was paid');
 SELECT failure($$SELECT whisperer.register_event('order-paid')$$);
 SELECT failure($$SELECT whisperer.register_event('')$$);
 SELECT failure($$SELECT whisperer.register_event(NULL)$$);
-SELECT failure($$SELECT whisperer.register_event('white space')$$);
+SELECT failure($$SELECT whisperer.register_event(' white space')$$);
+SELECT failure($$SELECT whisperer.register_event('white space ')$$);
+SELECT failure($$SELECT whisperer.register_event('one, two')$$);
+SELECT failure($$SELECT whisperer.register_event('all*')$$);
 SELECT failure($$SELECT whisperer.register_event(repeat('x', 129))$$);
 SELECT failure($$SELECT whisperer.register_event(E'line\nbreak')$$);
 SELECT failure($$SELECT whisperer.register_event('whisperer-ping')$$);
 SELECT whisperer.register_event(repeat('x', 128));
 SELECT whisperer.unregister_event(repeat('x', 128));
+-- Any other text, and a hook for several of them.
+SELECT whisperer.register_event(name) FROM (VALUES (E'Bestellung "5 %" \\ angelegt'), ('a * b'), (repeat(U&'\+01f4e6', 128))) AS any_text (name);
+SELECT whisperer.create_hook(E'a * b,Bestellung "5 %"*, ' || repeat(U&'\+01f4e6', 60) || '*', 'https://example.com/any') AS hook \gset
+SELECT left(event_type, 30) FROM whisperer.hook WHERE id = :hook;
+SELECT left(t.name, 30), char_length(t.name), whisperer_internal.names(h.event_type, t.name) FROM whisperer.hook h,
+    (VALUES ('a * b'), ('a'), ('b'), ('* b'), ('a * b c'), (E'Bestellung "5 %" \\ angelegt'), ('Bestellung'), (repeat(U&'\+01f4e6', 128)), (repeat(U&'\+01f4e6', 59))) AS t (name)
+WHERE h.id = :hook;
+SELECT left(failure($$SELECT whisperer.create_hook('a * b', 'https://example.com/any')$$), 60);
+SELECT whisperer.delete_hook(:hook);
+SELECT whisperer.unregister_event(name) FROM (VALUES (E'Bestellung "5 %" \\ angelegt'), ('a * b'), (repeat(U&'\+01f4e6', 128))) AS any_text (name);
 SELECT failure($$SELECT whisperer.unregister_event('unknown')$$);
 SELECT name, owner::regrole, owner_name, description FROM whisperer.event_type WHERE name ~ '^order-';
 

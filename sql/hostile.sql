@@ -5,7 +5,7 @@ SELECT whisperer.create_hook('hostile', 'https://example.com/hostile') AS hook \
 
 -- Names.
 SELECT failure(format('SELECT whisperer.register_event(%L)', name)) FROM (VALUES
-    (E'a\nb'), (E'a\r\nX-Evil: 1'), (E'a\tb'), (E'a\x7fb'), ('a b'), (U&'\00e4'), (U&'\202e'), ('a"b'), ('a*'), (repeat('a', 129)), ('')) AS bad(name);
+    (E'a\nb'), (E'a\r\nX-Evil: 1'), (E'a\tb'), (E'a\x7fb'), (' a'), ('a '), ('a,b'), ('a*'), (repeat('a', 129)), ('')) AS bad(name);
 
 -- Hosts and URLs, by the function, by update_hook and by plain DML.
 SELECT failure(format('SELECT whisperer.create_hook(''hostile'', %L)', url)) FROM (VALUES

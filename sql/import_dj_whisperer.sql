@@ -18,10 +18,11 @@ CREATE ROLE regress_shop; CREATE ROLE regress_partner;
 INSERT INTO dj.whisperer_webhook (id, target_url, is_active, secret_key, event_type, callback, user_id, retry_countdown_config, additional_headers, config) VALUES
     (1000103, 'https://example.com/a', true, 's3cret', 'package-created', NULL, 1, '{"choice": "exponential", "kwargs": {"base": 2, "limit": null}}', '{"X-Shop": "1"}', '{"region": "eu", "auth": {"auth_type": "basic", "username": "u", "password": "p"}}'),
     (1000104, 'https://example.com/b', false, '', 'package-created', NULL, 2, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{}'),
-    (1000106, 'https://example.com/c', true, NULL, 'order created', 'shop.hooks.done', 2, '{"choice": "custom", "kwargs": {"factor": 5}}', '{}', '{"auth": {}}'),
+    (1000106, 'https://example.com/c', true, NULL, 'order,created', 'shop.hooks.done', 2, '{"choice": "custom", "kwargs": {"factor": 5}}', '{}', '{"auth": {}}'),
     (1000107, 'https://example.com/d', true, NULL, 'order_created', NULL, 2, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{}'),
     (1000108, 'ftp://example.com/', true, NULL, 'package-created', NULL, 2, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{}'),
-    (1000109, 'https://example.com/e', true, 'k', 'package-created', NULL, 9, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{"auth": {"auth_type": "digest"}}');
+    (1000109, 'https://example.com/e', true, 'k', 'package-created', NULL, 9, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{"auth": {"auth_type": "digest"}}'),
+    (1000111, 'https://example.com/f', true, 'k', rpad(E'Bestellung "\u2116 5" angelegt: 50 % \\ * ', 124, U&'\00fc'), NULL, 2, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{}');
 INSERT INTO dj.whisperer_webhookevent (uuid, created_date, request_payload, delivered, webhook_id, retry_count, object_id) VALUES
     ('00000000-0000-4000-8000-000000000001', now() - interval '2 hours', '{"event": {"type": "package-created", "uuid": "x"}, "payload": {"id": 61}}', false, 1000103, 4, 61),
     ('00000000-0000-4000-8000-000000000002', now() - interval '1 hour', '{"event": {"type": "package-created", "uuid": "y"}, "payload": {"id": 62}}', true, 1000103, 1, 62),
@@ -70,7 +71,7 @@ SELECT * FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop", "2": "r
 SELECT (SELECT count(*) FROM whisperer.hook_definition h WHERE h.id IN (SELECT id FROM dj.whisperer_webhook)), (SELECT count(*) FROM whisperer.event_type WHERE name ~ '^(package|order)');
 
 SELECT * FROM whisperer.import_dj_whisperer('dj', '{"1": "regress_shop", "*": "regress_partner"}', dry_run => false);
-SELECT h.id, h.owner, h.event_type, h.target_url, h.config, h.retry_countdown_config, h.payload_key, h.state FROM whisperer.hook h WHERE h.description = 'from dj-whisperer' ORDER BY h.id;
+SELECT h.id, h.owner, left(h.event_type, 45) AS event_type, char_length(h.event_type) AS characters, h.target_url, h.config, h.retry_countdown_config, h.payload_key, h.state FROM whisperer.hook h WHERE h.description = 'from dj-whisperer' ORDER BY h.id;
 SELECT s.hook_id, s.secret_key, s.additional_headers, s.auth FROM whisperer.secret s JOIN whisperer.hook h ON h.id = s.hook_id WHERE h.description = 'from dj-whisperer' ORDER BY 1;
 SELECT o.event_type, o.data, o.object_id, o.hook_id, o.created_at = e.created_date AS at_its_time,
        ('x' || substr(replace(o.id::text, '-', ''), 1, 12))::bit(48)::bigint = floor(extract(epoch FROM e.created_date) * 1000) AS id_of_its_time

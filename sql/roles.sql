@@ -57,13 +57,13 @@ CREATE TEMP TABLE decided_callable AS SELECT unnest('{
     capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_filter,check_format,check_function,check_headers,check_headers_beside,
     check_hook,check_hook_count,check_hook_functions,check_hook_json,check_hook_state,check_node_name,check_payload_key,check_reach,check_retry_config,
     check_secret,check_signing,check_url,claim_owner,current_slot,extension_owner,formatted,hand_line_over,hidden,hidden_auth,hold_event_type,hold_hooks,hold_own_hooks,hook_since,hook_state,
-    hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,incarnation_number,is_arriving,is_carried,is_fed,is_for,is_hook_fed,is_let_through,
+    hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,incarnation_number,is_event_type_name,is_arriving,is_carried,is_fed,is_for,is_hook_fed,is_let_through,
     is_older,along_hint,came_along,child_trigger,child_trigger_name,descendants,first_argument,child_action,trigger_action,trigger_events,is_as_parent,kin_above,make_child_trigger,unseen_children,
     warn_of_along,watch_children,temp_files_are_limited,duplicate_of,key_digest,is_passed,is_pinged_here,json_contains,living_role,make_secret,make_way,masked_auth,may_have,masked_headers,metadata_bits,my_incarnation,names,
     name_parts,names_from,new_event_id,other_node,queued_events,record_backfill,recorder,refuse_expunged,refuse_hook,remake_capture,role_exists,rows_as_events,sent_url,set_secret,
     status_rows,unattempted,waits_for,why_not,why_pending,last_error,worker_turns,worker_wire,check_trigger,sight_hint,stopped_writers,check_hook_bounds,
     ping_patience,check_event_patterns,check_name,check_overlap,overlapping,warn_of_unseen,event_patterns,normal_event_patterns,overlap,status_rules,apply_hook,hook_defaults,own_hooks,
-    read_definition,batch_of_one,check_batch,is_gzipped,normal_transform,max_hooks_of,max_requests_of,typed,check_texts,expunged_within,schema_fault,schema_refusal,add_counts,sum_counts}'::text[]) AS name;
+    read_definition,batch_of_one,check_batch,is_gzipped,normal_transform,max_hooks_of,max_requests_of,typed,check_texts,expunged_within,schema_fault,schema_refusal,add_counts,sum_counts,header_text}'::text[]) AS name;
 SELECT DISTINCT CASE WHEN c.is_so THEN 'callable' ELSE 'not callable' END AS not_as_decided, p.proname
 FROM pg_proc p CROSS JOIN LATERAL (SELECT has_function_privilege('public', p.oid, 'EXECUTE') AS is_so) AS c
 WHERE p.pronamespace = 'whisperer_internal'::regnamespace AND c.is_so <> (p.proname IN (TABLE decided_callable));

@@ -100,8 +100,7 @@ Datum told_body(int row, const EventFacts& facts) {
         WhispererEvent event = {};
         pg_uuid_t id = uuid_column(row, DueEventId);
         memcpy(event.id, id.data, sizeof event.id);
-        char* event_type = text_column(row, DueEventType);
-        event.type = {event_type, strlen(event_type)};
+        event.type = utf8_of_name(text_column(row, DueEventType));
         if (read_payload(data, &event.data) != nullptr)
             return body;
         add_facts(&event, facts);
@@ -312,7 +311,7 @@ bool read_row(Worker* worker, const Hook* hook, int row, int64 line, TimestampTz
         return true;
     add_facts(&event, due->facts);
     memcpy(event.id, delivery.event_id.data, sizeof event.id);
-    event.type = {due->event_type, strlen(due->event_type)};
+    event.type = utf8_of_name(due->event_type);
     event.alone =
         delivery.once || whisperer_may_be_about_one(int32_column(row, DueHttpStatus)) == 1;
     return true;

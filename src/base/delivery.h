@@ -7,7 +7,8 @@
 
 namespace whisperer::pg {
 
-constexpr int event_type_bytes_max = 128;
+constexpr int event_type_characters_max = 128;
+constexpr int event_type_bytes_max = 4 * event_type_characters_max;  // in any server encoding
 
 enum class DeliveryState : int {
     Pending,    // waits for an attempt, or is in flight -> any

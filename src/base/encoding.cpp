@@ -19,6 +19,14 @@ int convert(const char* data, size_t bytes, int from, int to, char** result) {
     return converted == (int)bytes ? (int)strlen(*result) : -1;
 }
 
+// In place.
+char* make_ascii(char* data, size_t bytes) {
+    for (char* c = data; c < data + bytes; c++)
+        if (IS_HIGHBIT_SET(*c))
+            *c = '?';
+    return data;
+}
+
 }  // namespace
 
 bool utf8_from_server(const char* data, size_t bytes, WhispererSpan* utf8) {
@@ -39,6 +47,14 @@ bool utf8_from_server(const char* data, size_t bytes, WhispererSpan* utf8) {
     return true;
 }
 
+WhispererSpan utf8_of_name(const char* name) {
+    size_t bytes = strlen(name);
+    WhispererSpan utf8;
+    if (utf8_from_server(name, bytes, &utf8))
+        return utf8;
+    return {make_ascii(pstrdup(name), bytes), bytes};
+}
+
 text* server_from_utf8(WhispererSpan utf8) {
     int encoding = GetDatabaseEncoding();
     if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
@@ -48,9 +64,7 @@ text* server_from_utf8(WhispererSpan utf8) {
     if (length >= 0)
         return cstring_to_text_with_len(result, length);
     text* ascii = cstring_to_text_with_len(utf8.data, (int)utf8.size);
-    for (char* c = VARDATA(ascii); c < VARDATA(ascii) + utf8.size; c++)
-        if (IS_HIGHBIT_SET(*c))
-            *c = '?';
+    make_ascii(VARDATA(ascii), utf8.size);
     return ascii;
 }
 

@@ -12,6 +12,10 @@ namespace whisperer::pg {
 // text itself or into memory of the current context.
 bool utf8_from_server(const char* data, size_t bytes, WhispererSpan* utf8);
 
+// The same of a name, which is known to have one: of a copy from elsewhere that has none '?' takes
+// the place of what is not ASCII.
+WhispererSpan utf8_of_name(const char* name);
+
 // A text of the database's encoding, in the current context.  What it cannot express becomes '?'.
 text* server_from_utf8(WhispererSpan utf8);
 

@@ -2,6 +2,7 @@
 #include "src/functions/answer.h"
 
 #include "src/base/delivery.h"
+#include "src/base/encoding.h"
 #include "src/base/steady_clock.h"
 #include "src/base/unix_time.h"
 #include "src/base/worker.h"
@@ -228,7 +229,7 @@ void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delive
     }
     WhispererSpan texts[CallTextCount] = {};
     texts[TextFunction] = span(hook.transform);
-    texts[TextEventType] = span(event_type);
+    texts[TextEventType] = utf8_of_name(event_type);
     texts[TextData] = span(data);
     texts[TextFormat] = span(facts.format);
     texts[TextSource] = facts.source;
@@ -244,7 +245,8 @@ void transform_delivery(Worker* worker, const Hook& hook, const Inflight& delive
 void call_back(Worker* worker, const Hook& hook, const Inflight& delivery, const Ended& ended) {
     WhispererSpan texts[CallTextCount] = {};
     texts[TextFunction] = span(hook.callback);
-    texts[TextEventType] = span(ended.event_type);
+    if (ended.event_type)
+        texts[TextEventType] = utf8_of_name(ended.event_type);
     texts[TextData] = span(ended.data);
     texts[TextArgument] = span(ended.response);
     texts[TextBody] = span(ended.body);

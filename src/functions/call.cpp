@@ -46,10 +46,18 @@ Datum jsonb_of(const Call& call, CallText number) {
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_of(call, number)));
 }
 
+// Of one that is not null.
+text* event_type_of(const Call& call) {
+    return server_from_utf8(
+        {call.texts[TextEventType], (size_t)call.header->text_bytes[TextEventType]});
+}
+
+// In the server's encoding, as its data is.
 Datum envelope_of(const Call& call) {
     WhispererEvent event = {};
     memcpy(event.id, call.header->event_id.data, sizeof event.id);
-    event.type = {call.texts[TextEventType], (size_t)call.header->text_bytes[TextEventType]};
+    text* event_type = event_type_of(call);
+    event.type = {VARDATA(event_type), VARSIZE_ANY_EXHDR(event_type)};
     event.data = {call.texts[TextData], (size_t)call.header->text_bytes[TextData]};
     WhispererError error = {};
     size_t bytes = 0;
@@ -100,7 +108,7 @@ Datum meta_of(const Call& call) {
     for (int i = 0; i < UUID_LEN; i++)
         snprintf(id + 2 * i, 3, "%02x", header->event_id.data[i]);
     add_member(&json, "id", id);
-    add_member(&json, "type", text_of(call, TextEventType));
+    add_member(&json, "type", call, TextEventType);
     add_member(&json, "time", time_text(header->recorded_at_us));
     add_member(&json, "source", call, TextSource);
     add_member(&json, "object", call, TextObjectId);
@@ -138,7 +146,9 @@ Arguments arguments_of(const Call& call) {
         case CallKind::Callback: {
             bool has_envelope = call.header->sent_envelope && !is_null(call, TextData);
             add(&arguments, JSONBOID, jsonb_of(call, TextArgument));
-            add(&arguments, TEXTOID, json_of(call, TextEventType), is_null(call, TextEventType));
+            bool has_type = !is_null(call, TextEventType);
+            add(&arguments, TEXTOID, has_type ? PointerGetDatum(event_type_of(call)) : (Datum)0,
+                !has_type);
             add(&arguments, JSONOID, json_of(call, TextData), is_null(call, TextData));
             add(&arguments, JSONOID, has_envelope ? envelope_of(call) : json_of(call, TextBody),
                 !has_envelope && is_null(call, TextBody));

@@ -1,6 +1,7 @@
 // What the worker and its helper process say to each other: one message for a call, one for its
 // answer, each a header and its texts without anything in between.  Both are processes of one
-// library, so plain structs travel.  Texts of a call are in the server's encoding.
+// library, so plain structs travel.  Texts of a call are in the server's encoding, if nothing else
+// is said.
 #pragma once
 
 #include "src/pg.h"
@@ -15,8 +16,8 @@ enum class CallKind : int32 {
 
 enum CallText {
     TextFunction,   // its name, qualified
-    TextEventType,  // not for Countdown
-    TextData,       // the same
+    TextEventType,  // not for Countdown; UTF-8
+    TextData,       // not for Countdown
     TextArgument,   // Callback: response; Countdown: kwargs
     TextBody,       // Callback: what was sent, if it was not the envelope
     // Transform: how what it gives is to be said, and what its meta is made of; UTF-8.

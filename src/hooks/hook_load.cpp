@@ -35,7 +35,7 @@ constexpr const char* load_query =
     "AND h.since_incarnation <> $1 AND r.taken_over IS DISTINCT FROM $1 AS is_carried, "
     "h.rate_limit, r.failing_since, r.failing_url_hash IS NULL "
     "OR r.failing_url_hash = hashtextextended(h.target_url, 0), r.circuit_opened_at IS NOT NULL, "
-    "h.event_type ~ '(^| )whisperer-', h.owner, "
+    "h.event_type ~ '(^|, )whisperer-', h.owner, "
     "regexp_replace(h.transform, '[(]json, jsonb[)]$', ''), h.callback, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->'kwargs'->>'function' END, "
     "CASE WHEN c.is_custom THEN h.retry_countdown_config->>'kwargs' END, r.function_timeouts, "

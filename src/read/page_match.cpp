@@ -200,7 +200,7 @@ void submit_row(Worker* worker, const Row& row, WhispererDelivery* deliveries, c
                 int count, int32 metadata) {
     WhispererEvent event = {};
     memcpy(event.id, row.id.data, sizeof event.id);
-    event.type = {row.event_type, strlen(row.event_type)};
+    event.type = utf8_of_name(row.event_type);
     event.data = row.data;
     event.alone = row.only_hook != 0;
     for (int first = 0; first < count;) {

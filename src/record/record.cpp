@@ -4,6 +4,7 @@
 
 #include "src/base/delivery.h"
 #include "src/base/direct_insert.h"
+#include "src/base/encoding.h"
 #include "src/base/identity.h"
 #include "src/base/owner_context.h"
 #include "src/base/ring.h"
@@ -91,10 +92,19 @@ void record_events(const char* event_type, text* source, Jsonb* config_filter, i
 
 namespace {
 
+// The rule of whisperer_internal.is_event_type_name, and that receivers can be told of it in UTF-8.
 bool is_event_type_name(const char* event_type) {
     size_t length = strlen(event_type);
-    const char* allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-:/";
-    return length > 0 && length <= event_type_bytes_max && strspn(event_type, allowed) == length;
+    if (length == 0 || length > event_type_bytes_max)
+        return false;
+    for (const char* c = event_type; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == '\x7f' || *c == ',')
+            return false;
+    char last = event_type[length - 1];
+    WhispererSpan utf8;
+    return event_type[0] != ' ' && last != ' ' && last != '*' &&
+           pg_mbstrlen(event_type) <= event_type_characters_max &&
+           utf8_from_server(event_type, length, &utf8);
 }
 
 bool is_reserved(const char* event_type) {
@@ -107,7 +117,9 @@ void check_event_type_name(const char* event_type) {
     if (!is_event_type_name(event_type))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("invalid event type name \"%s\"", event_type),
-                errhint("Use 1 to %d of A-Z a-z 0-9 . _ - : /", event_type_bytes_max));
+                errhint("Use 1 to %d characters without a comma or control character, without "
+                        "space around them, and without * at the end.",
+                        event_type_characters_max));
     if (is_reserved(event_type))
         ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                 errmsg("event type \"%s\" is reserved for operator events", event_type),

@@ -28,7 +28,7 @@ const fillJson = async (page, name, text) => (await asJson(page, name)).fill(tex
 const json_columns = ['filter', 'retry_countdown_config', 'config', 'batch'];
 
 const wrong = {
-    event_type: ['no spaces, please', /Letters, digits/],
+    event_type: ['x'.repeat(129), /1 to 128 characters/],
     target_url: ['ftp://example.com/', /must begin with https/],
     filter: ['{"a": ', /not JSON/],
     rate_limit: ['-1', /above 0/],

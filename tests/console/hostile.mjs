@@ -11,6 +11,7 @@ const evil = `<img src=x onerror="window.ran='image'">"><script>window.ran='scri
 const link = `javascript:window.ran='link'//`;
 const template = '{{constructor.constructor(`window.ran=1`)()}}<b>bold</b>';
 const role = '<img src=x onerror=ran=7>';
+const type = `<img src=x onerror="ran='type'"> 100 % & #/?`;
 const functions = {
     transform: '<img src=x onerror=ran="transform">',
     callback: '<img src=x onerror=ran="callback">',
@@ -48,15 +49,15 @@ function prepare(port) {
     sql(
         `CREATE ROLE :"role"; GRANT USAGE ON SCHEMA whisperer TO :"role"; GRANT CREATE ON SCHEMA public TO :"role"; GRANT :"role" TO gateway;
          SET ROLE :"role";
-         SELECT whisperer.register_event('hostile', :'evil');
+         SELECT whisperer.register_event(:'type', :'evil');
          CREATE TABLE hostile (id text PRIMARY KEY, name text, link text, :"evil_column" text);
-         CREATE TRIGGER hostile AFTER INSERT ON hostile FOR EACH ROW EXECUTE FUNCTION whisperer.capture('hostile');`,
-        { role, evil, evil_column: '<b onclick=ran=1>' },
+         CREATE TRIGGER hostile AFTER INSERT ON hostile FOR EACH ROW EXECUTE FUNCTION whisperer.capture(:'type');`,
+        { role, type, evil, evil_column: '<b onclick=ran=1>' },
     );
     makeFunctions();
     const hook = makeHook(
         `"${role}"`,
-        'hostile',
+        type,
         `http://127.0.0.1:${port}/"><script>window.ran='url'</script>?q=${link}`,
         `description => :'evil', secret_key => :'evil', additional_headers => jsonb_build_object('X-Evil', :'evil'::text),
          config => jsonb_build_object(:'evil'::text, :'template'::text, 'link', :'link'::text), filter => jsonb_build_object('name', :'evil'::text),
@@ -110,7 +111,7 @@ export async function hostile() {
         const page = await open('hooks', { as });
         await page.locator('.who', { hasText: role }).waitFor();
         await harmless(page, 'hooks', 'Hooks', "window.ran='url'");
-        await harmless(page, `hooks/${hook}`, 'hostile', link, template, "window.ran='url'", role, ...function_texts);
+        await harmless(page, `hooks/${hook}`, type, link, template, "window.ran='url'", role, ...function_texts);
         await harmless(page, 'overview', 'Overview');
         await page.goto(page.url().replace(/#.*/, '#/event-types'));
         await page.getByText('Sample').click();
@@ -131,10 +132,10 @@ export async function hostile() {
     await test('markup in payloads, answers and errors shows as text and does not run', async () => {
         const page = await open('deliveries', { as });
         await harmless(page, 'deliveries', 'Deliveries');
-        await page.getByRole('table').getByRole('link', { name: 'hostile' }).click();
-        await page.getByRole('heading', { level: 1, name: 'hostile' }).waitFor();
+        await page.getByRole('table').getByRole('link', { name: type }).click();
+        await page.getByRole('heading', { level: 1, name: type }).waitFor();
         const place = new URL(page.url()).hash.slice(2);
-        await harmless(page, place, 'hostile', link, `<a href="${link}">click</a>`, '<b onclick=ran=1>');
+        await harmless(page, place, type, link, `<a href="${link}">click</a>`, '<b onclick=ran=1>');
         await page.getByRole('button', { name: 'Retry', exact: true }).click();
         await page.getByRole('region', { name: 'Answer to the retry' }).or(page.locator('.block.warn')).first().waitFor();
         assert.deepEqual(await page.evaluate(markup), []);
@@ -148,7 +149,7 @@ export async function hostile() {
         await page.getByRole('button', { name: 'Create hook' }).click();
         await see(page, 'cannot be the name of a header');
         assert.deepEqual(await page.evaluate(markup), []);
-        await page.locator('[name=event_type]').fill('hostile');
+        await page.locator('[name=event_type]').fill(type);
         await page.locator('[name=target_url]').fill('https://example.com/');
         await page.locator('[name=additional_headers]').fill('X-Fine: x');
         await page

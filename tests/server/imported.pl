@@ -30,14 +30,14 @@ INSERT INTO dj.whisperer_webhook (id, target_url, is_active, secret_key, event_t
      '{"auth": {"auth_type": "basic", "username": "u", "password": "p"}}'),
     ($inactive, '$url{$inactive}', false, 'k', 'package-created', NULL, 1, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{"X-Shop": "2"}', '{"region": "eu"}'),
     ($other, '$url{$other}', true, 'k', 'package-created', NULL, 1, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{}'),
-    ($renamed, '$url{$renamed}', true, NULL, 'order created', NULL, 1, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{}');
+    ($renamed, '$url{$renamed}', true, NULL, 'order, created', NULL, 1, '{"choice": "fixed", "kwargs": {"seconds": 5}}', '{}', '{}');
 INSERT INTO dj.whisperer_webhookevent (uuid, created_date, request_payload, delivered, webhook_id, retry_count, object_id) VALUES
     ('00000000-0000-4000-8000-000000000001', now() - interval '2 hours', '{"event": {"type": "package-created", "uuid": "x"}, "payload": {"id": 61}}', false, $mine, 4, 61),
     ('00000000-0000-4000-8000-000000000002', now() - interval '1 hour', '{"event": {"type": "package-created", "uuid": "y"}, "payload": {"id": 62}}', true, $mine, 1, 62),
     ('00000000-0000-4000-8000-000000000003', now(), '{"event": {"type": "package-created", "uuid": "z"}, "payload": {"id": 63}}', false, $inactive, 2, 63);
 INSERT INTO dj.whisperer_eventqueue (uuid, created_date, hook_id, event_type, instance_dict) VALUES
     ('00000000-0000-4000-8000-00000000000a', now() - interval '1 minute', $mine, 'package-created', '{"id": 64}'),
-    ('00000000-0000-4000-8000-00000000000b', now(), $renamed, 'order created', '{"id": 65}');
+    ('00000000-0000-4000-8000-00000000000b', now(), $renamed, 'order, created', '{"id": 65}');
 SQL
 sub import_all { return sql(qq(SELECT object, id, done FROM whisperer.import_dj_whisperer('dj', '{"1": "shop"}', dry_run => $_[0]) WHERE object <> 'hook' ORDER BY id)) }
 my $told = import_all('true');
@@ -64,7 +64,7 @@ for my $request (@got) {
     ok(verifies_v1($request, 's3cret'), 'and as Standard Webhooks has it');
 }
 my @renamed = $receiver->requests("/ok/$renamed");
-is_deeply([ map { [ body($_)->{event}{type}, body($_)->{payload}, header($_, 'X-Whisperer-Signature') ] } @renamed ], [ [ 'order_created', { id => 65 }, undef ] ],
+is_deeply([ map { [ body($_)->{event}{type}, body($_)->{payload}, header($_, 'X-Whisperer-Signature') ] } @renamed ], [ [ 'order_ created', { id => 65 }, undef ] ],
     'a hook without a secret gets its own unsigned, under the name that its event type has here');
 is(scalar(map { $receiver->requests("/ok/$_") } $other, $inactive), 0, 'no other hook gets any of it');
 is(sql("SELECT state, count(*) FROM whisperer.delivery GROUP BY 1"), 'delivered|3', 'and the ledger says so');

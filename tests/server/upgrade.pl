@@ -38,7 +38,8 @@ UNION ALL SELECT format('trigger %s %s', tgenabled, pg_get_triggerdef(oid)) FROM
 UNION ALL SELECT format('policy %s', p) FROM pg_policies p WHERE schemaname = 'whisperer'
 UNION ALL SELECT format('routine %s rights %s owner %s',
         -- The number is every database's own.
-        CASE proname WHEN 'incarnation_number' THEN regexp_replace(pg_get_functiondef(oid), '-?[0-9]+', 'N') ELSE pg_get_functiondef(oid) END, pg_temp.rights(proacl), proowner::regrole)
+        CASE WHEN proname = 'incarnation_number' THEN regexp_replace(pg_get_functiondef(oid), '-?[0-9]+', 'N')
+             WHEN prokind = 'a' THEN (SELECT to_jsonb(a)::text FROM pg_aggregate a WHERE aggfnoid = pg_proc.oid) ELSE pg_get_functiondef(oid) END, pg_temp.rights(proacl), proowner::regrole)
     FROM pg_proc WHERE pronamespace IN ('whisperer'::regnamespace, 'whisperer_internal'::regnamespace)
 UNION ALL SELECT format('comment on %s: %s', pg_describe_object(classoid, objoid, objsubid), description) FROM pg_description
     WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM relation)

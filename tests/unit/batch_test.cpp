@@ -82,6 +82,8 @@ TEST(BatchHeaders, SayWhatIsTheSameForAll) {
     EXPECT_EQ(batch_header_lines(BatchForm::Array, FormatKind::Standard, {"e", "e"}),
               (HeaderLines{"Content-Type: application/json", "X-Whisperer-Batch: 2",
                            "X-Whisperer-Event: e"}));
+    EXPECT_EQ(batch_header_lines(BatchForm::Array, FormatKind::Standard, {"\xc3\xbc 5%"}).back(),
+              "X-Whisperer-Event: %C3%BC%205%25");
     EXPECT_EQ(batch_header_lines(BatchForm::Array, FormatKind::CloudEvents, {"e", "f"}),
               (HeaderLines{"Content-Type: application/cloudevents-batch+json; charset=utf-8",
                            "X-Whisperer-Batch: 2"}));

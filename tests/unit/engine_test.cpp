@@ -424,11 +424,11 @@ TEST_F(EngineTest, SaysWhatIsInvalid) {
     EXPECT_EQ(driver.submit(1, 1), WhispererInvalid);
     EXPECT_STREQ(driver.error.message, "hook 1 was not put");
     ASSERT_EQ(driver.put_hook(1, server.url()), WhispererOk);
-    for (const std::string& type : {std::string(), std::string(257, 'x')}) {
+    for (const std::string& type : {std::string(), std::string(513, 'x')}) {
         EXPECT_EQ(driver.submit(1, 1, "{}", type), WhispererInvalid);
-        EXPECT_STREQ(driver.error.message, "event type must have 1 to 256 bytes");
+        EXPECT_STREQ(driver.error.message, "event type must have 1 to 512 bytes");
     }
-    EXPECT_EQ(driver.submit(1, 1, "{}", std::string(256, 'x')), WhispererOk);
+    EXPECT_EQ(driver.submit(1, 1, "{}", std::string(512, 'x')), WhispererOk);
     driver.settings.allowed_networks = {"10.0.0.0/33", 11};
     EXPECT_EQ(driver.configure(), WhispererInvalid);
     EXPECT_THAT(driver.error.message, HasSubstr("10.0.0.0/33"));

@@ -309,7 +309,7 @@ HeaderLines Dispatcher::attempt_headers(const InFlight& flight) const {
     HeaderLines lines;
     lines.reserve(6);
     if (flight.batch == nullptr)
-        lines.push_back("X-Whisperer-Event: " + event.type());
+        lines.push_back(encoded_line("X-Whisperer-Event", event.type()));
     lines.push_back(std::string("webhook-id: ").append(id));
     lines.push_back("webhook-timestamp: " + timestamp);
     const std::int32_t metadata = flight.hook->metadata();

@@ -199,7 +199,7 @@ HeaderLines batch_header_lines(BatchForm form, FormatKind kind,
                       "X-Whisperer-Batch: " + std::to_string(types.size())};
     if (std::all_of(types.begin(), types.end(),
                     [&](std::string_view type) { return type == types.front(); }))
-        lines.push_back("X-Whisperer-Event: " + std::string(types.front()));
+        lines.push_back(encoded_line("X-Whisperer-Event", types.front()));
     return lines;
 }
 

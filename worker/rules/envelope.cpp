@@ -35,7 +35,7 @@ Event::Event(const WhispererEvent& door, std::int64_t* held_bytes)
     const WhispererEvent told = meta_ == nullptr ? door : as_told(door, *meta_);
     type_ = view_of(told.type);
     if (type_.empty() || type_.size() > event_type_bytes_max)
-        throw Invalid("event type must have 1 to 256 bytes");
+        throw Invalid("event type must have 1 to 512 bytes");
     for (char c : type_)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             throw Invalid("event type must not contain control characters");

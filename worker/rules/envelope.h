@@ -18,7 +18,7 @@
 
 namespace whisperer::engine {
 
-inline constexpr std::size_t event_type_bytes_max = 256;
+inline constexpr std::size_t event_type_bytes_max = 512;
 
 // One event in memory.  Immutable; shared by the deliveries that are queued or in flight, and gone
 // with the last of them.  While it lives its size is part of *held_bytes, which must outlive it.

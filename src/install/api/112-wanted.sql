@@ -2,12 +2,14 @@
 -- of it.  The worker asks the first two.
 
 -- Without a query of its own it is inlined.  Of a list each name gets a comma as its end, each prefix loses its star, and
--- the event type begins with one of them if it is given a comma, too: no name has one.
+-- the event type begins with one of them if it is given a comma, too: no name has one.  Nor has any a line break, which
+-- takes the place of what stands between them: a space may be within a name.
 CREATE FUNCTION whisperer_internal.names(pattern text, event_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
 RETURN pattern = event_type OR (right(pattern, 1) = '*' AND starts_with(event_type, left(pattern, -1)))
     OR (strpos(pattern, ',') > 0
-        AND (event_type || ',') ^@ ANY (string_to_array(replace(pattern || ',', '*,', ''), ' ')));
+        AND (event_type || ',') ^@ ANY (string_to_array(
+            left(replace(replace(pattern || ', ', '*, ', E'\n'), ', ', E',\n'), -1), E'\n')));
 COMMENT ON FUNCTION whisperer_internal.names(text, text) IS
     'whether what a hook is subscribed to ("name", "prefix*", "*", several with ", " between) names an event type';
 GRANT EXECUTE ON FUNCTION whisperer_internal.names(text, text) TO PUBLIC;

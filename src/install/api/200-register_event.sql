@@ -41,11 +41,13 @@ AS $$
 DECLARE
     used_by text;
 BEGIN
-    IF register_event_as.event_type IS NULL
-       OR register_event_as.event_type !~ '^[A-Za-z0-9._:/-]{1,128}$' THEN
+    IF whisperer_internal.is_event_type_name(register_event_as.event_type) IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid event type name "%"', register_event_as.event_type
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 1 to 128 of A-Z a-z 0-9 . _ - : /';
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use 1 to 128 characters without a comma or control character, without space around them, and without * at the end.';
     END IF;
+    -- In a database whose encoding takes any bytes; receivers are told of the name in UTF-8.
+    PERFORM convert_to(register_event_as.event_type, 'UTF8');
     IF starts_with(register_event_as.event_type, 'whisperer-') THEN
         RAISE EXCEPTION 'event type "%" is reserved for operator events', register_event_as.event_type
             USING ERRCODE = 'insufficient_privilege',

@@ -44,8 +44,9 @@ COMMENT ON FUNCTION whisperer_internal.imported_countdown(jsonb) IS 'a retry_cou
 
 CREATE FUNCTION whisperer_internal.imported_event_type(theirs text) RETURNS text
     LANGUAGE sql IMMUTABLE
-RETURN regexp_replace(theirs, '[^A-Za-z0-9._:/-]', '_', 'g');
-COMMENT ON FUNCTION whisperer_internal.imported_event_type(text) IS 'the name of an event type of dj-whisperer, which could be any text';
+RETURN regexp_replace(theirs, E'[,\\u0001-\\u001f\\u007f]|^ | $|[*]$', '_', 'g');
+COMMENT ON FUNCTION whisperer_internal.imported_event_type(text) IS
+    'the name of an event type of dj-whisperer: the same, but for what is_event_type_name does not let in';
 
 -- Registered by whoever imports; then the hook's owner may subscribe.  To what is another's only that one lets him:
 -- the names stand in tables that the application writes.  Returns what is to be told of it.

@@ -1,5 +1,17 @@
 -- For trying things out: the rules that match a page, in SQL, with the rights of the caller.
 
+-- As the engine has it (encoded_line of worker/rules/headers.cpp).
+CREATE FUNCTION whisperer_internal.header_text(value text) RETURNS text
+    LANGUAGE sql STABLE
+RETURN CASE WHEN value COLLATE "C" ~ '^[!#$&-~]*$' THEN value
+            ELSE (SELECT string_agg(CASE WHEN b.byte BETWEEN 33 AND 126 AND b.byte NOT IN (34, 37) THEN chr(b.byte)
+                                         ELSE '%' || upper(lpad(to_hex(b.byte), 2, '0')) END, '' ORDER BY b.place)
+                  FROM (SELECT place, get_byte(u.utf8, place)
+                        FROM (SELECT convert_to(value, 'UTF8')) AS u (utf8), generate_series(0, octet_length(u.utf8) - 1) AS place) AS b (place, byte)) END;
+COMMENT ON FUNCTION whisperer_internal.header_text(text) IS
+    'a text as it stands in a header: spaces, ", % and what is not ASCII percent-encoded';
+GRANT EXECUTE ON FUNCTION whisperer_internal.header_text(text) TO PUBLIC;
+
 CREATE FUNCTION whisperer.preview(event_id uuid DEFAULT NULL)
     RETURNS TABLE (hook_id bigint, target_url text, headers jsonb, body text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -8,7 +20,7 @@ AS $$
            -- A header that the hook sets stays the hook's, however it is written.
            (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(f.headers) AS e
             WHERE (lower(e.key) = ANY (own.names)) IS NOT TRUE)
-               || jsonb_build_object('X-Whisperer-Event', said.event_type,
+               || jsonb_build_object('X-Whisperer-Event', whisperer_internal.header_text(said.event_type),
                                      'X-Whisperer-Hook', h.id::text,
                                      'webhook-id', replace(o.id::text, '-', ''))
                -- Which id a batch has depends on its body, and that is the transform's.

@@ -1,8 +1,17 @@
+-- A comma stands between the names that a hook is for, a star behind the beginning of several, and space around them is
+-- no part of them.
+CREATE FUNCTION whisperer_internal.is_event_type_name(name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+RETURN name ~ E'^[^,\\u0001-\\u001f\\u007f]{1,128}$' AND name = btrim(name) AND right(name, 1) <> '*';
+COMMENT ON FUNCTION whisperer_internal.is_event_type_name(text) IS
+    'whether an event type may have this name: any text of 1 to 128 characters that could not be mistaken for a list or a prefix';
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_event_type_name(text) TO PUBLIC;
+
 -- What may be recorded and subscribed to.  Roles are kept by oid for the living database and by name
 -- for a dump, whose oids mean nothing elsewhere.
 CREATE TABLE whisperer.event_type (
     name        text PRIMARY KEY
-        CONSTRAINT event_type_name_check CHECK (name ~ '^[A-Za-z0-9._:/-]{1,128}$'),
+        CONSTRAINT event_type_name_check CHECK (whisperer_internal.is_event_type_name(name)),
     owner       oid NOT NULL,
     owner_name  text NOT NULL,
     description text,

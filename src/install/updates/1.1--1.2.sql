@@ -259,6 +259,17 @@ COMMENT ON COLUMN whisperer.hook_definition.priority IS
     'whose requests go first while others wait: high, normal, low';
 GRANT INSERT (priority), UPDATE (priority) ON whisperer.hook_definition TO PUBLIC;
 
+-- Any text may name an event type.  A comma stands between the names that a hook is for, a star behind the beginning of several, and space around them is
+-- no part of them.
+CREATE FUNCTION whisperer_internal.is_event_type_name(name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+RETURN name ~ E'^[^,\\u0001-\\u001f\\u007f]{1,128}$' AND name = btrim(name) AND right(name, 1) <> '*';
+COMMENT ON FUNCTION whisperer_internal.is_event_type_name(text) IS
+    'whether an event type may have this name: any text of 1 to 128 characters that could not be mistaken for a list or a prefix';
+GRANT EXECUTE ON FUNCTION whisperer_internal.is_event_type_name(text) TO PUBLIC;
+ALTER TABLE whisperer.event_type DROP CONSTRAINT event_type_name_check,
+    ADD CONSTRAINT event_type_name_check CHECK (whisperer_internal.is_event_type_name(name));
+
 -- What the data of an event type may be.
 ALTER TABLE whisperer.event_type ADD COLUMN schema jsonb, ADD COLUMN example jsonb,
     ADD COLUMN on_invalid text CONSTRAINT event_type_on_invalid_check CHECK (on_invalid IN ('fail', 'send'));
