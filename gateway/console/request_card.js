@@ -2,7 +2,7 @@
 // *** in its place, and time and signature are of each attempt.
 import { get } from './api.js';
 import { h, replace } from './dom.js';
-import { count, missing } from './format.js';
+import { count, missing, when } from './format.js';
 import { button, card, copyButton, empty, errorBox, loading } from './ui.js';
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -16,13 +16,30 @@ export function asCurl({ method, url, headers, body }) {
     return is_gzipped && !missing(body) ? `printf %s ${quoted(body)} | gzip -c |\n${curl}` : curl;
 }
 
+// Only what a transform made is kept of a request, and only until the delivery has ended.
+function howItWasSent({ last_sent_at, hook_modified_at }) {
+    if (missing(last_sent_at)) return h('p', {}, 'It was not sent yet. This is what would be sent now.');
+    if (Date.parse(hook_modified_at) <= Date.parse(last_sent_at))
+        return h('p', {}, 'As it was sent last, ', when(last_sent_at), ': the hook was not changed since.');
+    return h(
+        'p',
+        { class: 'block warn' },
+        'This is what would be sent now. It was sent last ',
+        when(last_sent_at),
+        ', and the hook was changed ',
+        when(hook_modified_at),
+        ': URL, headers and body may have been others then.',
+    );
+}
+
 function shown(request) {
     const text = asCurl(request);
     const why = missing(request.body_bytes)
         ? 'Its body is made by the transform of the hook, and is not kept.'
         : missing(request.body) && `Its body has ${count(request.body_bytes)} bytes, too many to show here.`;
     return [
-        h('p', { class: 'faint' }, 'As the hook is now. Secrets are masked; time and signature are made for each attempt.'),
+        howItWasSent(request),
+        h('p', { class: 'faint' }, 'Secrets are masked; time and signature are made for each attempt.'),
         h('div', { class: 'code' }, h('pre', { tabindex: '0', role: 'region', 'aria-label': 'Request, as curl' }, text), copyButton(text)),
         why && h('p', {}, why),
     ];

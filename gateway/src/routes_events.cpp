@@ -108,11 +108,16 @@ WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
                                          {{"<of_event>", of_event}});
 
 // What is sent, as SQL shows it before: the transform's body as long as it is kept.
+// What would be sent now: of what was sent before, only what a transform made is kept, for the next
+// attempt.  The times tell whether the two may differ.
 const char* const request = R"(
 SELECT json_build_object('method', 'POST', 'url', p.target_url, 'headers', p.headers,
                          'body', CASE WHEN octet_length(b.body) <= <shown_max> THEN b.body END,
-                         'body_bytes', octet_length(b.body))
-FROM whisperer.delivery d JOIN whisperer.preview($1::uuid) p ON p.hook_id = d.hook_id,
+                         'body_bytes', octet_length(b.body),
+                         'last_sent_at', d.request_datetimes[cardinality(d.request_datetimes)],
+                         'hook_modified_at', h.modified_at)
+FROM whisperer.delivery d JOIN whisperer.preview($1::uuid) p ON p.hook_id = d.hook_id
+JOIN whisperer.hook h ON h.id = d.hook_id,
 LATERAL (SELECT coalesce(d.body, p.body) AS body) AS b
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";
 

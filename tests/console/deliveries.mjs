@@ -107,6 +107,11 @@ async function oneTests() {
         await page.getByRole('button', { name: 'Show as curl' }).click();
         const curl = await page.getByRole('region', { name: 'Request, as curl' }).textContent();
         assert.ok(!curl.includes('hidden') && curl.includes("'X-Key: ***'"), 'secrets are masked');
+        await see(page, /As it was sent last, .*: the hook was not changed since\./);
+        sql(`SET ROLE shop; SELECT whisperer.update_hook(${hook}, '{"additional_headers": {"X-Another": "hidden"}}')`);
+        await page.getByRole('button', { name: 'Show as curl' }).click();
+        await see(page, /This is what would be sent now\. It was sent last .*, and the hook was changed .*: URL, headers and body may have been others then\./);
+        assert.ok((await page.getByRole('region', { name: 'Request, as curl' }).textContent()).includes("'X-Another: ***'"), 'it is the hook as it is now');
         for (const look of [accessibility, contrast, overflow]) assert.deepEqual(await page.evaluate(look), []);
         const echoed = spawnSync('sh', ['-c', curl.replace(/^curl/, 'printf %s\\\\n')], { encoding: 'utf8' }).stdout;
         assert.ok(echoed.includes(`"data":{"it's": "Zoë \\\\ $HOME"}`), `a shell reads it as it is: ${echoed}`);
