@@ -82,6 +82,10 @@ async function createTests() {
         await until(async () => /no registered event type/i.test(await errorOf(page, 'event_type')), 'the type is refused');
         assert.equal(await page.evaluate(() => document.activeElement.name), 'event_type');
         await field(page, 'event_type').fill('package-created');
+        await field(page, 'target_url').fill('http://10.1.2.3:81/');
+        await submit(page, 'Create hook');
+        await until(async () => /whisperer\.allowed_networks does not name 10\.1\.2\.3:81/.test(await errorOf(page, 'target_url')), 'what would let it be sent is named');
+        await field(page, 'target_url').fill(`${receiver_url}/ok/nowhere`);
         await fillJson(page, 'retry_countdown_config', '{"choice": "fixed", "kwargs": {}}');
         await submit(page, 'Create hook');
         await until(async () => /kwargs\.seconds/.test(await errorOf(page, 'retry_countdown_config')), 'the missing key is named');
