@@ -1,9 +1,9 @@
 // Counts of requests by response time, as hook_minute has them: added up, and asked for a
 // percentile.  A page of hook_stats adds thousands of rows; a query that takes each apart took four
 // fifths of its time.
-#include "src/pg.h"
-
 #include <cmath>
+
+#include "src/pg.h"
 
 namespace whisperer::pg {
 
@@ -97,7 +97,7 @@ PGDLLEXPORT Datum whisperer_response_time_at(PG_FUNCTION_ARGS) {
         if (count[i] > 0 && before + (double)count[i] >= wanted) {
             double place = i + (wanted - before) / (double)count[i];
             Interval* time = (Interval*)palloc0(sizeof(Interval));
-            time->time = (TimeOffset)rint(least_s * pow(2, place / 2) * USECS_PER_SEC);
+            time->time = (TimeOffset)std::rint(least_s * std::pow(2, place / 2) * USECS_PER_SEC);
             PG_RETURN_INTERVAL_P(time);
         }
         before += (double)count[i];
