@@ -22,6 +22,7 @@ make_token() { # role, what it is for
 start_gateway() { # address:port, more options
     local gateway=${WHISPERER_GATEWAY:-build/gateway/whisperer-gateway}
     [ -x "$gateway" ] || { echo "$gateway is missing: make gateway" >&2; exit 1; }
+    : >"$work/gateway.out"    # the process that writes it may begin after it is looked for
     "$gateway" --database "host=$PGHOST port=$PGPORT dbname=demo user=gateway" --listen "$@" \
         >"$work/gateway.out" 2>"$work/gateway.log" &
     pids+=($!)
