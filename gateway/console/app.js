@@ -7,27 +7,31 @@ import { forgetLag } from './series.js';
 import { isPortal, session, signIn, signOut, takePortalLink, token } from './session.js';
 import { themeButton } from './theme_button.js';
 import { announce, button, empty, errorBox, head, link, linkButton } from './ui.js';
-import { deliveriesView } from './views/deliveries.js';
-import { deliveryView } from './views/delivery.js';
-import { eventTypesView } from './views/event_types.js';
-import { hookView } from './views/hook.js';
-import { hookFormView } from './views/hook_form.js';
-import { hooksView } from './views/hooks.js';
-import { overviewView } from './views/overview.js';
 import { signInView } from './views/sign_in.js';
-import { tokensView } from './views/tokens.js';
+
+// Each with what it needs is loaded when it is shown first: all of them together kept the first one waiting.
+const views = {
+    overview: async () => (await import('./views/overview.js')).overviewView,
+    hooks: async () => (await import('./views/hooks.js')).hooksView,
+    hook_form: async () => (await import('./views/hook_form.js')).hookFormView,
+    hook: async () => (await import('./views/hook.js')).hookView,
+    deliveries: async () => (await import('./views/deliveries.js')).deliveriesView,
+    delivery: async () => (await import('./views/delivery.js')).deliveryView,
+    event_types: async () => (await import('./views/event_types.js')).eventTypesView,
+    tokens: async () => (await import('./views/tokens.js')).tokensView,
+};
 
 // By the first part of the path, and how many parts follow it.
 const routes = [
-    [/^overview$/, overviewView, 'Overview'],
-    [/^hooks$/, hooksView, 'Hooks'],
-    [/^hooks\/new$/, hookFormView, 'New hook'],
-    [/^hooks\/\d+$/, hookView, 'Hook'],
-    [/^hooks\/\d+\/edit$/, hookFormView, 'Edit hook'],
-    [/^deliveries$/, deliveriesView, 'Deliveries'],
-    [/^deliveries\/[0-9a-f]{32}-\d+$/, deliveryView, 'Delivery'],
-    [/^event-types$/, eventTypesView, 'Event types'],
-    [/^tokens$/, tokensView, 'Tokens'],
+    [/^overview$/, views.overview, 'Overview'],
+    [/^hooks$/, views.hooks, 'Hooks'],
+    [/^hooks\/new$/, views.hook_form, 'New hook'],
+    [/^hooks\/\d+$/, views.hook, 'Hook'],
+    [/^hooks\/\d+\/edit$/, views.hook_form, 'Edit hook'],
+    [/^deliveries$/, views.deliveries, 'Deliveries'],
+    [/^deliveries\/[0-9a-f]{32}-\d+$/, views.delivery, 'Delivery'],
+    [/^event-types$/, views.event_types, 'Event types'],
+    [/^tokens$/, views.tokens, 'Tokens'],
 ];
 const places = [
     ['overview', 'Overview'],
@@ -42,6 +46,7 @@ const not_of_portal = ['overview', 'tokens'];
 const main = document.getElementById('main');
 const bar = document.getElementById('bar');
 const ended = 'Your session has ended: the token has expired or was revoked.';
+const rest_after_ms = 1000;
 let leave = new AbortController();
 let why = null;
 
@@ -105,6 +110,9 @@ async function knowRole(signal) {
     signIn(token(), data);
 }
 
+// The others come a moment later, when the first has what it shows: so all are of one version, whatever becomes of the gateway.
+const loadTheRest = () => setTimeout(() => Object.values(views).forEach((load) => load().catch(() => {})), rest_after_ms);
+
 async function show() {
     leave.abort();
     leave = new AbortController();
@@ -114,13 +122,15 @@ async function show() {
     if (token() === null) return showSignIn();
     const { path, query } = arrive();
     if (path.length === 0 || (isPortal() && not_of_portal.includes(path[0]))) return go([isPortal() ? 'hooks' : 'overview']);
-    const [, view, title] = routes.find(([pattern]) => pattern.test(path.join('/'))) ?? [null, lost, 'Not found'];
+    const [, load, title] = routes.find(([pattern]) => pattern.test(path.join('/'))) ?? [null, () => lost, 'Not found'];
     document.title = `${title}${path[1] && /^\d+$/.test(path[1]) ? ` ${path[1]}` : ''} - whisperer`;
     try {
-        await knowRole(signal);
+        const [view] = await Promise.all([load(), knowRole(signal)]);
+        if (signal.aborted) return;
         drawBar(path[0]);
         window.scrollTo(0, 0);
         const drawn = view(main, { path, query, signal });
+        loadTheRest();
         if (unfocused() || document.activeElement === main) focusHeading();
         await drawn;
     } catch (error) {

@@ -102,6 +102,15 @@ async function arrivalTest() {
         await page.locator('.workers .badge').waitFor();
         assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
     });
+    await test('a page asks for what it shows before it asks for the code of others', async () => {
+        const page = await open('hooks');
+        const asked = [];
+        page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+        await page.reload();
+        const place = (end) => asked.findIndex((path) => path.endsWith(end));
+        await until(() => place('/views/deliveries.js') >= 0, 'the others come, too');
+        assert.ok(place('/whisperer/hooks/') >= 0 && place('/whisperer/hooks/') < place('/views/deliveries.js'), asked.join('\n'));
+    });
     await test('a list that is drawn as somebody goes on does not call him back', async () => {
         const page = await open('hooks');
         await page.getByRole('table', { name: 'Hooks' }).waitFor();
