@@ -50,6 +50,14 @@ wait_for('an event behind many schemas', sub { () = $receiver->requests('/ok/sha
 unlike(slurp_file($node->logfile), qr/out of memory while a schema was read/, 'schemas that were read give way to others');
 
 # --- hooks ----------------------------------------------------------------------------------------------------
+# Whatever it says, each takes 4 kB at least.
+sql("SELECT whisperer.register_event('plain'); SELECT count(whisperer.create_hook('plain', '$base/ok/plain/' || g)) FROM generate_series(1, 300) g; SELECT whisperer.deliver_event('plain', '{}')");
+my $plain = q(whisperer.delivery d JOIN whisperer.hook h ON h.id = d.hook_id WHERE h.event_type = 'plain');
+wait_for('a row for each', sub { sql("SELECT count(*) FROM $plain") == 300 });
+wait_for('those that fit', sub { sql("SELECT count(*) FROM $plain AND d.state = 'delivered'") > 200 });
+cmp_ok(sql("SELECT count(*) FROM $plain AND d.state = 'delivered'"), '<=', 256, 'a quarter of 4 MB is for no more hooks than that');
+sql("SELECT count(whisperer.delete_hook(h.id)) FROM whisperer.hook h WHERE h.event_type = 'plain'");
+wait_for('the end of those that waited', sub { sql("SELECT count(*) FROM $plain AND d.state = 'pending'") == 0 });
 # Each some 85 kB, of a quarter of 4 MB: twelve, where a fifth would be nine.  Which of them fit is the worker's choice.
 sql(<<"SQL");
 SET ROLE ann;
