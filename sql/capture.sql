@@ -78,6 +78,15 @@ CREATE TRIGGER c AFTER INSERT ON part FOR EACH ROW EXECUTE FUNCTION whisperer.ca
 INSERT INTO part VALUES (1); INSERT INTO part_1 VALUES (2);
 SELECT data, source FROM recorded WHERE source = 'public.part';
 
+-- One may have a key that the others lack, also one that it gets later.
+CREATE TABLE keyless (id int, v int) PARTITION BY RANGE (id);
+CREATE TABLE keyless_1 PARTITION OF keyless FOR VALUES FROM (0) TO (10);
+CREATE TRIGGER c AFTER INSERT ON keyless FOR EACH ROW EXECUTE FUNCTION whisperer.capture('created');
+INSERT INTO keyless VALUES (1);
+ALTER TABLE keyless_1 ADD PRIMARY KEY (id);
+INSERT INTO keyless VALUES (2);
+SELECT data, object_id FROM recorded WHERE source = 'public.keyless';
+
 -- Types that nobody registered are recorded too.
 CREATE TRIGGER x AFTER INSERT ON part FOR EACH ROW EXECUTE FUNCTION whisperer.capture('part-made');
 INSERT INTO part VALUES (3);
@@ -206,7 +215,7 @@ INSERT INTO package VALUES (1003);
 SELECT count(*) BETWEEN 1 AND :known AS is_freed FROM pg_backend_memory_contexts WHERE name = 'whisperer capture trigger';
 
 DROP VIEW recorded;
-DROP TABLE package, settings, made, bulk, part, theirs CASCADE;
+DROP TABLE package, settings, made, bulk, part, keyless, theirs CASCADE;
 DROP FUNCTION try;
 DROP ROLE regress_writer;
 SELECT whisperer.resume();
