@@ -67,6 +67,7 @@ bool is_asked_for(const Request& request, const Hook* hook, const SPITupleTable*
     uint64 xid = DatumGetUInt64(rows_column(rows, row, PageXid));
     if (request.kind == RequestKind::CatchUp)
         return DatumGetInt64(rows_column(rows, row, OutboxIncarnation)) == my_incarnation() &&
+               xid >= request.event_xid &&
                (hook->since == nullptr || !visible_in(xid, hook->since)) && has_turn(*hook, xid);
     TimestampTz at = DatumGetTimestampTz(rows_column(rows, row, PageCreatedAt));
     return at >= request.since && at < request.until;
@@ -148,6 +149,9 @@ Progress replay(Worker* worker, Request* request, const Hook* hook) {
         request->end_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
         request->last_xid_elsewhere = last_xid_of_log();
     }
+    // What the hook had before its owner's role was missing stays as it was.
+    if (!request->is_begun && request->kind == RequestKind::CatchUp && request->event_xid > 0)
+        request->place_xid = request->event_xid - 1;
     request->is_begun = true;
     if (is_among_running(request, hook))
         query_running(request, news_since(request, hook));

@@ -81,7 +81,10 @@ BEGIN
             UPDATE whisperer.hook_definition h SET owner = carried.owner, incarnation = mine
             WHERE h.id = carried.id;
             -- Restored with our triggers disabled, it was not known when the first events were read.
-            INSERT INTO whisperer.request (kind, hook_id) VALUES ('catch_up', carried.id);
+            -- On a delivery node it had its events until the owner's role was missing.
+            INSERT INTO whisperer.request (kind, hook_id, event_xid)
+            SELECT 'catch_up', carried.id, (SELECT n.ownerless_from FROM whisperer.hook_node n WHERE n.hook_id = carried.id);
+            UPDATE whisperer.hook_node n SET ownerless_from = NULL WHERE n.hook_id = carried.id AND n.ownerless_from IS NOT NULL;
             came_with := came_with || carried.id;
             adopted := adopted + 1;
             adopted_from := adopted_from || came_from;

@@ -169,11 +169,35 @@ RETURN EXISTS (SELECT FROM whisperer.hook_node n WHERE n.hook_id = is_hook_fed.h
 COMMENT ON FUNCTION whisperer_internal.is_hook_fed(bigint) IS 'whether a hook is written in a primary, and came from there';
 GRANT EXECUTE ON FUNCTION whisperer_internal.is_hook_fed(bigint) TO PUBLIC;
 
+-- Events that the worker reads while nobody can say whether the owner may have them are passed over.  The first of them
+-- comes after what it has read by now, of which the bookmark may lack the last second: what is known is left out.
+CREATE FUNCTION whisperer_internal.note_ownerless(hook_id bigint) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    UPDATE whisperer.hook_node n
+    SET ownerless_from = coalesce((SELECT pg_snapshot_xmin(b.seen) AS done_before FROM whisperer.bookmark b
+                                   WHERE b.incarnation = whisperer_internal.my_incarnation() ORDER BY 1 LIMIT 1), '0')
+    WHERE n.hook_id = note_ownerless.hook_id AND n.ownerless_from IS NULL;
+END;
+COMMENT ON FUNCTION whisperer_internal.note_ownerless(bigint) IS 'a hook whose owner has no role here: what comes from here on waits for him';
+
+CREATE FUNCTION whisperer_internal.take_up_ownerless(hook_id bigint) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO whisperer.request (kind, hook_id, event_xid)
+    SELECT 'catch_up', n.hook_id, n.ownerless_from
+    FROM whisperer.hook_node n WHERE n.hook_id = take_up_ownerless.hook_id AND n.ownerless_from IS NOT NULL;
+    UPDATE whisperer.hook_node n SET ownerless_from = NULL
+    WHERE n.hook_id = take_up_ownerless.hook_id AND n.ownerless_from IS NOT NULL;
+END;
+COMMENT ON FUNCTION whisperer_internal.take_up_ownerless(bigint) IS 'has the worker look for what came while the owner of a hook had no role here';
+
 CREATE FUNCTION whisperer_internal.take_hook(told jsonb, node text, waits_for text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     given constant bigint := told->>'id';
+    named constant jsonb := whisperer_internal.as_told(told);
     sequence constant regclass := pg_get_serial_sequence('whisperer.hook_definition', 'id');
 BEGIN
     IF NOT whisperer_internal.is_hook_fed(given) AND EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = given) THEN
@@ -183,8 +207,13 @@ BEGIN
                   HINT = format('A node has no hooks of its own: DELETE FROM whisperer.hook_definition WHERE id = %s, as a superuser here.', given);
     END IF;
     PERFORM whisperer_internal.give_hook(given, node, waits_for, true, false);
-    PERFORM whisperer_internal.take_row('whisperer.hook_definition', whisperer_internal.as_told(told) || jsonb_build_object('since', whisperer_internal.hook_since()),
+    PERFORM whisperer_internal.take_row('whisperer.hook_definition', named || jsonb_build_object('since', whisperer_internal.hook_since()),
                                         false, '{since}');
+    IF named->>'incarnation' = '0' THEN
+        PERFORM whisperer_internal.note_ownerless(given);
+    ELSE
+        PERFORM whisperer_internal.take_up_ownerless(given);
+    END IF;
     -- Or the next one made here would have its id.
     PERFORM setval(sequence, given) WHERE given > coalesce(pg_sequence_last_value(sequence), 0);
 END;

@@ -23,7 +23,7 @@ COMMENT ON COLUMN whisperer.request.kind IS
     'hooks: the hook changed, or its secret: load it again, -1 all; null: an event type, a privilege or the control row did; catch_up: a hook was made or adopted; the others are the functions of the same names';
 
 COMMENT ON COLUMN whisperer.request.event_xid IS
-    'of an event that the log has and the ledger has not yet: what is asked waits until the worker has read it';
+    'of an event that the log has and the ledger has not yet: what is asked waits until the worker has read it; catch_up: where it begins';
 
 CREATE INDEX request_to_do ON whisperer.request (id) WHERE kind <> 'hooks';
 

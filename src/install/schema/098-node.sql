@@ -14,7 +14,8 @@ CREATE TABLE whisperer.hook_node (
     node         text NOT NULL,
     is_fed       boolean NOT NULL,
     turns        pg_snapshot[] NOT NULL,
-    waits_for    text
+    waits_for    text,
+    ownerless_from xid8
 );
 COMMENT ON TABLE whisperer.hook_node IS 'who delivers which hook';
 COMMENT ON COLUMN whisperer.hook_node.node IS 'the setting whisperer.node of the database that delivers new events; empty: the primary, which is no node';
@@ -24,6 +25,8 @@ COMMENT ON COLUMN whisperer.hook_node.turns IS
 
 COMMENT ON COLUMN whisperer.hook_node.waits_for IS
     'of an ordered hook: the database that has to deliver what is in line there before node begins; empty: the primary';
+COMMENT ON COLUMN whisperer.hook_node.ownerless_from IS
+    'the owner has no role here, and events from this transaction on wait until he has; null: he has one';
 
 -- What a primary tells its nodes.  A row goes as soon as it is there: the WAL has it.
 CREATE TABLE whisperer.node_message (
