@@ -170,6 +170,8 @@ PageEnd read_open_window(Worker* worker) {
     reader->is_open = !at_end;
     reader->windows_read += at_end;
     close_page(worker->tracker, page, place_reached(reader, at_end), (int64)handled);
+    if (reader->awaits_resume)
+        return PageEnd::Paused;
     return at_end ? PageEnd::Caught : PageEnd::More;
 }
 
@@ -178,12 +180,29 @@ bool extension_is_here() {
     return OidIsValid(schema) && OidIsValid(get_relname_relid("bookmark", schema));
 }
 
+bool is_published() {
+    return OidIsValid(get_publication_oid("whisperer_events", true)) ||
+           OidIsValid(get_publication_oid("whisperer_hooks", true));
+}
+
+// A database whose events only delivery nodes deliver goes on reading while it is paused, so that
+// what is old can be removed.
+bool only_records(const HookSet* hooks) {
+    for (int i = 0; i < hooks->count; i++) {
+        const Hook* hook = hooks->hooks[i];
+        bool has_turn_now = !hook->is_shared || hook->turn_count % 2 == 1;
+        if (!hook->is_deleted && (has_turn_now || hook->is_unadopted))
+            return false;
+    }
+    return is_published();
+}
+
 PageEnd read_next(Worker* worker, uint64 ticket) {
     if (!extension_is_here())
         return PageEnd::Gone;
     refresh_hooks(worker->hooks, worker->engine);
     hold_at("after-hooks-loaded");
-    if (worker->hooks->delivery_paused)
+    if (worker->hooks->delivery_paused && !only_records(worker->hooks))
         return PageEnd::Paused;
     if (!worker->reader->is_open)
         open_window(worker, ticket);

@@ -26,6 +26,7 @@ struct Reader {
     double deliveries_per_event;
     double bytes_per_event;   // of what the engine was given
     TimestampTz last_row_at;  // when the last row handled was recorded
+    bool awaits_resume;       // delivery is paused, and the next row is for a hook of this database
     MemoryContext row_context;
     Undecided* undecided;
 };
@@ -34,7 +35,7 @@ enum class PageEnd {
     Caught,  // everything committed so far was read
     More,    // there is more, now or when the engine has credit again
     Held,    // the page must not be sent yet; ask again in a few milliseconds
-    Paused,  // whisperer.pause()
+    Paused,  // whisperer.pause(), and hooks of this database may want what comes next
     Gone,    // the extension was dropped
 };
 

@@ -273,6 +273,18 @@ HTAB* known_deliveries(const Worker* worker, SPITupleTable* rows, uint64 count) 
     return asked > 0 ? rows_of_events(ids, asked) : nullptr;
 }
 
+// Whether it is this database that has to deliver the event to one of those who want it.  What
+// their filters say of it is asked when it is delivered.
+bool is_due_here(const Row& row, const TypeEntry* wanted, HTAB* known) {
+    for (int i = 0; i < wanted->count; i++) {
+        const Hook& hook = *wanted->hooks[i];
+        if (!is_too_old(row, hook) && !is_of_another_node(row, hook) &&
+            !(known && find_delivery_key(known, row.id, hook.id)))
+            return true;
+    }
+    return false;
+}
+
 // An event that was recorded for one hook alone has been allowed by whoever recorded it.
 const TypeEntry* wanted_by(Worker* worker, const Row& row) {
     bound_types(worker->hooks);
@@ -340,12 +352,17 @@ uint64 match_page(Worker* worker, int64 page, SPITupleTable* rows, uint64 count,
     MemoryContext caller = MemoryContextSwitchTo(reader->row_context);
     uint64 handled = 0;
     Size bytes = 0;
+    reader->awaits_resume = false;
     while (handled < count && (handled == 0 || (bytes < page_bytes_max && has_credit(worker)))) {
         Row row = row_at(rows, handled, false);
         const TypeEntry* wanted = wanted_by(worker, row);
-        bool is_wanted = wanted->count > 0 && !is_duplicate(duplicates, row.id);
-        int matched =
-            is_wanted && !is_expunged(row) ? match_row(worker, page, &row, wanted, known) : 0;
+        bool is_wanted =
+            wanted->count > 0 && !is_duplicate(duplicates, row.id) && !is_expunged(row);
+        if (worker->hooks->delivery_paused && is_wanted && is_due_here(row, wanted, known)) {
+            reader->awaits_resume = true;
+            break;
+        }
+        int matched = is_wanted ? match_row(worker, page, &row, wanted, known) : 0;
         Size taken = matched > 0 ? row.data.size : 0;
         bytes += taken;
         reader->deliveries_per_event += (matched - reader->deliveries_per_event) / 64;

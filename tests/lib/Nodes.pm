@@ -17,8 +17,8 @@ sub error_of {
 }
 
 sub new_primary {
-    my ($name) = @_;
-    my $primary = new_node($name, extra => "wal_level = logical\nmax_replication_slots = 10\nmax_wal_senders = 10\n");
+    my ($name, $extra) = @_;
+    my $primary = new_node($name, extra => "wal_level = logical\nmax_replication_slots = 10\nmax_wal_senders = 10\n" . ($extra // ''));
     sql($primary, 'CREATE ROLE reader LOGIN REPLICATION');
     return $primary;
 }
