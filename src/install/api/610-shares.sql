@@ -231,6 +231,22 @@ COMMENT ON FUNCTION whisperer.hand_over(bigint) IS
     'lets an ordered hook begin on its new node without waiting for the old one';
 GRANT EXECUTE ON FUNCTION whisperer.hand_over(bigint) TO PUBLIC;
 
+-- PostgreSQL shows what a walsender has heard to few, and keeps the last lag while a node confirms nothing.  What that
+-- node has not applied then is older by the time since its last word.
+CREATE FUNCTION whisperer_internal.node_progress(node text, OUT seconds_behind double precision, OUT heard_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN r.replay_lsn >= r.sent_lsn THEN 0
+                WHEN r.reply_time IS NOT NULL
+                THEN greatest(extract(epoch FROM coalesce(r.replay_lag, '0') + (clock_timestamp() - r.reply_time))::double precision, 0) END,
+           r.reply_time
+    FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid
+    WHERE s.slot_name = concat('whisperer_', node_progress.node) AND s.database = current_database();
+END;
+COMMENT ON FUNCTION whisperer_internal.node_progress(text) IS
+    'how long what a connected node applies next has waited for it, and when it was last heard of';
+GRANT EXECUTE ON FUNCTION whisperer_internal.node_progress(text) TO PUBLIC;
+
 CREATE VIEW whisperer.nodes AS
 SELECT n.name,
        CASE WHEN s.slot_name IS NULL AND n.name = current_setting('whisperer.node', true) THEN 'here'
@@ -239,15 +255,15 @@ SELECT n.name,
        (SELECT count(*) FROM whisperer.hook_node h JOIN whisperer.hook_definition d ON d.id = h.hook_id
         WHERE h.node = n.name AND d.is_active) AS hooks,
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.confirmed_flush_lsn)::bigint AS bytes_behind,
-       CASE WHEN s.active THEN coalesce(extract(epoch FROM r.replay_lag), 0)::double precision
+       CASE WHEN s.active THEN p.seconds_behind
             ELSE extract(epoch FROM clock_timestamp() - (to_jsonb(s)->>'inactive_since')::timestamptz)::double precision END AS seconds_behind,
-       r.reply_time AS heard_at, s.wal_status, s.safe_wal_size, n.added_at
+       p.heard_at, s.wal_status, s.safe_wal_size, n.added_at
 FROM whisperer.node n
 LEFT JOIN pg_replication_slots s ON s.slot_name = concat('whisperer_', n.name)
-LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid;
+CROSS JOIN LATERAL whisperer_internal.node_progress(n.name) AS p;
 COMMENT ON VIEW whisperer.nodes IS 'the delivery nodes of this database, and how far behind each is';
 REVOKE ALL ON whisperer.nodes FROM PUBLIC; GRANT SELECT ON whisperer.nodes TO PUBLIC;
 COMMENT ON COLUMN whisperer.nodes.state IS
     'connected; away: not connected, the slot keeps what it has not had; lost: the slot has not kept it; gone: there is no slot; here: this database';
 COMMENT ON COLUMN whisperer.nodes.bytes_behind IS 'of WAL that the slot keeps for it';
-COMMENT ON COLUMN whisperer.nodes.seconds_behind IS 'how long ago what it has applied last was sent; away: how long it has been away, from PostgreSQL 17 on';
+COMMENT ON COLUMN whisperer.nodes.seconds_behind IS 'how long what it has not applied yet waits, to within wal_receiver_status_interval of the node; away: how long it has been away, from PostgreSQL 17 on';
