@@ -56,7 +56,7 @@ WHERE t.attrelid = 'whisperer.hook_definition'::regclass GROUP BY 1 ORDER BY 1;
 CREATE TEMP TABLE decided_callable AS SELECT unnest('{
     capture_needs,capture_triggers,change_hook,check_auth,check_event_pattern,check_filter,check_format,check_function,check_headers,check_headers_beside,
     check_hook,check_hook_count,check_hook_functions,check_hook_json,check_hook_state,check_node_name,check_payload_key,check_reach,check_retry_config,
-    check_secret,check_signing,check_url,claim_owner,current_slot,extension_owner,formatted,hand_line_over,hidden,hidden_auth,hold_event_type,hold_hooks,hold_own_hooks,hook_since,hook_state,
+    check_secret,check_signing,check_url,claim_owner,current_slot,extension_owner,formatted,hand_line_over,hidden,hidden_auth,hold_event_type,hold_hooks,hold_own_hooks,hook_since,hook_state,delivered_by,
     hook_state_reason,idle_ticket,idle_ticket_done,in_transaction_block,incarnation_number,is_event_type_name,is_arriving,is_carried,is_fed,is_for,is_hook_fed,is_let_through,
     is_older,along_hint,came_along,child_trigger,child_trigger_name,descendants,first_argument,child_action,trigger_action,trigger_events,is_as_parent,kin_above,make_child_trigger,unseen_children,
     warn_of_along,watch_children,temp_files_are_limited,duplicate_of,key_digest,is_passed,is_pinged_here,json_contains,living_role,make_secret,make_way,masked_auth,may_have,masked_headers,metadata_bits,my_incarnation,names,

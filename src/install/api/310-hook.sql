@@ -11,6 +11,15 @@ COMMENT ON FUNCTION whisperer_internal.waits_for(bigint) IS
     'the database that has to come to the end of the hook''s lines before this one begins; null: none';
 GRANT EXECUTE ON FUNCTION whisperer_internal.waits_for(bigint) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.delivered_by(hook_id bigint) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN n.node <> '' THEN format('node "%s"', n.node) ELSE 'the primary' END
+    FROM whisperer.hook_node n WHERE n.hook_id = delivered_by.hook_id AND cardinality(n.turns) % 2 = 0;
+END;
+COMMENT ON FUNCTION whisperer_internal.delivered_by(bigint) IS 'the database that delivers what is recorded now to a hook; null: this one';
+GRANT EXECUTE ON FUNCTION whisperer_internal.delivered_by(bigint) TO PUBLIC;
+
 -- disabled: what hook_run says, null where it says nothing.
 CREATE FUNCTION whisperer_internal.hook_state(hook whisperer.hook_definition, disabled_resumes integer) RETURNS text
     LANGUAGE sql STABLE
@@ -37,7 +46,8 @@ RETURN CASE WHEN NOT (hook).is_active THEN NULL
             WHEN (hook).is_paused THEN 'paused by pause_hook'
             WHEN (hook).ordering <> 'none' AND whisperer_internal.waits_for((hook).id) IS NOT NULL
             THEN format('%s has to deliver what came before; see whisperer.hand_over in the primary', whisperer_internal.waits_for((hook).id))
-            WHEN disabled_resumes = (hook).resumes THEN disabled_reason END;
+            WHEN disabled_resumes = (hook).resumes THEN disabled_reason
+            ELSE whisperer_internal.delivered_by((hook).id) || ' delivers it, and knows whether it is disabled' END;
 COMMENT ON FUNCTION whisperer_internal.hook_state_reason(whisperer.hook_definition, integer, text) IS
     'why a hook is in the state that hook_state says';
 GRANT EXECUTE ON FUNCTION whisperer_internal.hook_state_reason(whisperer.hook_definition, integer, text) TO PUBLIC;
