@@ -83,7 +83,12 @@ BEGIN ATOMIC
         WHEN NOT hook.config @> event.config_filter THEN 'filtered out: the hook''s config does not contain the event''s config_filter'
         WHEN NOT whisperer_internal.is_let_through(d, event) THEN 'filtered out by the hook''s filter'
         WHEN hook.state = 'deleted' THEN 'the hook is deleted'
+        WHEN event.hook_id < -1 AND whisperer_internal.other_node(hook.id, event.xid) IS NOT NULL
+        THEN format('not published: nobody had registered "%s" when it was recorded, so %s, which delivers the hook, does not have it; a replay with new ids publishes it',
+                    event.event_type, whisperer_internal.other_node(hook.id, event.xid))
+        -- Operator events are the database's own.
         WHEN whisperer_internal.other_node(hook.id, event.xid) IS NOT NULL
+             AND (event.event_type NOT LIKE 'whisperer-%' OR event.event_type = 'whisperer-ping')
         THEN format('not delivered here: %s delivers the hook, and knows more', whisperer_internal.other_node(hook.id, event.xid))
         WHEN whisperer_internal.duplicate_of(event) IS NOT NULL
         THEN format('duplicate of %s: that one was recorded with the same idempotency_key, and was read first', whisperer_internal.duplicate_of(event))
