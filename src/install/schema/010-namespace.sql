@@ -15,7 +15,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'schema "whisperer" belongs to role "%"', schema_owner
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Drop or rename that schema, and try again.';
+                  HINT = CASE WHEN pg_catalog.to_regprocedure('whisperer.clean_outbox()') IS NULL THEN 'Drop or rename that schema, and try again.'
+                              ELSE 'It is the recorder''s: recorder/move-to-extension.sql makes the extension and takes over what there is.' END;
     END IF;
     FOR grantee IN
         SELECT a.grantee FROM pg_namespace n, aclexplode(n.nspacl) a
