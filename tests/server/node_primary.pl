@@ -26,7 +26,7 @@ sub refused {
 
 sub pause {
     sql($primary, 'SELECT whisperer.pause()');
-    wait_for('the pause', sub { sql($primary, 'SELECT state FROM whisperer.status') eq 'paused' });
+    wait_for('the pause', sub { sql($primary, 'SELECT DISTINCT state FROM whisperer.status') eq 'paused' });
 }
 
 # --- events for the hooks of a node -----------------------------------------------------------------------------------
