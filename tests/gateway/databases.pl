@@ -135,6 +135,8 @@ sql($primary, qq(SET ROLE shop; SELECT whisperer.update_hook(3, '{"target_url": 
 settle($primary, $node);
 is($gateway->post("/whisperer/hook_events/$failed/retry/?database=a", $token)->{json}{detail}, 'delivered', 'it is retried there');
 is($gateway->get('/whisperer/hooks/1/', $token)->{json}{event_type}, 'order-paid', 'a hook is that of the first');
+is($gateway->get('/whisperer/hooks/1/', $token)->{json}{state_reason}, 'node "a" delivers it, and knows whether it is disabled', 'which says who knows its state');
+is($gateway->get("/whisperer/hooks/1/?database=$_", $token)->{json}{state_reason}, undef, "and $_ knows its own") for qw(a other);
 is($gateway->get('/whisperer/hooks/1/?database=other', $token)->{json}{event_type}, 'order-sent', 'or of the one that is named');
 is($gateway->get("/whisperer/hooks/1/?database=$_->[0]", $token)->{json}{is_copy}, $_->[1], "$_->[0] says whether it is a copy") for [ other => JSON::PP::false ], [ a => JSON::PP::true ], [ postgres => undef ];
 is($gateway->request('PATCH', '/whisperer/hooks/1/?database=other', token => $token, json => { description => 'x' })->{json}{description}, 'x', 'and is changed there');
