@@ -47,6 +47,7 @@ extern "C" {
 #include "executor/spi.h"
 #include "common/base64.h"
 #include "common/hashfn.h"
+#include "common/int.h"
 #include "common/jsonapi.h"
 #include "fmgr.h"
 #include "funcapi.h"
