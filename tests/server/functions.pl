@@ -110,7 +110,7 @@ is(sql("SELECT body IS NULL FROM whisperer.delivery WHERE event_id = '$event'"),
 my $bad = sql("SET ROLE ann; SELECT whisperer.create_hook('bad', '$base/ok/bad', transform => 'app.broken', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0.1}, \"max_retries\": 1}')");
 $event = record('bad', '0');
 wait_state('the failure', $event, 'failed');
-is(sql("SELECT retry_count, error FROM whisperer.delivery WHERE event_id = '$event'"), '2|transform: division by zero (SQLSTATE 22012)', 'an error is a failed attempt');
+is(sql("SELECT retry_count, error_code, error FROM whisperer.delivery WHERE event_id = '$event'"), '2|20|transform: division by zero (SQLSTATE 22012)', 'an error is a failed attempt');
 is(scalar(() = $receiver->requests('/ok/bad')), 0, 'and nothing is sent');
 is(sql("SET ROLE ann; SELECT function_error FROM whisperer.hook_stats WHERE hook_id = $bad"), 'transform: division by zero (SQLSTATE 22012)', 'hook_stats shows it');
 sql("SET ROLE ann; CREATE OR REPLACE FUNCTION app.broken(event json) RETURNS json LANGUAGE sql AS 'SELECT ''[1]''::json'");

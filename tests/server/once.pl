@@ -135,11 +135,22 @@ is(sql("SELECT count(*) FROM whisperer.outbox o JOIN whisperer.delivery d ON d.e
     0, 'duplicates have no deliveries');
 
 # --- a dump, restored
+# Also what nobody has read yet.
+sql('SELECT whisperer.pause()');
+wait_for('the pause', sub { sql("SELECT bool_and(state = 'paused') FROM whisperer.status") eq 't' });
+sql("BEGIN; " . pay('carried') . "; PREPARE TRANSACTION 'carried'");
+sql(pay('carried'));
+sql("COMMIT PREPARED 'carried'");
 my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'pg_dump');
 sql('CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'restored', $dump ], 'pg_restore');
 is(sql(pay('order 7'), 'restored'), $first, 'a restored dump knows the keys');
 is(sql(pay('at-once'), 'restored'), $late, 'and what was decided');
+is(ids_of('a', 'carried'), '', 'here nothing is delivered any more');
+sql('SELECT whisperer.resume()', 'restored');
+wait_idle($node, 'restored');
+like(ids_of('a', 'carried'), qr/^\S+$/, 'of two that came along one is delivered');
+is(ids_of('a', 'carried'), ids_of('b', 'carried'), 'the same one to both hooks');
 
 done_testing();
