@@ -5,7 +5,9 @@
 // before it, and back after it, in one transaction that nobody can look into: the table is locked.
 #include "src/base/direct_insert.h"
 #include "src/base/identity.h"
+#include "src/base/ring.h"
 #include "src/pg.h"
+#include "src/record/wakeup.h"
 
 namespace whisperer::pg {
 
@@ -147,9 +149,19 @@ void after_truncate(Relation table) {
 
 extern "C" {
 
+PG_FUNCTION_INFO_V1(whisperer_current_slot);
 PG_FUNCTION_INFO_V1(whisperer_is_arriving);
 PG_FUNCTION_INFO_V1(whisperer_is_fed);
 PG_FUNCTION_INFO_V1(whisperer_on_arriving_truncate);
+
+// The default of outbox.slot.  An event that is recorded here says its slot by itself; one that a
+// subscription applies takes the default, and nothing else of ours runs that could wake the
+// workers.
+PGDLLEXPORT Datum whisperer_current_slot(PG_FUNCTION_ARGS) {
+    if (whisperer::pg::is_arriving())
+        whisperer::pg::wake_workers_at_commit();
+    PG_RETURN_INT16(whisperer::pg::current_slot());
+}
 
 PGDLLEXPORT Datum whisperer_is_arriving(PG_FUNCTION_ARGS) {
     PG_RETURN_BOOL(whisperer::pg::is_arriving());

@@ -60,12 +60,3 @@ bool is_in_ring(Oid table) {
 }
 
 }  // namespace whisperer::pg
-
-extern "C" {
-
-PG_FUNCTION_INFO_V1(whisperer_current_slot);
-
-PGDLLEXPORT Datum whisperer_current_slot(PG_FUNCTION_ARGS) {
-    PG_RETURN_INT16(whisperer::pg::current_slot());
-}
-}

@@ -1,5 +1,5 @@
 # How far behind a delivery node is, as the view whisperer.nodes of its primary has it: for everybody who may read it, and while
-# the node applies nothing.
+# the node applies nothing.  And that a node delivers what it applies at once.
 use strict;
 use warnings;
 use Nodes;
@@ -42,6 +42,20 @@ $locker->quit;
 arrive($primary, $node);
 wait_for('it to have all again', sub { lag('plain', 'seconds_behind = 0') eq 't' });
 pass('and that it has caught up');
+
+# What is applied wakes the node's worker, which would find it by itself within a minute, and all of them in some.
+$node->append_conf('postgresql.conf', "whisperer.poll_interval = 1min\n");
+$node->reload;
+my $receiver = new_receiver('lag');
+sql($primary, "SELECT whisperer.create_hook('paid', '@{[ $receiver->url('/ok/lag') ]}')");
+my $recorded = 0;
+wait_for('eight events, each recorded when the one before was delivered', sub {
+    my $received = () = $receiver->requests('/ok/lag');
+    return 1 if $received == 8;
+    sql($primary, q(SELECT whisperer.deliver_event('paid', '{}'))), $recorded++ if $received == $recorded;
+    return 0;
+});
+pass('a node delivers what it applied without waiting for its next look');
 
 # One that is away.
 $node->stop;
