@@ -25,11 +25,17 @@ report_ratio() { # figure, unit, ours, baseline, ratio, bound
     printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$5" "$6" "$met" | tee -a "$results" | tr '\t' ' ' >&2
 }
 
-# With the extension, an event type of its name, and no hook yet.
-new_database() { # name
+# With the extension.
+create_database() { # name
     db=postgres sql -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)" -c "CREATE DATABASE $1" 2>/dev/null
     db=$1
-    sql -c 'CREATE EXTENSION whisperer' -c "SELECT whisperer.register_event('$1')" >/dev/null
+    sql -c 'CREATE EXTENSION whisperer'
+}
+
+# The same with an event type of its name, and no hook yet.
+new_database() { # name
+    create_database "$1"
+    sql -c "SELECT whisperer.register_event('$1')" >/dev/null
 }
 
 drop_database() { db=postgres sql -c "DROP DATABASE $1 WITH (FORCE)"; }
@@ -56,13 +62,15 @@ record_events() { # event type, number [, payload, an expression over g]
     sql -c "SELECT count(whisperer.deliver_event('$1', ${3:-$payload})) FROM generate_series(1, $2) g" >/dev/null
 }
 
-# Processor time of all our processes; schedstat has it in nanoseconds.
-our_ms() {
+# Processor time of the server's processes; schedstat has it in nanoseconds.
+processor_ms() { # which, a condition on pg_stat_activity
     local pid
-    for pid in $(db=postgres value -c "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'whisperer%'"); do
+    for pid in $(db=postgres value -c "SELECT pid FROM pg_stat_activity WHERE $1"); do
         cat "/proc/$pid/schedstat"
     done | awk '{sum += $1} END {printf "%.2f", sum / 1e6}'
 }
+
+our_ms() { processor_ms "backend_type LIKE 'whisperer%'"; }
 
 delivered() { value -c 'SELECT coalesce(sum(delivered), 0) FROM whisperer.status'; }
 
