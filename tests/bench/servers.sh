@@ -8,6 +8,9 @@ on() { # server, then the command or function that is to run there
     "$@"
 }
 
+# Every other round begins with the one that the others end with.
+in_turn() { (($1 % 2)) && echo alone primary || echo primary alone; } # round
+
 start_server_beside() { # name [, lines of postgresql.conf]
     mkdir "$work/$1"
     hosts[$1]=$work/$1/socket
