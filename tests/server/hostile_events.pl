@@ -51,7 +51,7 @@ like(state_of($odd), qr/^1\|failed\|config_filter is larger than whisperer\.max_
 like(state_of($after), qr/^1\|delivered/, 'in nobody\'s way');
 
 # A type that nobody can register, for one hook alone, by other ways as well.
-for my $type ("E'e\\n'", "repeat('e', 257)") {
+for my $type ("E'e\\n'", "repeat('e', 513)") {
     $odd = sql("INSERT INTO whisperer.outbox (id, event_type, data, hook_id) VALUES (whisperer_internal.new_event_id(), $type, '{}', 1) RETURNING id");
     wait_idle($node);
     like(state_of($odd), qr/^1\|failed\|event type must/, "an event of type $type fails with the reason");
