@@ -83,7 +83,7 @@ async function fieldTests() {
 
 const wrong = {
     event_type: [
-        ['order-paid, no spaces', /commas between/],
+        ['x'.repeat(129), /1 to 128 characters/],
         ['order-paid,', /commas between/],
     ],
     timeout: [
