@@ -99,10 +99,15 @@ sub session {
     return $self->{session}{connection};
 }
 
+# Until then; with 0 as it is now.  A signal, of a child that ends for example, interrupts select.
 sub is_readable {
-    my ($socket, $seconds) = @_;
-    vec(my $set = '', $socket, 1) = 1;
-    return select($set, undef, undef, $seconds) > 0;
+    my ($socket, $until) = @_;
+    while (1) {
+        vec(my $set = '', $socket, 1) = 1;
+        my $found = select($set, undef, undef, $until > time ? $until - time : 0);
+        return $found > 0 if $found >= 0;
+        $!{EINTR} or die "select: $!";
+    }
 }
 
 sub leave_session {
@@ -118,7 +123,7 @@ sub execute {
     my $last;
     while (1) {
         while (PQisBusy($connection)) {
-            if (!is_readable(PQsocket($connection), $until - time)) {
+            if (!is_readable(PQsocket($connection), $until)) {
                 $self->leave_session;
                 die "psql timed out\nwhile running '$statement'";
             }
