@@ -3,8 +3,9 @@
 --
 --   psql -v ON_ERROR_STOP=1 -d DATABASE -f move-to-extension.sql
 --
--- Run it as a superuser.  It is one statement, so that all of it is done or nothing; while it runs nobody writes to
--- the captured tables.  What the recorder was made of stays in schemas of other names, for you to drop.
+-- Run it as a superuser who trusts the recorder's role, whose tables it reads.  It is one statement, so that all of it
+-- is done or nothing; while it runs nobody writes to the captured tables.  What the recorder was made of stays in
+-- schemas of other names, for you to drop.
 \set QUIET on
 SET client_min_messages = notice;
 
@@ -33,8 +34,10 @@ BEGIN
     CREATE TEMP TABLE moved_trigger ON COMMIT DROP AS
     SELECT t.tgrelid::regclass AS relation, t.tgname AS name, t.tgenabled AS enabled, n.nspname = 'whisperer_internal' AS is_watch,
            replace(pg_get_triggerdef(t.oid), format('EXECUTE FUNCTION %s(', t.tgfoid::regproc), 'EXECUTE FUNCTION whisperer.capture(') AS definition,
-           whisperer_internal.arguments_of(t.tgargs) AS arguments
-    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+           (SELECT coalesce(array_agg(convert_from(decode(m.part[1], 'hex'), getdatabaseencoding()) ORDER BY m.place), '{}')
+            FROM regexp_matches(encode(t.tgargs, 'hex'), '((?:(?!00)[0-9a-f]{2})*)00', 'g') WITH ORDINALITY AS m (part, place)) AS arguments,
+           c.relowner::regrole AS owner
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE t.tgparentid = 0 AND (n.nspname = 'whisperer' AND p.proname = 'capture'
                                 OR n.nspname = 'whisperer_internal' AND starts_with(p.proname, 'capture_'));
 
@@ -61,7 +64,7 @@ BEGIN
     FOR moving IN
         SELECT r.oid::regrole AS role FROM pg_roles r
         WHERE r.oid IN (SELECT t.owner FROM whisperer_recorder.event_type t UNION SELECT p.role FROM whisperer_recorder.event_type_privilege p
-                        UNION SELECT c.relowner FROM moved_trigger m JOIN pg_class c ON c.oid = m.relation)
+                        UNION SELECT m.owner FROM moved_trigger m)
     LOOP
         EXECUTE format('GRANT USAGE ON SCHEMA whisperer TO %s', moving.role);
     END LOOP;
@@ -80,13 +83,20 @@ BEGIN
         types := types + 1;
     END LOOP;
 
+    -- A WHEN condition is parsed with the rights of who makes the trigger, and that may run what the table's owner wrote: so with
+    -- his, which SET ROLE would not do, for he could reset it.
+    CREATE FUNCTION pg_temp.make_trigger(definition text) RETURNS void
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS 'BEGIN EXECUTE definition; END';
+
     -- What watch() made it makes anew, as suits the extension.
     FOR moving IN SELECT * FROM moved_trigger m ORDER BY m.relation, m.name LOOP
         IF moving.is_watch AND past ? moving.name THEN
             PERFORM whisperer.watch(moving.relation, regexp_replace(moving.arguments[1], '-(created|updated|deleted)$', ''),
                                     ARRAY[past->>moving.name], moving.arguments[2:]);
         ELSE
-            EXECUTE moving.definition;
+            EXECUTE format('ALTER FUNCTION pg_temp.make_trigger(text) OWNER TO %s', moving.owner);
+            EXECUTE 'SELECT pg_temp.make_trigger($1)' USING moving.definition;
         END IF;
         IF moving.enabled <> 'O' THEN
             EXECUTE format('ALTER TABLE %s %s TRIGGER %I', moving.relation,
@@ -94,6 +104,8 @@ BEGIN
         END IF;
         triggers := triggers + 1;
     END LOOP;
+
+    DROP FUNCTION pg_temp.make_trigger(text);
 
     IF NOT has_nodes THEN
         INSERT INTO whisperer.outbox (id, event_type, data, source, object_id, config_filter, created_at)
