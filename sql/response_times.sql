@@ -11,6 +11,7 @@ FROM tried, unnest('{0,0.01,0.5,0.95,1}'::float8[]) fraction
 WHERE whisperer.response_time_at(counts, fraction) IS DISTINCT FROM pg_temp.by_formula(counts, fraction);
 SELECT whisperer.response_time_at('{0,0,7}', 0.5), whisperer.response_time_at('{5,0,0,5}', 0.95), whisperer.response_time_at('{1}', 2), whisperer.response_time_at('{}', 0.5), whisperer.response_time_at(NULL, 0.5);
 SELECT failure($$SELECT whisperer.response_time_at('{1,NULL}', 0.5)$$);
+SELECT failure($$SELECT whisperer.response_time_at(array_fill(0::bigint, ARRAY[200]) || 1::bigint, 0.5)$$);
 
 SELECT whisperer_internal.sum_counts(c) FROM (VALUES ('{1,2}'::int[]), ('{}'), (NULL), ('{10,20,30}'), ('{100}')) AS t (c);
 SELECT n, whisperer_internal.sum_counts(c) FROM (VALUES (1, '{1,9000000000}'::bigint[]), (2, '{5}'), (1, '{1,1}'), (3, NULL)) AS t (n, c) GROUP BY n ORDER BY n;

@@ -96,8 +96,13 @@ PGDLLEXPORT Datum whisperer_response_time_at(PG_FUNCTION_ARGS) {
     for (int i = 0; i < length_of(counts); i++) {
         if (count[i] > 0 && before + (double)count[i] >= wanted) {
             double place = i + (wanted - before) / (double)count[i];
+            double us = std::rint(least_s * std::pow(2, place / 2) * USECS_PER_SEC);
+            // The worker has 48 counts, which end at half an hour; others may ask for more.
+            if (!FLOAT8_FITS_IN_INT64(us))
+                ereport(ERROR, errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+                        errmsg("interval out of range"));
             Interval* time = (Interval*)palloc0(sizeof(Interval));
-            time->time = (TimeOffset)std::rint(least_s * std::pow(2, place / 2) * USECS_PER_SEC);
+            time->time = (TimeOffset)us;
             PG_RETURN_INTERVAL_P(time);
         }
         before += (double)count[i];
