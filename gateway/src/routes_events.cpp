@@ -107,7 +107,6 @@ FROM whisperer.delivery d JOIN whisperer.outbox o ON <of_event>
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
                                          {{"<of_event>", of_event}});
 
-// What is sent, as SQL shows it before: the transform's body as long as it is kept.
 // What would be sent now: of what was sent before, only what a transform made is kept, for the next
 // attempt.  The times tell whether the two may differ.
 const char* const request = R"(
