@@ -16,11 +16,13 @@ sub record {
     sql("SELECT count(whisperer.deliver_event('$type', json_build_object('n', g), object_id => g::text)) FROM generate_series(1, $events) g");
 }
 
-# A hook for each priority, by its name; what they are for is in the log when delivery begins.
+# A hook for each priority, by its name; what they are for is in the log when delivery begins.  Each answer takes a while:
+# where it comes at once, a worker that PostgreSQL's assertions slow down has nothing that waits to be sent.
+my $slow = '/delay/10/200';
 sub new_hooks {
     my ($type, $more, @priorities) = @_;
     sql("SELECT whisperer.register_event('$type')");
-    return map { $_ => sql("SELECT whisperer.create_hook('$type', '@{[ $receiver->url(qq(/ok/$type/$_)) ]}', priority => '$_'$more)") } @priorities;
+    return map { $_ => sql("SELECT whisperer.create_hook('$type', '@{[ $receiver->url(qq($slow/$type/$_)) ]}', priority => '$_'$more)") } @priorities;
 }
 
 # How many events of each path had come when the last of this one came.
@@ -28,7 +30,7 @@ sub counts_at_end_of {
     my ($of) = @_;
     my (%counts, %at_end);
     for my $request ($receiver->requests) {
-        next unless $request->{path} =~ m{^/ok/(.*)$};
+        next unless $request->{path} =~ m{^(?:/ok|$slow)/(.*)$};
         my $path = $1;
         $counts{$path} += (Whisperer::Receiver::header($request, 'X-Whisperer-Batch') // 1);
         %at_end = %counts if $path eq $of;
