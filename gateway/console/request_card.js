@@ -16,7 +16,7 @@ export function asCurl({ method, url, headers, body }) {
     return is_gzipped && !missing(body) ? `printf %s ${quoted(body)} | gzip -c |\n${curl}` : curl;
 }
 
-// Only what a transform made is kept of a request, and only until the delivery has ended.
+// Only what a transform made is kept of a request.
 function howItWasSent({ last_sent_at, hook_modified_at }) {
     if (missing(last_sent_at)) return h('p', {}, 'It was not sent yet. This is what would be sent now.');
     if (Date.parse(hook_modified_at) <= Date.parse(last_sent_at))
@@ -35,7 +35,7 @@ function howItWasSent({ last_sent_at, hook_modified_at }) {
 function shown(request) {
     const text = asCurl(request);
     const why = missing(request.body_bytes)
-        ? 'Its body is made by the transform of the hook, and is not kept.'
+        ? "The hook's transform has not made its body yet, or makes the members of a batch, which is not kept as one."
         : missing(request.body) && `Its body has ${count(request.body_bytes)} bytes, too many to show here.`;
     return [
         howItWasSent(request),

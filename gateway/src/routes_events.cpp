@@ -107,17 +107,16 @@ FROM whisperer.delivery d JOIN whisperer.outbox o ON <of_event>
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)",
                                          {{"<of_event>", of_event}});
 
-// What would be sent now: of what was sent before, only what a transform made is kept, for the next
-// attempt.  The times tell whether the two may differ.
+// What would be sent now: of what was sent before, only what a transform made is kept.  The times
+// tell whether the two may differ.
 const char* const request = R"(
 SELECT json_build_object('method', 'POST', 'url', p.target_url, 'headers', p.headers,
-                         'body', CASE WHEN octet_length(b.body) <= <shown_max> THEN b.body END,
-                         'body_bytes', octet_length(b.body),
+                         'body', CASE WHEN octet_length(p.body) <= <shown_max> THEN p.body END,
+                         'body_bytes', octet_length(p.body),
                          'last_sent_at', d.request_datetimes[cardinality(d.request_datetimes)],
                          'hook_modified_at', h.modified_at)
 FROM whisperer.delivery d JOIN whisperer.preview($1::uuid) p ON p.hook_id = d.hook_id
-JOIN whisperer.hook h ON h.id = d.hook_id,
-LATERAL (SELECT coalesce(d.body, p.body) AS body) AS b
+JOIN whisperer.hook h ON h.id = d.hook_id
 WHERE d.event_id = $1::uuid AND d.hook_id = $2::bigint)";
 
 constexpr int piece_characters = 1024 * 1024;

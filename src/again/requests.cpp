@@ -154,7 +154,7 @@ Progress cancel(const Request& request) {
     Datum values[] = {UUIDPGetDatum(&request.event_id), Int64GetDatum(request.hook_id)};
     run_plan(kept_plan(&plan,
                        "UPDATE whisperer.delivery SET state = 'cancelled', next_attempt_at = NULL, "
-                       "body = NULL, error = CASE error_code WHEN " CODE_SCHEMA_REFUSED
+                       "error = CASE error_code WHEN " CODE_SCHEMA_REFUSED
                        " THEN error ELSE 'cancelled by request' END, error_code = CASE error_code "
                        "WHEN " CODE_SCHEMA_REFUSED " THEN error_code ELSE " CODE_CANCELLED
                        " END, modified_at = now() "

@@ -210,8 +210,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
     if (entry.state == DeliveryState::Pending)
         note_due(hooks, hook, look_at(entry, *delivery, outcome));
     call_back(&entry, hooks, hook, delivery->once);
-    if (entry.next_attempt_at != 0)
-        entry.body = kept_text(ledger, outcome.body);
+    entry.body = kept_text(ledger, outcome.body);
     if (outcome.attempted || entry.body.size > 0)
         entry.format = kept_text(ledger, outcome.format);
     entry.error = kept_text(ledger, outcome.error);

@@ -84,7 +84,7 @@ constexpr const char* update_query =
     "response_http_status = coalesce(u.http_status, d.response_http_status), "
     "response_content = coalesce(u.response, d.response_content), "
     "response_time = coalesce(u.response_us * interval '1 microsecond', d.response_time), "
-    "body = CASE WHEN u.next_attempt_at IS NOT NULL THEN coalesce(u.body, d.body) END, "
+    "body = coalesce(u.body, d.body), "
     "format = coalesce(d.format, u.format), "
     "error = CASE WHEN " KEEPS_LAST_ERROR
     "THEN d.error ELSE u.error END, "
@@ -101,8 +101,8 @@ constexpr const char* attempt_query =
     "ON CONFLICT DO NOTHING";
 
 constexpr const char* callback_query =
-    "UPDATE whisperer.delivery d SET next_attempt_at = NULL, body = NULL FROM " ENTRY_COLUMNS
-        THIS_ROW "AND d.state <> 'pending'";
+    "UPDATE whisperer.delivery d SET next_attempt_at = NULL FROM " ENTRY_COLUMNS THIS_ROW
+    "AND d.state <> 'pending'";
 
 // Unless another attempt has been made, or the delivery has ended.
 constexpr const char* countdown_query =
@@ -327,7 +327,7 @@ int64 cancel_pending(int64 hook_id, DuePlace* place, int limit) {
     return change_due_rows(
         &plan,
         DUE_ROWS("")
-        "SET next_attempt_at = NULL, body = NULL, "
+        "SET next_attempt_at = NULL, "
         "state = CASE d.state WHEN 'pending' THEN 'cancelled' ELSE d.state END, "
         "error = CASE d.state WHEN 'pending' THEN 'hook deleted' ELSE d.error END, "
         "error_code = CASE d.state WHEN 'pending' THEN " CODE_HOOK_DELETED

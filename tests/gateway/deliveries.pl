@@ -201,6 +201,13 @@ like(get("hook_events/$forgotten-$well/request/")->{json}{message}, qr/^the data
 $again = retry("$forgotten-$well", { force => $true });
 like("$again->{status} $again->{json}{message}", qr/^406 the data of event .* has been expunged/, 'nor another try');
 
+# --- what a transform made ----------------------------------------------------------------------
+$node->safe_psql('postgres', "SELECT whisperer.register_event('made'), whisperer.allow('made', 'reader', 'subscribe');
+    CREATE FUNCTION public.made(event json) RETURNS json LANGUAGE sql RETURN json_build_array(event->'data', random())");
+my $made = hook(event_type => 'made', target_url => $receiver->url('/ok/made'), transform => 'public.made');
+my $shown = record('made', 'shown');
+is(get("hook_events/$shown-$made/request/")->{json}{body}, ($receiver->requests('/ok/made'))[0]{body}, 'is in the request of a delivery that has ended');
+
 # --- the last error -----------------------------------------------------------------------------
 # Its next attempt waits for the rate, which is no error.
 $node->safe_psql('postgres', "SELECT whisperer.register_event('limited'), whisperer.allow('limited', 'reader', 'subscribe')");

@@ -84,7 +84,7 @@ wait_for('its second attempt', sub { 2 == (() = $receiver->requests('/fail-first
 my @made = $receiver->requests('/fail-first/1/500/made');
 is(join(' ', map { header($_, 'content-encoding') . ' ' . length $_->{body} } @made), 'gzip 2015 gzip 2015', 'what a transform made is compressed at each attempt');
 my $told = "SELECT headers ? 'Content-Encoding', headers->>'Content-Encoding'";
-is(sql("$told FROM whisperer.preview((SELECT id FROM whisperer.outbox WHERE event_type = 'made'))"), 't|', 'preview does not know its length');
+is(sql("$told FROM whisperer.preview((SELECT id FROM whisperer.outbox WHERE event_type = 'made'))"), 't|gzip', 'preview knows what was made');
 is(sql("$told FROM whisperer.preview((SELECT id FROM whisperer.outbox WHERE event_type = 'standard'))"), 't|gzip', 'preview knows that of others');
 is(sql("$told FROM whisperer.preview((SELECT id FROM whisperer.outbox WHERE event_type = 'short'))"), 'f|', 'and which are not compressed');
 

@@ -70,7 +70,8 @@ my ($unshaped) = $receiver->requests('/ok/unshaped');
 like($unshaped->{body}, qr/^\{"event":\{"type":"shaped"/, 'the other hook of the event gets the envelope');
 my $verify = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/verify.mjs}r;
 command_ok([ 'node', $verify, $receiver->{log}, 'secret' ], 'and the signature is of the body that was sent');
-is(sql("SELECT count(*) FROM whisperer.preview('$event') WHERE hook_id = $shaped AND body IS NULL"), 1, 'preview does not call it');
+is(sql("SELECT body FROM whisperer.preview('$event') WHERE hook_id = $shaped"), $request->{body}, 'preview shows what it made');
+is(sql(qq(BEGIN; SELECT FROM whisperer.deliver_event('shaped', '{"note": "not"}'); SELECT count(*), count(body) FROM whisperer.preview(); ROLLBACK)) =~ s/^\n+//r, '2|1', 'and does not call it');
 like(sql("SET ROLE ann; CALL whisperer.ping_hook($shaped)"), qr/^t\|200/, 'a ping is sent as it is');
 like(sql(q(CALL whisperer.deliver_now('shaped', '{"note": "now"}'))), qr/"hook_id": $shaped,.*"delivered": true/, 'deliver_now waits for it');
 
@@ -83,7 +84,7 @@ like(sql("SELECT whisperer.why('$events[0]', hook_id) FROM whisperer.delivery WH
 
 # A flood: more than the queue holds goes through the ledger, each once.
 sql(q(SELECT count(whisperer.deliver_event('shaped', json_build_object('note', g))) FROM generate_series(1, 300) g));
-wait_for('the flood', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $shaped AND state = 'delivered' AND body IS NULL") >= 302 });
+wait_for('the flood', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $shaped AND state = 'delivered'") >= 302 });
 my %seen;
 $seen{$_->{body}}++ for $receiver->requests('/ok/shaped');
 is(scalar(grep { $_ == 1 } values %seen), 303, 'a flood of events: each is transformed and delivered once');
@@ -104,7 +105,13 @@ wait_state('the third attempt', $event, 'delivered');
 my @bodies = map { $_->{body} } $receiver->requests('/fail-first/2/500/volatile');
 is(scalar @bodies, 3, 'three attempts');
 is($bodies[$_], $bodies[0], "attempt @{[$_ + 1]} has the bytes of the first") for 1, 2;
-is(sql("SELECT body IS NULL FROM whisperer.delivery WHERE event_id = '$event'"), 't', 'the body is not kept any longer');
+is(sql("SELECT body FROM whisperer.delivery WHERE event_id = '$event'"), $bodies[0], 'the body is kept to be looked at');
+is(sql("SELECT body FROM whisperer.preview('$event')"), $bodies[0], 'preview shows what was sent');
+sql("SELECT whisperer.retry('$event', hook_id, force => true) FROM whisperer.delivery WHERE event_id = '$event'");
+wait_for('one that was asked for', sub { 4 == (@bodies = map { $_->{body} } $receiver->requests('/fail-first/2/500/volatile')) });
+isnt($bodies[3], $bodies[0], 'an attempt that a person asks for has it made anew');
+wait_state('it', $event, 'delivered');
+is(sql("SELECT body FROM whisperer.preview('$event')"), $bodies[3], 'and that is shown then');
 
 # An error is a failed attempt; nothing is sent.
 my $bad = sql("SET ROLE ann; SELECT whisperer.create_hook('bad', '$base/ok/bad', transform => 'app.broken', retry_countdown_config => '{\"choice\": \"fixed\", \"kwargs\": {\"seconds\": 0.1}, \"max_retries\": 1}')");
@@ -177,7 +184,7 @@ sql("SET ROLE ann; SELECT whisperer.create_hook('shaped', '$base/ok/both', trans
 record('shaped', 'both');
 wait_for('the callback', sub { sql("SELECT count(*) FROM app.call WHERE event_type = 'shaped'") });
 is(sql("SELECT data->>'note', payload->>'text' FROM app.call WHERE event_type = 'shaped'"), 'both|both', 'a success, too, comes with what was sent');
-wait_for('it to be settled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE event_id IN ('$event', '$failing') AND next_attempt_at IS NULL AND body IS NULL") == 2 });
+wait_for('it to be settled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE event_id IN ('$event', '$failing') AND next_attempt_at IS NULL") == 2 });
 is(sql("SELECT string_agg(pending::text, ',') FROM whisperer.hook_stats WHERE event_type IN ('told', 'failing')"), '0,0', 'nothing is pending');
 
 # Between ledger and callback.

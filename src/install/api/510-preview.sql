@@ -34,8 +34,7 @@ AS $$
                        WHEN sent.body IS NULL THEN '{"Content-Encoding": null}'
                        WHEN whisperer_internal.is_gzipped(sent.body) THEN '{"Content-Encoding": "gzip"}' ELSE '{}'::jsonb END
                || CASE WHEN h.config->'auth' ?| '{type,auth_type}' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
-           CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping'
-                THEN coalesce(b.body, f.body) END
+           sent.body
     FROM whisperer.outbox o
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer_internal.my_incarnation()
@@ -49,8 +48,9 @@ AS $$
                                  o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f,
     -- With others its id and body are those of all of them.
     whisperer_internal.batch_of_one(h.batch, n.format, o.id, said.event_type, f.body) AS b,
-    LATERAL (SELECT CASE WHEN h.transform IS NULL OR o.event_type = 'whisperer-ping' THEN coalesce(b.body, f.body)
-                         WHEN h.batch IS NULL THEN d.body END) AS sent (body),
+    LATERAL (SELECT CASE WHEN d.body IS NOT NULL AND h.batch IS NULL THEN d.body
+                         WHEN d.body IS NULL AND (h.transform IS NULL OR o.event_type = 'whisperer-ping')
+                         THEN coalesce(b.body, f.body) END) AS sent (body),
     LATERAL (SELECT m.headers, ARRAY(SELECT lower(k) FROM jsonb_object_keys(m.headers) AS k)
                                || ARRAY['user-agent', lower(h.signing->>'time_header'),
                                         CASE WHEN h.config->'auth' ? 'type' THEN 'authorization' END] AS names
