@@ -194,6 +194,7 @@ typedef struct WhispererOutcome {
 typedef struct WhispererCredit {
     int64_t deliveries;
     int64_t bytes;
+    int32_t is_short; /* boolean: less than half of either is left, so there is work for a while */
 } WhispererCredit;
 
 /* An endpoint that keeps failing is left alone: its hook's circuit is open. */

@@ -37,6 +37,9 @@ namespace {
 constexpr int64 batch_age_max_us = 5000;
 constexpr int batch_entries_max = 256;
 constexpr int held_retry_ms = 5;
+// A page of a few rows costs nearly what one of many does.  While the engine has work for a while
+// pages are this far apart, or as far as it takes until it has work for less.
+constexpr int64 page_interval_us = 2000;
 // A wait as long as this is a rest: what pg_stat shows of us is brought up to date.
 constexpr long idle_wait_ms = 100;
 constexpr int drain_margin_ms = 100;
@@ -67,6 +70,8 @@ struct Turn {
     PageEnd page_end = PageEnd::Caught;
     bool look;                // something may have been committed
     uint64 completed_before;  // transactions completed when the last look began
+    SteadyTime read_at;       // of the log
+    SteadyTime due_read_at;   // of what is due in the ledger
     SteadyTime tick_at;
     SteadyTime status_at;
     SteadyTime held_until;
@@ -105,10 +110,21 @@ bool is_held(SteadyTime now) {
            must_be_held(&worker->reader->safe);
 }
 
+// When a page may be read after the one of then.  DT_NOEND: when the engine is through with
+// something.
+SteadyTime next_page_at(SteadyTime last_page_at, SteadyTime now) {
+    WhispererCredit credit;
+    whisperer_engine_credit(worker->engine, &credit);
+    if (credit.deliveries <= 0 || credit.bytes <= 0)
+        return DT_NOEND;
+    return credit.is_short ? last_page_at + page_interval_us : now;
+}
+
 void read(SteadyTime now) {
     bool more = turn.page_end == PageEnd::More || turn.page_end == PageEnd::Held;
-    if (!(turn.look || more) || !has_credit(worker) || is_held(now))
+    if (!(turn.look || more) || is_held(now) || next_page_at(turn.read_at, now) > now)
         return;
+    turn.read_at = now;
     turn.held_until = now + settings.poll_interval_ms * (int64)1000;
     if (turn.look) {
         turn.look = false;
@@ -129,9 +145,11 @@ TimestampTz due_at() {
     return next_due_at(worker->hooks, whisperer_engine_full_priorities(worker->engine));
 }
 
-void read_retries() {
-    if (due_at() > GetCurrentTimestamp() || worker->hooks->delivery_paused || !has_credit(worker))
+void read_retries(SteadyTime now) {
+    if (due_at() > GetCurrentTimestamp() || worker->hooks->delivery_paused ||
+        next_page_at(turn.due_read_at, now) > now)
         return;
+    turn.due_read_at = now;
     read_due(worker);
 }
 
@@ -278,11 +296,11 @@ void end_window() {
 void read_all(SteadyTime now) {
     turn.ledger_first = worker->hooks->has_priorities && !turn.ledger_first;
     if (turn.ledger_first)
-        read_retries();
+        read_retries(now);
     read(now);
     end_window();
     if (!turn.ledger_first)
-        read_retries();
+        read_retries(now);
 }
 
 // What people ask for reaches all that has not begun.
@@ -338,15 +356,19 @@ void publish(SteadyTime now) {
 
 // Milliseconds until something is to be done without anybody waking us.
 long wait_ms(SteadyTime now) {
-    if ((turn.look && has_credit(worker) && !is_held(now)) || has_to_take_over(worker) ||
-        requests_are_due(worker, now) || retention_is_due(worker, now) ||
-        payload_retention_is_due(worker, now))
+    if (has_to_take_over(worker) || requests_are_due(worker, now) ||
+        retention_is_due(worker, now) || payload_retention_is_due(worker, now))
         return 0;
-    if (turn.page_end == PageEnd::More && has_credit(worker))
+    SteadyTime page_at = DT_NOEND;
+    if (turn.look ? !is_held(now) : turn.page_end == PageEnd::More)
+        page_at = next_page_at(turn.read_at, now);
+    if (page_at <= now)
         return 0;
     int64 wait = whisperer_engine_wait_ms(worker->engine);
     if (wait < 0)
         wait = settings.poll_interval_ms;
+    if (page_at < DT_NOEND)
+        wait = Min(wait, (page_at - now) / 1000 + 1);
     int64 helper_wait = helper_wait_ms(worker, now);
     if (helper_wait >= 0)
         wait = Min(wait, helper_wait);

@@ -110,8 +110,14 @@ void Dispatcher::submit(const WhispererEvent& event, const WhispererDelivery* de
 WhispererCredit Dispatcher::credit() const {
     const std::int64_t held = shares_.queued() + static_cast<std::int64_t>(running_.size()) +
                               shares_.batched() + static_cast<std::int64_t>(outcomes_.size());
-    return {std::int64_t{credit_factor} * settings_->max_in_flight - held,
-            settings_->queued_bytes_max - held_bytes_};
+    WhispererCredit left{};
+    left.deliveries = std::int64_t{credit_factor} * settings_->max_in_flight - held;
+    left.bytes = settings_->queued_bytes_max - held_bytes_;
+    left.is_short = 2 * left.deliveries < std::int64_t{credit_factor} * settings_->max_in_flight ||
+                            2 * left.bytes < settings_->queued_bytes_max
+                        ? 1
+                        : 0;
+    return left;
 }
 
 WhispererCounts Dispatcher::counts() const {

@@ -225,9 +225,7 @@ void Dispatcher::return_old(microseconds now) {
 }
 
 bool Dispatcher::credit_is_short() const {
-    const WhispererCredit left = credit();
-    return 2 * left.deliveries < std::int64_t{credit_factor} * settings_->max_in_flight ||
-           2 * left.bytes < settings_->queued_bytes_max;
+    return credit().is_short != 0;
 }
 
 // Running requests take a quarter of the credit; each priority below the highest may have as much
