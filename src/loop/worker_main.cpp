@@ -10,7 +10,6 @@
 #include "src/again/requests.h"
 #include "src/again/take_over.h"
 #include "src/base/injection.h"
-#include "src/base/memory_limit.h"
 #include "src/base/transaction.h"
 #include "src/functions/answer.h"
 #include "src/functions/helper.h"
@@ -388,25 +387,6 @@ long wait_ms(SteadyTime now) {
     return (long)wait;
 }
 
-void reload_settings() {
-    ConfigReloadPending = false;
-    bool had_keys = settings.secret_key_file[0] != '\0';
-    int had_memory_mb = settings.worker_memory_mb;
-    char* had_allowed = pstrdup(settings.allowed_networks);
-    char* had_denied = pstrdup(settings.denied_networks);
-    bool had_https = settings.require_https;
-    ProcessConfigFile(PGC_SIGHUP);
-    limit_worker_memory();
-    configure_engine(worker->engine);
-    if (strcmp(had_allowed, settings.allowed_networks) != 0 ||
-        strcmp(had_denied, settings.denied_networks) != 0 || had_https != settings.require_https)
-        free_all_refused(worker->hooks);
-    // The key file may be another, or be there again.
-    if (had_keys || settings.secret_key_file[0] != '\0' ||
-        had_memory_mb != settings.worker_memory_mb)
-        worker->hooks->stale = turn.look = true;
-}
-
 void wait_for_work(WaitEventSet* events) {
     long timeout = wait_ms(steady_now());
     if (timeout >= idle_wait_ms)
@@ -424,7 +404,7 @@ void loop() {
     while (!stop_pending && !worker->entry->stop_requested) {
         CHECK_FOR_INTERRUPTS();
         if (ConfigReloadPending)
-            reload_settings();
+            turn.look |= reload_settings(worker);
         follow_clock(GetCurrentTimestamp());
         SteadyTime began_at = steady_now();
         SteadyTime now = began_at;

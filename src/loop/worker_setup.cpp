@@ -225,6 +225,26 @@ void configure_engine(WhispererEngine* engine) {
         ereport(LOG, errmsg("whisperer: the settings were not taken over: %s", error.message));
 }
 
+bool reload_settings(Worker* worker) {
+    ConfigReloadPending = false;
+    bool had_keys = settings.secret_key_file[0] != '\0';
+    int had_memory_mb = settings.worker_memory_mb;
+    char* had_allowed = pstrdup(settings.allowed_networks);
+    char* had_denied = pstrdup(settings.denied_networks);
+    bool had_https = settings.require_https;
+    ProcessConfigFile(PGC_SIGHUP);
+    limit_worker_memory();
+    configure_engine(worker->engine);
+    if (strcmp(had_allowed, settings.allowed_networks) != 0 ||
+        strcmp(had_denied, settings.denied_networks) != 0 || had_https != settings.require_https)
+        free_all_refused(worker->hooks);
+    // The key file may be another, or be there again.
+    bool keys_may_differ = had_keys || settings.secret_key_file[0] != '\0' ||
+                           had_memory_mb != settings.worker_memory_mb;
+    worker->hooks->stale |= keys_may_differ;
+    return keys_may_differ;
+}
+
 WaitEventSet* create_wait_events(const WhispererEngine* engine) {
     WaitEventSet* events = pg_create_wait_event_set(3);
     AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);

@@ -18,6 +18,9 @@ void report_absent(Worker* worker);
 // Hands the settings to the engine; a bad one is logged and the old ones stay.
 void configure_engine(WhispererEngine* engine);
 
+// After a SIGHUP.  True: secrets may be readable that were not, so hooks are to be looked at again.
+bool reload_settings(Worker* worker);
+
 // Latch, postmaster and the engine's descriptor, in one set for the life of the process.
 WaitEventSet* create_wait_events(const WhispererEngine* engine);
 
