@@ -69,14 +69,14 @@ BEGIN
         SELECT * FROM (VALUES
             ('own_hooks', 'hook_definition', 'ALL',
              'pg_has_role(whisperer_internal.living_role(owner, owner_name, incarnation), ''MEMBER'')'),
-            ('own_hooks', 'hook_run', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
-            ('own_hooks', 'delivery', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
-            ('own_hooks', 'past_attempt', 'SELECT', 'EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id)'),
+            ('own_hooks', 'hook_run', 'SELECT', 'whisperer_internal.sees_hook(hook_id)'),
+            ('own_hooks', 'delivery', 'SELECT', 'whisperer_internal.sees_hook(hook_id)'),
+            ('own_hooks', 'past_attempt', 'SELECT', 'whisperer_internal.sees_hook(hook_id)'),
             ('allowed_types', 'outbox', 'SELECT',
              'CASE WHEN hook_id IS NULL '
                   'THEN whisperer.may(quote_ident(current_user)::regrole::oid, event_type, ''publish'') '
                        'OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, ''subscribe'') '
-                  'ELSE EXISTS (SELECT FROM whisperer.hook_definition h WHERE h.id = hook_id) END'),
+                  'ELSE whisperer_internal.sees_hook(hook_id) END'),
             ('early_types', 'outbox', 'SELECT',
              'hook_id < -1 AND whisperer_internal.may_have(quote_ident(current_user)::regrole::oid, event_type, '
                                                           'whisperer_internal.recorder(hook_id, incarnation))')

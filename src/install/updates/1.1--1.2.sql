@@ -220,6 +220,11 @@ DECLARE
 BEGIN
     PERFORM set_config('lock_timeout', '2s', true);
     ALTER TABLE whisperer.outbox ADD COLUMN meta json, ALTER COLUMN data DROP NOT NULL;
+    -- The fragments make them anew: they ask sees_hook().
+    DROP POLICY IF EXISTS allowed_types ON whisperer.outbox;
+    DROP POLICY IF EXISTS own_hooks ON whisperer.hook_run;
+    DROP POLICY IF EXISTS own_hooks ON whisperer.delivery;
+    DROP POLICY IF EXISTS own_hooks ON whisperer.past_attempt;
     -- As in a new installation.  What is there already stays as it was compressed.
     IF EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN
         ALTER TABLE whisperer.outbox ALTER COLUMN data SET COMPRESSION lz4;
