@@ -78,8 +78,11 @@ BEGIN
                        'OR whisperer.may(quote_ident(current_user)::regrole::oid, event_type, ''subscribe'') '
                   'ELSE whisperer_internal.sees_hook(hook_id) END'),
             ('early_types', 'outbox', 'SELECT',
-             'hook_id < -1 AND whisperer_internal.may_have(quote_ident(current_user)::regrole::oid, event_type, '
-                                                          'whisperer_internal.recorder(hook_id, incarnation))')
+             -- Not with AND, which goes on after the null of an event that is for all.
+             'CASE WHEN hook_id < -1 '
+                  'THEN whisperer_internal.may_have(quote_ident(current_user)::regrole::oid, event_type, '
+                                                   'whisperer_internal.recorder(hook_id, incarnation)) '
+                  'ELSE false END')
         ) AS policies (name, relation, command, rule)
         WHERE NOT EXISTS (SELECT FROM pg_policy p
                           WHERE p.polname = name AND p.polrelid = format('whisperer.%I', relation)::regclass)
