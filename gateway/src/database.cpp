@@ -43,14 +43,14 @@ const Statement transaction_settings(
     "set_config('client_min_messages', 'error', true), set_config('jit', 'off', true)");
 
 const Statement take_role(
-    "SELECT set_config('role', $1, true), set_config('plan_cache_mode', $2, true)");
+    "SELECT set_config('role', $1, true), set_config('plan_cache_mode', $2, true), "
+    "set_config('enable_sort', $3, true)");
 const Statement take_role_to_read(take_role.text() +
                                   ", set_config('transaction_read_only', 'on', true)");
 
-bool wants_plan_for_values(const Work& work) {
-    return std::any_of(work.statements.begin(), work.statements.end(), [](const Statement& one) {
-        return one.plan() == Statement::Plan::ForValues;
-    });
+bool wants_plan(const Work& work, Statement::Plan plan) {
+    return std::any_of(work.statements.begin(), work.statements.end(),
+                       [plan](const Statement& one) { return one.plan() == plan; });
 }
 
 std::string field(const PGresult* result, int code) {
@@ -215,8 +215,10 @@ Rows Database::run(const Work& work) {
             throw DatabaseLost(message_of(connection_.get()));
     }
     if (!work.role.empty()) {
-        const Value with[] = {
-            work.role, wants_plan_for_values(work) ? "force_custom_plan" : "force_generic_plan"};
+        const Value with[] = {work.role,
+                              wants_plan(work, Statement::Plan::ForValues) ? "force_custom_plan"
+                                                                           : "force_generic_plan",
+                              wants_plan(work, Statement::Plan::KeptInOrder) ? "off" : "on"};
         send(work.is_read_only ? take_role_to_read : take_role, with, true);
     }
     for (const Statement& statement : work.statements)

@@ -26,8 +26,10 @@ namespace whisperer::gateway {
 class Statement {
   public:
     enum class Plan {
-        Kept,       // made once per connection and role: planning costs more than most statements
-        ForValues,  // made for the values: filters that are not given fall away
+        Kept,         // made once per connection and role: planning costs more than most statements
+        KeptInOrder,  // so, too, and nothing is sorted: rows come in an index's order.  Kept since
+                      // a partition was empty, a plan would go on to sort all that came into it
+        ForValues,    // made for the values: filters that are not given fall away
     };
 
     explicit Statement(std::string text, Plan plan = Plan::Kept);

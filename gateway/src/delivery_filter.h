@@ -10,6 +10,7 @@ namespace whisperer::gateway {
 
 // The filters of the query, in the order that statements know: $1 to $12.
 std::vector<Parameter> delivery_filters();
+constexpr std::size_t hook_filter = 1;
 constexpr std::size_t event_type_filter = 2;
 constexpr std::size_t delivery_filter_count = 12;
 

@@ -62,6 +62,11 @@ Ordering::Ordering(const std::string& text, Statement::Plan plan, const Places& 
         }
 }
 
+bool Ordering::is_by_id(const std::string& ordering) const {
+    const auto found = all_.find(ordering);
+    return found != all_.end() && !found->second.has_key;
+}
+
 const Statement& Ordering::statement(const Value& ordering, const Value& cursor,
                                      const Value& key) const {
     const One& one = all_.at(ordering.value_or(usual_));

@@ -35,6 +35,9 @@ class Ordering {
     // As those of a Parameter.
     const std::string& choices() const { return choices_; }
 
+    // Whether it is one of the choices, and by the id alone.
+    bool is_by_id(const std::string& ordering) const;
+
     // Throws Problem if the cursor is of another order.
     const Statement& statement(const Value& ordering, const Value& cursor, const Value& key) const;
 

@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::size_t text_bytes_max = 4096;
 constexpr int limit_default = 50;
-constexpr int limit_max = 200;
 
 // Digits alone, within bounds.
 template <typename Number>

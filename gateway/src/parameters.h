@@ -12,6 +12,9 @@
 
 namespace whisperer::gateway {
 
+// Of a list: what a page has at most.
+constexpr int limit_max = 200;
+
 enum class Kind {
     Id,          // of a hook: 1 to 2^63 - 1
     Uuid,        // of an event: 32 hex digits, or with its dashes
