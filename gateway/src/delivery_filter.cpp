@@ -12,6 +12,9 @@ namespace {
 
 // A time between two milliseconds: the next one is the first that is not before it, and the first
 // after it is a millisecond beyond the last that is not after it.
+//
+// Only what was answered with 2xx is delivered.  Of what is not the ledger has indexes: so it is
+// said once more, in their words, where that is all that can be meant.
 std::string matching(std::string_view events, std::string_view filter) {
     return filled(R"(
 FROM (SELECT d.*, <key> AS key FROM whisperer.delivery d) AS d <events>
@@ -21,6 +24,9 @@ WHERE ($1::uuid IS NULL OR d.event_id = $1) AND ($2::bigint IS NULL OR d.hook_id
   AND ($5 IS DISTINCT FROM 'pending' OR d.next_attempt_at IS NOT NULL)
   AND ($6::boolean IS NULL OR (d.state = 'delivered') = $6)
   AND ($7::integer IS NULL OR d.response_http_status = $7)
+  AND ($6 IS DISTINCT FROM false AND ($7 IS NULL OR $7 BETWEEN 200 AND 299)
+       OR d.state IN ('failed', 'cancelled')
+       OR d.state = 'pending' AND d.next_attempt_at IS NOT NULL)
   AND ($8::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($8 + '999 us')
                               AND d.event_id < whisperer.event_id_bound($8 + '1 ms'))
   AND ($9::timestamptz IS NULL OR d.event_id >= whisperer.event_id_bound($9 + '1 ms'))

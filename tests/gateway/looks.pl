@@ -88,4 +88,14 @@ for my $ordering (qw(-id id created_date -uuid)) {
     }
 }
 
+# --- what was not delivered ---------------------------------------------------------------------
+# Few have none of it: all of the ledger is not read to see that.
+my %not_delivered = ('delivered=false' => 60, 'response_http_status=500' => 40, 'state=failed' => 40, 'state=pending' => 10, 'state=cancelled' => 10,
+    'response_http_status=503' => 10, 'delivered=false&response_http_status=500' => 40, 'response_http_status=404' => 0);
+for my $filter (sort keys %not_delivered) {
+    takes('many', "hook_events/?limit=100&$filter", $not_delivered{$filter}, 1100, $filter);
+    takes('few', "hook_events/?limit=100&$filter", 0, 450, "$filter, of few");
+}
+takes('many', 'hook_events/?limit=20&response_http_status=204', 20, 450, 'what was delivered, by its status');
+
 done_testing();

@@ -61,8 +61,9 @@ CREATE INDEX delivery_due ON whisperer.delivery (hook_id, next_attempt_at, event
 CREATE INDEX delivery_line ON whisperer.delivery (hook_id, line, event_id)
     WHERE line IS NOT NULL AND state = 'pending';
 
--- Dead letters, newest first, are what people look for among millions; a delivery that succeeds has no entry.
-CREATE INDEX delivery_failed ON whisperer.delivery (event_id, hook_id) WHERE state = 'failed';
+-- Dead letters, newest first, are what people look for among millions, and what was cancelled; a delivery that succeeds has
+-- no entry.
+CREATE INDEX delivery_ended_badly ON whisperer.delivery (state, event_id, hook_id) WHERE state IN ('failed', 'cancelled');
 
 -- One row for each attempt that failed, and for a success that another attempt was asked for after.  The
 -- view whisperer.attempt adds the success that a delivery ended with.

@@ -1,7 +1,11 @@
 -- What the tables of 1.1 lack.  A delta does to an older installation what schema/ does to a new one;
 -- the API's fragments follow it.
 
--- First, for the rest asks which database this is: the number becomes the body of a function; see
+-- What was cancelled, too, is found by an index.  It is made before anything is locked that somebody else may want: the
+-- whole ledger is read for it.
+CREATE INDEX delivery_ended_badly ON whisperer.delivery (state, event_id, hook_id) WHERE state IN ('failed', 'cancelled');
+
+-- Then, for the rest asks which database this is: the number becomes the body of a function; see
 -- schema/020-incarnation.sql.  Where logical replication has brought a second one, this database's own is the one
 -- that its bookmarks have had for longer.
 DO $do$
@@ -82,6 +86,7 @@ COMMENT ON COLUMN whisperer.request.event_xid IS
 COMMENT ON COLUMN whisperer.request.kind IS
     'hooks: the hook changed, or its secret: load it again, -1 all; null: an event type, a privilege or the control row did; catch_up: a hook was made or adopted; the others are the functions of the same names';
 
+DROP INDEX whisperer.delivery_failed;
 -- How long events that a restore or copy carried here have waited for resume().
 ALTER TABLE whisperer.control ADD COLUMN carried_since timestamptz;
 COMMENT ON COLUMN whisperer.control.carried_since IS
