@@ -63,7 +63,7 @@ CREATE TEMP TABLE decided_callable AS SELECT unnest('{
     name_parts,names_from,new_event_id,other_node,queued_events,record_backfill,recorder,refuse_expunged,refuse_hook,remake_capture,role_exists,rows_as_events,sent_url,set_secret,
     status_rows,unattempted,waits_for,why_not,why_pending,last_error,worker_turns,worker_wire,check_trigger,sight_hint,stopped_writers,check_hook_bounds,
     ping_patience,check_event_patterns,check_name,check_overlap,overlapping,warn_of_unseen,event_patterns,normal_event_patterns,overlap,status_rules,apply_hook,hook_defaults,own_hooks,node_progress,
-    read_definition,batch_of_one,check_batch,is_gzipped,normal_transform,max_hooks_of,max_requests_of,typed,check_texts,expunged_within,schema_fault,schema_refusal,add_counts,sum_counts,header_text,sees_hook}'::text[]) AS name;
+    read_definition,batch_of_one,check_batch,is_gzipped,normal_transform,max_hooks_of,max_requests_of,typed,check_texts,expunged_within,schema_fault,schema_refusal,add_counts,sum_counts,header_text,sees_hook,event,xids_around,to_preview}'::text[]) AS name;
 SELECT DISTINCT CASE WHEN c.is_so THEN 'callable' ELSE 'not callable' END AS not_as_decided, p.proname
 FROM pg_proc p CROSS JOIN LATERAL (SELECT has_function_privilege('public', p.oid, 'EXECUTE') AS is_so) AS c
 WHERE p.pronamespace = 'whisperer_internal'::regnamespace AND c.is_so <> (p.proname IN (TABLE decided_callable));

@@ -98,4 +98,12 @@ for my $filter (sort keys %not_delivered) {
 }
 takes('many', 'hook_events/?limit=20&response_http_status=204', 20, 450, 'what was delivered, by its status');
 
+# --- one event ----------------------------------------------------------------------------------
+# By its id, which the log has no index by: of one's own, and of one that has no delivery.
+my $log = sql('SELECT sum(pg_relation_size(inhrelid)) / 8192 FROM pg_inherits WHERE inhparent = \'whisperer.outbox\'::regclass');
+cmp_ok($log, '>', 500, "the log has $log");
+my $id = $page->{results}[0]{id};
+my ($request) = blocks_of('many', "hook_events/$id/request/");
+cmp_ok($request, '<', 300, "what would be sent: reads $request blocks");
+
 done_testing();

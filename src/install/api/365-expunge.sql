@@ -4,14 +4,14 @@
 -- The log is changed by its caller's transaction, and one partition of it, by its name: one that does not end must
 -- not have a lock on the others.  The ledger is the worker's, which is asked.
 
--- By the key of the ledger or, before it has the event, through the whole log.
+-- By the key of the ledger or, before it has the event, in the log.
 CREATE FUNCTION whisperer_internal.find_event(event_id uuid, OUT xid xid8, OUT slot smallint)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT d.xid, d.slot INTO xid, slot FROM whisperer.delivery d WHERE d.event_id = find_event.event_id LIMIT 1;
     IF NOT FOUND THEN
-        SELECT o.xid, o.slot INTO xid, slot FROM whisperer.outbox o WHERE o.id = find_event.event_id;
+        SELECT o.xid, o.slot INTO xid, slot FROM whisperer_internal.event(find_event.event_id) o;
     END IF;
 END;
 $$;

@@ -12,6 +12,20 @@ COMMENT ON FUNCTION whisperer_internal.header_text(text) IS
     'a text as it stands in a header: spaces, ", % and what is not ASCII percent-encoded';
 GRANT EXECUTE ON FUNCTION whisperer_internal.header_text(text) TO PUBLIC;
 
+CREATE FUNCTION whisperer_internal.to_preview(event_id uuid) RETURNS SETOF whisperer.outbox
+    LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF event_id IS NULL THEN
+        RETURN QUERY SELECT o.* FROM whisperer.outbox o WHERE o.xid = pg_current_xact_id_if_assigned();
+    ELSE
+        RETURN QUERY SELECT * FROM whisperer_internal.event(event_id);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.to_preview(uuid) IS 'one event, or those of this transaction';
+GRANT EXECUTE ON FUNCTION whisperer_internal.to_preview(uuid) TO PUBLIC;
+
 CREATE FUNCTION whisperer.preview(event_id uuid DEFAULT NULL)
     RETURNS TABLE (hook_id bigint, target_url text, headers jsonb, body text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -35,7 +49,7 @@ AS $$
                        WHEN whisperer_internal.is_gzipped(sent.body) THEN '{"Content-Encoding": "gzip"}' ELSE '{}'::jsonb END
                || CASE WHEN h.config->'auth' ?| '{type,auth_type}' THEN '{"Authorization": "***"}'::jsonb ELSE '{}' END,
            sent.body
-    FROM whisperer.outbox o
+    FROM whisperer_internal.to_preview($1) o
     JOIN whisperer.hook_definition h
       ON h.is_active AND h.incarnation = whisperer_internal.my_incarnation()
      AND whisperer_internal.is_for(h, o) AND NOT whisperer_internal.is_older(o, h) AND whisperer_internal.is_let_through(h, o)
@@ -56,7 +70,6 @@ AS $$
                                         CASE WHEN h.config->'auth' ? 'type' THEN 'authorization' END] AS names
              FROM (SELECT whisperer_internal.masked_headers(h.id) AS headers OFFSET 0) AS m) AS own
     WHERE whisperer_internal.duplicate_of(o) IS NULL
-      AND CASE WHEN $1 IS NULL THEN o.xid = pg_current_xact_id_if_assigned() ELSE o.id = $1 END
       AND (o.data IS NOT NULL OR $1 IS NOT NULL AND whisperer_internal.refuse_expunged(o.id) IS NULL)
     ORDER BY o.id, h.id
 $$;

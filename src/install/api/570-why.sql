@@ -143,7 +143,7 @@ BEGIN
              WHERE h.ordering = 'key' AND x.xid = d.xid AND x.id = d.event_id AND x.slot = d.slot AND x.object_id IS NULL
                AND x.event_type <> 'whisperer-ping' AND s.hook_id = h.id));
     END IF;
-    SELECT * INTO e FROM whisperer.outbox x WHERE x.id = why_body.event_id;
+    SELECT * INTO e FROM whisperer_internal.event(why_body.event_id) x;
     IF NOT FOUND THEN
         RETURN 'there is no such event that you may see; it may be past whisperer.retention';
     END IF;
