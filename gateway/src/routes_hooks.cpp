@@ -203,10 +203,18 @@ SELECT json_build_object('secret_key', whisperer.rotate_secret($1::bigint, b->>'
     coalesce(make_interval(secs => (b->>'overlap')::double precision), '24 hours')))
 FROM (SELECT $2::jsonb AS b) AS given)";
 
-// Data of a recent event that the caller may see.  Looked for among the last transactions only:
-// there is no index by type, and a type may have had no event for a long time.  A large one is none
-// to learn from.
+// Data of a recent event that the caller may see.  Looked for among the last transactions only, and
+// once for all types: there is no index by type, and a type may have had no event for a long time.
+// A large one is none to learn from.
 const char* const registry = R"(
+WITH recent AS MATERIALIZED (
+    SELECT o.event_type, o.xid, o.id, o.slot FROM whisperer.outbox o
+    WHERE o.data IS NOT NULL AND o.xid >= (greatest(
+              pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
+    ORDER BY o.xid DESC, o.id DESC LIMIT 20000),
+latest AS MATERIALIZED (
+    SELECT DISTINCT ON (r.event_type) r.* FROM recent r
+    ORDER BY r.event_type, r.xid DESC, r.id DESC)
 SELECT json_build_object('name', t.name, 'description', t.description,
                          'owner', pg_get_userbyid(whisperer.event_type_owner(t.whole)),
                          'may_subscribe', whisperer.may(quote_ident(current_user)::regrole::oid,
@@ -214,10 +222,9 @@ SELECT json_build_object('name', t.name, 'description', t.description,
                          'schema', (t.whole).schema, 'example', (t.whole).example,
                          'on_invalid', (t.whole).on_invalid, 'sample', (
            SELECT CASE WHEN octet_length(o.data::text) <= 65536 THEN o.data END
-           FROM whisperer.outbox o
-           WHERE o.event_type = t.name AND o.data IS NOT NULL AND o.xid >= (greatest(
-               pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 20000, 0))::text::xid8
-           ORDER BY o.xid DESC, o.id DESC LIMIT 1)), t.name, to_json(t.name)
+           FROM latest l JOIN whisperer.outbox o
+             ON o.xid = l.xid AND o.id = l.id AND o.slot = l.slot
+           WHERE l.event_type = t.name)), t.name, to_json(t.name)
 FROM (SELECT e AS whole, e.name, e.description FROM whisperer.event_type e
       WHERE $1::text IS NULL OR e.name > $1 ORDER BY e.name LIMIT $2::integer) AS t
 ORDER BY t.name)";

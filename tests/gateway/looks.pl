@@ -106,4 +106,11 @@ my $id = $page->{results}[0]{id};
 my ($request) = blocks_of('many', "hook_events/$id/request/");
 cmp_ok($request, '<', 300, "what would be sent: reads $request blocks");
 
+# --- event types --------------------------------------------------------------------------------
+# Most have had no event: the last are looked through once, not for each type.
+sql("SELECT whisperer.register_event('unused-' || g) FROM generate_series(1, 40) g");
+sql("INSERT INTO whisperer.outbox (id, event_type, data) SELECT whisperer_internal.new_event_id(), 'a', '{\"last\": true}'");
+my $types = takes('many', 'hooks/registry/?limit=50', 41, 3000, 'event types');
+is_deeply([map { $_->{sample} } grep { $_->{sample} } @{ $types->{results} }], [{ last => JSON::PP::true }], 'with the latest data');
+
 done_testing();
