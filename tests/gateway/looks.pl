@@ -99,18 +99,44 @@ for my $filter (sort keys %not_delivered) {
 takes('many', 'hook_events/?limit=20&response_http_status=204', 20, 450, 'what was delivered, by its status');
 
 # --- one event ----------------------------------------------------------------------------------
-# By its id, which the log has no index by: of one's own, and of one that has no delivery.
-my $log = sql('SELECT sum(pg_relation_size(inhrelid)) / 8192 FROM pg_inherits WHERE inhparent = \'whisperer.outbox\'::regclass');
-cmp_ok($log, '>', 500, "the log has $log");
+# By its id, which the log has no index by.
 my $id = $page->{results}[0]{id};
 my ($request) = blocks_of('many', "hook_events/$id/request/");
 cmp_ok($request, '<', 300, "what would be sent: reads $request blocks");
+
+# Of events that have no delivery the ledger does not know where they are: 25,000 of as many transactions.
+sql("SELECT whisperer.register_event('quiet'); SELECT whisperer.allow('quiet', 'many', 'subscribe')");
+sql(<<'SQL');
+DO $$ BEGIN
+    FOR number IN 1..25000 LOOP
+        INSERT INTO whisperer.outbox (id, event_type, data, object_id) SELECT whisperer_internal.new_event_id(), 'quiet', '{}', number;
+        COMMIT;
+    END LOOP;
+END $$;
+SQL
+# Recorded last, by a transaction that began long before.
+sql("INSERT INTO whisperer.outbox (id, event_type, data, object_id, xid) SELECT whisperer_internal.new_event_id(), 'quiet', '{}', 'late', min(xid) FROM whisperer.outbox");
+sql('VACUUM ANALYZE whisperer.outbox');
+my $log = sql("SELECT sum(pg_relation_size(inhrelid)) / 8192 FROM pg_inherits WHERE inhparent = 'whisperer.outbox'::regclass");
+cmp_ok($log, '>', 900, "the log has $log");
+for my $number (1, 2, 12345, 24999, 25000, 'late') {
+    my $event = sql("SELECT id FROM whisperer.outbox WHERE object_id = '$number' AND event_type = 'quiet'");
+    # The first in a session reads the catalogs, too.
+    my @told = split /^(?=\[$)/m, sql("SET ROLE many;" . "EXPLAIN (ANALYZE, BUFFERS, TIMING off, FORMAT json) SELECT * FROM whisperer_internal.event('$event');" x 2);
+    my $found = JSON::PP::decode_json($told[1])->[0]{Plan};
+    is($found->{'Actual Rows'}, 1, "event $number is found");
+    my $blocks = $found->{'Shared Hit Blocks'} + $found->{'Shared Read Blocks'};
+    cmp_ok($blocks, '<', 700, "event $number: reads $blocks blocks") if $number ne 'late';
+    is(sql("SET ROLE few; SELECT count(*) FROM whisperer_internal.event('$event')"), 0, 'but not by who may not see it');
+    like(sql("SET ROLE many; SELECT whisperer.why('$event', 1)"), qr/^not subscribed/, 'and what it is to a hook');
+}
+is(sql("SELECT count(*) FROM whisperer_internal.event(whisperer_internal.new_event_id())"), 0, 'no event has another id');
 
 # --- event types --------------------------------------------------------------------------------
 # Most have had no event: the last are looked through once, not for each type.
 sql("SELECT whisperer.register_event('unused-' || g) FROM generate_series(1, 40) g");
 sql("INSERT INTO whisperer.outbox (id, event_type, data) SELECT whisperer_internal.new_event_id(), 'a', '{\"last\": true}'");
-my $types = takes('many', 'hooks/registry/?limit=50', 41, 3000, 'event types');
-is_deeply([map { $_->{sample} } grep { $_->{sample} } @{ $types->{results} }], [{ last => JSON::PP::true }], 'with the latest data');
+my $types = takes('many', 'hooks/registry/?limit=50', 42, 3000, 'event types');
+is_deeply([map { $_->{sample} } grep { $_->{sample} } @{ $types->{results} }], [{ last => JSON::PP::true }, {}], 'with the latest data');
 
 done_testing();
