@@ -3,8 +3,8 @@
 
 #include "src/base/error_code.h"
 
-// Deliveries become pending again; the countdown begins anew, and a transform, which may have been
-// mended since, makes its body anew.  A success that another attempt will
+// Deliveries become pending again; the countdown begins anew.  Of one that had ended a transform,
+// which may have been mended since, makes the body anew.  A success that another attempt will
 // follow is kept first.  The error stays of one that did not fit its type's schema: due.cpp asks
 // the schema again, or this would be the way around it, as would be to cancel it in between.
 #define KEEP_SUCCESS                                                                    \
@@ -16,7 +16,8 @@
     "AND state = 'delivered' AND retry_count <= 100 ON CONFLICT DO NOTHING) "
 #define BECOMES_PENDING                                                             \
     "SET state = 'pending', next_attempt_at = CASE WHEN d.line IS NULL THEN now() " \
-    "ELSE 'infinity' END, round_start = d.retry_count, body = NULL, "               \
+    "ELSE 'infinity' END, round_start = d.retry_count, "                            \
+    "body = CASE d.state WHEN 'pending' THEN d.body END, "                          \
     "error = CASE d.error_code WHEN " CODE_SCHEMA_REFUSED                           \
     " THEN d.error END, error_code = CASE d.error_code WHEN " CODE_SCHEMA_REFUSED   \
     " THEN d.error_code END, modified_at = now() "

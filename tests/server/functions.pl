@@ -109,7 +109,7 @@ is(sql("SELECT body FROM whisperer.delivery WHERE event_id = '$event'"), $bodies
 is(sql("SELECT body FROM whisperer.preview('$event')"), $bodies[0], 'preview shows what was sent');
 sql("SELECT whisperer.retry('$event', hook_id, force => true) FROM whisperer.delivery WHERE event_id = '$event'");
 wait_for('one that was asked for', sub { 4 == (@bodies = map { $_->{body} } $receiver->requests('/fail-first/2/500/volatile')) });
-isnt($bodies[3], $bodies[0], 'an attempt that a person asks for has it made anew');
+isnt($bodies[3], $bodies[0], 'an attempt that a person asks for after the end has it made anew');
 wait_state('it', $event, 'delivered');
 is(sql("SELECT body FROM whisperer.preview('$event')"), $bodies[3], 'and that is shown then');
 

@@ -32,7 +32,7 @@ COMMENT ON COLUMN whisperer.delivery.round_start IS
 COMMENT ON COLUMN whisperer.delivery.next_attempt_at IS
     'pending: when the next attempt is due, infinity: it waits for those before it in line; ended: the hook''s callback is due, null once it was called';
 COMMENT ON COLUMN whisperer.delivery.body IS
-    'the body that the hook''s transform had a part in: of the last attempt, and of the next until a person asks for that';
+    'the body that the hook''s transform had a part in: of the last attempt, and of the next while it is pending';
 COMMENT ON COLUMN whisperer.delivery.format IS
     'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
 COMMENT ON COLUMN whisperer.delivery.error_code IS

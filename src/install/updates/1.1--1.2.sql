@@ -139,7 +139,7 @@ GRANT INSERT (format, payload_key, signing, signatures, metadata_headers),
     ON whisperer.hook_definition TO PUBLIC;
 ALTER TABLE whisperer.delivery ADD COLUMN format text;
 COMMENT ON COLUMN whisperer.delivery.body IS
-    'the body that the hook''s transform had a part in: of the last attempt, and of the next until a person asks for that';
+    'the body that the hook''s transform had a part in: of the last attempt, and of the next while it is pending';
 COMMENT ON COLUMN whisperer.delivery.format IS
     'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
 -- What kind of error it is was told by its words.  Those of a transform are asked for when an event is expunged, others
