@@ -82,6 +82,24 @@ TEST_F(ProxyTest, OneThatIsSilentForEverybodyConsumesNoAttempt) {
     EXPECT_EQ(by_proxy(1, WireProxy::Silent), WhispererRetry) << "others are reached";
 }
 
+TEST_F(ProxyTest, WhatBeganBeforeTheSettingsChangedIsNoFaultAfterIt) {
+    put(1, "", "https://192.0.2.1/");
+    put(2, "", "https://192.0.2.1:8443/");
+    EXPECT_EQ(by_proxy(1, WireProxy::Answered), WhispererDelivered);
+    EXPECT_EQ(by_proxy(1, WireProxy::Silent), WhispererRetry);
+    submit(2, 1);
+    pump();
+    clock.now += seconds(1);
+    dispatcher.configure(std::make_shared<const Settings>(small_settings()));
+    wire.answer(-1);
+    wire.results.back().proxy = WireProxy::Silent;
+    wire.results.back().error = "silent";
+    EXPECT_EQ(pump().front().kind, WhispererReturned) << "nor is an attempt used up";
+    EXPECT_EQ(dispatcher.own_fault(), "");
+    EXPECT_EQ(by_proxy(1, WireProxy::Silent), WhispererReturned);
+    EXPECT_EQ(dispatcher.own_fault(), "silent");
+}
+
 TEST_F(ProxyTest, SilenceThatNobodyKnowsOtherwiseIsTheTargets) {
     put(1, "", "https://192.0.2.1/");
     put(2, "", "https://192.0.2.2/");

@@ -33,6 +33,7 @@ void Dispatcher::configure(std::shared_ptr<const Settings> settings) {
     wire_.configure(settings);
     settings_ = std::move(settings);
     own_fault_.clear();
+    configured_at_ = clock_.steady();
     blocked_ = false;
     for (auto& [id, lane] : lanes_) {
         if (!settings_->circuit_breaker && lane->close_circuit())

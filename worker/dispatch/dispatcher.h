@@ -133,9 +133,9 @@ class Dispatcher {
     void finish(InFlight& flight, WireResult&& result);
     void end_attempt(const InFlight& flight, const Queued& delivery, WireResult&& result,
                      std::string failure);
-    void note_own_fault(std::string text);
-    void note_lookup(const Target& target, WireResult& result);
-    void note_proxy(const Target& target, WireResult& result);
+    void note_own_fault(const InFlight& flight, std::string text);
+    void note_lookup(const InFlight& flight, const Target& target, WireResult& result);
+    void note_proxy(const InFlight& flight, const Target& target, WireResult& result);
     void park_old(microseconds now);
     void cut_overdue(microseconds now);
     InFlight* find_overdue(microseconds now);  // null: none is
@@ -204,6 +204,7 @@ class Dispatcher {
     CommonHealth tunnels_;  // through the proxy, by host and port
     std::string own_fault_;
     microseconds own_fault_at_{0};
+    microseconds configured_at_{0};
 
     InFlightList running_;
     InFlightList parked_;

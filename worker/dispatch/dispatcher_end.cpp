@@ -30,7 +30,10 @@ void Dispatcher::collect() {
     } while (!results_.empty());
 }
 
-void Dispatcher::note_own_fault(std::string text) {
+// What a request met that began before the settings were changed, they may have mended.
+void Dispatcher::note_own_fault(const InFlight& flight, std::string text) {
+    if (flight.started_at < configured_at_)
+        return;
     own_fault_ = std::move(text);
     own_fault_at_ = clock_.steady();
 }
@@ -40,19 +43,19 @@ std::string_view Dispatcher::own_fault() const {
     return is_recent ? std::string_view(own_fault_) : std::string_view();
 }
 
-void Dispatcher::note_lookup(const Target& target, WireResult& result) {
+void Dispatcher::note_lookup(const InFlight& flight, const Target& target, WireResult& result) {
     if (!result.looked_up)
         return;
     if (result.resolved) {
         names_.reached(target.host);
     } else if (names_.failed(target.host)) {
         result.end = WireEnd::OurFault;
-        note_own_fault("no name can be resolved");
+        note_own_fault(flight, "no name can be resolved");
     }
 }
 
 // Silence may be the proxy's, or that of the target which it cannot reach.
-void Dispatcher::note_proxy(const Target& target, WireResult& result) {
+void Dispatcher::note_proxy(const InFlight& flight, const Target& target, WireResult& result) {
     if (result.proxy == WireProxy::None)
         return;
     const std::string place = target.host + ' ' + std::to_string(target.port);
@@ -60,17 +63,17 @@ void Dispatcher::note_proxy(const Target& target, WireResult& result) {
         tunnels_.reached(place);
     } else if (tunnels_.failed(place)) {
         result.end = WireEnd::OurFault;
-        note_own_fault(result.error);
+        note_own_fault(flight, result.error);
     }
 }
 
 void Dispatcher::take_result(InFlight& flight, WireResult&& result) {
     const bool is_fetch = flight.lane->fetcher == &flight;
     if (result.end == WireEnd::OurFault)
-        note_own_fault(result.error);
+        note_own_fault(flight, result.error);
     const Target& target = is_fetch ? *flight.hook->auth().token_target() : *flight.target;
-    note_lookup(target, result);
-    note_proxy(target, result);
+    note_lookup(flight, target, result);
+    note_proxy(flight, target, result);
     if (result.sent_again)
         ++reposts_total_;
     // What a receiver is sent twice counts twice against its rate.
