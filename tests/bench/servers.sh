@@ -12,7 +12,7 @@ on() { # server, then the command or function that is to run there
 in_turn() { (($1 % 2)) && echo alone primary || echo primary alone; } # round
 
 start_server_beside() { # name [, lines of postgresql.conf]
-    mkdir "$work/$1"
+    mkdir -p "$work/$1"
     hosts[$1]=$work/$1/socket
     # In a shell of its own: what finds the bench's server stays as it is.
     ports[$1]=$(start_server_of . "$work/$1" "listen_addresses = '127.0.0.1'"$'\n'"${2:-}" >&2; echo "$PGPORT")
