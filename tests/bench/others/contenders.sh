@@ -22,15 +22,14 @@ unavailable() { progress "$1: skipped: $2"; return 1; } # contender, why
 
 # Packages of npm, with exact versions.  They ask for Node.js 22; where there is an older one, npm has it, too.
 install_packages() { # contender, packages
-    local contender=$1; shift
+    local contender=$1 own; shift
     command -v npm >/dev/null || { unavailable "$contender" 'there is no npm'; return 1; }
+    own=$(node -p '"node-" + process.platform + "-" + process.arch')
+    node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 18) ? 0 : 1)' || set -- "$own@22.23.5" "$@"
     mkdir -p "$npm"
-    if [ "$node" = node ] && ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 18) ? 0 : 1)'; then
-        node=$npm/node_modules/$(node -p '`node-${process.platform}-${process.arch}`')/bin/node
-        set -- "$(basename "${node%/bin/node}")@22.23.5" "$@"
-    fi
     (cd "$npm" && timeout 300 npm install --save-exact --ignore-scripts --no-audit --no-fund undici@7.30.2 "$@") >"$work/npm.log" 2>&1 ||
         { tail -3 "$work/npm.log" >&2; unavailable "$contender" "npm cannot install $*"; return 1; }
+    [ ! -e "$npm/node_modules/$own" ] || node=$npm/node_modules/$own/bin/node
     # Modules are looked for beside the file that asks for them.
     cp tests/bench/others/*.mjs "$npm/"
 }
