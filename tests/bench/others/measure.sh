@@ -25,26 +25,28 @@ settle_contender() { # contender
     done
 }
 
-# Prints events a second from the first receipt to the last one, bytes of WAL for each, how many never came, and how many came
-# again.  If the time was up before all had come, nobody knows what is lost: a "-".
+# A backlog that is committed at once, to a contender that runs.  Prints events a second from the commit record to the last
+# receipt, bytes of WAL for each, how many never came, and how many came again.  If the time was up before all had come, nobody
+# knows what is lost: a "-".
 drain_of() { # contender, variant, events, seconds
-    local before after lost=-
+    local before after begun lost=-
     "$1_aim" "$nginx/log"
+    "$1_start" "$2"
     sql -c CHECKPOINT
     : >"$work/nginx.log"
     before=$(value -c 'SELECT pg_current_wal_insert_lsn()')
     sql -c "INSERT INTO item SELECT FROM generate_series(1, $3)"
-    "$1_start" "$2"
+    begun=$(value -c 'SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM item ORDER BY id DESC LIMIT 1')
     await_receipts "$1" "$work/nginx.log" "$3" "$4"
     settle_contender "$1"
     [ "$(value -c "$("$1_held")")" != 0 ] || lost=0
     after=$(value -c 'SELECT pg_current_wal_insert_lsn()')
     "$1_stop"
     nginx_flush
-    awk -v events="$3" -v lost=$lost -v wal="$(value -c "SELECT pg_wal_lsn_diff('$after', '$before')")" '
-        !($2 in seen) {seen[$2]; distinct++} NR == 1 {first = $1} $1 > last {last = $1}
+    awk -v events="$3" -v lost=$lost -v begun="$begun" -v wal="$(value -c "SELECT pg_wal_lsn_diff('$after', '$before')")" '
+        !($2 in seen) {seen[$2]; distinct++} $1 > last {last = $1}
         END {if (lost != "-") lost = events - distinct
-             print (last > first ? (distinct - 1) / (last - first) : 0), wal / (distinct ? distinct : 1), lost, NR - distinct}' "$work/nginx.log"
+             print (distinct ? distinct / (last - begun) : 0), wal / (distinct ? distinct : 1), lost, NR - distinct}' "$work/nginx.log"
 }
 
 # Prints the median and the 99th percentile of milliseconds from the commit record to the receipt, events a second, and the

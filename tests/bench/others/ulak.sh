@@ -24,7 +24,7 @@ ulak_settings() { # variant
 # With a secret, since only what is signed has a webhook-id.  All rows of a statement at once: with send() a backlog of n
 # events takes n looks at the whole backlog.
 ulak_prepare() {
-    sql -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION ulak' \
+    ulak_sql -c 'CREATE EXTENSION ulak' \
         -c "SELECT ulak.create_endpoint('others', 'http', $(ulak_endpoint "$nginx/log"))" >/dev/null
     sql <<'SQL'
 CREATE FUNCTION enqueue() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
@@ -34,8 +34,9 @@ END$$;
 CREATE TRIGGER enqueue AFTER INSERT ON item REFERENCING NEW TABLE AS new_items FOR EACH STATEMENT EXECUTE FUNCTION enqueue();
 SQL
 }
+ulak_sql() { sql "$@" 2> >(grep -v '^INFO:' >&2); }    # INFO comes whatever client_min_messages is
 ulak_endpoint() { echo "'{\"url\": \"$1\", \"method\": \"POST\", \"signing_secret\": \"a secret of thirty-two characters\"}'"; } # URL
-ulak_aim() { sql -c 'SET client_min_messages = warning' -c "SELECT ulak.alter_endpoint('others', $(ulak_endpoint "$1"))" >/dev/null; } # URL
+ulak_aim() { ulak_sql -c "SELECT ulak.alter_endpoint('others', $(ulak_endpoint "$1"))" >/dev/null; } # URL
 ulak_start() { :; }
 ulak_stop() { :; }
 ulak_keys() {
