@@ -1,6 +1,5 @@
 // The only file of the project that includes PostgreSQL headers (tests/tidy checks), so that what
-// differs between PostgreSQL 15 and 19 is settled here.  Beside it only the table of
-// settings in session.cpp asks for the version.
+// differs between PostgreSQL 15 and 19 is settled here.
 //
 // postgres.h redefines snprintf and friends and has macros named ERROR, LOG, INFO: include std and
 // third-party headers before this one.
@@ -143,6 +142,9 @@ using CacheId = SysCacheIdentifier;
 #else
 using CacheId = int;
 #endif
+
+// A setting of PostgreSQL, since 17.
+inline constexpr bool pg_has_transaction_timeout = PG_VERSION_NUM >= 170000;
 
 // Due before use when the last entry of a row type has been made by hand.
 inline void pg_finalize(TupleDesc desc) {

@@ -16,9 +16,6 @@ constexpr PinnedSetting transaction_settings[] = {
     {"statement_timeout", "0"},
     {"lock_timeout", "0"},
     {"idle_in_transaction_session_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-    {"transaction_timeout", "0"},
-#endif
 };
 
 // What postgresql.conf, the database or a superuser's role set for people must not change the
@@ -46,22 +43,32 @@ constexpr PinnedSetting function_settings[] = {
     {"row_security", "on"},
 };
 
+void pin(const PinnedSetting& setting) {
+    SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 template <size_t count>
 void pin(const PinnedSetting (&settings)[count]) {
     for (const PinnedSetting& setting : settings)
-        SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+        pin(setting);
+}
+
+void pin_transactions() {
+    pin(transaction_settings);
+    if (pg_has_transaction_timeout)
+        pin(PinnedSetting{"transaction_timeout", "0"});
 }
 
 }  // namespace
 
 void pin_session() {
-    pin(transaction_settings);
+    pin_transactions();
     pin(value_settings);
     pin(worker_settings);
 }
 
 void pin_session_of_functions() {
-    pin(transaction_settings);
+    pin_transactions();
     pin(value_settings);
     pin(function_settings);
 }
