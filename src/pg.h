@@ -63,6 +63,7 @@ extern "C" {
 #include "pgstat.h"
 #include "pgtime.h"
 #include "postmaster/bgworker.h"
+#include "postmaster/bgworker_internals.h"
 #include "postmaster/interrupt.h"
 #include "replication/logicallauncher.h"
 #include "replication/slot.h"
@@ -276,6 +277,23 @@ inline uint64 pg_transactions_completed() {
     return ShmemVariableCache->xactCompletionCount;
 }
 #endif
+
+// Whether the postmaster has taken a background worker of this name.  The macros that walk a list
+// do not compile as C++.
+inline bool pg_is_registered(const char* name) {
+#if PG_VERSION_NUM >= 180000
+    const dlist_node *first = BackgroundWorkerList.head.next, *end = &BackgroundWorkerList.head;
+#else
+    const slist_node *first = BackgroundWorkerList.head.next, *end = nullptr;
+#endif
+    for (auto* node = first; node != end; node = node->next) {
+        auto* worker =
+            (const RegisteredBgWorker*)((const char*)node - offsetof(RegisteredBgWorker, rw_lnode));
+        if (strcmp(worker->rw_worker.bgw_name, name) == 0)
+            return true;
+    }
+    return false;
+}
 
 // Somebody reads from the slot.  Under its mutex.
 inline bool pg_is_active(const ReplicationSlot* slot) {

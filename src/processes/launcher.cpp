@@ -264,6 +264,9 @@ void register_launcher() {
     strlcpy(launcher.bgw_name, "whisperer launcher", sizeof launcher.bgw_name);
     strlcpy(launcher.bgw_type, "whisperer launcher", sizeof launcher.bgw_type);
     RegisterBackgroundWorker(&launcher);
+    // PostgreSQL says in the log that there are too many, and goes on.
+    if (IsPostmasterEnvironment && !pg_is_registered(launcher.bgw_name))
+        warn_of_no_launcher();
 }
 
 }  // namespace whisperer::pg

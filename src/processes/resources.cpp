@@ -51,33 +51,44 @@ void look_at_descriptors(Shortages* found) {
         2 * settings.max_in_flight);
 }
 
-void look_at_processes(Shortages* found, int databases) {
+// The launcher, a process for old events, and for each worker one beside it for hooks' functions;
+// PostgreSQL has a launcher of its own.
+int processes_needed(int databases) {
     int of_replication = max_logical_replication_workers > 0 ? 1 : 0;
-    int needed = 2 + 2 * settings.workers * databases + of_replication;
-    if (max_worker_processes >= needed)
-        return;
-    add_line(found->detail, "max_worker_processes is %d, and %d are needed.", max_worker_processes,
-             needed);
-    add_line(
-        found->hint,
-        "Raise max_worker_processes to 2 + 2 * whisperer.workers * databases with the extension "
-        "= %d, and what parallel queries and logical replication take, or lower "
-        "whisperer.workers.",
-        needed - of_replication);
+    return 2 + 2 * settings.workers * databases + of_replication;
 }
 
-int64 memory_of_machine_mb() {
+void add_hint_of_processes(Shortages* found, int databases) {
+    add_line(
+        found->hint,
+        "Raise max_worker_processes to %d at least: 2 + 2 * whisperer.workers * databases with "
+        "the extension%s, and more for parallel queries and logical replication%s.",
+        processes_needed(databases),
+        max_logical_replication_workers > 0 ? " + the launcher of logical replication" : "",
+        settings.workers > 1 ? "; or lower whisperer.workers" : "");
+}
+
+void look_at_processes(Shortages* found, int databases) {
+    if (max_worker_processes >= processes_needed(databases))
+        return;
+    add_line(found->detail, "max_worker_processes is %d, and %d are needed.", max_worker_processes,
+             processes_needed(databases));
+    add_hint_of_processes(found, databases);
+}
+
+// Of the machine, or of a process.
+int64 memory_given_mb() {
     rlimit limit;
-    int64 megabytes = (int64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / (1024 * 1024);
+    int64 bytes = (int64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     if (getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        megabytes = Min(megabytes, (int64)(limit.rlim_cur / (1024 * 1024)));
-    return megabytes;
+        bytes = Min(bytes, (int64)limit.rlim_cur);
+    return bytes / (1024 * 1024);
 }
 
 void look_at_memory(Shortages* found, int databases) {
     int64 least_mb = least_worker_memory_mb();
     int64 all_mb = least_mb * settings.workers * databases;
-    int64 given_mb = memory_of_machine_mb();
+    int64 given_mb = memory_given_mb();
     if (settings.worker_memory_mb >= 0 && settings.worker_memory_mb < least_mb) {
         add_line(found->detail,
                  "whisperer.worker_memory is %d MB, and a worker may take %d MB all the same.",
@@ -95,6 +106,15 @@ void look_at_memory(Shortages* found, int databases) {
 }
 
 }  // namespace
+
+void warn_of_no_launcher() {
+    Shortages found = {};
+    add_hint_of_processes(&found, 1);
+    ereport(
+        WARNING, errmsg("whisperer: the launcher has no place, so nothing will be delivered"),
+        errdetail("max_worker_processes is %d, and none of them is left.", max_worker_processes),
+        errhint("%s", found.hint));
+}
 
 void warn_of_shortages(int databases) {
     static char told[text_bytes_max];

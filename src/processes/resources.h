@@ -8,4 +8,7 @@ namespace whisperer::pg {
 // databases: those that have the extension.
 void warn_of_shortages(int databases);
 
+// By the postmaster, which found no place for the launcher: nobody else would tell of it.
+void warn_of_no_launcher();
+
 }  // namespace whisperer::pg

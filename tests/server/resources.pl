@@ -28,8 +28,9 @@ wait_for_warnings(2, 'and so they are at the next start');
 my $log = slurp_file($node->logfile);
 like($log, qr/DETAIL: .*max_in_flight is 2000, and of 1024 file descriptors of a process 512 are for requests/, 'descriptors');
 like($log, qr/HINT: .*Give the server 4000 file descriptors/, 'and how many it takes');
-like($log, qr/max_worker_processes is 8, and 1[23] are needed/, 'processes');
-like($log, qr/Raise max_worker_processes to 2 \+ 2 \* whisperer\.workers \* databases with the extension = 12,/, 'and the formula');
+like($log, qr/max_worker_processes is 8, and 13 are needed/, 'processes');
+like($log, qr/Raise max_worker_processes to 13 at least: 2 \+ 2 \* whisperer\.workers \* databases with the extension \+ the launcher of logical replication, and more for parallel queries and logical replication; or lower whisperer\.workers\./,
+    'and the formula, with the number that it comes to');
 like($log, qr/worker_memory is 16 MB, and a worker may take 388 MB all the same/, 'memory');
 
 # The same once more is not told, another answer is.
@@ -41,4 +42,18 @@ wait_for('one worker', sub { $node->safe_psql('postgres', q(SELECT count(*) = 1 
 set('whisperer.max_queued_bytes' => '2000MB', 'whisperer.workers' => 64, 'whisperer.max_payload' => '256MB');
 wait_for_warnings(4, 'more than the machine has');
 like(slurp_file($node->logfile), qr/Workers may take \d{6} MB, of \d+ MB/, 'memory of all workers together');
+
+# Where the launcher itself has no place nobody looks, for PostgreSQL's own is there first: the postmaster says so.
+my ($small) = new_node('small', extra => "max_worker_processes = 1", bare => 1);
+my $said = slurp_file($small->logfile);
+is(scalar(() = $said =~ /WARNING:/g), 1, 'one warning');
+like($said, qr/WARNING: .*whisperer: the launcher has no place, so nothing will be delivered/, 'that nothing will be delivered');
+like($said, qr/DETAIL: .*max_worker_processes is 1, and none of them is left/, 'why');
+my ($enough) = $said =~ /HINT: .*Raise max_worker_processes to (\d+) at least: [^;]*logical replication\.$/m;
+is($enough, 5, 'and how many it takes');
+$small->append_conf('postgresql.conf', "max_worker_processes = $enough");
+$small->restart;
+$small->safe_psql('postgres', 'CREATE EXTENSION whisperer');
+worker_pid($small);
+unlike(substr(slurp_file($small->logfile), length $said), qr/WARNING:/, 'with those there is nothing to say');
 done_testing();
