@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "src/base/cgroup.h"
 #include "src/base/memory_limit.h"
 #include "src/pg.h"
 #include "src/settings.h"
@@ -76,10 +77,12 @@ void look_at_processes(Shortages* found, int databases) {
     add_hint_of_processes(found, databases);
 }
 
-// Of the machine, or of a process.
+// Of the machine, of the container, or of a process.
 int64 memory_given_mb() {
     rlimit limit;
     int64 bytes = (int64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    int64 of_container = cgroup_memory_bytes();
+    bytes = Min(bytes, of_container);
     if (getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         bytes = Min(bytes, (int64)limit.rlim_cur);
     return bytes / (1024 * 1024);

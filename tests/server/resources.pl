@@ -43,6 +43,32 @@ set('whisperer.max_queued_bytes' => '2000MB', 'whisperer.workers' => 64, 'whispe
 wait_for_warnings(4, 'more than the machine has');
 like(slurp_file($node->logfile), qr/Workers may take \d{6} MB, of \d+ MB/, 'memory of all workers together');
 
+# A container may have less than the machine.  The files that say so are put where the server looks for them, in a mount
+# of its own: one that the kernel would keep to takes root to make.
+my @alone = ('unshare', '--user', '--map-current-user', '--keep-caps', '--mount');
+sub start_in_container {
+    my ($server, %files) = @_;
+    my $make = join ' && ', 'mount -t tmpfs tmpfs /sys/fs/cgroup', map { "mkdir -p \$(dirname /sys/fs/cgroup/$_) && echo $files{$_} >/sys/fs/cgroup/$_" } sort keys %files;
+    command_ok([ @alone, 'sh', '-c', "$make && exec pg_ctl -w -D '" . $server->data_dir . "' -l '" . $server->logfile . "' start" ], 'start');
+    $server->_update_pid(1);
+}
+SKIP: {
+    skip 'no mount can be made here', 4 unless system(join(' ', @alone, 'mount -t tmpfs tmpfs /sys/fs/cgroup 2>/dev/null')) == 0;
+    my $contained = new_node('contained');
+    # Its group is called as it is outside, where the files of the container do not show it.
+    my ($version_1) = slurp_file('/proc/self/cgroup') =~ /^\d+:(?:[^:]*,)?memory[,:]/m;
+    my $file = defined $version_1 ? 'memory/memory.limit_in_bytes' : 'memory.max';
+    for (256, 1024) {
+        $contained->stop;
+        my $seen = -s $contained->logfile;
+        start_in_container($contained, $file => $_ << 20);
+        wait_for('a worker', sub { $contained->safe_psql('postgres', q(SELECT count(*) FROM whisperer.status WHERE state = 'running')) });
+        my $said = substr slurp_file($contained->logfile), $seen;
+        if ($_ == 256) { like($said, qr/DETAIL: .*Workers may take 388 MB, of 256 MB\./, 'a container that is too small') }
+        else { unlike($said, qr/less than the settings ask for/, 'and one that is large enough') }
+    }
+}
+
 # Where the launcher itself has no place nobody looks, for PostgreSQL's own is there first: the postmaster says so.
 my ($small) = new_node('small', extra => "max_worker_processes = 1", bare => 1);
 my $said = slurp_file($small->logfile);
