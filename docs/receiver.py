@@ -83,4 +83,7 @@ Receiver.secret = options.secret
 HTTPServer.allow_reuse_address = True
 server = HTTPServer((options.address, options.port), Receiver)
 print(f"listening at http://{options.address}:{options.port}/", flush=True)
-server.serve_forever()
+try:
+    server.serve_forever()
+except KeyboardInterrupt:
+    pass

@@ -1,6 +1,6 @@
 # Reads a Containerfile and compose.yaml, and prints them as commands of tests/packaging/container, quoted for the shell:
-# from IMAGE STAGE, run COMMAND, copy ..., env NAME=VALUE, user NAME, workdir FOLDER, entrypoint WORD ..., cmd WORD ...
-# (of stages), and service NAME STAGE, with variable NAME=VALUE, entrypoint and cmd (of services).
+# from IMAGE STAGE, run COMMAND, copy ..., env NAME=VALUE, user NAME, workdir FOLDER, stopsignal NAME, entrypoint WORD ...,
+# cmd WORD ... (of stages), and service NAME STAGE, with variable NAME=VALUE, entrypoint and cmd (of services).
 #
 #   python3 containerfile.py Containerfile compose.yaml
 import json
@@ -10,7 +10,7 @@ import sys
 
 import yaml
 
-SHELL_FORM = {'RUN', 'FROM', 'COPY', 'ENV', 'USER', 'WORKDIR'}
+SHELL_FORM = {'RUN', 'FROM', 'COPY', 'ENV', 'USER', 'WORKDIR', 'STOPSIGNAL'}
 WITHOUT_EFFECT_HERE = {'EXPOSE', 'VOLUME'}
 
 
