@@ -29,16 +29,21 @@ PG_CPPFLAGS = -I$(srcdir) '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 SHLIB_LINK = -lcurl -lssl -lcrypto -lz -lre2 -lstdc++ -Wl,--version-script=src/exports.map
 
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+# pg_config names a file that is not there where it came without the server's headers.
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
 -include $(OBJS:.o=.d)
 whisperer.so: src/exports.map
-# Objects for one PostgreSQL are not for another one.  The file is written only when that changes.
+# Objects for one PostgreSQL are not for another one.  The file is written only when that changes; before that it is seen
+# whether the compiler and all headers are there.
+HEADERS = curl/curl.h openssl/ssl.h zlib.h re2/re2.h nlohmann/json.hpp postgres.h
 $(OBJS): Makefile build/built_for
 build/built_for: FORCE
-	@built_for=$$($(PG_CONFIG) --version --includedir-server) && { [ "$$built_for" = "$$(cat $@ 2>/dev/null)" ] || \
-	  { mkdir -p build && echo "$$built_for" >$@; }; }
+	@built_for=$$($(PG_CONFIG) --version --includedir-server) && { [ "$$built_for" = "$$(cat $@ 2>/dev/null)" ] || { \
+	  printf '#include <%s>\n' $(HEADERS) | $(CXX) -std=c++20 $(CPPFLAGS) -x c++ -E - >/dev/null || \
+	    { echo "what the extension is built with is missing: run 'make setup' as root, or see README.md" >&2; exit 1; }; \
+	  mkdir -p build && echo "$$built_for" >$@; }; }
 .PHONY: FORCE
 endif
 
@@ -108,7 +113,8 @@ PREFIX ?= /usr/local
 
 gateway:
 	@command -v cmake >/dev/null || { echo "cmake is missing: apt-get install --no-install-recommends $$(cat gateway/packages)" >&2; exit 1; }
-	@cmake -S gateway -B build/gateway -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	@cmake -S gateway -B build/gateway -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null || \
+	  { echo "the gateway is built with: apt-get install --no-install-recommends $$(cat gateway/packages)" >&2; exit 1; }
 	@cmake --build build/gateway -j2
 
 install-gateway: gateway
@@ -149,7 +155,8 @@ tidy:
 
 # Packages and zip are made of the last commit and of nothing else, so that two machines make the same bytes.
 RELEASE = whisperer-$(EXTVERSION)
-export_head = rm -rf build/$(1) && mkdir -p build/$(1) && git archive --prefix=$(RELEASE)/ HEAD | tar -x -C build/$(1)
+export_head = { git rev-parse -q --verify HEAD >/dev/null || { echo "make $(1) needs git, and a clone: it is made of the last commit" >&2; exit 1; }; } && \
+  rm -rf build/$(1) && mkdir -p build/$(1) && git archive --prefix=$(RELEASE)/ HEAD | tar -x -C build/$(1)
 
 deb:
 	@tests/setup deb
@@ -175,7 +182,9 @@ packaging:
 	@tests/packaging/run $(PACKAGING)
 
 ifeq ($(PGXS),)
-all install:
-	@echo "pg_config is missing: run 'make setup' as root, or see README.md" >&2; exit 1
+all install uninstall installcheck clean:
+	@major=$$($(PG_CONFIG) --version 2>/dev/null | sed -nE 's/^PostgreSQL ([0-9]+).*/\1/p'); \
+	  if [ -n "$$major" ]; then echo "the headers of the server are missing: apt-get install postgresql-server-dev-$$major" >&2; \
+	  else echo "pg_config is missing: run 'make setup' as root, or see README.md" >&2; fi; exit 1
 .DEFAULT_GOAL = all
 endif
