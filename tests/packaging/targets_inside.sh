@@ -40,6 +40,8 @@ check "make without the server's headers" says "$missing" PG_CONFIG="$config"
 check 'make gateway without its libraries' says 'the gateway is built with: apt-get install .*' gateway
 check 'what it says can be installed' follow
 check 'and is enough to configure it' runuser -u games -- cmake -S gateway -B /tmp/gateway
+runuser -u games -- cmake -S gateway -B /tmp/gateway -DCMAKE_CXX_FLAGS=-Wpadded >/tmp/said
+check 'a warning that another compiler has does not end the build' runuser -u games -- make -s -C /tmp/gateway src/codec.cpp.o
 check 'make dist without zip' says 'zip is missing: apt-get install zip' dist
 check 'which can be installed' follow
 check 'make dist without git' says 'make dist needs git, and a clone: .*' dist
