@@ -157,7 +157,7 @@ std::string described(const std::string& name, const std::string& type, const st
 }
 
 // A value of a label: what somebody wrote.
-std::string quoted(std::string_view value) {
+std::string label_value(std::string_view value) {
     std::string text = "\"";
     for (const char c : value) {
         if (c == '\\' || c == '"')
@@ -175,7 +175,7 @@ void add_label(const std::string& label, std::string& labels) {
 
 // Of one of several databases; of the only one: empty.
 std::string database_label(const std::string& database) {
-    return database.empty() ? "" : "database=" + quoted(database);
+    return database.empty() ? "" : "database=" + label_value(database);
 }
 
 void append_sample(const std::string& name, const std::string& labels, std::string_view value,
@@ -193,7 +193,7 @@ void append(const Family& family, const char* label, const Said& said, std::stri
                 continue;
             std::string labels = database_label(said.database);
             if (*label != '\0')
-                add_label(label + ("=" + quoted(said.rows->text(row, 0))), labels);
+                add_label(label + ("=" + label_value(said.rows->text(row, 0))), labels);
             add_label(series.labels, labels);
             append_sample(std::string(family.name) + series.suffix, labels,
                           said.rows->text(row, series.column), text);
@@ -214,9 +214,9 @@ void append_hook_info(const std::vector<Said>& all, std::string& text) {
     for (const Said& said : all)
         for (std::size_t row = 0; said.rows && row < said.rows->count(); row++) {
             std::string labels = database_label(said.database);
-            add_label("hook_id=" + quoted(said.rows->text(row, 0)), labels);
-            add_label("event_type=" + quoted(said.rows->text(row, hook_event_type)), labels);
-            add_label("description=" + quoted(said.rows->text(row, hook_description)), labels);
+            add_label("hook_id=" + label_value(said.rows->text(row, 0)), labels);
+            add_label("event_type=" + label_value(said.rows->text(row, hook_event_type)), labels);
+            add_label("description=" + label_value(said.rows->text(row, hook_description)), labels);
             append_sample("whisperer_hook_info", labels, "1", text);
         }
 }
