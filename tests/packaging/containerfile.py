@@ -44,7 +44,8 @@ def services(text):
             say('variable', f'{key}={value}')
         for key, command in (('entrypoint', 'entrypoint'), ('command', 'cmd')):
             if key in service:
-                say(command, *service[key])
+                # A dollar of its own is two there.
+                say(command, *(word.replace('$$', '$') for word in service[key]))
 
 
 stages(open(sys.argv[1]).read())
