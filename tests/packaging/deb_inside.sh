@@ -75,14 +75,17 @@ rm "/etc/postgresql/$major/shop/conf.d/whisperer.conf"
 pg_dropcluster --stop "$major" shop
 # In the place of systemd, which cannot run here: the service is what was started above.
 mkdir -p /run/systemd/system
-printf '#!/bin/sh\ncase "$*" in *"stop whisperer-gateway.service"*) kill $(cat /tmp/service) ;; esac\n' >/usr/local/bin/systemctl
-chmod 755 /usr/local/bin/systemctl
+systemctl=$(command -v systemctl)
+mv "$systemctl" /tmp/systemctl
+printf '#!/bin/sh\ncase "$*" in *"stop whisperer-gateway.service"*) kill $(cat /tmp/service) ;; esac\n' >"$systemctl"
+chmod 755 "$systemctl"
 mv /usr/sbin/policy-rc.d /tmp/
 check 'they are removed' apt-get remove -y -qq "$extension" whisperer-gateway
 has_ended() { ! kill -0 "$(cat /tmp/service)"; }
 check 'the service has been stopped' soon has_ended
 mv /tmp/policy-rc.d /usr/sbin/
-rm -r /usr/local/bin/systemctl /run/systemd/system
+mv /tmp/systemctl "$systemctl"
+rm -r /run/systemd/system
 check 'programs are gone' absent /usr/bin/whisperer-gateway "/usr/lib/postgresql/$major/lib/whisperer.so" "$unit"
 check 'the configuration stays' test -e "$conf"
 check 'they are purged' dpkg --purge "$extension" whisperer-gateway
