@@ -163,7 +163,11 @@ sub read_to_end {
     my ($socket) = @_;
     my ($text, $deadline) = ('', time + $Whisperer::wait_s);
     while (1) {
-        IO::Select->new($socket)->can_read($deadline - time) or die "the connection stays open, after: $text";
+        # A child that ends interrupts the wait.
+        if (!IO::Select->new($socket)->can_read($deadline - time)) {
+            next if time < $deadline;
+            die "the connection stays open, after: $text";
+        }
         my $got = sysread $socket, $text, 65536, length $text;
         return $text unless $got;
     }
