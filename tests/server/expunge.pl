@@ -41,7 +41,7 @@ sub files_with {
 }
 
 sql(<<"SQL");
-SELECT whisperer.register_event(e) FROM unnest('{ok,failing,waiting,slow,lined,quoted,late}'::text[]) e;
+SELECT whisperer.register_event(e) FROM unnest('{ok,failing,waiting,slow,lined,quoted,late,made}'::text[]) e;
 SELECT whisperer.register_event('shaped', schema => '{"additionalProperties": {"type": "string"}}');
 SELECT whisperer.create_hook('ok', '$base/echo/ok');
 SELECT whisperer.create_hook('failing', '$base/echo/500/failing', retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 1000}, "max_retries": 0}');
@@ -50,6 +50,8 @@ SELECT whisperer.create_hook('slow', '$base/delay/1500/200/slow');
 SELECT whisperer.create_hook('lined', '$base/fail-first/1/500/lined', retry_countdown_config => $later, ordering => 'key');
 CREATE FUNCTION public.quote(event json) RETURNS json LANGUAGE plpgsql AS 'BEGIN RAISE ''cannot use %'', event; END';
 SELECT whisperer.create_hook('quoted', '$base/ok/quoted', transform => 'public.quote', retry_countdown_config => '{"choice": "fixed", "kwargs": {"seconds": 1000}, "max_retries": 0}');
+CREATE FUNCTION public.same(event json) RETURNS json LANGUAGE sql RETURN event;
+SELECT whisperer.create_hook('made', '$base/ok/made', transform => 'public.same');
 SELECT whisperer.create_hook('shaped', '$base/ok/shaped');
 SQL
 
@@ -58,6 +60,7 @@ my $delivered = record('ok', 'marker-one', 17);
 my $failed = record('failing', 'marker-two', 17);
 my $waits = record('waiting', 'marker-three', 17);
 my $quoted = record('quoted', 'marker-four', 17);
+my $made = record('made', 'marker-seven', 17);
 my $shaped = sql(q(SELECT whisperer.deliver_event('shaped', '{"marker-five": 1}')));
 my $keyed_call = q(whisperer.deliver_event('ok', '{"note": "marker-six"}', idempotency_key => 'signup-marker-ann@example.com'));
 my $keyed = sql("SELECT $keyed_call");
@@ -65,13 +68,15 @@ wait_idle($node);
 is(arrived('marker-one', '/echo/ok'), 1, 'delivered');
 like(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$quoted'"), qr/marker-four/, 'the error of a function quotes the data');
 is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$shaped'"), 'schema: /marker-five: type', 'that of a schema names a member');
-is(sql("SELECT whisperer.expunge(e) FROM unnest('{$delivered,$failed,$waits,$quoted,$shaped,$keyed}'::uuid[]) e"), "t\nt\nt\nt\nt\nt", 'expunged');
+like(outcome($made), qr/^delivered 1 200 ok .*marker-seven/, 'what a transform made stays with what was delivered');
+is(sql("SELECT whisperer.expunge(e) FROM unnest('{$delivered,$failed,$waits,$quoted,$made,$shaped,$keyed}'::uuid[]) e"), "t\nt\nt\nt\nt\nt\nt", 'expunged');
 requests_are_done();
 is(found('marker-'), '0 0 0', 'nothing of it is in the log or the ledger');
 is(sql("SELECT count(*) FROM (SELECT k::text FROM whisperer.event_key k UNION ALL SELECT d::text FROM whisperer.key_decision d) AS kept (line) WHERE line ~ 'marker-'"), 0, 'nor is its idempotency key anywhere');
 is(sql("SELECT count(*) FROM whisperer.event_key k JOIN whisperer.key_decision d USING (key, event_id) WHERE k.event_id = '$keyed'"), 1, 'but a digest of it, for the writer and for the worker');
 is(sql("SELECT $keyed_call"), $keyed, 'so who repeats it still gets its id, and records nothing');
 like(outcome($delivered), qr/^delivered 1 200 - -$/, 'the result stays');
+is(outcome($made), 'delivered 1 200 - -', 'that of a transform does not');
 like(outcome($failed), qr/^failed 1 HTTP status 500.* 500 - -$/, 'and the error of one that failed');
 is(outcome($waits), 'failed 1 expunged 500 - -', 'what was pending has failed');
 is(sql("SELECT error FROM whisperer.delivery WHERE event_id = '$quoted'"), 'transform: expunged (SQLSTATE P0001)', 'what a function said is gone, its SQLSTATE is not');
