@@ -274,14 +274,20 @@ sub answers {
     return join "\n", grep { $_ ne '' } $self->answer($query), map { $_->safe_psql('postgres', $query) } @{ $self->{deliverers} // [] };
 }
 
-# Everything is delivered.  What was prepared when its session died is somebody's to decide: committed.
-sub settle {
+# What was prepared when its session died is somebody's to decide: committed.
+sub commit_prepared {
     my ($self) = @_;
     wait_for('the prepared transactions', sub {
         my $names = $self->answer('SELECT gid FROM pg_prepared_xacts');
         $self->ask("COMMIT PREPARED '$_'") for split /\n/, $names;
         return $names eq '';
     });
+}
+
+# Everything is delivered.
+sub settle {
+    my ($self) = @_;
+    $self->commit_prepared;
     $self->worker;
     $self->{before_settling}->() if $self->{before_settling};
     wait_for('all deliveries', sub { defined $self->ask("CALL whisperer.wait_idle('60 s')") });

@@ -158,6 +158,7 @@ sub promote {
     $trial->insist('ALTER SYSTEM RESET synchronous_standby_names');
     $trial->insist('ALTER SYSTEM RESET synchronized_standby_slots') if $standby->pg_version->major >= 17;
     $standby->reload;
+    $trial->commit_prepared;
     start_relay();
     $trial->start_load('mixed');
     $trial->wait_for_rows(20);
@@ -188,6 +189,8 @@ sub fail_over_without_slots {
     my $delivered_until = sql($trial->{node}, "SELECT min(made_at) FROM item WHERE round = $trial->{round}");
     my $standby = new_standby();
     $trial->wait_for_rows(100);
+    # The new primary has it prepared, and makes no slot before it ends.
+    sql($trial->{node}, "BEGIN; INSERT INTO item (round) VALUES ($trial->{round}); PREPARE TRANSACTION 'of a client that is gone'");
     promote($standby);
     my %from = map { split /\|/ } map { split /\n/, sql($standby, "SELECT hook_id || '|' || replay_from FROM whisperer.remove_node('$_', force => true)") } sort keys %node;
     for my $name (sort keys %node) {
