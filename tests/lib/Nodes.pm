@@ -17,15 +17,15 @@ sub error_of {
 }
 
 sub new_primary {
-    my ($name, $extra) = @_;
-    my $primary = new_node($name, extra => "wal_level = logical\nmax_replication_slots = 10\nmax_wal_senders = 10\n" . ($extra // ''));
+    my ($name, $extra, %options) = @_;
+    my $primary = new_node($name, %options, extra => "wal_level = logical\nmax_replication_slots = 10\nmax_wal_senders = 10\n" . ($extra // ''));
     sql($primary, 'CREATE ROLE reader LOGIN REPLICATION');
     return $primary;
 }
 
 sub new_delivery_node {
-    my ($name) = @_;
-    my $node = new_node("node_$name", extra => "whisperer.node = '$name'\nwal_retrieve_retry_interval = 200ms\n");
+    my ($name, %options) = @_;
+    my $node = new_node("node_$name", %options, extra => "whisperer.node = '$name'\nwal_retrieve_retry_interval = 200ms\n");
     sql($node, 'CREATE ROLE shop');
     return $node;
 }

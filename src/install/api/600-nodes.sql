@@ -44,12 +44,17 @@ DECLARE
         -- What a hook here asked for (ping, replay, backfill) is for that hook.
         ELSE 'TABLE whisperer.outbox (config_filter, created_at, data, event_type, id, meta, object_id, source) WHERE (hook_id IS NULL)'
         END || ' WITH (publish = ''insert'', publish_via_partition_root = true)';
-    found constant text := whisperer_internal.published_by(publication);
+    found text := whisperer_internal.published_by(publication);
 BEGIN
     PERFORM whisperer_internal.require_node_rights(caller);
     IF current_setting('wal_level') <> 'logical' THEN
         RAISE EXCEPTION 'wal_level is %', current_setting('wal_level')
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Set wal_level = logical and restart the server.';
+    END IF;
+    -- A dump has the publication, and none of an extension's tables in it.
+    IF found LIKE 'TABLE  WITH %' THEN
+        EXECUTE format('DROP PUBLICATION %I', publication);
+        found := NULL;
     END IF;
     IF found IS NULL THEN
         EXECUTE format('CREATE PUBLICATION %I FOR %s', publication, wanted);
