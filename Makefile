@@ -129,7 +129,7 @@ node: build-all
 
 bench: build-all
 	@tests/bench/bench $(BENCH)
-	@tests/bench/isolation
+	@$(if $(filter --help,$(BENCH)),:,tests/bench/isolation)
 
 soak: build-all
 	@tests/setup checked
