@@ -16,7 +16,7 @@ measure() {
         ratio_one+=("$(calculate "${one[-1]} / ${bare[-1]}")")
         progress "drain, one worker, round $round: ${one[-1]} deliveries/s, bare libcurl ${bare[-1]}"
     done
-    report_ratio 'drain, one worker / bare libcurl' 1/s "$(median "${one[@]}")" "$(median "${bare[@]}")" "$(median "${ratio_one[@]}")" '>= 0.65'
+    report_ratio 'drain, one worker / bare libcurl' 1/s "$(median "${one[@]}")" "$(median "${bare[@]}")" "$(median "${ratio_one[@]}")" '>= 0.85'
     set_parameter whisperer.workers 2
     add_hook_of_the_other_worker
     bare=()
@@ -58,7 +58,7 @@ measure_answers() {
             ours+=("$(drain_rate $((events / 2)) record_events answers $((events / 2)))")
             ratio+=("$(calculate "${ours[-1]} / ${bare[-1]}")")
         done
-        report_ratio "drain, answers of $size kB / bare libcurl" 1/s "$(median "${ours[@]}")" "$(median "${bare[@]}")" "$(median "${ratio[@]}")" ''
+        report_ratio "drain, answers of $size kB / bare libcurl" 1/s "$(median "${ours[@]}")" "$(median "${bare[@]}")" "$(median "${ratio[@]}")" "$([ "$size" = 8 ] && echo '>= 0.75')"
         drop_database answers
     done
 }

@@ -6,10 +6,13 @@ measure() {
     sql -c 'CREATE TABLE item (id bigserial PRIMARY KEY, v text)' \
         -c "CREATE TRIGGER item_created AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION whisperer.capture('latency')"
     add_hook latency "$nginx/log"
+    sql -c 'CREATE TABLE plain_item (LIKE item INCLUDING ALL)'
     echo "INSERT INTO item (v) VALUES ('x');" >"$work/insert.sql"
+    echo "INSERT INTO plain_item (v) VALUES ('x');" >"$work/insert_plain.sql"
     echo "INSERT INTO item (v) SELECT 'x' FROM generate_series(1, 5);" >"$work/insert_five.sql"
     measure_load 'one event a transaction' insert 5000
     measure_load 'five events a transaction' insert_five 1000
+    measure_beside_bare
     measure_single
     measure_batched
     drop_database latency
@@ -34,6 +37,40 @@ measure_load() { # title, script, transactions a second
     read -r p50 late _ < <(head -"$third" "$work/nginx.log" >"$work/part" && latencies "$work/part")
     read -r p50 p99 _ < <(tail -"$third" "$work/nginx.log" >"$work/part" && latencies "$work/part")
     report "sustained, $1: 99th percentile, last third / first third" ms "$p99" "$late" ''
+}
+
+# At 2,000 events a second, one a transaction, beside the bare loop at the same rate, which posts while the same transactions
+# run without the trigger.  Its latency is from when a request was due.
+measure_beside_bare() {
+    local round rate=2000 p50 p99 ours=() bare=() ours_p50=() bare_p50=() ratios=()
+    for round in $(seq "$rounds"); do
+        sql -c 'TRUNCATE item'
+        : >"$work/nginx.log"
+        pgbench -n -M prepared -c 8 -j 1 -R $rate -T $((seconds / 3)) -f "$work/insert.sql" latency >/dev/null 2>&1
+        sql -c 'CALL whisperer.wait_idle()'
+        nginx_flush
+        read -r p50 p99 _ < <(latencies "$work/nginx.log")
+        ours+=("$p99") ours_p50+=("$p50")
+        : >"$work/nginx.log"
+        write_body
+        pgbench -n -M prepared -c 8 -j 1 -R $rate -T $((seconds / 3)) -f "$work/insert_plain.sql" latency >/dev/null 2>&1 &
+        local load=$!
+        build/bench/curl_loop --rate $rate "$nginx/log" $((rate * seconds / 3)) 64 "$work/body" >/dev/null
+        wait "$load"
+        nginx_flush
+        read -r p50 p99 < <(due_to_receipt "$work/nginx.log")
+        bare+=("$p99") bare_p50+=("$p50")
+        ratios+=("$(calculate "${ours[-1]} / ${bare[-1]}")")
+        progress "$rate events/s, round $round: commit to receipt ${ours_p50[-1]} ms, 99th percentile ${ours[-1]}; bare loop, due to receipt ${bare_p50[-1]}, ${bare[-1]}"
+    done
+    report "sustained, one event a transaction, $rate/s: commit to receipt, median" ms "$(median "${ours_p50[@]}")" '' ''
+    report "sustained, one event a transaction, $rate/s: commit to receipt, 99th percentile" ms "$(median "${ours[@]}")" '' '<= 8'
+    report_ratio "sustained, $rate/s: 99th percentile / bare libcurl's, due to receipt" ms "$(median "${ours[@]}")" "$(median "${bare[@]}")" "$(median "${ratios[@]}")" ''
+}
+
+# Median and 99th percentile of the bare loop's, in milliseconds.
+due_to_receipt() { # file
+    awk '{printf "%.3f\n", $1 * 1000 - $2 / 1000}' "$1" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)], v[int(NR * 0.99)]}'
 }
 
 # When the COMMIT of the only client's transactions returned, in the order of their events: by their ids, or,

@@ -19,11 +19,12 @@ measure() {
     done
     for limit in 1 8 256; do
         set_parameter whisperer.max_in_flight_per_hook "$limit"
-        measure_point "$limit in flight" $((limit > 1 ? events : events / 10)) "$limit" 1 "$(letters 100)"
+        measure_point "$limit in flight" $((limit > 1 ? events : events / 10)) "$limit" 1 "$(letters 100)" '' "$([ "$limit" != 8 ] || echo '>= 0.7')"
     done
     set_parameter whisperer.max_in_flight_per_hook 64
     for hooks in 4 16; do
-        measure_point "$hooks hooks" "$events" $((hooks * 64 < 256 ? hooks * 64 : 256)) "$hooks" "$(letters 100)"
+        measure_point "$hooks hooks" "$events" $((hooks * 64 < 256 ? hooks * 64 : 256)) "$hooks" "$(letters 100)" '' \
+            "$([ "$hooks" != 16 ] || echo '>= 0.85')"
     done
 }
 

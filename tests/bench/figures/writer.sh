@@ -72,7 +72,7 @@ measure_rounds() {
         function_ratio+=("$(calculate "$function / ${row_added[-1]}")")
         statement_ratio+=("$(calculate "${statement_added[-1]} / ${hand_many_added[-1]}")")
     done
-    report_ratio "writer: row trigger's added time / PL/pgSQL outbox's" us "$(median "${row_added[@]}")" "$(median "${hand_added[@]}")" "$(median "${row_ratio[@]}")" '<= 0.5'
-    report_ratio "writer: statement trigger's added time, 10,000 rows / PL/pgSQL outbox's" us "$(median "${statement_added[@]}")" "$(median "${hand_many_added[@]}")" "$(median "${statement_ratio[@]}")" '<= 0.3'
-    report_ratio "writer: deliver_event / row trigger's added time" us "$(median "${function_cost[@]}")" "$(median "${row_added[@]}")" "$(median "${function_ratio[@]}")" '<= 1.2'
+    report_ratio "writer: row trigger's added time / PL/pgSQL outbox's" us "$(median "${row_added[@]}")" "$(median "${hand_added[@]}")" "$(median "${row_ratio[@]}")" '<= 0.3'
+    report_ratio "writer: statement trigger's added time, 10,000 rows / PL/pgSQL outbox's" us "$(median "${statement_added[@]}")" "$(median "${hand_many_added[@]}")" "$(median "${statement_ratio[@]}")" '<= 0.18'
+    report_ratio "writer: deliver_event / row trigger's added time" us "$(median "${function_cost[@]}")" "$(median "${row_added[@]}")" "$(median "${function_ratio[@]}")" '<= 1'
 }
