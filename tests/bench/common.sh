@@ -74,20 +74,25 @@ our_ms() { processor_ms "backend_type LIKE 'whisperer%'"; }
 
 delivered() { value -c 'SELECT coalesce(sum(delivered), 0) FROM whisperer.status'; }
 
-# Records while delivery is paused, resumes, and prints deliveries per second until the ledger has them all.
+# Prints deliveries per second from a statement that lets them go until the ledger has them all.  When it had them its last
+# rows say: wait_idle looks again after four times as long as a look took, which may be a second.
+rate_from() { # statement, deliveries expected
+    value <<SQL
+SELECT clock_timestamp() AS begun \gset
+$1 \g /dev/null
+CALL whisperer.wait_idle('900 s');
+SELECT round($2 / extract(epoch FROM (SELECT max(modified_at) FROM whisperer.delivery) - :'begun'));
+SQL
+}
+
+# Records while delivery is paused, resumes, and prints deliveries per second.
 drain_rate() { # deliveries expected, then commands that record
     local expected=$1 before after rate; shift
     sql -c 'SELECT whisperer.pause()' >/dev/null
     "$@"
     sql -c CHECKPOINT
     before=$(delivered)
-    rate=$(value <<SQL
-SELECT clock_timestamp() AS begun \gset
-SELECT whisperer.resume() \g /dev/null
-CALL whisperer.wait_idle('900 s');
-SELECT round($expected / extract(epoch FROM clock_timestamp() - :'begun'));
-SQL
-    )
+    rate=$(rate_from 'SELECT whisperer.resume()' "$expected")
     # The status is a second old at most.
     for _ in $(seq 50); do
         after=$(delivered)

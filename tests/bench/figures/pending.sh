@@ -10,12 +10,7 @@ resumed_rate() {
     record_events pending "$events"
     until [ "$(pending)" = "$events" ]; do sleep 0.2; done
     sql -c CHECKPOINT
-    value <<SQL
-SELECT clock_timestamp() AS begun \gset
-SELECT whisperer.resume_hook(id) FROM whisperer.hook \g /dev/null
-CALL whisperer.wait_idle('900 s');
-SELECT round($events / extract(epoch FROM clock_timestamp() - :'begun'));
-SQL
+    rate_from 'SELECT whisperer.resume_hook(id) FROM whisperer.hook' "$events"
 }
 
 measure() {
