@@ -29,7 +29,10 @@ namespace whisperer::pg {
 
 namespace {
 
-constexpr int due_rows_max = 64;
+// As many as were handed out last time, and more if that was all: what is read and finds no room is
+// read again.
+constexpr int due_rows_min = 64;
+constexpr int due_rows_max = 512;
 constexpr int freed_rows_max = 1000;
 
 // A hook whose rows come due one by one (a slow endpoint's, handed back at its own speed) has them
@@ -44,7 +47,13 @@ bool has_functions(const Hook* hook) {
 }
 
 int rows_max(const Hook* hook) {
-    return has_functions(hook) ? calls_per_hook_max : due_rows_max;
+    return has_functions(hook) ? calls_per_hook_max : Max(hook->run->due_rows, due_rows_min);
+}
+
+// Of a page so many were handed out.
+void note_page(Hook* hook, int count) {
+    int next = count == rows_max(hook) ? 2 * count : count;
+    hook->run->due_rows = Min(Max(next, due_rows_min), due_rows_max);
 }
 
 void query_due(const Hook* hook, bool tried_only = false) {
@@ -174,26 +183,33 @@ void probe_early(Worker* worker, const Hook* hook, uint64 row) {
     probe_from(worker, hook, 0);
 }
 
-// Reads on until something is not due yet, the page is full, or the engine has no credit or the
-// helper no room.
+// False: it is not due yet, or the engine has no credit or the helper no room.
+bool hand_out_due(Worker* worker, Hook* hook, uint64 row, TimestampTz now) {
+    TimestampTz at = timestamp_column((int)row, DueNextAttemptAt);
+    if (at > now || !may_hand_out(worker, hook)) {
+        if (at > now && has_credit(worker))
+            probe_early(worker, hook, row);
+        hook->run->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
+        return false;
+    }
+    if (must_wait_for_room(worker, hook, now))
+        return false;
+    pg_uuid_t id = uuid_column((int)row, DueEventId);
+    hand_out(worker, hook, (int)row, 0);
+    hook->run->low_at = at;
+    hook->run->low_id = id;
+    return true;
+}
+
+// Reads on until something is not due yet, or a page is full.
 void read_range(Worker* worker, Hook* hook, TimestampTz now) {
     query_due(hook);
     // A full page, or no credit: look again at once.
     hook->run->next_due_at = SPI_processed < (uint64)rows_max(hook) ? DT_NOEND : now;
-    for (uint64 row = 0; row < SPI_processed; row++) {
-        TimestampTz at = timestamp_column((int)row, DueNextAttemptAt);
-        if (at > now || !may_hand_out(worker, hook)) {
-            if (at > now && has_credit(worker))
-                probe_early(worker, hook, row);
-            hook->run->next_due_at = at > now && row > 0 ? Max(at, now + group_us) : Max(at, now);
-            return;
-        }
-        if (must_wait_for_room(worker, hook, now))
-            return;
-        hand_out(worker, hook, (int)row, 0);
-        hook->run->low_at = at;
-        hook->run->low_id = uuid_column((int)row, DueEventId);
-    }
+    uint64 row = 0;
+    while (row < SPI_processed && hand_out_due(worker, hook, row, now))
+        row++;
+    note_page(hook, (int)row);
 }
 
 // What waited for a rate that no longer counts is due at once, and from now on spaced by the rate

@@ -87,6 +87,23 @@ void lock_tables(Tables which) {
     } while (memcmp(locked, tables, sizeof locked) != 0);
 }
 
+// The row whose columns were asked for last.  One column costs nearly as much as all before it, so
+// all are taken out at once.  A statement's rows may be where those of an earlier one were.
+struct LastRow {
+    const SPITupleTable* rows;
+    uint64 row;
+    Datum values[MaxTupleAttributeNumber];
+    bool nulls[MaxTupleAttributeNumber];
+};
+LastRow last_row;
+
+// Passes the statement's result on.
+int after_statement(MemoryContext caller, int result) {
+    MemoryContextSwitchTo(caller);
+    last_row.rows = nullptr;
+    return result;
+}
+
 void open_transaction(const char* activity) {
     caller_context = CurrentMemoryContext;
     SetCurrentStatementStartTimestamp();
@@ -123,22 +140,20 @@ int run_query(const char* query, int count, const Oid* types, const Datum* value
     MemoryContext caller = CurrentMemoryContext;
     int result = SPI_execute_with_args(query, count, const_cast<Oid*>(types),
                                        const_cast<Datum*>(values), nulls, read_only, limit);
-    MemoryContextSwitchTo(caller);
-    return result;
+    return after_statement(caller, result);
 }
 
 int run_query(const char* query, bool read_only, long limit) {
     MemoryContext caller = CurrentMemoryContext;
     int result = SPI_execute(query, read_only, limit);
-    MemoryContextSwitchTo(caller);
-    return result;
+    return after_statement(caller, result);
 }
 
 void run_plan(SPIPlanPtr plan, const Datum* values, const char* nulls, bool read_only, long limit,
               int expected) {
     MemoryContext caller = CurrentMemoryContext;
-    int result = SPI_execute_plan(plan, const_cast<Datum*>(values), nulls, read_only, limit);
-    MemoryContextSwitchTo(caller);
+    int result = after_statement(
+        caller, SPI_execute_plan(plan, const_cast<Datum*>(values), nulls, read_only, limit));
     if (result != expected)
         elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
 }
@@ -156,18 +171,12 @@ SPIPlanPtr kept_plan(SPIPlanPtr* plan, const char* query, int count, const Oid* 
 }
 
 Datum rows_column(const SPITupleTable* rows, uint64 row, int number) {
-    bool is_null;
-    Datum value = SPI_getbinval(rows->vals[row], rows->tupdesc, number, &is_null);
-    return is_null ? (Datum)0 : value;
-}
-
-void first_columns(const SPITupleTable* rows, uint64 row, int count, Datum* values) {
-    TupleDesc desc = rows->tupdesc;
-    Datum all[MaxTupleAttributeNumber];
-    bool is_null[MaxTupleAttributeNumber];
-    heap_deform_tuple(rows->vals[row], desc, all, is_null);
-    for (int i = 0; i < count; i++)
-        values[i] = is_null[i] ? (Datum)0 : all[i];
+    if (last_row.rows != rows || last_row.row != row) {
+        heap_deform_tuple(rows->vals[row], rows->tupdesc, last_row.values, last_row.nulls);
+        last_row.rows = rows;
+        last_row.row = row;
+    }
+    return last_row.nulls[number - 1] ? (Datum)0 : last_row.values[number - 1];
 }
 
 Datum datum_column(int row, int number) {

@@ -46,8 +46,6 @@ pg_uuid_t uuid_column(int row, int number);
 
 // The same of an earlier result.
 Datum rows_column(const SPITupleTable* rows, uint64 row, int number);
-// All up to count, each of which costs as much as all before it when it is asked for alone.
-void first_columns(const SPITupleTable* rows, uint64 row, int count, Datum* values);
 
 // A one-dimensional array; nulls may be null.
 Datum make_array(const Datum* values, const bool* nulls, int count, Oid type);

@@ -39,6 +39,7 @@ struct HookRun {
     TimestampTz next_due_at;
     TimestampTz low_at;
     pg_uuid_t low_id;
+    int due_rows;         // that are read of it at a time
     HookLines* lines;     // null: it is not ordered and never was
     int freed_from;       // FreedFrom: what the ledger has waits for it no longer
     DuePlace freed;       // up to here

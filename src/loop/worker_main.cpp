@@ -75,6 +75,7 @@ struct Turn {
     SteadyTime status_at;
     SteadyTime held_until;
     bool ledger_first;     // what is due goes before what is new
+    bool has_written;      // to the ledger, of which something may be due by that
     TimestampTz began_at;  // by the wall clock
     uint64 ticket_looked;
     uint64 windows_ended;
@@ -248,6 +249,7 @@ void write(const Writes& what) {
             load_again(worker->hooks, worker->ledger->news->list[i].hook_id);
             turn.look = true;
         }
+    turn.has_written = true;
     // What operators are told is in the log.
     turn.look |= worker->hooks->has_operators;
     forget_batch(worker->ledger, worker->tracker);
@@ -358,6 +360,10 @@ long wait_ms(SteadyTime now) {
     if (has_to_take_over(worker) || requests_are_due(worker, now) ||
         retention_is_due(worker, now) || payload_retention_is_due(worker, now))
         return 0;
+    bool can_retry = !worker->hooks->delivery_paused && has_credit(worker);
+    if (turn.has_written && can_retry && due_at() <= GetCurrentTimestamp() &&
+        next_page_at(turn.due_read_at, now) <= now)
+        return 0;
     SteadyTime page_at = DT_NOEND;
     if (turn.look ? !is_held(now) : turn.page_end == PageEnd::More)
         page_at = next_page_at(turn.read_at, now);
@@ -380,7 +386,7 @@ long wait_ms(SteadyTime now) {
     if (meters_at < DT_NOEND)
         wait = Min(wait, (Max(meters_at, now) - now) / 1000 + 1);
     TimestampTz retries_at = due_at();
-    if (!worker->hooks->delivery_paused && retries_at < DT_NOEND && has_credit(worker)) {
+    if (can_retry && retries_at < DT_NOEND) {
         TimestampTz wall_now = GetCurrentTimestamp();
         wait = Min(wait, (Max(retries_at, wall_now) - wall_now) / 1000 + 1);
     }
@@ -408,6 +414,7 @@ void loop() {
         follow_clock(GetCurrentTimestamp());
         SteadyTime began_at = steady_now();
         SteadyTime now = began_at;
+        turn.has_written = false;
         notice_commits(now);
         read_all(now);
         run_engine();

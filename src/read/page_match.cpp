@@ -324,7 +324,8 @@ bool may_be_replayed(Worker* worker, const Row& row, const Hook* hook) {
 
 Row row_at(SPITupleTable* rows, uint64 number, bool is_carried) {
     Row row = {};
-    first_columns(rows, number, PageColumnCount, row.columns + 1);
+    for (int column = 1; column <= PageColumnCount; column++)
+        row.columns[column] = rows_column(rows, number, column);
     read_for_whom(&row, is_carried);
     read_key(&row);
     return row;
