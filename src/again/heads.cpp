@@ -131,7 +131,7 @@ void read_lines(Worker* worker, Hook* hook, TimestampTz now) {
     // Bodies are made for one request after the other.
     if (hook->transform || has_requests(worker, hook->id))
         batch.chain = 1;
-    if (batch.size > 1 || (batch.chain > 1 && one_is_ready(hook->run->lines))) {
+    if (batch.size > 1 || batch.chain > 1) {
         read_runs(worker, hook, batch, now);
         return;
     }

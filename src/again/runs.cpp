@@ -3,6 +3,7 @@
 // Lines are taken the longest waiting first, each with as much as it has, until the batch is full.
 // What a batch may hold beside its size knows the engine, which says how many it has taken.  If one
 // line alone has something to do, as much of it is handed out as goes into a chain of requests.
+// Without batches each line has a chain of its own.
 #include "src/again/runs.h"
 
 #include "src/again/due.h"
@@ -33,7 +34,8 @@ struct Run {
     TimestampTz now;
     WhispererBatch batch;  // of at most as many events as the engine has room for
     DueRow* members;
-    int size;      // of these there is room for
+    int room;      // for what hangs behind a request
+    int size;      // of members there is room for
     int requests;  // that they may go in, one after the other
     int count;
     Size bytes;
@@ -41,8 +43,9 @@ struct Run {
     bool is_closed;  // it takes no more
 };
 
-// Rows of lines, line by line.  The limit is met without what is behind it being read.
-void query_runs(int64 hook_id, const ReadyLine* ready, int count, int size) {
+// Rows of lines, line by line, up to so many of each.  Each limit is met without what is behind it
+// being read.
+void query_runs(int64 hook_id, const ReadyLine* ready, int count, int line_size, int size) {
     static SPIPlanPtr plan;
     Datum* numbers = (Datum*)palloc(sizeof(Datum) * count);
     Datum* after = (Datum*)palloc(sizeof(Datum) * count);
@@ -50,9 +53,12 @@ void query_runs(int64 hook_id, const ReadyLine* ready, int count, int size) {
         numbers[i] = Int64GetDatum(ready[i].number);
         after[i] = UUIDPGetDatum(&ready[i].after);
     }
-    const Oid types[] = {INT8OID, INT8ARRAYOID, UUIDARRAYOID, INT8OID, INT8OID};
-    Datum values[] = {Int64GetDatum(hook_id), make_array(numbers, nullptr, count, INT8OID),
-                      make_array(after, nullptr, count, UUIDOID), Int64GetDatum(my_incarnation()),
+    const Oid types[] = {INT8OID, INT8ARRAYOID, UUIDARRAYOID, INT8OID, INT8OID, INT8OID};
+    Datum values[] = {Int64GetDatum(hook_id),
+                      make_array(numbers, nullptr, count, INT8OID),
+                      make_array(after, nullptr, count, UUIDOID),
+                      Int64GetDatum(my_incarnation()),
+                      Int64GetDatum(line_size),
                       Int64GetDatum(size)};
     run_plan(kept_plan(&plan,
                        "SELECT " DUE_COLUMNS
@@ -62,7 +68,7 @@ void query_runs(int64 hook_id, const ReadyLine* ready, int count, int size) {
                        "FROM whisperer.delivery q WHERE q.hook_id = $1 AND q.line = asked.line "
                        "AND q.event_id > asked.after AND q.line IS NOT NULL "
                        "AND q.state = 'pending' ORDER BY q.hook_id, q.line, q.event_id LIMIT $5) "
-                       "AS p LIMIT $5) AS d " DUE_EVENT " ORDER BY d.place, d.event_id",
+                       "AS p LIMIT $6) AS d " DUE_EVENT " ORDER BY d.place, d.event_id",
                        lengthof(types), types),
              values, nullptr, true, 0, SPI_OK_SELECT);
 }
@@ -205,33 +211,59 @@ void send(Run* run) {
 }
 
 // How much may be handed out at once, while the engine takes so many: no more than half of them in
-// a chain, for others need room while it goes on.
-void measure(Run* run, int64 credit) {
+// chains, for others need room while these go on.
+void measure(Run* run) {
+    WhispererCredit credit;
+    whisperer_engine_credit(run->worker->engine, &credit);
     bool is_outranked =
         run->worker->hooks->has_priorities && run->hook->priority != WhispererPriorityHigh;
-    bool is_chain = run->batch.chain > 1 && one_is_ready(run->hook->run->lines);
+    bool is_chain =
+        run->batch.chain > 1 && (run->batch.size <= 1 || one_is_ready(run->hook->run->lines));
     // One run would be all that there is for those of a higher priority, too.
-    run->batch.size = (int32)Min(run->batch.size, is_outranked ? settings.max_in_flight : credit);
-    run->batch.size = (int32)Min(run->batch.size, credit);
+    run->batch.size =
+        (int32)Min(run->batch.size, is_outranked ? settings.max_in_flight : credit.deliveries);
+    run->batch.size = (int32)Min(run->batch.size, credit.deliveries);
     run->requests = is_chain ? run->batch.chain : 1;
-    int64 rows = Min((int64)run->batch.size * run->requests,
-                     is_outranked ? settings.max_in_flight / 4 : credit / 2);
-    run->size = (int)Max(rows, run->batch.size);
+    run->room = is_outranked ? settings.max_in_flight / 4 : (int)(credit.deliveries / 2);
+    run->size = Max(Min(run->batch.size * run->requests, run->room), run->batch.size);
     run->bytes_max = is_chain ? Max((Size)run->batch.bytes, chain_bytes_max) : run->batch.bytes;
+}
+
+// Of each line as much as its share of the room is, and no more than its chain may have.
+void read_chains(Run* run) {
+    HookLines* lines = run->hook->run->lines;
+    ReadyLine ready[heads_max];
+    int count = ready_lines(lines, ready, heads_max, false);
+    if (count == 0)
+        return;
+    int line_size = Min(run->requests, Max(run->room / count, 1));
+    run->members = (DueRow*)palloc(sizeof(DueRow) * line_size);
+    query_runs(run->hook->id, ready, count, line_size, count * line_size);
+    // None of the limits keeps one of the lines out.
+    forget_empty(lines, ready, count, count * line_size + 1);
+    for (int row = 0; row < (int)SPI_processed && may_hand_out(run->worker, run->hook) &&
+                      !must_wait_for_room(run->worker, run->hook, run->now);) {
+        int end = end_of_line(row);
+        run->count = 0;
+        run->bytes = 0;
+        run->is_closed = false;
+        take_line(run, row, end);
+        if (run->count > 0)
+            send(run);
+        row = end;
+    }
 }
 
 // False: there is nothing more to hand out now.
 bool read_run(Run* run) {
-    WhispererCredit credit;
-    whisperer_engine_credit(run->worker->engine, &credit);
-    measure(run, credit.deliveries);
+    measure(run);
     int size = run->size;
     run->members = (DueRow*)palloc(sizeof(DueRow) * size);
     ReadyLine* ready = (ReadyLine*)palloc(sizeof(ReadyLine) * size);
     int count = ready_lines(run->hook->run->lines, ready, size, true);
     if (count == 0)
         return false;
-    query_runs(run->hook->id, ready, count, size);
+    query_runs(run->hook->id, ready, count, size, size);
     forget_empty(run->hook->run->lines, ready, count, size);
     if (waits_for_others(*run))
         return false;
@@ -257,6 +289,11 @@ void read_runs(Worker* worker, Hook* hook, const WhispererBatch& batch, Timestam
     run.hook = hook;
     run.now = now;
     run.batch = batch;
+    if (batch.size <= 1 && !one_is_ready(hook->run->lines)) {
+        measure(&run);
+        read_chains(&run);
+        return;
+    }
     while (may_hand_out(worker, hook) && !must_wait_for_room(worker, hook, now))
         if (!read_run(&run))
             break;
