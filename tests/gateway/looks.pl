@@ -139,4 +139,14 @@ sql("INSERT INTO whisperer.outbox (id, event_type, data) SELECT whisperer_intern
 my $types = takes('many', 'hooks/registry/?limit=50', 42, 3000, 'event types');
 is_deeply([map { $_->{sample} } grep { $_->{sample} } @{ $types->{results} }], [{ last => JSON::PP::true }, {}], 'with the latest data');
 
+# --- an object's events --------------------------------------------------------------------------
+# By an index that an operator makes who wants it: it is no part of the extension, for each event would pay for it.
+my ($without) = blocks_of('many', 'hook_events/?object_id=object-17');
+cmp_ok($without, '>', 900, "without an index an object id reads $without blocks");
+sql('CREATE INDEX ON whisperer.outbox (object_id) WHERE object_id IS NOT NULL; ANALYZE whisperer.outbox');
+takes('many', 'hook_events/?object_id=object-17', 1, 300, 'an object id');
+takes('few', 'hook_events/?object_id=object-17', 0, 300, 'an object id, of who may not see its deliveries');
+sql("SELECT whisperer.deliver_event('a', '{}', object_id => 'object-17')");
+is(sql("SET enable_seqscan = off; SELECT count(*) FROM whisperer.outbox WHERE object_id = 'object-17'"), 2, 'what is recorded since is in it, too');
+
 done_testing();
