@@ -449,6 +449,21 @@ void whisperer_schema_destroy(WhispererSchema* schema) WHISPERER_NOEXCEPT;
 int whisperer_schema_fits(const WhispererSchema* schema, WhispererSpan data, int64_t step_max,
                           char* fault, size_t* fault_bytes) WHISPERER_NOEXCEPT;
 
+/* Which of several workers, 0 to workers - 1, serves a hook: by its id, or dealt by the loads of
+ * all (of any unit, at least 0), see worker/base/dealing.h.  workers: 1 to WHISPERER_WORKERS_MAX.
+ */
+#define WHISPERER_WORKERS_MAX 64
+typedef struct WhispererHookLoad {
+    int64_t hook_id;
+    int64_t load;
+    int32_t worker;
+} WhispererHookLoad;
+int whisperer_place_of_hook(int64_t hook_id, int workers) WHISPERER_NOEXCEPT;
+void whisperer_deal_hooks(WhispererHookLoad* hooks, size_t count, int workers) WHISPERER_NOEXCEPT;
+/* Of the worker that has most, as hooks[].worker says. */
+int64_t whisperer_largest_load(const WhispererHookLoad* hooks, size_t count,
+                               int workers) WHISPERER_NOEXCEPT;
+
 /* Secrets at rest.  keys is the text of a key file: a key of 64 hex digits a line, the first seals,
  * all open.  Where a secret is stored is part of what it is sealed with. */
 typedef struct WhispererSecretPlace {
