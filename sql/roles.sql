@@ -122,6 +122,7 @@ SELECT whisperer.hook_secret(:bob) ~ '^whsec_' AS secret;
 SELECT left(failure(format('SELECT whisperer.hook_secret(%s)', :ann)), 5) AS of_another;
 SELECT failure($$SELECT whisperer.deliver_event('ann-made', '{}')$$);
 SELECT failure('SELECT whisperer.pause()');
+SELECT failure('SELECT whisperer.rebalance_workers()');
 RESET ROLE;
 
 -- In a SECURITY DEFINER function the definer counts, whoever logged in, and after SET ROLE the role that was set.

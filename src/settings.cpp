@@ -96,7 +96,7 @@ void define_string(const char* name, const char* description, char** value,
 void define_limits() {
     Settings& s = settings;
     define_int("whisperer.workers", "Number of delivery workers per database.", &s.workers, 1, 1,
-               64, 0);
+               WHISPERER_WORKERS_MAX, 0);
     define_int("whisperer.poll_interval",
                "How often an idle worker looks for commits that set no latch.", &s.poll_interval_ms,
                1000, 10, 60000, GUC_UNIT_MS);

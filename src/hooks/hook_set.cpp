@@ -88,7 +88,7 @@ void load_control(HookSet* set) {
 }
 
 void tell_of_unadopted(const HookSet* set, int64 before) {
-    if (set->unadopted == before || set->unadopted == 0 || set->worker != 0)
+    if (set->unadopted == before || set->unadopted == 0 || set->places->worker != 0)
         return;
     ereport(LOG,
             errmsg("whisperer: hooks carried here by a restore or copy of another database are "
@@ -253,7 +253,7 @@ void sum_up(HookSet* set) {
 
 }  // namespace
 
-HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
+HookSet* create_hook_set(MemoryContext context, const HookPlaces* places) {
     HookSet* set = (HookSet*)MemoryContextAllocZero(context, sizeof(HookSet));
     set->context = AllocSetContextCreate(context, "whisperer hooks", ALLOCSET_DEFAULT_SIZES);
     set->by_id = create_ids(set->context, "whisperer hooks", sizeof(HookPlace));
@@ -263,8 +263,7 @@ HookSet* create_hook_set(MemoryContext context, int worker, int workers) {
     set->hooks = (Hook**)MemoryContextAlloc(set->context, sizeof(Hook*) * (Size)set->capacity);
     set->reload_at = DT_NOEND;
     set->clock_ahead_us = GetCurrentTimestamp() - steady_now();
-    set->worker = worker;
-    set->workers = workers;
+    set->places = places;
     watched_set = set;
     CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_membership_change, 0);
     CacheRegisterSyscacheCallback(AUTHOID, on_role_change, 0);
@@ -381,9 +380,7 @@ void free_all_refused(HookSet* set) {
 }
 
 bool serves(const HookSet* set, int64 hook_id) {
-    uint64 hash =
-        DatumGetUInt64(hash_any_extended((const unsigned char*)&hook_id, sizeof hook_id, 0));
-    return hash % (uint64)set->workers == (uint64)set->worker;
+    return place_of(set->places, hook_id) == set->places->worker;
 }
 
 void look_at_all_again(HookSet* set) {

@@ -8,6 +8,7 @@
 
 #include "src/base/delivery.h"
 #include "src/base/snapshot.h"
+#include "src/hooks/hook_places.h"
 #include "src/hooks/hook_run.h"
 #include "src/hooks/lines.h"
 #include "src/pg.h"
@@ -106,15 +107,15 @@ struct HookSet {
     TimestampTz due_at[priority_count];
     int due_turn[priority_count];  // whose turn it is to have its backlog read first
     bool has_priorities;           // not all that may be served have the same
-    int worker;
-    int workers;
+    const HookPlaces* places;
 };
 
 // A request of kind 'hooks' names the hook that changed, or one of these.
 constexpr int64 changed_rights = 0;      // null there: an event type, a privilege, the control row
 constexpr int64 changed_all_hooks = -1;  // any of them may have
 
-HookSet* create_hook_set(MemoryContext context, int worker, int workers);
+// places: which hooks are of this worker.
+HookSet* create_hook_set(MemoryContext context, const HookPlaces* places);
 
 // In a read-only transaction: loads the hooks that changed and tells the engine.
 void refresh_hooks(HookSet* set, WhispererEngine* engine);

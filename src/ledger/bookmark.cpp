@@ -4,6 +4,7 @@
 
 #include "src/base/identity.h"
 #include "src/base/transaction.h"
+#include "src/ledger/dealing.h"
 
 namespace whisperer::pg {
 
@@ -12,6 +13,8 @@ namespace {
 constexpr int64 interval_us = USECS_PER_SEC;
 // After this many transactions of others the bookmark is worth writing for its distance alone.
 constexpr uint64 distance_max = 1000;
+// The number of workers in a bookmark whose worker has left so that hooks are dealt anew.
+constexpr int16 none_workers = 0;
 
 Place start_place(MemoryContext context, const char* seen, const char* reading) {
     Place place = {};
@@ -38,7 +41,8 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
     const Oid types[] = {INT2OID, INT8OID, INT2OID};
     Datum values[] = {Int16GetDatum(bookmark->worker), Int64GetDatum(my_incarnation()),
                       Int16GetDatum(bookmark->workers)};
-    // Not one row of another number of workers may be left, or it would be behind ours.
+    // Not one row of another number of workers may be left, or it would be behind ours; nor one of
+    // a worker that left so that all are shared out again.
     int result = run_query(
         "SELECT b.ctid, b.seen::text, b.reading::text, b.place_xid, b.place_id "
         "FROM whisperer.bookmark b WHERE b.worker = $1 AND b.incarnation = $2 AND NOT EXISTS "
@@ -56,18 +60,33 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
 // One transaction gives every worker of the new number its row, from the one furthest behind.  Of
 // two snapshots with the same end the one with more running transactions is the earlier.
 void share_out_again(const Bookmark* bookmark) {
-    const Oid types[] = {INT2OID, INT8OID};
-    Datum values[] = {Int16GetDatum(bookmark->workers), Int64GetDatum(my_incarnation())};
+    Moves moves = deal_by_load(bookmark->workers);
+    const Oid types[] = {INT2OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID};
+    Datum values[] = {Int16GetDatum(bookmark->workers), Int64GetDatum(my_incarnation()),
+                      moves.hook_ids, moves.workers};
     int result = run_query(
         "WITH old AS (DELETE FROM whisperer.bookmark WHERE incarnation = $2 RETURNING *), "
         "behind AS ((SELECT seen FROM old ORDER BY pg_snapshot_xmax(seen), "
         "(SELECT count(*) FROM pg_snapshot_xip(seen)) DESC LIMIT 1) UNION ALL "
         "SELECT '1:1:' WHERE NOT EXISTS (SELECT FROM old)) "
-        "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading) "
-        "SELECT w, $2, $1, b.seen, b.seen FROM behind b, generate_series(0, $1 - 1) AS w",
+        "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading, "
+        "moved_hook_ids) SELECT w, $2, $1, b.seen, b.seen, ARRAY("
+        "SELECT m.hook_id FROM unnest($3, $4) AS m (hook_id, worker) WHERE m.worker = w "
+        "ORDER BY m.hook_id) FROM behind b, generate_series(0, $1 - 1) AS w",
         lengthof(types), types, values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)
         elog(ERROR, "could not write whisperer.bookmark");
+}
+
+void read_moved(HookPlaces* places) {
+    const Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(my_incarnation())};
+    if (run_query("SELECT m.hook_id, b.worker::integer FROM whisperer.bookmark b, "
+                  "unnest(b.moved_hook_ids) AS m (hook_id) WHERE b.incarnation = $1",
+                  lengthof(types), types, values, nullptr, false, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not read whisperer.bookmark");
+    for (uint64 row = 0; row < SPI_processed; row++)
+        note_moved(places, int64_column((int)row, 1), int32_column((int)row, 2));
 }
 
 bool update_row(const Bookmark* bookmark, const Place& done, bool by_ctid) {
@@ -102,10 +121,10 @@ bool update_row(const Bookmark* bookmark, const Place& done, bool by_ctid) {
 
 }  // namespace
 
-Bookmark* create_bookmark(MemoryContext context, int worker, int workers) {
+Bookmark* create_bookmark(MemoryContext context, HookPlaces* places) {
     Bookmark* bookmark = (Bookmark*)MemoryContextAllocZero(context, sizeof(Bookmark));
-    bookmark->worker = worker;
-    bookmark->workers = workers;
+    bookmark->worker = places->worker;
+    bookmark->workers = places->workers;
     // Two workers that start at once must not both share out.
     if (run_query("LOCK TABLE whisperer.bookmark IN SHARE ROW EXCLUSIVE MODE", false, 0) !=
         SPI_OK_UTILITY)
@@ -113,9 +132,20 @@ Bookmark* create_bookmark(MemoryContext context, int worker, int workers) {
     if (!find_own_row(bookmark, context)) {
         share_out_again(bookmark);
         if (!find_own_row(bookmark, context))
-            elog(ERROR, "whisperer.bookmark has no row for worker %d", worker);
+            elog(ERROR, "whisperer.bookmark has no row for worker %d", places->worker);
     }
+    read_moved(places);
     return bookmark;
+}
+
+void have_shared_out_again(const Bookmark* bookmark) {
+    const Oid types[] = {INT2OID, INT8OID, INT2OID};
+    Datum values[] = {Int16GetDatum(bookmark->worker), Int64GetDatum(my_incarnation()),
+                      Int16GetDatum(none_workers)};
+    if (run_query("UPDATE whisperer.bookmark SET workers = $3 WHERE worker = $1 "
+                  "AND incarnation = $2",
+                  lengthof(types), types, values, nullptr, false, 0) != SPI_OK_UPDATE)
+        elog(ERROR, "could not write whisperer.bookmark");
 }
 
 bool bookmark_is_behind(const Bookmark* bookmark, const Tracker* tracker) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "src/base/steady_clock.h"
+#include "src/hooks/hook_places.h"
 #include "src/ledger/tracker.h"
 #include "src/pg.h"
 
@@ -28,10 +29,15 @@ struct Bookmark {
     SteadyTime written_at;
 };
 
-// In a writing transaction: finds the worker's row or makes it.  When the number of workers has
-// changed, every worker starts from the window's start that was furthest behind: the ledger knows
-// the rest.
-Bookmark* create_bookmark(MemoryContext context, int worker, int workers);
+// In a writing transaction: finds the worker's row or makes it, and notes in places which hooks
+// were dealt by their loads.  When the number of workers has changed, or one has left so that hooks
+// are dealt anew, every worker starts from the window's start that was furthest behind: the ledger
+// knows the rest.  Then no other one runs; see src/processes/deal_anew.h.
+Bookmark* create_bookmark(MemoryContext context, HookPlaces* places);
+
+// In a writing transaction, by a worker that leaves and writes no more: whoever starts next, when
+// all have left, shares out again.
+void have_shared_out_again(const Bookmark* bookmark);
 
 // Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
 bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, SteadyTime now);

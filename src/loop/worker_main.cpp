@@ -17,6 +17,7 @@
 #include "src/ledger/bookmark.h"
 #include "src/ledger/ledger.h"
 #include "src/ledger/submit.h"
+#include "src/loop/balance.h"
 #include "src/loop/publish.h"
 #include "src/loop/role_names.h"
 #include "src/loop/worker_setup.h"
@@ -471,6 +472,7 @@ void finish() {
     meters.meters = true;
     while (meters_due_at(worker->ledger->meters) < DT_NOEND)
         write(meters);
+    leave_to_be_dealt(worker);
 }
 
 }  // namespace

@@ -174,12 +174,13 @@ Worker* create_worker() {
     made->step = AllocSetContextCreate(context, "whisperer step", ALLOCSET_DEFAULT_SIZES);
     made->entry = own_entry;
     made->engine = create_engine();
-    made->hooks = create_hook_set(context, own_entry->worker, own_entry->workers);
     made->ledger = create_ledger(context);
     made->helper = own_helper = create_helper(context);
     begin_transaction("reading the bookmark");
-    made->bookmark = create_bookmark(context, own_entry->worker, own_entry->workers);
+    HookPlaces* places = create_hook_places(context, own_entry->worker, own_entry->workers);
+    made->bookmark = create_bookmark(context, places);
     commit_transaction();
+    made->hooks = create_hook_set(context, places);
     made->tracker = create_tracker(context, made->bookmark->written);
     made->retention = create_retention(context);
     made->payload_retention = create_payload_retention(context);

@@ -84,7 +84,7 @@ WorkerEntry* take_entry(SharedState* shared, const KnownDatabase* database, int 
 void free_entry(WorkerEntry* entry) {
     entry->state = WorkerState::Free;
     entry->database = InvalidOid;
-    entry->stop_requested = false;
+    entry->stop_requested = entry->leaves_to_deal = false;
     entry->reason[0] = '\0';
     pg_atomic_write_u64(&entry->ticket, 0);
     pg_atomic_write_u64(&entry->ticket_done, 0);
@@ -119,7 +119,7 @@ bool start_failed(const WorkerEntry* entry, int entry_number, SteadyTime now) {
 bool is_wanted(const SharedState* shared, const KnownDatabase* database, const WorkerEntry* entry) {
     return settings.enabled && database && database->extension != ExtensionKnown::Absent &&
            !is_withdrawn(shared, database->oid) && entry->worker < settings.workers &&
-           entry->workers == settings.workers;
+           entry->workers == settings.workers && !entry->leaves_to_deal;
 }
 
 // What the entry's process reported since the last look, and whether it should go on.
@@ -168,13 +168,13 @@ int starting_count(const SharedState* shared) {
     return count;
 }
 
-// Workers of the old number must all be gone before one of the new number starts: they share the
-// hooks differently.
-bool old_number_is_gone(const SharedState* shared, Oid database) {
+// Workers of the old number, or of the old dealing, must all be gone before one of the new starts:
+// they share the hooks differently.
+bool old_share_is_gone(const SharedState* shared, Oid database) {
     for (int i = 0; i < shared->entry_count; i++)
         if (shared->entries[i].state != WorkerState::Free &&
             shared->entries[i].database == database &&
-            shared->entries[i].workers != settings.workers)
+            (shared->entries[i].workers != settings.workers || shared->entries[i].leaves_to_deal))
             return false;
     return true;
 }
@@ -182,7 +182,7 @@ bool old_number_is_gone(const SharedState* shared, Oid database) {
 void start_missing(SharedState* shared, KnownDatabase* database, SteadyTime now) {
     if (!settings.enabled || database->extension == ExtensionKnown::Absent ||
         is_withdrawn(shared, database->oid) || now < no_room_until ||
-        !old_number_is_gone(shared, database->oid))
+        !old_share_is_gone(shared, database->oid))
         return;
     bool is_probe = database->extension == ExtensionKnown::Unknown;
     for (int worker = 0; worker < (is_probe ? 1 : settings.workers); worker++) {

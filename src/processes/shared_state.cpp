@@ -56,6 +56,14 @@ SharedState* shared_state() {
     return state;
 }
 
+SharedState* require_shared_state() {
+    if (state == nullptr)
+        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                errmsg("nothing is delivered: the library whisperer is not preloaded"),
+                errhint("Add whisperer to shared_preload_libraries and restart the server."));
+    return state;
+}
+
 void request_shared_state() {
     previous_request_hook = shmem_request_hook;
     shmem_request_hook = on_request;

@@ -32,6 +32,7 @@ struct WorkerEntry {
     char reason[128];
     pid_t pid;
     bool stop_requested;
+    bool leaves_to_deal;    // so that hooks are dealt anew; see deal_anew.h
     TimestampTz since;      // of the state
     SteadyTime started_at;  // when the launcher asked for the process
     int failures;
@@ -74,6 +75,8 @@ struct SharedState {
 
 // Null when the library is not preloaded.
 SharedState* shared_state();
+// An ERROR instead.
+SharedState* require_shared_state();
 
 // Asks for shared memory; _PG_init of a preloading postmaster only.
 void request_shared_state();

@@ -84,14 +84,6 @@ Datum put_workers(FunctionCallInfo fcinfo, void (*put)(ReturnSetInfo*, const Wor
     PG_RETURN_NULL();
 }
 
-SharedState* require_shared_state() {
-    if (shared_state() == nullptr)
-        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                errmsg("nothing is delivered: the library whisperer is not preloaded"),
-                errhint("Add whisperer to shared_preload_libraries and restart the server."));
-    return shared_state();
-}
-
 void ask(WorkerEntry* entry, uint64 ticket) {
     if (pg_atomic_read_u64(&entry->ticket) >= ticket)
         return;

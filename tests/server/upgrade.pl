@@ -152,7 +152,7 @@ my $has_table = $node->safe_psql('postgres', q(SELECT relkind FROM pg_class WHER
 my @numbers;
 if ($has_table) {
     $node->safe_psql('postgres', <<"SQL");
-INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading) VALUES (0, $own, 1, '1:1:', '1:1:');
+INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading) VALUES (0, $own, 1, '1:1:', '1:1:'), (1, 4711, 2, '1:1:', '1:1:');
 INSERT INTO whisperer.incarnation SELECT number + n FROM whisperer.incarnation, (VALUES (-1), (1)) AS v (n);
 SQL
     @numbers = split /\n/, $node->safe_psql('postgres', 'SELECT number FROM whisperer.incarnation');
@@ -175,9 +175,11 @@ $reader->query_safe('COMMIT');
 $reader->quit;
 my (undef, undef, $warning) = $node->psql('postgres', q(SET lock_timeout = '20s'; ALTER EXTENSION whisperer UPDATE), on_error_die => 1);
 SKIP: {
-    skip "$old keeps no number in a table", 4 unless $has_table;
+    skip "$old keeps no number in a table", 5 unless $has_table;
     my $kept = $node->safe_psql('postgres', 'SELECT number FROM whisperer.incarnation');
     is($kept, $numbers[0], 'of several numbers the update keeps the one that the bookmarks have');
+    is($node->safe_psql('postgres', 'SELECT workers FROM whisperer.bookmark WHERE incarnation = 4711'), 0,
+        'several workers share out their hooks again, for each is served by another one than before');
     my $all = join ',', @numbers;
     like($warning, qr/WARNING:  table whisperer\.incarnation had 3 rows, all but one of another database: \{\Q$all\E\}\nDETAIL:  This database goes on as $kept\.\nHINT:  .*SELECT whisperer\.resume\(\) takes it over/,
         'and says which there were');

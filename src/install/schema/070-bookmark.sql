@@ -10,11 +10,16 @@ CREATE TABLE whisperer.bookmark (
     place_xid    xid8 NOT NULL DEFAULT '0',
     place_id     uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     modified_at  timestamptz NOT NULL DEFAULT now(),
+    moved_hook_ids bigint[] NOT NULL DEFAULT '{}',
+    dealt_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (worker, incarnation)
 );
 COMMENT ON TABLE whisperer.bookmark IS
     'how far each worker has read the outbox; written by the worker alone';
 COMMENT ON COLUMN whisperer.bookmark.workers IS
-    'how many workers shared the hooks when this was written';
+    'how many workers shared the hooks when this was written; 0: its worker has left so that they are dealt anew';
+COMMENT ON COLUMN whisperer.bookmark.moved_hook_ids IS
+    'hooks that the worker serves for their load, though their ids give them to another';
+COMMENT ON COLUMN whisperer.bookmark.dealt_at IS 'when hooks were dealt to the workers';
 
 SELECT pg_catalog.pg_extension_config_dump('whisperer.bookmark', '');

@@ -1,0 +1,163 @@
+# Which of several workers serves which hook: a worker more takes its part and leaves the rest alone, hooks that make
+# one worker busy are dealt to others, and nothing is lost or repeated by it.
+use strict;
+use warnings;
+use List::Util qw(sum);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use Whisperer;
+
+my $hooks = 12;
+my $node = new_node('dealing', extra => "restart_after_crash = on\nwhisperer.workers = 2\nwhisperer.track_hooks = off\n");
+my $receiver = new_receiver('dealing');
+my $base = $receiver->url('');
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub set_to { my ($name, $value) = @_; sql("ALTER SYSTEM SET whisperer.$name = $value"); $node->reload }
+sub wait_workers {
+    my ($count) = @_;
+    wait_for("$count workers", sub { sql("SELECT string_agg(state, ' ') FROM whisperer.status") eq join ' ', ('running') x $count });
+}
+sub pids { return sql("SELECT string_agg(pid::text, ' ' ORDER BY worker) FROM whisperer.status WHERE state = 'running'") }
+
+sql(<<"SQL");
+CREATE TABLE item (id bigserial PRIMARY KEY, hook text);
+SELECT count(whisperer.register_event('item-' || g)) FROM generate_series(1, $hooks) g;
+SELECT whisperer.create_hook('item-' || g, '$base/ok/' || g) FROM generate_series(1, $hooks) g;
+SQL
+is(sql('SELECT string_agg(id::text, \' \' ORDER BY id) FROM whisperer.hook'), join(' ', 1 .. $hooks), 'the hooks have the ids that the places below are of');
+
+# Which worker has which hook: hook n is sent 2 ** (n - 1) events more, and each worker says how many it delivered.
+sub delivered { return map { [ split /\|/ ] } split /\n/, sql('SELECT worker, delivered FROM whisperer.status ORDER BY worker') }
+sub places {
+    my ($workers) = @_;
+    wait_workers($workers);
+    wait_idle($node);
+    my $settled = sub { my $seen = ''; wait_for('figures that stay', sub { my $now = join ' ', map { @$_ } delivered(); my $same = $now eq $seen; $seen = $now; return $same }) };
+    $settled->();
+    my %before = map { @$_ } delivered();
+    my $events = 2**$hooks - 1;
+    sql("SELECT count(whisperer.deliver_event('item-' || g, '{}')) FROM generate_series(1, $hooks) g, generate_series(1, (2 ^ (g - 1))::integer)");
+    wait_idle($node);
+    my %after;
+    wait_for('all to be counted', sub { %after = map { @$_ } delivered(); return sum(map { $after{$_} - $before{$_} } keys %after) == $events });
+    my %place;
+    for my $worker (keys %after) {
+        $place{$_} = $worker for grep { ($after{$worker} - $before{$worker}) >> ($_ - 1) & 1 } 1 .. $hooks;
+    }
+    return \%place;
+}
+sub shown { my ($place) = @_; return join ' ', map { $place->{$_} } 1 .. $hooks }
+
+# --- by the ids alone: nothing is counted
+my $two = places(2);
+is(shown($two), '0 1 1 1 1 0 1 1 1 0 1 1', 'each of two workers has its part');
+set_to('workers', 3);
+my $three = places(3);
+is(shown($three), '0 2 1 1 2 2 1 1 1 0 1 1', 'a third takes a part of both, and nothing else moves');
+set_to('workers', 2);
+is(shown(places(2)), shown($two), 'when it leaves they have them back');
+# Returns what it says when all have come back.
+sub rebalance {
+    my $before = pids();
+    my $told = sql('SELECT whisperer.rebalance_workers()');
+    wait_for('others to have come', sub { my %gone = map { $_ => 1 } split / /, $before; my @now = split / /, pids(); return @now == keys %gone && !grep { $gone{$_} } @now });
+    return $told;
+}
+is(rebalance(), 2, 'both workers are told to leave');
+is(shown(places(2)), shown($two), 'where nothing is counted the ids alone say who has a hook');
+
+# --- by their loads, while events come: two busy hooks of one worker
+my ($first, $second) = (grep { $two->{$_} == 1 } 1 .. $hooks)[ 0, 1 ];
+set_to('track_hooks', 'on');
+sql("CREATE TRIGGER item_created_$_ AFTER INSERT ON item FOR EACH ROW WHEN (NEW.hook = '$_') EXECUTE FUNCTION whisperer.capture('item-$_')") for $first, $second;
+sub begin_load {
+    my ($seconds) = @_;
+    my $load = $node->background_psql('postgres', on_error_stop => 0);
+    $load->query_until(qr/begun/, <<"SQL");
+\\echo begun
+DO \$\$ BEGIN FOR i IN 1..1000000 LOOP
+    INSERT INTO item (hook) VALUES ('$first'), ('$second'); COMMIT; PERFORM pg_sleep(0.002);
+    EXIT WHEN EXISTS (SELECT FROM pg_class WHERE relname = 'enough');
+END LOOP; END \$\$;
+\\echo ended
+SQL
+    return $load;
+}
+sub end_load {
+    my ($load) = @_;
+    sql('CREATE TABLE enough ()');
+    $load->query_until(qr/ended/, '');
+    $load->quit;
+    sql('DROP TABLE enough');
+    wait_idle($node);
+}
+# What of the table a hook has got, and what it has got twice.
+sub missing_and_twice {
+    my ($hook) = @_;
+    my %times;
+    $times{$_}++ for grep { defined } map { JSON::PP::decode_json($_->{body})->{data}{id} } $receiver->requests("/ok/$hook");
+    my @missing = grep { !$times{$_} } split /\n/, sql("SELECT id FROM item WHERE hook = '$hook'");
+    return (scalar @missing, scalar grep { $_ > 1 } values %times);
+}
+sub wait_counted {
+    my ($count) = @_;
+    wait_for('attempts to be counted', sub { sql("SELECT coalesce(min(n), 0) FROM (SELECT sum(delivered) AS n FROM whisperer.hook_minute WHERE hook_id IN ($first, $second) GROUP BY hook_id HAVING count(*) > 0) AS counted") >= $count
+        && sql("SELECT count(DISTINCT hook_id) FROM whisperer.hook_minute WHERE hook_id IN ($first, $second)") == 2 });
+}
+sub moved { return sql("SELECT string_agg(moved_hook_ids::text, ' ' ORDER BY worker) FROM whisperer.bookmark") }
+
+my $load = begin_load();
+wait_counted(300);
+is(rebalance(), 2, 'both leave under load and come back');
+like(moved(), qr/^\{($first|$second)\} \{\}$/, 'one of the two busy hooks has moved, and no other');
+my @at_once = map { $_->[1] } delivered();
+wait_for('both workers to deliver', sub { my @now = map { $_->[1] } delivered(); return @now == 2 && $now[0] > $at_once[0] + 50 && $now[1] > $at_once[1] + 50 });
+pass('and each worker has one of them');
+end_load($load);
+is_deeply([ missing_and_twice($_) ], [ 0, 0 ], "hook $_: nothing is lost and nothing repeated by the move") for $first, $second;
+
+# --- a worker ends alone: it comes back to the same hooks, while the other goes on
+my ($other, $ended) = split / /, pids();
+my $dealt = moved();
+sql("SELECT pg_terminate_backend($ended)");
+wait_for('it to be back', sub { my $now = pids(); return $now =~ /^$other \d+$/ && $now ne "$other $ended" });
+is(moved(), $dealt, 'a worker that comes back alone deals nothing anew');
+
+# --- the server crashes while the workers leave: what was under way may come twice, nothing is lost
+# Both are about to write the ledger, or one has left and the other waits for an answer.
+sql("SELECT whisperer.register_event('slow'); SELECT whisperer.create_hook('slow', '$base/delay/900/slow')");
+sub crash_while {
+    my ($in_the_middle) = @_;
+    sql("INSERT INTO item (hook) SELECT unnest('{$first,$second}'::text[]) FROM generate_series(1, 500)");
+    $in_the_middle->();
+    wait_workers(2);
+    wait_idle($node);
+}
+crash_while(sub {
+    hold($node, 'before-ledger-commit');
+    wait_held($node, 'before-ledger-commit');
+    my ($victim) = split / /, pids();
+    sql('SELECT whisperer.rebalance_workers()');
+    kill_worker($node, $victim);
+    release_hold($node);
+});
+crash_while(sub {
+    sql("SELECT whisperer.deliver_event('slow', '{}')");
+    wait_for('the slow request', sub { sql("SELECT count(*) FROM whisperer.status WHERE in_flight > 0") });
+    wait_for('it to arrive', sub { scalar(() = $receiver->requests('/delay/900/slow')) });
+    my @pids = split / /, pids();
+    sql('SELECT whisperer.rebalance_workers()');
+    wait_for('one to have left', sub { sql('SELECT count(*) FROM whisperer.bookmark WHERE workers = 0') == 1 });
+    my ($victim) = grep { kill 0, $_ } @pids;
+    kill_worker($node, $victim);
+});
+is((missing_and_twice($_))[0], 0, "hook $_: nothing is lost where the server crashes in the middle") for $first, $second;
+
+# --- one worker has them all
+set_to('workers', 1);
+wait_workers(1);
+is(sql('SELECT whisperer.rebalance_workers()'), 0, 'one worker has nothing to share');
+is(moved(), '{}', 'and all hooks');
+
+done_testing();
