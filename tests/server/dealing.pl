@@ -124,9 +124,33 @@ sql("SELECT pg_terminate_backend($ended)");
 wait_for('it to be back', sub { my $now = pids(); return $now =~ /^$other \d+$/ && $now ne "$other $ended" });
 is(moved(), $dealt, 'a worker that comes back alone deals nothing anew');
 
+# --- one has left, and the other still waits for an answer: nobody comes back before that one has left, too
+sql("SELECT whisperer.register_event('slow'); SELECT whisperer.create_hook('slow', '$base/delay/900/200/slow')");
+sub have_one_leave {
+    my $answers = () = $receiver->requests('/delay/900/200/slow');
+    sql("SELECT whisperer.deliver_event('slow', '{}')");
+    wait_for('the slow request', sub { (() = $receiver->requests('/delay/900/200/slow')) > $answers });
+    my @both = split / /, pids();
+    sql('SELECT whisperer.rebalance_workers()');
+    wait_for('one to have left', sub { sql('SELECT count(*) FROM whisperer.bookmark WHERE workers = 0') == 1 });
+    my ($last) = grep { sql("SELECT count(*) FROM whisperer.status WHERE pid = $_") } @both;
+    return ($last, @both);
+}
+my ($last, @both) = have_one_leave();
+my %early;
+while (1) {
+    my %there = map { $_ => 1 } split / /, sql("SELECT concat_ws(' ', VARIADIC array_agg(pid)) FROM whisperer.status WHERE pid IS NOT NULL");
+    last unless $there{$last};
+    delete @there{@both};
+    %early = (%early, %there);
+}
+is_deeply(\%early, {}, 'no worker comes back before all have left');
+wait_workers(2);
+wait_idle($node);
+is(scalar(() = $receiver->requests('/delay/900/200/slow')), 1, 'what the last one waited for comes once');
+
 # --- the server crashes while the workers leave: what was under way may come twice, nothing is lost
 # Both are about to write the ledger, or one has left and the other waits for an answer.
-sql("SELECT whisperer.register_event('slow'); SELECT whisperer.create_hook('slow', '$base/delay/900/slow')");
 sub crash_while {
     my ($in_the_middle) = @_;
     sql("INSERT INTO item (hook) SELECT unnest('{$first,$second}'::text[]) FROM generate_series(1, 500)");
@@ -143,13 +167,7 @@ crash_while(sub {
     release_hold($node);
 });
 crash_while(sub {
-    sql("SELECT whisperer.deliver_event('slow', '{}')");
-    wait_for('the slow request', sub { sql("SELECT count(*) FROM whisperer.status WHERE in_flight > 0") });
-    wait_for('it to arrive', sub { scalar(() = $receiver->requests('/delay/900/slow')) });
-    my @pids = split / /, pids();
-    sql('SELECT whisperer.rebalance_workers()');
-    wait_for('one to have left', sub { sql('SELECT count(*) FROM whisperer.bookmark WHERE workers = 0') == 1 });
-    my ($victim) = grep { kill 0, $_ } @pids;
+    my ($victim) = have_one_leave();
     kill_worker($node, $victim);
 });
 is((missing_and_twice($_))[0], 0, "hook $_: nothing is lost where the server crashes in the middle") for $first, $second;
