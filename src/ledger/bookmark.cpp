@@ -148,6 +148,15 @@ void have_shared_out_again(const Bookmark* bookmark) {
         elog(ERROR, "could not write whisperer.bookmark");
 }
 
+TimestampTz read_dealt_at() {
+    const Oid types[] = {INT8OID};
+    Datum values[] = {Int64GetDatum(my_incarnation())};
+    if (run_query("SELECT max(dealt_at) FROM whisperer.bookmark WHERE incarnation = $1",
+                  lengthof(types), types, values, nullptr, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "could not read whisperer.bookmark");
+    return timestamp_column(0, 1);
+}
+
 bool bookmark_is_behind(const Bookmark* bookmark, const Tracker* tracker) {
     return tracker->rows_done != bookmark->rows_written;
 }

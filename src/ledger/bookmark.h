@@ -39,6 +39,9 @@ Bookmark* create_bookmark(MemoryContext context, HookPlaces* places);
 // all have left, shares out again.
 void have_shared_out_again(const Bookmark* bookmark);
 
+// In a transaction: when hooks were last shared out.
+TimestampTz read_dealt_at();
+
 // Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
 bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, SteadyTime now);
 

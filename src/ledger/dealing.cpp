@@ -6,6 +6,19 @@
 
 namespace whisperer::pg {
 
+namespace {
+
+HookLoads copy_of(const HookLoads& loads) {
+    HookLoads copy = loads;
+    Size bytes = sizeof(WhispererHookLoad) * loads.count;
+    copy.hooks = (WhispererHookLoad*)palloc_extended(bytes + 1, MCXT_ALLOC_HUGE);
+    if (bytes > 0)
+        memcpy(copy.hooks, loads.hooks, bytes);
+    return copy;
+}
+
+}  // namespace
+
 // Hook by hook, by the index: of a day of minutes this is an hour.
 HookLoads read_loads() {
     const Oid types[] = {INT8OID};
@@ -41,6 +54,16 @@ Moves deal_by_load(int workers) {
     }
     return {make_array(hook_ids, nullptr, count, INT8OID),
             make_array(places, nullptr, count, INT2OID)};
+}
+
+int gain_of_dealing(const HookPlaces* places, const HookLoads& loads) {
+    for (size_t i = 0; i < loads.count; i++)
+        loads.hooks[i].worker = place_of(places, loads.hooks[i].hook_id);
+    HookLoads dealt = copy_of(loads);
+    whisperer_deal_hooks(dealt.hooks, dealt.count, places->workers);
+    int64 before = whisperer_largest_load(loads.hooks, loads.count, places->workers);
+    int64 after = whisperer_largest_load(dealt.hooks, dealt.count, places->workers);
+    return before > 0 ? (int)(100 - after * 100 / before) : 0;
 }
 
 }  // namespace whisperer::pg

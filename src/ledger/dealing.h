@@ -27,4 +27,7 @@ struct Moves {
 };
 Moves deal_by_load(int workers);
 
+// By how many percent the largest load of a worker would get smaller.
+int gain_of_dealing(const HookPlaces* places, const HookLoads& loads);
+
 }  // namespace whisperer::pg

@@ -424,6 +424,7 @@ void loop() {
         write_results(now);
         look_back(now);
         hand_lines_over(worker, now);
+        look_after_balance(worker, now);
         publish(now);
         MemoryContextReset(worker->step);
         note_turn(worker, began_at, steady_now());

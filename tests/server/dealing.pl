@@ -172,6 +172,31 @@ crash_while(sub {
 });
 is((missing_and_twice($_))[0], 0, "hook $_: nothing is lost where the server crashes in the middle") for $first, $second;
 
+# --- by itself: a worker does not keep up
+# Both hooks are back on one worker, whose engine is full of large events for as long as its receiver takes.
+sql('TRUNCATE whisperer.hook_minute');
+set_to('poll_interval', 10);    # sixty of these are from one look to the next
+rebalance();
+is(moved(), '{} {}', 'without loads no hook moves');
+sql("SELECT whisperer.update_hook($_, '{\"target_url\": \"$base/delay/20/200/$_\"}')") for $first, $second;
+set_to(@$_) for [ max_in_flight => 2 ], [ park_after => "'60s'" ];
+sql("INSERT INTO item (hook) SELECT unnest('{$first,$second}'::text[]) FROM generate_series(1, 1000)");
+my $log_before = -s $node->logfile;
+wait_counted(30);
+wait_for('a worker that is behind', sub { sql('SELECT max(lag_seconds) > 1.5 FROM whisperer.status') eq 't' });
+is(moved(), '{} {}', 'hooks that were dealt in the last hour stay');
+sql("UPDATE whisperer.bookmark SET dealt_at = dealt_at - interval '1 hour'");
+wait_for('them to be dealt', sub { moved() =~ /^\{($first|$second)\} \{\}$/ });
+like(substr(slurp_file($node->logfile), $log_before), qr/LOG:  whisperer: the hooks of database "postgres" are dealt to its workers anew: the busiest of them would have (4\d|50) % less to do/, 'the log says why');
+set_to(@$_) for [ max_in_flight => 256 ], [ park_after => "'1s'" ], [ poll_interval => 1000 ];
+wait_workers(2);
+wait_idle($node);
+for my $hook ($first, $second) {
+    my %times;
+    $times{ JSON::PP::decode_json($_->{body})->{data}{id} }++ for $receiver->requests("/delay/20/200/$hook");
+    is_deeply([ scalar keys %times, scalar grep { $_ > 1 } values %times ], [ 1000, 0 ], "hook $hook: all came once");
+}
+
 # --- one worker has them all
 set_to('workers', 1);
 wait_workers(1);
