@@ -19,5 +19,5 @@ END;
 $$;
 CREATE FUNCTION whisperer.rebalance_workers() RETURNS integer LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
 COMMENT ON FUNCTION whisperer.rebalance_workers() IS
-    'deals the hooks of this database to its workers anew, by the attempts of the last hour; returns how many workers leave for it, 0: one has all hooks';
+    'deals the hooks of this database to its workers anew and returns how many workers leave';
 GRANT EXECUTE ON FUNCTION whisperer.rebalance_workers() TO PUBLIC;
