@@ -114,7 +114,7 @@ my @cases = (
     [ why => '42704', "SET ROLE bob; SELECT whisperer.why(gen_random_uuid(), 1)" ],
     [ wait_idle => '25001', 'CALL whisperer.wait_idle()' ],
     [ wait_idle => '57014', undef, q(ALTER SYSTEM SET whisperer.enabled = off; SELECT pg_reload_conf(); SELECT whisperer.deliver_event('mine', '{}'); CALL whisperer.wait_idle('0 s')) ],
-    (map { [ $_ => '42501', "SET ROLE bob; SELECT whisperer.$_()" ] } qw(pause resume secret_storage reencrypt_secrets publish_events)),
+    (map { [ $_ => '42501', "SET ROLE bob; SELECT whisperer.$_()" ] } qw(pause resume rebalance_workers secret_storage reencrypt_secrets publish_events)),
     [ publish_events => '55000', 'SELECT whisperer.publish_events()' ],
     [ add_node => '42501', "SET ROLE bob; SELECT whisperer.add_node('a')" ],
     [ add_node => '22023', "SELECT whisperer.add_node('a b')" ],
@@ -138,9 +138,9 @@ my @cases = (
 
 # Shown elsewhere: keys that are missing (tests/server/sealed.pl), deliveries in each state
 # (tests/server/second_chances.pl), hooks that were carried here (tests/server/carried.pl), too many hooks
-# (tests/server/memory.pl, sql/several_types.sql), a standby (tests/server/standby_status.pl), a publication that is another one
+# (tests/server/memory.pl, sql/several_types.sql), a standby (tests/server/standby_status.pl), a library that is not preloaded (tests/server/worker.pl), a publication that is another one
 # (tests/server/recorder.pl), nodes that are there (tests/server/nodes.pl).  A ping gives up after 60 s, which nothing waits for.
-my %elsewhere = map { $_ => 1 } 'create_hook 53400', 'reassign_owned 53400', 'publish_events 42710', 'add_node 25001', 'remove_node 55006', 'wait_idle 55000', 'hook_secret 55000', 'hook_public_key 55000', 'ping_hook 57014', 'retry 55000',
+my %elsewhere = map { $_ => 1 } 'create_hook 53400', 'reassign_owned 53400', 'publish_events 42710', 'add_node 25001', 'remove_node 55006', 'wait_idle 55000', 'rebalance_workers 55000', 'hook_secret 55000', 'hook_public_key 55000', 'ping_hook 57014', 'retry 55000',
     map { "$_ F0000" } qw(create_hook update_hook hook_secret hook_public_key rotate_secret reencrypt_secrets);
 
 my %shown;

@@ -155,6 +155,8 @@ $node->safe_psql('db2', "SELECT whisperer.deliver_event('late', '{}')");
 is($node->safe_psql('db2', 'SELECT state, lag_events FROM whisperer.status'), 'down|1', 'status says that nothing runs, and how much waits');
 ($status, $out, $error) = $node->psql('db2', 'CALL whisperer.wait_idle()');
 like($error, qr/not preloaded/, 'wait_idle says why it cannot wait');
+($status, $out, $error) = $node->psql('db2', '\set VERBOSITY verbose' . "\nSELECT whisperer.rebalance_workers()");
+like($error, qr/ERROR:  55000: .*not preloaded/, 'rebalance_workers finds no workers');
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'whisperer'");
 $node->restart;
 wait_idle($node, 'db2');
