@@ -67,9 +67,10 @@ sub rebalance {
 is(rebalance(), 2, 'both workers are told to leave');
 is(shown(places(2)), shown($two), 'where nothing is counted the ids alone say who has a hook');
 
-# --- by their loads, while events come: two busy hooks of one worker
+# --- by their loads, while events come: two busy hooks of one worker, both ordered
 my ($first, $second) = (grep { $two->{$_} == 1 } 1 .. $hooks)[ 0, 1 ];
 set_to('track_hooks', 'on');
+sql("SELECT whisperer.update_hook($_, '{\"ordering\": \"hook\"}')") for $first, $second;
 sql("CREATE TRIGGER item_created_$_ AFTER INSERT ON item FOR EACH ROW WHEN (NEW.hook = '$_') EXECUTE FUNCTION whisperer.capture('item-$_')") for $first, $second;
 sub begin_load {
     my ($seconds) = @_;
@@ -116,6 +117,12 @@ wait_for('both workers to deliver', sub { my @now = map { $_->[1] } delivered();
 pass('and each worker has one of them');
 end_load($load);
 is_deeply([ missing_and_twice($_) ], [ 0, 0 ], "hook $_: nothing is lost and nothing repeated by the move") for $first, $second;
+sub overtaken {
+    my ($hook) = @_;
+    my @came = grep { defined } map { JSON::PP::decode_json($_->{body})->{data}{id} } $receiver->requests("/ok/$hook");
+    return scalar grep { $came[$_] < $came[ $_ - 1 ] } 1 .. $#came;
+}
+is(overtaken($_), 0, "hook $_: nor overtaken") for $first, $second;
 
 # --- a worker ends alone: it comes back to the same hooks, while the other goes on
 my ($other, $ended) = split / /, pids();
@@ -178,7 +185,7 @@ sql('TRUNCATE whisperer.hook_minute');
 set_to('poll_interval', 10);    # sixty of these are from one look to the next
 rebalance();
 is(moved(), '{} {}', 'without loads no hook moves');
-sql("SELECT whisperer.update_hook($_, '{\"target_url\": \"$base/delay/20/200/$_\"}')") for $first, $second;
+sql("SELECT whisperer.update_hook($_, '{\"ordering\": \"none\", \"target_url\": \"$base/delay/20/200/$_\"}')") for $first, $second;
 set_to(@$_) for [ max_in_flight => 2 ], [ park_after => "'60s'" ];
 sql("INSERT INTO item (hook) SELECT unnest('{$first,$second}'::text[]) FROM generate_series(1, 1000)");
 my $log_before = -s $node->logfile;
