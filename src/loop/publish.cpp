@@ -62,4 +62,13 @@ void note_turn(Worker* worker, SteadyTime began_at, SteadyTime now) {
     entry->longest_turn_us = Max(entry->longest_turn_us, now - began_at);
 }
 
+uint64 requests_read_by_all() {
+    SharedState* shared = shared_state();
+    uint64 read = PG_UINT64_MAX;
+    for (int i = 0; i < shared->entry_count; i++)
+        if (shared->entries[i].database == MyDatabaseId && shared->entries[i].worker >= 0)
+            read = Min(read, pg_atomic_read_u64(&shared->entries[i].requests_read));
+    return read;
+}
+
 }  // namespace whisperer::pg

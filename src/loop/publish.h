@@ -18,4 +18,7 @@ void publish_fault(Worker* worker);
 // deliveries.
 void note_turn(Worker* worker, SteadyTime began_at, SteadyTime now);
 
+// The workers of this database have read every request with a smaller xid.
+uint64 requests_read_by_all();
+
 }  // namespace whisperer::pg

@@ -200,15 +200,6 @@ bool batch_is_due(SteadyTime now) {
            counts.in_flight + counts.queued == 0;
 }
 
-uint64 requests_read_by_all() {
-    SharedState* shared = shared_state();
-    uint64 read = PG_UINT64_MAX;
-    for (int i = 0; i < shared->entry_count; i++)
-        if (shared->entries[i].database == MyDatabaseId && shared->entries[i].worker >= 0)
-            read = Min(read, pg_atomic_read_u64(&shared->entries[i].requests_read));
-    return read;
-}
-
 struct Writes {
     bool batch;
     bool bookmark;
