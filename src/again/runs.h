@@ -1,5 +1,5 @@
-// What ordered hooks with batches are handed: runs of their lines, from the head on, as many as go
-// into one request.
+// What ordered hooks are handed: runs of their lines, from the head on, as many as go into one
+// request, or into a chain of requests of one line.
 //
 // Invariant: no event of a line is handed out while another of it is on its way, or before one that
 // stands before it, unless both are in the same batch.  So a batch is a whole, in the engine, too:
@@ -14,7 +14,7 @@ namespace whisperer::pg {
 struct Hook;
 struct Worker;
 
-// In a transaction.
+// In a transaction, for a hook with batches, or one whose receiver answers fast enough for chains.
 void read_runs(Worker* worker, Hook* hook, const WhispererBatch& batch, TimestampTz now);
 
 }  // namespace whisperer::pg
