@@ -1,6 +1,7 @@
 // Rings of calls and the order of turns; see queue.h.
 #include "src/functions/queue.h"
 
+#include "src/base/id_table.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -48,12 +49,7 @@ HookCalls* next_hook(HelperQueue* queue, Oid owner, SteadyTime now) {
 HelperQueue* create_helper_queue(MemoryContext context) {
     HelperQueue* queue = (HelperQueue*)MemoryContextAllocZero(context, sizeof(HelperQueue));
     queue->context = context;
-    HASHCTL control = {};
-    control.keysize = sizeof(int64);
-    control.entrysize = sizeof(HookCalls);
-    control.hcxt = context;
-    queue->hooks =
-        hash_create("whisperer calls", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    queue->hooks = create_id_table(context, "whisperer calls", sizeof(HookCalls), 64);
     return queue;
 }
 

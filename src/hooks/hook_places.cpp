@@ -1,6 +1,7 @@
 // See hook_places.h.
 #include "src/hooks/hook_places.h"
 
+#include "src/base/id_table.h"
 #include "worker/engine.h"
 
 namespace whisperer::pg {
@@ -18,12 +19,7 @@ HookPlaces* create_hook_places(MemoryContext context, int worker, int workers) {
     HookPlaces* places = (HookPlaces*)MemoryContextAllocZero(context, sizeof(HookPlaces));
     places->worker = worker;
     places->workers = workers;
-    HASHCTL control = {};
-    control.keysize = sizeof(int64);
-    control.entrysize = sizeof(MovedHook);
-    control.hcxt = context;
-    places->moved =
-        hash_create("whisperer moved hooks", 16, &control, HASH_ELEM | HASH_CONTEXT | HASH_BLOBS);
+    places->moved = create_id_table(context, "whisperer moved hooks", sizeof(MovedHook), 16);
     return places;
 }
 

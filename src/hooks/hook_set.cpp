@@ -1,6 +1,7 @@
 // Loading the hook set and keeping the engine's copy of it; see hook_set.h.
 #include "src/hooks/hook_set.h"
 
+#include "src/base/id_table.h"
 #include "src/base/transaction.h"
 #include "src/hooks/hook_load.h"
 #include "src/hooks/hook_types.h"
@@ -24,15 +25,7 @@ void on_role_change(Datum, CacheId, uint32) {
     watched_set->stale = watched_set->names_stale = true;
 }
 
-HTAB* create_ids(MemoryContext context, const char* name, Size entry) {
-    HASHCTL control = {};
-    control.keysize = sizeof(int64);
-    control.entrysize = entry;
-    control.hcxt = context;
-    return hash_create(name, 256, &control, HASH_ELEM | HASH_CONTEXT | HASH_BLOBS);
-}
-
-struct HookPlace {
+struct HookById {
     int64 id;
     Hook* hook;
 };
@@ -104,7 +97,7 @@ Hook* add_hook(HookSet* set, int64 id) {
     }
     Hook* hook = (Hook*)MemoryContextAllocZero(set->context, sizeof(Hook));
     hook->run = (HookRun*)MemoryContextAllocZero(set->context, sizeof(HookRun));
-    HookPlace* place = (HookPlace*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
+    HookById* place = (HookById*)hash_search(set->by_id, &id, HASH_ENTER, nullptr);
     place->hook = set->hooks[set->count] = hook;
     hook->place = set->count++;
     return hook;
@@ -256,9 +249,10 @@ void sum_up(HookSet* set) {
 HookSet* create_hook_set(MemoryContext context, const HookPlaces* places) {
     HookSet* set = (HookSet*)MemoryContextAllocZero(context, sizeof(HookSet));
     set->context = AllocSetContextCreate(context, "whisperer hooks", ALLOCSET_DEFAULT_SIZES);
-    set->by_id = create_ids(set->context, "whisperer hooks", sizeof(HookPlace));
+    set->by_id = create_id_table(set->context, "whisperer hooks", sizeof(HookById), 256);
     set->by_type = create_types(set->context);
-    set->operators = create_ids(set->context, "whisperer hooks for operator events", sizeof(int64));
+    set->operators =
+        create_id_table(set->context, "whisperer hooks for operator events", sizeof(int64), 256);
     set->capacity = 64;
     set->hooks = (Hook**)MemoryContextAlloc(set->context, sizeof(Hook*) * (Size)set->capacity);
     set->reload_at = DT_NOEND;
@@ -323,7 +317,7 @@ void forget_hook(HookSet* set, Hook* hook, WhispererEngine* engine) {
 }
 
 Hook* find_hook(HookSet* set, int64 id) {
-    HookPlace* place = (HookPlace*)hash_search(set->by_id, &id, HASH_FIND, nullptr);
+    HookById* place = (HookById*)hash_search(set->by_id, &id, HASH_FIND, nullptr);
     return place ? place->hook : nullptr;
 }
 

@@ -2,6 +2,7 @@
 #include "src/hooks/lines.h"
 
 #include "src/base/delivery.h"
+#include "src/base/id_table.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -183,12 +184,7 @@ HookLines* create_lines(MemoryContext parent) {
     MemoryContext context = AllocSetContextCreate(parent, "whisperer lines", ALLOCSET_SMALL_SIZES);
     HookLines* lines = (HookLines*)MemoryContextAllocZero(context, sizeof(HookLines));
     lines->context = context;
-    HASHCTL control = {};
-    control.keysize = sizeof(int64);
-    control.entrysize = sizeof(Line);
-    control.hcxt = context;
-    lines->lines =
-        hash_create("whisperer lines", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    lines->lines = create_id_table(context, "whisperer lines", sizeof(Line), 64);
     dlist_init(&lines->ready);
     dlist_init(&lines->held);
     lines->waits_until = DT_NOEND;

@@ -2,6 +2,7 @@
 #include "src/ledger/hook_meter.h"
 
 #include "src/base/encoding.h"
+#include "src/base/id_table.h"
 #include "src/base/transaction.h"
 #include "src/settings.h"
 
@@ -192,12 +193,7 @@ void write_meter(Meter* meter, TimestampTz now) {
 
 Meters* create_meters(MemoryContext context) {
     Meters* meters = (Meters*)MemoryContextAllocZero(context, sizeof(Meters));
-    HASHCTL control = {};
-    control.keysize = sizeof(int64);
-    control.entrysize = sizeof(Meter);
-    control.hcxt = context;
-    meters->by_hook =
-        hash_create("whisperer hook meters", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    meters->by_hook = create_id_table(context, "whisperer hook meters", sizeof(Meter), 64);
     meters->noted_capacity = 64;
     meters->noted = (Meter**)MemoryContextAlloc(context, sizeof(Meter*) * meters->noted_capacity);
     return meters;
