@@ -28,7 +28,7 @@ sub from_backup {
     return $copy;
 }
 
-# What comes next arrives by this node; its slot is free before that.
+# Waits until the primary sends to the node that has taken another's place.
 sub take_over {
     my ($node) = @_;
     wait_for('the subscription', sub { sql($primary, q(SELECT active FROM pg_replication_slots WHERE slot_name = 'whisperer_a')) eq 't' });
@@ -85,7 +85,6 @@ sql($primary, "SELECT whisperer.replay($hook, '-infinity', new_ids => true)");
 settle($primary, $restored);
 like(received(), qr/\b6 6 7/, 'a replay with new ids brings that');
 
-
 # --- the primary, copied and restored -----------------------------------------------------------------------------------
 my $so_far = received();
 $primary->backup('copy');
@@ -99,7 +98,6 @@ my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/data';
 $primary->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'a dump of the primary');
 sql($restored, 'DROP SUBSCRIPTION whisperer_hooks');
 $primary->stop;
-my $old = $primary;
 $primary = new_primary('primary_2', '', bare => 1);
 $primary->command_ok([ 'pg_restore', '--exit-on-error', '-d', 'postgres', $dump ], 'and restored elsewhere');
 sql($primary, $_) for 'SELECT whisperer.resume()', 'SELECT whisperer.publish_events(hooks => true)';
