@@ -102,7 +102,7 @@ sub cell_sql {
     }
     return $touch->{prepare} . fill_sql($cell->{table}, $cell->{width}, $touch->{before}) . "SET work_mem = '$cell->{work_mem}';\n"
         . ($cell->{session} eq 'odd' ? $odd_session : '')
-        . "$begin$touch->{statement};\n\\set touched :ROW_COUNT\n${end}RESET ALL;\n" . verdict_sql($cell->{table}, cell_name($cell), %$touch);
+        . "$begin$touch->{statement};\n\\set touched :ROW_COUNT\n${end}RESET ALL;\n" . verdict_sql($cell->{table}, cell_name($cell), %$touch, %$cell);
 }
 
 # Whether a statement of the cell breaks off: a trigger of the row has to have a row.

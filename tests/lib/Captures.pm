@@ -26,18 +26,19 @@ my %many = (narrow => 20_000, wide => 1000, toasted => 150);
 # Rows to take from: of wide ones also what makes 20 MB.
 my %staged = (%many, wide => 20_000);
 
-# A server whose deliveries are paused, with rows of each width to take from.
+# A server whose deliveries are paused, with rows of each width to take from.  toasted: how many of these.
 sub new_capture_node {
     my ($name, %options) = @_;
     my $node = new_node($name, extra => "restart_after_crash = on\ntimezone = 'UTC'\nmax_wal_size = 4GB\nautovacuum = off\n" . ($options{extra} // ''));
     my $sql = "SELECT whisperer.pause();\n";
     for my $width (sort keys %fill_of) {
+        my $staged = $options{$width} // $staged{$width};
         $sql .= <<"SQL";
 CREATE TABLE stage_$width AS
     SELECT id, id % 3 AS lane, CASE WHEN id % 7 > 0 THEN 'kind "' || id % 5 || '", ' || chr(252) END AS kind, id * 1.10 AS amount, 'note ' || id AS note,
            timestamptz '2024-02-29 22:34:56.789+00' + id * interval '1 hour' AS at, id / 3.0::float8 AS ratio,
            id * interval '1 day 02:03:04' AS span, int4send(id) AS code, CASE WHEN id % 2 = 0 THEN 'odd\t' || id END AS "Odd, name", $fill_of{$width} AS fill
-    FROM generate_series(1, $staged{$width} + 3) id;
+    FROM generate_series(1, $staged + 3) id;
 CREATE UNIQUE INDEX ON stage_$width (id);
 SQL
     }
