@@ -44,7 +44,7 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
     // Not one row of another number of workers may be left, or it would be behind ours; nor one of
     // a worker that left so that all are shared out again.
     int result = run_query(
-        "SELECT b.ctid, b.seen::text, b.reading::text, b.place_xid, b.place_id "
+        "SELECT b.ctid, b.seen::text, b.reading::text, b.place_xid, b.place_id, b.ahead::text "
         "FROM whisperer.bookmark b WHERE b.worker = $1 AND b.incarnation = $2 AND NOT EXISTS "
         "(SELECT 1 FROM whisperer.bookmark o WHERE o.incarnation = $2 AND o.workers <> $3)",
         lengthof(types), types, values, nullptr, false, 1);
@@ -54,11 +54,14 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
         return false;
     remember_row(bookmark);
     bookmark->written = place_from_row(context, 2);
+    if (const char* ahead = text_column(0, 6))
+        bookmark->ahead = parse_snapshot(ahead, context);
     return true;
 }
 
-// One transaction gives every worker of the new number its row, from the one furthest behind.  Of
-// two snapshots with the same end the one with more running transactions is the earlier.
+// One transaction gives every worker of the new number its row, from the one furthest behind, and
+// tells it where the one furthest ahead was.  Of two snapshots with the same end the one with more
+// running transactions is the earlier.
 void share_out_again(const Bookmark* bookmark) {
     Moves moves = deal_by_load(bookmark->workers);
     const Oid types[] = {INT2OID, INT8OID, INT8ARRAYOID, INT2ARRAYOID};
@@ -66,11 +69,14 @@ void share_out_again(const Bookmark* bookmark) {
                       moves.hook_ids, moves.workers};
     int result = run_query(
         "WITH old AS (DELETE FROM whisperer.bookmark WHERE incarnation = $2 RETURNING *), "
-        "behind AS ((SELECT seen FROM old ORDER BY pg_snapshot_xmax(seen), "
-        "(SELECT count(*) FROM pg_snapshot_xip(seen)) DESC LIMIT 1) UNION ALL "
+        "sorted AS (SELECT seen, row_number() OVER (ORDER BY pg_snapshot_xmax(seen), "
+        "(SELECT count(*) FROM pg_snapshot_xip(seen)) DESC) AS number, count(*) OVER () AS count "
+        "FROM old), "
+        "behind AS (SELECT seen FROM sorted WHERE number = 1 UNION ALL "
         "SELECT '1:1:' WHERE NOT EXISTS (SELECT FROM old)) "
-        "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading, "
-        "moved_hook_ids) SELECT w, $2, $1, b.seen, b.seen, ARRAY("
+        "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading, ahead, "
+        "moved_hook_ids) SELECT w, $2, $1, b.seen, b.seen, "
+        "(SELECT seen FROM sorted WHERE number = count AND count > 1), ARRAY("
         "SELECT m.hook_id FROM unnest($3, $4) AS m (hook_id, worker) WHERE m.worker = w "
         "ORDER BY m.hook_id) FROM behind b, generate_series(0, $1 - 1) AS w",
         lengthof(types), types, values, nullptr, false, 0);

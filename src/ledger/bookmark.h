@@ -25,6 +25,7 @@ struct Bookmark {
     int workers;
     ItemPointerData row;  // where its row was last written
     Place written;        // what is stored; its window is retained
+    XidSnapshot* ahead;   // where another worker was when hooks were dealt; null: there was none
     int64 rows_written;   // the tracker's rows_done then
     SteadyTime written_at;
 };
@@ -32,7 +33,9 @@ struct Bookmark {
 // In a writing transaction: finds the worker's row or makes it, and notes in places which hooks
 // were dealt by their loads.  When the number of workers has changed, or one has left so that hooks
 // are dealt anew, every worker starts from the window's start that was furthest behind: the ledger
-// knows the rest.  Then no other one runs; see src/processes/deal_anew.h.
+// knows the rest.  What it does not know of what the one furthest ahead had read, is of hooks whose
+// worker was behind: that becomes pending, so that nobody has to deliver it to get to where he was.
+// Then no other worker runs; see src/processes/deal_anew.h.
 Bookmark* create_bookmark(MemoryContext context, HookPlaces* places);
 
 // In a writing transaction, by a worker that leaves and writes no more: whoever starts next, when

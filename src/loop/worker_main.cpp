@@ -147,7 +147,9 @@ TimestampTz due_at() {
 }
 
 void read_retries(SteadyTime now) {
-    if (due_at() > GetCurrentTimestamp() || worker->hooks->delivery_paused ||
+    // What becomes pending while the log is read again would take all room for what comes after it.
+    bool log_first = turn.page_end == PageEnd::More && reads_again(worker->reader);
+    if (due_at() > GetCurrentTimestamp() || worker->hooks->delivery_paused || log_first ||
         next_page_at(turn.due_read_at, now) > now)
         return;
     turn.due_read_at = now;

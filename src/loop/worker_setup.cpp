@@ -188,7 +188,7 @@ Worker* create_worker() {
     made->requests = create_requests(context);
     made->take_over = create_take_over(context);
     made->unregistered = create_unregistered_types(context);
-    made->reader = create_reader(context, made->bookmark->written);
+    made->reader = create_reader(context, made->bookmark->written, made->bookmark->ahead);
     return made;
 }
 

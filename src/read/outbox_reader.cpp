@@ -211,8 +211,9 @@ PageEnd read_next(Worker* worker, uint64 ticket) {
 
 }  // namespace
 
-Reader* create_reader(MemoryContext context, const Place& start) {
+Reader* create_reader(MemoryContext context, const Place& start, const XidSnapshot* ahead) {
     Reader* reader = (Reader*)MemoryContextAllocZero(context, sizeof(Reader));
+    reader->ahead = ahead;
     reader->window = start.window;
     retain(start.window);
     reader->is_open = strcmp(start.window->seen->text, start.window->until->text) != 0;
@@ -224,6 +225,12 @@ Reader* create_reader(MemoryContext context, const Place& start) {
         AllocSetContextCreate(context, "whisperer outbox row", ALLOCSET_DEFAULT_SIZES);
     reader->undecided = create_undecided(context);
     return reader;
+}
+
+bool reads_again(const Reader* reader) {
+    const Window* window = reader->window;
+    const XidSnapshot* seen = reader->is_open ? window->seen : window->until;
+    return reader->ahead && seen->xmax < reader->ahead->xmax;
 }
 
 uint64 last_xid_of_log() {

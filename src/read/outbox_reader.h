@@ -20,9 +20,10 @@ struct Reader {
     uint64 xid;
     pg_uuid_t id;
     uint64 ledger_may_have;  // rows with smaller xids may have been delivered by an earlier process
-    SafePosition safe;       // of what was read
-    int held_rows;           // of the page that is held; 0: none is
-    uint64 windows_read;     // to their ends, by this process
+    const XidSnapshot* ahead;  // what is visible in it had been read by some worker; null: nothing
+    SafePosition safe;         // of what was read
+    int held_rows;             // of the page that is held; 0: none is
+    uint64 windows_read;       // to their ends, by this process
     double deliveries_per_event;
     double bytes_per_event;   // of what the engine was given
     TimestampTz last_row_at;  // when the last row handled was recorded
@@ -39,8 +40,11 @@ enum class PageEnd {
     Gone,    // the extension was dropped
 };
 
-// Continues at the bookmark's place.
-Reader* create_reader(MemoryContext context, const Place& start);
+// Continues at the bookmark's place.  ahead: the bookmark's.
+Reader* create_reader(MemoryContext context, const Place& start, const XidSnapshot* ahead);
+
+// Whether rows may still come that another worker had read before hooks were dealt anew.
+bool reads_again(const Reader* reader);
 
 // In a transaction: the greatest xid that a row has, of whichever database.  Rows of another one
 // may be arriving (logical replication), by that one's xids: whoever reads them, too, stops here.

@@ -160,6 +160,12 @@ DeliveryError refusal(Worker* worker, Row* row, Match match) {
     return row->refusal;
 }
 
+// Another worker was past it when hooks were dealt anew.  To deliver it all on the way would keep
+// those waiting whose worker had kept up.
+bool was_left_behind(const Reader* reader, const Row& row) {
+    return reader->ahead && visible_in(row.xid, reader->ahead);
+}
+
 Inflight delivery_of(const Row& row, const Hook& hook, int64 page) {
     Inflight delivery = {};
     delivery.event_id = row.id;
@@ -234,7 +240,8 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0 ||
-                 (!delivery.once && has_used_share(worker, &hook)))
+                 (!delivery.once &&
+                  (was_left_behind(worker->reader, *row) || has_used_share(worker, &hook))))
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending);
         else if (hook.transform && !delivery.once)
             transform_delivery(worker, hook, delivery, row->event_type, data_of(*row),

@@ -195,6 +195,13 @@ wait_for('a worker that is behind', sub { sql('SELECT max(lag_seconds) > 1.5 FRO
 is(moved(), '{} {}', 'hooks that were dealt in the last hour stay');
 sql("UPDATE whisperer.bookmark SET dealt_at = dealt_at - interval '1 hour'");
 wait_for('them to be dealt', sub { moved() =~ /^\{($first|$second)\} \{\}$/ });
+# What the other worker had read already it reads again, past all that the hook still has to get, which waits in the ledger.
+my ($late) = moved() =~ /^\{(\d+)\}/;
+my ($kept_up) = grep { $two->{$_} == 0 } 1 .. $hooks;
+sql("SELECT whisperer.deliver_event('item-$kept_up', '{\"after\": \"dealing\"}')");
+wait_for('the event of a hook that had kept up', sub { grep { $_->{body} =~ /"after"/ } $receiver->requests("/ok/$kept_up") });
+cmp_ok(scalar(() = $receiver->requests("/delay/20/200/$late")), '<', 900, 'a hook that had kept up does not wait until the one that moved has caught up');
+cmp_ok(sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $late AND state = 'pending' AND request_datetimes = '{}'"), '>', 0, 'whose deliveries wait in the ledger');
 like(substr(slurp_file($node->logfile), $log_before), qr/LOG:  whisperer: the hooks of database "postgres" are dealt to its workers anew: the busiest of them would have (4\d|50) % less to do/, 'the log says why');
 set_to(@$_) for [ max_in_flight => 256 ], [ park_after => "'1s'" ], [ poll_interval => 1000 ];
 wait_workers(2);

@@ -12,6 +12,7 @@ CREATE TABLE whisperer.bookmark (
     modified_at  timestamptz NOT NULL DEFAULT now(),
     moved_hook_ids bigint[] NOT NULL DEFAULT '{}',
     dealt_at     timestamptz NOT NULL DEFAULT now(),
+    ahead        pg_snapshot,
     PRIMARY KEY (worker, incarnation)
 );
 COMMENT ON TABLE whisperer.bookmark IS
@@ -21,5 +22,7 @@ COMMENT ON COLUMN whisperer.bookmark.workers IS
 COMMENT ON COLUMN whisperer.bookmark.moved_hook_ids IS
     'hooks that the worker serves for their load, though their ids give them to another';
 COMMENT ON COLUMN whisperer.bookmark.dealt_at IS 'when hooks were dealt to the workers';
+COMMENT ON COLUMN whisperer.bookmark.ahead IS
+    'how far the worker furthest ahead was when hooks were dealt: what is visible in it and not in the ledger becomes pending';
 
 SELECT pg_catalog.pg_extension_config_dump('whisperer.bookmark', '');

@@ -283,13 +283,15 @@ ALTER TABLE whisperer.event_type DROP CONSTRAINT event_type_name_check,
 -- Hooks are dealt to several workers by their loads.  Each is served by another worker than before, so all of them begin
 -- at the bookmark that is furthest behind.
 ALTER TABLE whisperer.bookmark ADD COLUMN moved_hook_ids bigint[] NOT NULL DEFAULT '{}',
-    ADD COLUMN dealt_at timestamptz NOT NULL DEFAULT now();
+    ADD COLUMN dealt_at timestamptz NOT NULL DEFAULT now(), ADD COLUMN ahead pg_snapshot;
 UPDATE whisperer.bookmark SET workers = 0 WHERE workers > 1;
 COMMENT ON COLUMN whisperer.bookmark.workers IS
     'how many workers shared the hooks when this was written; 0: its worker has left so that they are dealt anew';
 COMMENT ON COLUMN whisperer.bookmark.moved_hook_ids IS
     'hooks that the worker serves for their load, though their ids give them to another';
 COMMENT ON COLUMN whisperer.bookmark.dealt_at IS 'when hooks were dealt to the workers';
+COMMENT ON COLUMN whisperer.bookmark.ahead IS
+    'how far the worker furthest ahead was when hooks were dealt: what is visible in it and not in the ledger becomes pending';
 
 -- What the data of an event type may be.
 ALTER TABLE whisperer.event_type ADD COLUMN schema jsonb, ADD COLUMN example jsonb,
