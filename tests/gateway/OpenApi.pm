@@ -59,6 +59,7 @@ sub fault_of {
     return if $method eq 'HEAD';
     my $content = $response->{content}{ $answer->{headers}{'content-type'} // '' } // $response->{content}{'application/json'};
     return if !$content || !$content->{schema};
+    return if length $answer->{content} >= $Gateway::parsed_bytes_max;
     return "the body is not JSON: $answer->{content}" unless exists $answer->{json};
     return $self->mismatch($answer->{json}, $content->{schema}, 'body');
 }
