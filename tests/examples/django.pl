@@ -12,7 +12,7 @@ plan skip_all => 'the shop in Django: there is no python3-django or python3-psyc
 sub look_further {
     my ($page) = @_;
     my $receiver = new_receiver('admin')->url('/ok');
-    my $status = $page->run_language('sh', "cd examples/django; RECEIVER=$receiver WAIT_S=$Whisperer::wait_s python3 manage.py shell <../../tests/examples/django_admin.py");
+    my $status = $page->run_language('sh', "cd examples/django; RECEIVER=$receiver WAIT_S=$Whisperer::wait_s python3 manage.py shell -v 0 <../../tests/examples/django_admin.py");
     is($status, 0, 'the admin acts on failed deliveries');
     like($page->{output}, qr/^listed: 2\nwhy: True\nretry: 1 deliveries are queued again\.\nretry: .*event (?:already delivered|is still in retry process) 0 deliveries .*\nrecover: 1 deliveries are queued again\.\n\z/,
         'and says what it did') or diag($page->{output});
