@@ -37,7 +37,8 @@ SELECT whisperer.update_hook(:several, '{"description": "changed"}');
 SELECT failure(format($$UPDATE whisperer.hook SET event_type = 'invoice-due' WHERE id = %s$$, :several)) ~ '^23505' AS by_dml_neither;
 -- Nor where one statement moves two there, or makes them.
 SELECT whisperer.create_hook('order-paid', 'https://example.com/two') AS paid, whisperer.create_hook('order-*', 'https://example.com/wild') AS wild \gset
-SELECT regexp_replace(failure(format($$UPDATE whisperer.hook SET target_url = 'https://example.com/same' WHERE id IN (%s, %s)$$, :paid, :wild)), 'hook \d+', 'hook N');
+-- Which of them comes second is up to where they lie.
+SELECT regexp_replace(regexp_replace(failure(format($$UPDATE whisperer.hook SET target_url = 'https://example.com/same' WHERE id IN (%s, %s)$$, :paid, :wild)), 'hook \d+', 'hook N'), '"order-(paid|[*])"', '"order-(paid|*)"');
 SELECT regexp_replace(failure($$INSERT INTO whisperer.hook (event_type, target_url) VALUES ('order-paid', 'https://example.com/same'), ('order-*', 'https://example.com/same')$$), 'hook \d+', 'hook N');
 SELECT target_url FROM whisperer.hook WHERE id IN (:paid, :wild) ORDER BY id;
 -- A name is that of one hook, whoever gives it and how.

@@ -26,6 +26,26 @@ BEGIN
 END;
 $$;
 
+-- No hook goes unsigned that was to be signed.
+CREATE FUNCTION whisperer_internal.check_signs(secret text, signing jsonb, signatures text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF signing IS NOT NULL AND coalesce(secret, '') = '' THEN
+        RAISE EXCEPTION 'signing needs a secret, and the hook has none'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'signing',
+                  HINT = 'Leave secret_key out for a new one, or give a hook one by whisperer.rotate_secret before its signing.';
+    END IF;
+    IF starts_with(secret, 'whsk_') AND (signing IS NOT NULL OR (signatures <> '{}' AND 'standard' <> ALL (signatures))) THEN
+        RAISE EXCEPTION 'a whsk_ key makes no signature but webhook-signature'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = CASE WHEN signing IS NOT NULL THEN 'signing' ELSE 'signatures' END,
+                  HINT = 'Take another secret for signing, and for signatures without standard.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION whisperer_internal.check_signs(text, jsonb, text[]) IS
+    'raises 22023, with the column, for a secret that cannot make what signing and signatures ask for';
+
 -- null leaves a value as it is; in a hook that has none yet a null secret becomes a new one.
 CREATE FUNCTION whisperer_internal.set_secret_as(caller oid, hook_id bigint, secret_key text,
                                         additional_headers jsonb)
@@ -56,6 +76,8 @@ BEGIN
         previous_expires_at = CASE WHEN key_handle IS NULL THEN s.previous_expires_at END,
         additional_headers = CASE WHEN headers_handle IS NULL THEN s.additional_headers
                                   ELSE excluded.additional_headers END;
+    PERFORM whisperer_internal.check_signs(whisperer_internal.revealed(key_handle), h.signing, h.signatures)
+    FROM whisperer.hook_definition h WHERE h.id = set_secret_as.hook_id AND key_handle IS NOT NULL;
 END;
 $$;
 CREATE FUNCTION whisperer_internal.set_secret(hook_id bigint, secret_key text, additional_headers jsonb)

@@ -46,6 +46,18 @@ BEGIN
     IF kept ? 'additional_headers' AND kept ?| '{config,format,signing}' THEN
         PERFORM whisperer_internal.set_secret(update_hook_body.hook_id, NULL, '{}');
     END IF;
+    -- Likewise a secret and what it is to sign: first the secret, for a hook that signs nothing of its own yet.
+    IF kept ? 'secret_key' AND kept ?| '{signing,signatures}' THEN
+        SELECT jsonb_build_object('signing', h.signing, 'signatures', h.signatures) || kept INTO kept
+        FROM whisperer.hook_definition h WHERE h.id = update_hook_body.hook_id AND h.is_active;
+        UPDATE whisperer.hook_definition h SET signing = NULL, signatures = NULL
+        WHERE h.id = update_hook_body.hook_id AND h.is_active;
+        IF NOT FOUND THEN
+            PERFORM whisperer_internal.refuse_hook(update_hook_body.hook_id);
+        END IF;
+        PERFORM whisperer_internal.set_secret(update_hook_body.hook_id, coalesce(kept->>'secret_key', whisperer_internal.make_secret()), NULL);
+        kept := kept - 'secret_key';
+    END IF;
     -- Apart from the others: its trigger holds the role's hooks, which no other change need wait for.
     IF kept ?| place THEN
         UPDATE whisperer.hook_definition h
