@@ -394,6 +394,7 @@ my $ends_between_restarts = 3;
 # an error; repeats: what was delivered may be sent again; sets_clock: no time can be told from the server's clock.
 sub try_fault {
     my ($self, $what, $fault, %options) = @_;
+    return if defined $ENV{WHISPERER_FAULT} && $what !~ /$ENV{WHISPERER_FAULT}/;
     my $tries = $ENV{WHISPERER_TRIES} // 1;
     $tries = $options{tries} if $options{tries} && $options{tries} < $tries;
     $self->{round}++;

@@ -173,8 +173,8 @@ sub fail_over_with_slots {
         sql($node{$name}, $_) for 'ALTER SUBSCRIPTION whisperer_hooks SET (failover = true)', 'ALTER SUBSCRIPTION whisperer_hooks ENABLE';
     }
     sql($primary, q(SELECT pg_create_physical_replication_slot('standby')));
-    my $standby = new_standby(sprintf "primary_slot_name = 'standby'\nhot_standby_feedback = on\nsync_replication_slots = on\nprimary_conninfo = '%s dbname=postgres application_name=standby_1'\n",
-        'host=' . $primary->host . ' port=' . $primary->port . ' user=postgres');
+    my $standby = new_standby(sprintf "primary_slot_name = 'standby'\nhot_standby_feedback = on\nsync_replication_slots = on\nprimary_conninfo = '%s dbname=postgres application_name=standby_%d'\n",
+        'host=' . $primary->host . ' port=' . $primary->port . ' user=postgres', $standbys + 1);
     sql($primary, q(SET synchronous_commit = local; ALTER SYSTEM SET synchronized_standby_slots = 'standby'));
     $primary->reload;
     wait_for('the slots', sub { sql($standby, q(SELECT count(*) FROM pg_replication_slots WHERE synced AND NOT temporary AND invalidation_reason IS NULL)) == 2 });
