@@ -18,7 +18,7 @@ sub wait_workers {
     my ($count) = @_;
     wait_for("$count workers", sub { sql("SELECT string_agg(state, ' ') FROM whisperer.status") eq join ' ', ('running') x $count });
 }
-sub pids { return sql("SELECT string_agg(pid::text, ' ' ORDER BY worker) FROM whisperer.status WHERE state = 'running'") }
+sub pids { return sql("SELECT string_agg(pid::text, ' ' ORDER BY worker) FROM whisperer.status WHERE state IN ('running', 'paused')") }
 
 sql(<<"SQL");
 CREATE TABLE item (id bigserial PRIMARY KEY, hook text);
@@ -93,11 +93,13 @@ sub end_load {
     sql('DROP TABLE enough');
     wait_idle($node);
 }
+# The events that a hook has got, of batches too.
+sub came { my ($hook) = @_; return map { ref $_ eq 'ARRAY' ? @$_ : $_ } map { JSON::PP::decode_json($_->{body}) } $receiver->requests("/ok/$hook") }
 # What of the table a hook has got, and what it has got twice.
 sub missing_and_twice {
     my ($hook) = @_;
     my %times;
-    $times{$_}++ for grep { defined } map { JSON::PP::decode_json($_->{body})->{data}{id} } $receiver->requests("/ok/$hook");
+    $times{$_}++ for grep { defined } map { $_->{data}{id} } came($hook);
     my @missing = grep { !$times{$_} } split /\n/, sql("SELECT id FROM item WHERE hook = '$hook'");
     return (scalar @missing, scalar grep { $_ > 1 } values %times);
 }
@@ -119,10 +121,34 @@ end_load($load);
 is_deeply([ missing_and_twice($_) ], [ 0, 0 ], "hook $_: nothing is lost and nothing repeated by the move") for $first, $second;
 sub overtaken {
     my ($hook) = @_;
-    my @came = grep { defined } map { JSON::PP::decode_json($_->{body})->{data}{id} } $receiver->requests("/ok/$hook");
+    my @came = grep { defined } map { $_->{data}{id} } came($hook);
     return scalar grep { $came[$_] < $came[ $_ - 1 ] } 1 .. $#came;
 }
 is(overtaken($_), 0, "hook $_: nor overtaken") for $first, $second;
+
+# --- with batches, from one worker to the other and back
+sql("SELECT whisperer.update_hook($_, '{\"ordering\": \"none\", \"batch\": {\"size\": 10, \"wait\": \"50 ms\"}}')") for $first, $second;
+my $batched = begin_load();
+wait_for('batches', sub { grep { $_->{body} =~ /^\[/ } $receiver->requests("/ok/$first") });
+set_to('track_hooks', 'off');
+# A worker that leaves writes what it has counted.
+wait_for('a hook with batches to move back to where its id puts it', sub { sql('TRUNCATE whisperer.hook_minute'); rebalance(); return moved() eq '{} {}' });
+set_to('track_hooks', 'on');
+wait_counted(100);
+rebalance();
+end_load($batched);
+like(moved(), qr/^\{($first|$second)\} \{\}$/, 'and there by its load');
+is_deeply([ missing_and_twice($_) ], [ 0, 0 ], "hook $_: nothing is lost of a batch and nothing repeated") for $first, $second;
+
+# --- while delivery is paused
+sql('SELECT whisperer.pause()');
+my ($recorded) = sql("INSERT INTO item (hook) SELECT unnest('{$first,$second}'::text[]) FROM generate_series(1, 300); SELECT max(id) FROM item");
+is(rebalance(), 2, 'both leave and come back while delivery is paused');
+unlike(join(' ', map { $_->{data}{id} // () } came($first), came($second)), qr/\b$recorded\b/, 'which then stays so');
+sql('SELECT whisperer.resume()');
+wait_idle($node);
+is_deeply([ missing_and_twice($_) ], [ 0, 0 ], "hook $_: all comes once after it") for $first, $second;
+sql("SELECT whisperer.update_hook($_, '{\"ordering\": \"hook\", \"batch\": null}')") for $first, $second;
 
 # --- a worker ends alone: it comes back to the same hooks, while the other goes on
 my ($other, $ended) = split / /, pids();
