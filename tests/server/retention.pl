@@ -71,7 +71,7 @@ SKIP: {
 
 # Unread: delivery is paused for longer than the retention.
 $node->safe_psql('postgres', 'SELECT whisperer.pause()');
-wait_for('the pause', sub { $node->safe_psql('postgres', 'SELECT state FROM whisperer.status') eq 'paused' });
+wait_for('the pause', sub { $node->safe_psql('postgres', 'SELECT DISTINCT state FROM whisperer.status') eq 'paused' });
 my $unread = record('unread');
 wait_for('the slot to be refused', sub { slurp_file($node->logfile) =~ /is not emptied yet: it has events that no worker has read/ });
 is(kept($unread), 1, 'what no worker has read stays, however old');
@@ -83,7 +83,7 @@ wait_for('the unread event to go', sub { !kept($unread) });
 # Read late: the age of the event does not keep a delivery from its first attempt, though it waits for its turn.
 $node->safe_psql('postgres', "SELECT whisperer.register_event('late'); SELECT whisperer.create_hook('late', '$base/ok/late', rate_limit => 20)");
 $node->safe_psql('postgres', 'SELECT whisperer.pause()');
-wait_for('the pause', sub { $node->safe_psql('postgres', 'SELECT state FROM whisperer.status') eq 'paused' });
+wait_for('the pause', sub { $node->safe_psql('postgres', 'SELECT DISTINCT state FROM whisperer.status') eq 'paused' });
 $node->safe_psql('postgres', q(SELECT whisperer.deliver_event('late', '{}') FROM generate_series(1, 60)));
 wait_for('them to be older than the retention', sub {
     $node->safe_psql('postgres', q(SELECT max(created_at) < clock_timestamp() - interval '11 s' FROM whisperer.outbox WHERE event_type = 'late')) eq 't';
