@@ -13,6 +13,8 @@
 #   <!-- file: NAME -->               the next block is a file
 #   <!-- setup ... -->                SQL that the reader's database has and the test's lacks
 #   <!-- setup sh ... -->             the same for the shell
+#   <!-- on: NAME [as ROLE] -->       what follows is for that server, of several that the test has
+#   <!-- printed on: NAME -->         the next thing done: the statement that was printed last is run on that server
 #   <!-- part of: FILE -->            the next block stands in the file, which a test of its own runs
 #   <!-- page: bare | gateway -->     no extension and no table yet; with a gateway at port 8080
 #   <!-- reference, made by ... -->   nothing for the runner
@@ -24,7 +26,7 @@ use Exporter 'import';
 
 our @EXPORT_OK = qw(page_items is_command page_faults page_anchors page_links);
 
-my $known = qr/^(not run: \S.*|output|output of \w+|background: \w+|stop: \w+|fails: \w{5}|until: \S.*|file: [\w.]+|part of: [\w.\/]+|setup\b.*|page: [\w ,]+|reference, .*)$/s;
+my $known = qr/^(not run: \S.*|output|output of \w+|background: \w+|stop: \w+|fails: \w{5}|until: \S.*|file: [\w.]+|part of: [\w.\/]+|on: \w+(?: as \w+)?|printed on: \w+|setup\b.*|page: [\w ,]+|reference, .*)$/s;
 
 # What a page has, in order: {kind: block, language, text, line} and {kind: comment, text, line}.
 sub page_items {

@@ -4,6 +4,10 @@
 #
 # A test may look further on the same server: after => sub { my ($page) = @_; ... }.
 #
+# Of a page for several servers: servers => { NAME => { node => Cluster, database => .., folder => where sh runs, is_source => whether
+# nodes subscribe to it } }, and places => { 'what the page has' => 'what the test has' }.  The password and address of the
+# page's db.example are those of the source that was worked on last.
+#
 # psql is a new session for each block.  Ports 8000, 8001 and 8080 become free ones; https://you.example is the receiver at 8000,
 # https://whisperer.example the gateway at 8080.
 package Pages;
@@ -29,8 +33,8 @@ sub run_page {
     my ($page, %options) = @_;
     my @items = page_items(PostgreSQL::Test::Utils::slurp_file(top() . "/$page"));
     my %is = map { $_ => 1 } map { $_->{text} =~ /^page: (.*)/ ? split(/, */, $1) : () } grep { $_->{kind} eq 'comment' } @items;
-    my $self = bless { page => $page, background => {}, output => '', count => 0 }, __PACKAGE__;
-    $self->{node} = new_node('docs', bare => $is{bare}, extra => $options{extra});
+    my $self = bless { page => $page, background => {}, output => '', count => 0, servers => $options{servers} // {}, places => $options{places} // {} }, __PACKAGE__;
+    $self->{node} = new_node('docs', bare => $is{bare}, extra => $options{extra}) unless $options{servers};
     $self->{ports} = { map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 8000, 8001, 8080 };
     $self->{folder} = PostgreSQL::Test::Utils::tempdir('page');
     $self->start_gateway if $is{gateway};
@@ -38,10 +42,12 @@ sub run_page {
     my %next;
     for my $item (@items) {
         if ($item->{kind} eq 'comment') {
-            my ($word, $rest) = $item->{text} =~ /^(not run|output of|output|background|stop|fails|until|file|part of|setup)\b:?\s*(.*)/s or next;
+            my ($word, $rest) = $item->{text} =~ /^(not run|output of|output|background|stop|fails|until|file|part of|setup|on|printed on)\b:?\s*(.*)/s or next;
             if ($word eq 'stop') { $self->stop($rest) }
             elsif ($word eq 'until') { $self->wait_until($rest) }
             elsif ($word eq 'setup') { $self->set_up($rest, "$page:$item->{line}") }
+            elsif ($word eq 'on') { $self->go_to(split / as /, $rest) }
+            elsif ($word eq 'printed on') { $self->run_printed($rest, "$page:$item->{line}") }
             else { $next{$word} = $rest }
             next;
         }
@@ -61,8 +67,31 @@ sub run_page {
     return ($ran, $not_run);
 }
 
+sub go_to {
+    my ($self, $name, $role) = @_;
+    my $server = $self->{at} = $self->{servers}{$name} // die "the test has no server $name";
+    $self->{node} = $server->{node};
+    $self->{role} = $role;
+    $self->{source} = $server if $server->{is_source};
+}
+
+# CREATE SUBSCRIPTION, which no function may run.
+sub run_printed {
+    my ($self, $name, $where) = @_;
+    my ($statement) = $self->{printed} =~ /(CREATE SUBSCRIPTION [^;]*;)/ or die "$where: nothing was printed";
+    $self->go_to($name);
+    is($self->run_sql($statement), 0, "$where runs what was printed") or diag($self->{output});
+}
+
+sub database { return ($_[0]{at} // {})->{database} // 'postgres' }
+
 sub placed {
     my ($self, $text) = @_;
+    if (my $source = $self->{source}) {
+        my $address = sprintf 'host=%s port=%s dbname=%s user=node', $source->{node}->host, $source->{node}->port, $source->{database} // 'postgres';
+        $text =~ s{host=db\.example port=5432 dbname=shop user=node password=\.\.\.}{$address}g;
+    }
+    $text =~ s{\Q$_\E}{$self->{places}{$_}}g for keys %{ $self->{places} };
     $text =~ s{https://you\.example}{http://127.0.0.1:8000}g;
     $text =~ s{https://whisperer\.example}{http://127.0.0.1:8080}g;
     return $text =~ s/\b(8000|8001|8080)\b/$self->{ports}{$1}/gr;
@@ -70,8 +99,8 @@ sub placed {
 
 sub environment {
     my ($self) = @_;
-    return (PGHOST => $self->{node}->host, PGPORT => $self->{node}->port, PGDATABASE => 'postgres', PGCONNECT_TIMEOUT => 20,
-        PAGE_FOLDER => $self->{folder}, HOME => $self->{folder}, no_proxy => '*', PSQLRC => '/dev/null', PGOPTIONS => '', PAGER => 'cat');
+    return (PGHOST => $self->{node}->host, PGPORT => $self->{node}->port, PGDATABASE => $self->database, PGCONNECT_TIMEOUT => 20,
+        PAGE_FOLDER => $self->{folder}, HOME => $self->{folder}, no_proxy => '*', PSQLRC => '/dev/null', PGOPTIONS => $self->{role} ? "-c role=$self->{role}" : '', PAGER => 'cat');
 }
 
 sub run_block {
@@ -103,9 +132,10 @@ sub execute {
     my ($self, @command) = @_;
     local %ENV = (%ENV, $self->environment);
     my $output = '';
-    IPC::Run::run(\@command, '<', \undef, '>&', \$output, init => sub { chdir top() or die "cannot chdir: $!" });
+    IPC::Run::run(\@command, '<', \undef, '>&', \$output, init => sub { chdir(($self->{at} // {})->{folder} // top()) or die "cannot chdir: $!" });
     my $status = $?;
     $self->{output} = $output;
+    $self->{printed} = $output if $output =~ /CREATE SUBSCRIPTION/;
     return $status;
 }
 
@@ -121,7 +151,8 @@ sub run_language {
     my $file = $self->write_file('block' . ++$self->{count} . ".$language", $text);
     my $kept = "$self->{folder}/exports";
     my $before = -e $kept ? ". '$kept';" : '';
-    my $run = $language eq 'sh' ? "set -eo pipefail; . '$file'; export -p | grep -v ' PAGE_' >'$kept'" : ($language eq 'python' ? 'python3' : 'node') . " '$file'";
+    # But for what says which server it is.
+    my $run = $language eq 'sh' ? "set -eo pipefail; . '$file'; export -p | grep -vE ' (PAGE_|PG(HOST|PORT|DATABASE|OPTIONS)=)' >'$kept'" : ($language eq 'python' ? 'python3' : 'node') . " '$file'";
     return $self->execute('bash', '-c', "$before $run");
 }
 
@@ -138,14 +169,15 @@ sub write_file {
 sub settle {
     my ($self) = @_;
     my $node = $self->{node};
-    return unless $node->safe_psql('postgres', "SELECT count(*) FROM pg_extension WHERE extname = 'whisperer'");
-    return if $node->safe_psql('postgres', "SELECT count(*) FROM whisperer.status WHERE state <> 'running'");
-    Whisperer::wait_idle($node);
+    my $database = $self->database;
+    return unless $node->safe_psql($database, "SELECT count(*) FROM pg_extension WHERE extname = 'whisperer'");
+    return if $node->safe_psql($database, "SELECT count(*) FROM whisperer.status WHERE state <> 'running'");
+    Whisperer::wait_idle($node, $database);
 }
 
 sub wait_until {
     my ($self, $query) = @_;
-    wait_for($query, sub { $self->{node}->safe_psql('postgres', $query) eq 't' });
+    wait_for($query, sub { $self->{node}->safe_psql($self->database, $query) eq 't' });
 }
 
 # --- commands in a second terminal ------------------------------------------------------------------
