@@ -26,14 +26,19 @@ class Connecting {
         requests_.emplace(number, request);
         openers_[index] = number;
     }
-    void closed(int socket) noexcept {
+    // Calls note(request) if the request that it was opened for still tries.
+    template <typename Note>
+    void closed(int socket, Note note) noexcept {
         const auto index = static_cast<std::size_t>(socket);
         if (index >= openers_.size())
             return;
         const std::uint64_t number = std::exchange(openers_[index], 0);
+        const auto found = requests_.find(number);
+        if (found == requests_.end())
+            return;
+        note(*found->second);
         try {
-            if (requests_.contains(number))
-                left_.push_back(number);
+            left_.push_back(number);
         } catch (...) {
             // It goes on when libcurl thinks of it.
         }

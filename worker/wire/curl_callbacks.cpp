@@ -12,6 +12,13 @@
 namespace whisperer::engine {
 namespace {
 
+// Also one that has closed its end.
+bool has_peer(int socket) {
+    sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+    return getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+}
+
 // libcurl reads no more than the answer's length, so what came in the same TLS record stays there.
 bool has_decrypted_more(CURL* easy) {
     const curl_tlssessioninfo* info = nullptr;
@@ -186,7 +193,8 @@ curl_socket_t CurlRequest::on_open(void* self, curlsocktype, curl_sockaddr* targ
 int CurlRequest::on_close(void* shared, curl_socket_t socket) {
     auto& all = *static_cast<CurlShared*>(shared);
     all.pools.closed(socket);
-    all.connecting.closed(socket);
+    all.connecting.closed(socket,
+                          [&](CurlRequest& request) { request.had_peer_ = has_peer(socket); });
     return close(socket);
 }
 

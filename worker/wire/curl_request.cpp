@@ -79,6 +79,7 @@ void CurlRequest::prepare() {
     refused_address_[0] = '\0';
     number_ = shared_.connecting.new_number();
     opened_ = false;
+    had_peer_ = false;
     tried_ = false;
     looks_up_ = false;
     resolved_ = request_.target->host_is_address && shared_.settings->proxy.empty();

@@ -43,10 +43,11 @@ ProxyStage CurlRequest::proxy_stage(CURLcode code, long answered_status) const {
         return ProxyStage::Unresolved;
     if (!opened_ || tunnel_status() != 0)
         return ProxyStage::None;
-    // CONNECT_TIME is that of the tunnel, here and there.
+    // CONNECT_TIME is that of the tunnel, here and there, and libcurl 8.14 has no port of ours
+    // before there is a tunnel.
     long local_port = 0;
     curl_easy_getinfo(easy_, CURLINFO_LOCAL_PORT, &local_port);
-    const bool is_connected = local_port > 0;
+    const bool is_connected = local_port > 0 || had_peer_;
     if (is_tls_code(code) ||
         (!is_connected && (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT)))
         return ProxyStage::Unreachable;
