@@ -40,6 +40,23 @@ like(error_of($primary, q(SET ROLE shop; SELECT whisperer.add_node('a'))), qr/^p
 is(error_of($primary, q(SELECT whisperer.remove_node('a'))), 'there is no node "a" | SELECT name FROM whisperer.nodes shows them.', 'or removed');
 my $first = new_delivery_node('a');
 sql($primary, 'SELECT whisperer.publish_events(hooks => true)');
+SKIP: {
+    skip 'logical replication waits for standbys from PostgreSQL 17 on', 3 if $primary->pg_version->major < 17;
+    # No COMMIT waits for a standby that is not there.
+    my $publish = sub { return ($primary->psql('postgres', 'SET synchronous_commit = local; SELECT whisperer.publish_events(hooks => true)'))[2] };
+    my $set = sub {
+        my ($name, $value) = @_;
+        sql($primary, "SET synchronous_commit = local; ALTER SYSTEM SET $name = '$value'");
+        $primary->reload;
+        wait_for($name, sub { sql($primary, "SHOW $name") eq $value });
+    };
+    is($publish->(), '', 'without synchronous standbys nothing is to be said');
+    $set->(synchronous_standby_names => 'standby');
+    like($publish->(), qr/^psql:\S* WARNING:  delivery nodes may be sent what no standby has yet\nHINT:  Name the slots/, 'who has them is told of the setting that holds nodes back');
+    $set->(synchronized_standby_slots => 'standby');
+    is($publish->(), '', 'and no longer when it is set');
+    $set->($_ => '') for qw(synchronized_standby_slots synchronous_standby_names);
+}
 subscribe($primary, $first, 'a');
 record(2);
 $first->append_conf('postgresql.conf', "whisperer.node = ''\n");

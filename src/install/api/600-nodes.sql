@@ -63,6 +63,11 @@ BEGIN
             USING ERRCODE = 'duplicate_object', DETAIL = format(E'It is for %s.\nNodes need %s.', found, wanted),
                   HINT = 'Rename it, or drop it and call this again in one transaction: nodes that are subscribed go on.';
     END IF;
+    -- Before 17 there is no such setting.
+    IF current_setting('synchronous_standby_names') <> '' AND current_setting('synchronized_standby_slots', true) = '' THEN
+        RAISE WARNING 'delivery nodes may be sent what no standby has yet'
+            USING HINT = 'Name the slots of the synchronous standbys in synchronized_standby_slots: otherwise a node may deliver what a failover undoes.';
+    END IF;
 END;
 $$;
 CREATE FUNCTION whisperer.publish_events(hooks boolean DEFAULT false) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'whisperer_as_owner';
