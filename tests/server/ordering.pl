@@ -151,8 +151,11 @@ wait_idle($node);
 
 # --- deleted ----------------------------------------------------------------------------------------------
 $receiver->control({ path => '/script/strict', steps => [ 'hang', 'ok' ] });
+my $before = () = $receiver->requests('/script/strict');
 bump(8, 8, 8);
 wait_for('three deliveries', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $strict AND state = 'pending'") == 3 });
+# Before that none of them is under way, and all three would be cancelled.
+wait_for('the first to be under way', sub { (() = $receiver->requests('/script/strict')) > $before });
 sql("SELECT whisperer.delete_hook($_)") for $strict, $keyed;
 $receiver->control({ release => JSON::PP::true });
 wait_for('the line to be cancelled', sub { sql("SELECT count(*) FROM whisperer.delivery WHERE hook_id = $strict AND state = 'pending'") == 0 });
