@@ -148,7 +148,8 @@ sub run_sql {
 # What one sh block exports the next one has, and programs have it, too.
 sub run_language {
     my ($self, $language, $text) = @_;
-    my $file = $self->write_file('block' . ++$self->{count} . ".$language", $text);
+    # Before version 22 node takes a file of modules for one only if it is named so.
+    my $file = $self->write_file('block' . ++$self->{count} . '.' . ($language eq 'js' && $text =~ /^import /m ? 'mjs' : $language), $text);
     my $kept = "$self->{folder}/exports";
     my $before = -e $kept ? ". '$kept';" : '';
     # But for what says which server it is.
