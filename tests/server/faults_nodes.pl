@@ -29,6 +29,7 @@ sub start_relay {
     my $primary = $trial->{node};
     my $program = $INC{'Whisperer.pm'} =~ s{lib/Whisperer\.pm$}{receiver/relay.mjs}r;
     $relay = IPC::Run::start([ 'node', $program, $relay_port, $primary->host . '/.s.PGSQL.' . $primary->port ], '<', \undef, '>', \my $out, '2>', \my $error);
+    wait_for('the relay', sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $relay_port) });
 }
 
 END {

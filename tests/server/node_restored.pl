@@ -94,6 +94,10 @@ wait_idle($copy);
 is(sql($copy, 'SELECT name, state FROM whisperer.nodes'), 'a|gone', 'a physical copy of the primary has no node');
 $copy->stop;
 is(received(), $so_far, 'and delivers nothing in its place');
+# What the primary has read, and left to the node, its bookmark says up to a second later; a dump before that has it delivered again.
+my $unread = 'SELECT count(*) FROM whisperer.outbox o, whisperer.bookmark b WHERE NOT (pg_visible_in_snapshot(o.xid, b.seen) OR '
+    . '(pg_visible_in_snapshot(o.xid, b.reading) AND (o.xid, o.id) <= (b.place_xid, b.place_id)))';
+wait_for('the bookmark', sub { sql($primary, $unread) == 0 });
 my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/data';
 $primary->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'a dump of the primary');
 sql($restored, 'DROP SUBSCRIPTION whisperer_hooks');
