@@ -62,8 +62,6 @@ BEGIN
     PERFORM whisperer_internal.check_headers(whisperer_internal.revealed(headers_handle));
     PERFORM whisperer_internal.check_auth(whisperer_internal.open_secret(s.hook_id, 'auth', s.auth)::jsonb, whisperer_internal.revealed(headers_handle))
     FROM whisperer.secret s WHERE s.hook_id = set_secret_as.hook_id;
-    PERFORM whisperer_internal.check_headers_beside(whisperer_internal.revealed(headers_handle), h.format, coalesce(h.signing, 'null'))
-    FROM whisperer.hook_definition h WHERE h.id = set_secret_as.hook_id;
     INSERT INTO whisperer.secret AS s (hook_id, secret_key, additional_headers)
     VALUES (set_secret_as.hook_id,
             whisperer_internal.seal_secret(set_secret_as.hook_id, 'secret_key',
@@ -76,6 +74,9 @@ BEGIN
         previous_expires_at = CASE WHEN key_handle IS NULL THEN s.previous_expires_at END,
         additional_headers = CASE WHEN headers_handle IS NULL THEN s.additional_headers
                                   ELSE excluded.additional_headers END;
+    -- Who changes the hook at the same time has the secret's row: this comes when it is known what he did.
+    PERFORM whisperer_internal.check_headers_beside(whisperer_internal.revealed(headers_handle), h.format, coalesce(h.signing, 'null'))
+    FROM whisperer.hook_definition h WHERE h.id = set_secret_as.hook_id;
     PERFORM whisperer_internal.check_signs(whisperer_internal.revealed(key_handle), h.signing, h.signatures)
     FROM whisperer.hook_definition h WHERE h.id = set_secret_as.hook_id AND key_handle IS NOT NULL;
 END;

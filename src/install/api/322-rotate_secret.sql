@@ -18,8 +18,6 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM whisperer_internal.refuse_hook(rotate_secret_as.hook_id);
     END IF;
-    PERFORM whisperer_internal.check_signs(whisperer_internal.revealed(handle), h.signing, h.signatures)
-    FROM whisperer.hook_definition h WHERE h.id = rotate_secret_as.hook_id;
     -- Two secrets sign at most: a receiver that knows the oldest alone would refuse everything.
     SELECT s.previous_expires_at INTO busy_until FROM whisperer.secret s
     WHERE s.hook_id = rotate_secret_as.hook_id AND s.previous_secret_key IS NOT NULL FOR UPDATE;
@@ -37,6 +35,8 @@ BEGIN
         previous_secret_key = whisperer_internal.seal_secret(s.hook_id, 'previous_secret_key',
             nullif(whisperer_internal.open_secret(s.hook_id, 'secret_key', s.secret_key), '')),
         previous_expires_at = now() + overlap;
+    PERFORM whisperer_internal.check_signs(whisperer_internal.revealed(handle), h.signing, h.signatures)
+    FROM whisperer.hook_definition h WHERE h.id = rotate_secret_as.hook_id;
     RETURN whisperer_internal.revealed(handle);
 END;
 $$;

@@ -10,8 +10,7 @@ BEGIN
         CROSS JOIN LATERAL (SELECT CASE WHEN t.tgname ~ 'arriv' THEN 'REPLICA' ELSE 'ALWAYS' END AS firing) AS w
         WHERE t.tgfoid IN ('whisperer_internal.note_change'::regproc, 'whisperer_internal.check_hook'::regproc, 'whisperer_internal.keep_auth'::regproc,
                            'whisperer_internal.hold_own_hooks'::regproc,
-                           'whisperer_internal.ask_to_catch_up'::regproc, 'whisperer_internal.keep_headers_apart'::regproc, 'whisperer_internal.keep_signed'::regproc,
-                           'whisperer_internal.tell_secret'::regproc,
+                           'whisperer_internal.ask_to_catch_up'::regproc, 'whisperer_internal.keep_headers_apart'::regproc, 'whisperer_internal.tell_secret'::regproc,
                            'whisperer_internal.tell_change'::regproc, 'whisperer_internal.refuse_fed'::regproc, 'whisperer_internal.take_message'::regproc,
                            'whisperer_internal.on_arrival'::regproc, 'whisperer_internal.mark_arrived'::regproc, 'whisperer_internal.on_arriving_truncate'::regproc)
           AND NOT t.tgisinternal AND t.tgenabled <> left(w.firing, 1)::"char"
