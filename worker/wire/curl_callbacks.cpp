@@ -194,7 +194,7 @@ int CurlRequest::on_close(void* shared, curl_socket_t socket) {
     auto& all = *static_cast<CurlShared*>(shared);
     all.pools.closed(socket);
     all.connecting.closed(socket,
-                          [&](CurlRequest& request) { request.had_peer_ = has_peer(socket); });
+                          [&](CurlRequest& request) { request.had_peer_ |= has_peer(socket); });
     return close(socket);
 }
 

@@ -136,7 +136,7 @@ class CurlRequest {
     std::uint64_t number_ = 0;       // among those that connect
     bool opened_ = false;            // a connection of its own, or tried to
     bool tried_ = false;             // to connect to an address that is allowed
-    bool had_peer_ = false;          // at the socket that was closed last before it was sent
+    bool had_peer_ = false;          // at a socket that was closed before it was sent
     bool is_begun_ = false;          // and has not ended
     bool is_used_ = false;           // the handle has had options and perhaps a request
     bool status_line_came_ = false;  // an interim answer's counts
