@@ -390,14 +390,14 @@ sub compare {
 # A worker that ends with an error is started again later and later, but for a new server at once.
 my $ends_between_restarts = 3;
 
-# Tries the fault while the load runs.  tries: at most; mix: of the load; settings: during the fault; ends_worker: with
-# an error; repeats: what was delivered may be sent again; is_ahead: what delivers
-# had commits that the promoted server has not; sets_clock: no time can be told from the server's clock.
+# Tries the fault while the load runs.  tries: at most, unless WHISPERER_FAULT asks for it; mix: of the load; settings: during
+# the fault; ends_worker: with an error; repeats: what was delivered may be sent again; is_ahead: what delivers had commits
+# that the promoted server has not; sets_clock: no time can be told from the server's clock.
 sub try_fault {
     my ($self, $what, $fault, %options) = @_;
     return if defined $ENV{WHISPERER_FAULT} && $what !~ /$ENV{WHISPERER_FAULT}/;
     my $tries = $ENV{WHISPERER_TRIES} // 1;
-    $tries = $options{tries} if $options{tries} && $options{tries} < $tries;
+    $tries = $options{tries} if $options{tries} && $options{tries} < $tries && !defined $ENV{WHISPERER_FAULT};
     $self->{round}++;
     my %settings = %{ $options{settings} // {} };
     $self->set(%settings) if %settings;

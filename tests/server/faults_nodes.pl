@@ -1,5 +1,6 @@
 # A primary whose hooks two delivery nodes deliver, while a load runs on it: nodes, primary and what is between them fail.
 # WHISPERER_NODE_INSTALL: where another version of PostgreSQL is installed, with the extension, which the nodes use.
+# WHISPERER_DISABLED_S: for how long the subscription of a node is disabled under the load.
 use strict;
 use warnings;
 use Cluster;
@@ -110,6 +111,7 @@ $trial->try_fault('subscription disabled meanwhile', sub {
     sql($a, 'ALTER SUBSCRIPTION whisperer_hooks DISABLE');
     sql($trial->{node}, "INSERT INTO item (round) SELECT $trial->{round} FROM generate_series(1, 2000)");
     $trial->wait_for_rows(200);
+    sleep($ENV{WHISPERER_DISABLED_S} // 0);
     sql($a, 'ALTER SUBSCRIPTION whisperer_hooks ENABLE');
 });
 $trial->try_fault("a transaction of $many events", sub {
