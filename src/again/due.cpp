@@ -91,10 +91,9 @@ Inflight due_delivery(const Hook* hook, int row, int64 line, TimestampTz probes_
     return delivery;
 }
 
-// What was sent once is sent in the same format again, whatever the hook's is by now.
+// In the format that the row was made with, whatever the hook's is by now.
 EventFacts due_facts(const Hook* hook, int row) {
-    bool was_made = int32_column(row, DueRetryCount) > 0 || datum_column(row, DueBody);
-    return facts_of(was_made ? text_column(row, DueFormat) : hook->format, hook->metadata,
+    return facts_of(text_column(row, DueFormat), hook->metadata,
                     timestamp_column(row, DueRecordedAt), datum_column(row, DueSource),
                     datum_column(row, DueObjectId), datum_column(row, DueMeta));
 }

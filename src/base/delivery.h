@@ -46,7 +46,7 @@ struct LedgerEntry {
     WhispererSpan error;     // UTF-8; empty: none
     WhispererErrorCode error_code;
     WhispererSpan body;    // UTF-8; empty: its format makes it, or what the row has
-    WhispererSpan format;  // of what was sent; empty: whisperer, or nothing was
+    WhispererSpan format;  // of what is sent; empty: whisperer, or what the row has
 };
 
 struct DeliveryKey {

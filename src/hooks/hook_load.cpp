@@ -4,6 +4,7 @@
 #include "src/base/encoding.h"
 #include "src/base/identity.h"
 #include "src/base/transaction.h"
+#include "src/hooks/formats.h"
 #include "src/processes/shared_state.h"
 #include "src/secrets/sealed.h"
 #include "src/settings.h"
@@ -43,8 +44,8 @@ constexpr const char* load_query =
     // Lines that were begun are served to their end, ordered or not.
     "h.ordering, h.ordering <> 'none' OR ($2 AND EXISTS (SELECT FROM whisperer.delivery d "
     "WHERE d.hook_id = h.id AND d.line IS NOT NULL AND d.state = 'pending')) AS has_lines, "
-    "h.event_type, array_to_string(n.turns, ';'), h.resumes, "
-    "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "
+    "h.event_type, array_to_string(n.turns, ';'), h.resumes, " FORMAT_COLUMNS
+    ", "
     "h.signing::text, 'standard' <> ALL (h.signatures), 'whisperer' <> ALL (h.signatures), "
     "whisperer_internal.metadata_bits(h.metadata_headers), "
     "(1000 * extract(epoch FROM h.timeout))::integer, h.max_in_flight, h.batch::text, "
@@ -96,7 +97,7 @@ enum LoadColumn {
     LoadTurns,
     LoadResumes,
     LoadFormat,
-    LoadSigning,
+    LoadSigning = LoadFormat + format_column_count,
     LoadNoWebhookSignature,
     LoadNoBodySignature,
     LoadMetadata,
@@ -307,7 +308,6 @@ void load_health(Hook* hook, int row, const Hook* before) {
 
 void load_functions(Hook* hook, int row, const Hook* before) {
     hook->owner = DatumGetObjectId(datum_column(row, LoadOwnerId));
-    hook->format = text_column(row, LoadFormat);
     hook->metadata = int32_column(row, LoadMetadata);
     hook->transform = text_column(row, LoadTransform);
     hook->transform_takes_meta = bool_column(row, LoadTransformTakesMeta);
@@ -454,6 +454,7 @@ void load_hook(HookSet* set, Hook* hook, int row, WhispererEngine* engine, const
     load_rate(hook, row, before);
     load_probe(hook, before);
     load_health(hook, row, before);
+    load_formats(set, hook, row, LoadFormat);
     load_functions(hook, row, before);
     load_lines(set, hook, row);
     if (hook->runnable && !has_room)

@@ -265,7 +265,10 @@ HookSet* create_hook_set(MemoryContext context, const HookPlaces* places) {
     return set;
 }
 
-void refresh_hooks(HookSet* set, WhispererEngine* engine) {
+void refresh_hooks(HookSet* set, WhispererEngine* engine, const XidSnapshot* sent_until,
+                   const XidSnapshot* settled) {
+    set->sent_until = sent_until;
+    set->settled_below = settled->xmin;
     XidSnapshot* now = current_snapshot(CurrentMemoryContext);
     Changes changes = {};
     if (set->requests_seen)

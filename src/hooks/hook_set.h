@@ -31,6 +31,12 @@ struct CarriedHook {
 
 constexpr int priority_count = 3;
 
+// The format of events that are visible in until and not in that of an earlier one.
+struct FormerFormat {
+    const char* format;  // as Hook::format
+    XidSnapshot* until;
+};
+
 // What its row says, and what follows from that; replaced as a whole when the hook is loaded again.
 struct Hook {
     HookRun* run;           // how it runs, which is not replaced
@@ -67,8 +73,11 @@ struct Hook {
     char* countdown_kwargs;  // JSON
     int32 metadata;          // that its headers or its transform say, bits of WhispererMetadata
     char* format;            // with its payload_key, as the ledger keeps it; null: whisperer
-    int resumes;             // times that somebody resumed it
-    WhispererSpan config;    // UTF-8 JSON
+    FormerFormat* formers;   // of what was read before it changed; see formats.h
+    int former_count;
+    bool is_new_format;    // hook_run does not say so yet
+    int resumes;           // times that somebody resumed it
+    WhispererSpan config;  // UTF-8 JSON
     bool has_filter;
     WhispererFilter* filter;    // null: none, or it cannot be read
     WhispererSpan filter_text;  // UTF-8, where there was no memory for filter
@@ -84,25 +93,28 @@ struct HookSet {
     Hook** hooks;
     int count;
     int capacity;
-    uint64 load;                 // counts the times that hooks were loaded
-    int64 bytes;                 // that they take, about
-    int64 schema_bytes;          // that the schemas of event types take, about
-    HTAB* by_id;                 // Hook
-    HTAB* by_type;               // see hook_types.h
-    TypeEntry* last_type;        // that was asked for; null: none, or it was forgotten
-    HTAB* operators;             // ids of hooks for operator events, of all workers
-    XidSnapshot* requests_seen;  // null: nothing was loaded yet
-    bool stale;                  // a role membership changed
-    bool requests_arrived;       // people asked for something beside hooks; see requests.h
-    bool names_stale;            // a role may have been renamed
-    int64 unadopted;             // hooks that wait for whisperer.resume()
-    int stale_health;            // hooks of which hook_run says what is over
-    bool has_operators;          // somebody, somewhere, subscribed to operator events
-    int carried_count;           // hooks with something to take over
-    int awaited_count;           // hooks that another database waits for
-    bool delivery_paused;        // whisperer.pause()
-    TimestampTz reload_at;       // the earliest of the hooks
-    int64 clock_ahead_us;        // the wall clock of the steady one, whose start is arbitrary
+    uint64 load;                    // counts the times that hooks were loaded
+    int64 bytes;                    // that they take, about
+    int64 schema_bytes;             // that the schemas of event types take, about
+    HTAB* by_id;                    // Hook
+    HTAB* by_type;                  // see hook_types.h
+    TypeEntry* last_type;           // that was asked for; null: none, or it was forgotten
+    HTAB* operators;                // ids of hooks for operator events, of all workers
+    XidSnapshot* requests_seen;     // null: nothing was loaded yet
+    bool stale;                     // a role membership changed
+    bool requests_arrived;          // people asked for something beside hooks; see requests.h
+    bool names_stale;               // a role may have been renamed
+    int64 unadopted;                // hooks that wait for whisperer.resume()
+    int stale_health;               // hooks of which hook_run says what is over
+    bool has_operators;             // somebody, somewhere, subscribed to operator events
+    int carried_count;              // hooks with something to take over
+    int awaited_count;              // hooks that another database waits for
+    bool delivery_paused;           // whisperer.pause()
+    TimestampTz reload_at;          // the earliest of the hooks
+    const XidSnapshot* sent_until;  // what may have been sent before this load is visible in it
+    uint64 settled_below;           // events with smaller xids are in the ledger, or not to be sent
+    bool has_new_formats;           // of some hook
+    int64 clock_ahead_us;           // the wall clock of the steady one, whose start is arbitrary
     // The earliest of the hooks that may be served, by their priorities; see next_due_at().
     TimestampTz due_at[priority_count];
     int due_turn[priority_count];  // whose turn it is to have its backlog read first
@@ -117,8 +129,11 @@ constexpr int64 changed_all_hooks = -1;  // any of them may have
 // places: which hooks are of this worker.
 HookSet* create_hook_set(MemoryContext context, const HookPlaces* places);
 
-// In a read-only transaction: loads the hooks that changed and tells the engine.
-void refresh_hooks(HookSet* set, WhispererEngine* engine);
+// In a read-only transaction: loads the hooks that changed and tells the engine.  sent_until: what
+// this process has sent, or one before it may have, is visible in it.  settled: what is visible in
+// it is in the ledger, or is not to be sent.
+void refresh_hooks(HookSet* set, WhispererEngine* engine, const XidSnapshot* sent_until,
+                   const XidSnapshot* settled);
 
 // What hook_run says of the hook was changed by the worker itself.
 void load_again(HookSet* set, int64 hook_id);

@@ -44,7 +44,8 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
     // Not one row of another number of workers may be left, or it would be behind ours; nor one of
     // a worker that left so that all are shared out again.
     int result = run_query(
-        "SELECT b.ctid, b.seen::text, b.reading::text, b.place_xid, b.place_id, b.ahead::text "
+        "SELECT b.ctid, b.seen::text, b.reading::text, b.place_xid, b.place_id, b.ahead::text, "
+        "b.is_drained "
         "FROM whisperer.bookmark b WHERE b.worker = $1 AND b.incarnation = $2 AND NOT EXISTS "
         "(SELECT 1 FROM whisperer.bookmark o WHERE o.incarnation = $2 AND o.workers <> $3)",
         lengthof(types), types, values, nullptr, false, 1);
@@ -56,7 +57,19 @@ bool find_own_row(Bookmark* bookmark, MemoryContext context) {
     bookmark->written = place_from_row(context, 2);
     if (const char* ahead = text_column(0, 6))
         bookmark->ahead = parse_snapshot(ahead, context);
+    bookmark->was_drained = bool_column(0, 7);
     return true;
+}
+
+// From now on something may be sent that the ledger does not know of.
+void mark_undrained(Bookmark* bookmark) {
+    const Oid types[] = {INT2OID, INT8OID};
+    Datum values[] = {Int16GetDatum(bookmark->worker), Int64GetDatum(my_incarnation())};
+    if (run_query("UPDATE whisperer.bookmark SET is_drained = false WHERE worker = $1 "
+                  "AND incarnation = $2 RETURNING ctid",
+                  lengthof(types), types, values, nullptr, false, 0) != SPI_OK_UPDATE_RETURNING)
+        elog(ERROR, "could not write whisperer.bookmark");
+    remember_row(bookmark);
 }
 
 // One transaction gives every worker of the new number its row, from the one furthest behind, and
@@ -75,8 +88,9 @@ void share_out_again(const Bookmark* bookmark) {
         "behind AS (SELECT seen FROM sorted WHERE number = 1 UNION ALL "
         "SELECT '1:1:' WHERE NOT EXISTS (SELECT FROM old)) "
         "INSERT INTO whisperer.bookmark (worker, incarnation, workers, seen, reading, ahead, "
-        "moved_hook_ids) SELECT w, $2, $1, b.seen, b.seen, "
-        "(SELECT seen FROM sorted WHERE number = count AND count > 1), ARRAY("
+        "is_drained, moved_hook_ids) SELECT w, $2, $1, b.seen, b.seen, "
+        "(SELECT seen FROM sorted WHERE number = count AND count > 1), "
+        "(SELECT coalesce(bool_and(is_drained), true) FROM old), ARRAY("
         "SELECT m.hook_id FROM unnest($3, $4) AS m (hook_id, worker) WHERE m.worker = w "
         "ORDER BY m.hook_id) FROM behind b, generate_series(0, $1 - 1) AS w",
         lengthof(types), types, values, nullptr, false, 0);
@@ -95,30 +109,31 @@ void read_moved(HookPlaces* places) {
         note_moved(places, int64_column((int)row, 1), int32_column((int)row, 2));
 }
 
+const XidSnapshot* seen_at(const Place& place) {
+    return place.at_end ? place.window->until : place.window->seen;
+}
+
 bool update_row(const Bookmark* bookmark, const Place& done, bool by_ctid) {
     static SPIPlanPtr ctid_plan, key_plan;
     const Oid types[] = {INT2OID, INT8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID,
-                         XID8OID, UUIDOID, TIDOID};
-    const XidSnapshot* seen = done.at_end ? done.window->until : done.window->seen;
+                         XID8OID, UUIDOID, TIDOID,         BOOLOID};
     pg_uuid_t id = done.id;
     ItemPointerData row = bookmark->row;
-    Datum values[] = {Int16GetDatum(bookmark->worker),
-                      Int64GetDatum(my_incarnation()),
-                      seen->datum,
-                      done.window->until->datum,
-                      UInt64GetDatum(done.xid),
-                      UUIDPGetDatum(&id),
-                      PointerGetDatum(&row)};
+    Datum values[] = {
+        Int16GetDatum(bookmark->worker), Int64GetDatum(my_incarnation()),   seen_at(done)->datum,
+        done.window->until->datum,       UInt64GetDatum(done.xid),          UUIDPGetDatum(&id),
+        PointerGetDatum(&row),           BoolGetDatum(bookmark->is_drained)};
     run_plan(
         by_ctid
             ? kept_plan(&ctid_plan,
                         "UPDATE whisperer.bookmark SET seen = $3, reading = $4, place_xid = $5, "
-                        "place_id = $6, modified_at = now() WHERE ctid = $7 AND worker = $1 "
+                        "place_id = $6, is_drained = $8, modified_at = now() "
+                        "WHERE ctid = $7 AND worker = $1 "
                         "AND incarnation = $2 RETURNING ctid",
                         lengthof(types), types)
             : kept_plan(&key_plan,
                         "UPDATE whisperer.bookmark SET seen = $3, reading = $4, place_xid = $5, "
-                        "place_id = $6, modified_at = now() WHERE worker = $1 "
+                        "place_id = $6, is_drained = $8, modified_at = now() WHERE worker = $1 "
                         "AND incarnation = $2 AND $7 IS NOT NULL RETURNING ctid",
                         lengthof(types), types),
         values, nullptr, false, 0, SPI_OK_UPDATE_RETURNING);
@@ -140,8 +155,13 @@ Bookmark* create_bookmark(MemoryContext context, HookPlaces* places) {
         if (!find_own_row(bookmark, context))
             elog(ERROR, "whisperer.bookmark has no row for worker %d", places->worker);
     }
+    mark_undrained(bookmark);
     read_moved(places);
     return bookmark;
+}
+
+const XidSnapshot* settled_until(const Bookmark& bookmark) {
+    return seen_at(bookmark.written);
 }
 
 void have_shared_out_again(const Bookmark* bookmark) {

@@ -25,6 +25,8 @@ struct Bookmark {
     int workers;
     ItemPointerData row;  // where its row was last written
     Place written;        // what is stored; its window is retained
+    bool was_drained;     // before this process: all that was sent is in the ledger
+    bool is_drained;      // what is written next says so; by a worker that leaves
     XidSnapshot* ahead;   // where another worker was when hooks were dealt; null: there was none
     int64 rows_written;   // the tracker's rows_done then
     SteadyTime written_at;
@@ -35,7 +37,8 @@ struct Bookmark {
 // are dealt anew, every worker starts from the window's start that was furthest behind: the ledger
 // knows the rest.  What it does not know of what the one furthest ahead had read, is of hooks whose
 // worker was behind: that becomes pending, so that nobody has to deliver it to get to where he was.
-// Then no other worker runs; see src/processes/deal_anew.h.
+// Then no other worker runs; see src/processes/deal_anew.h.  Nothing may be sent before it is
+// durable.
 Bookmark* create_bookmark(MemoryContext context, HookPlaces* places);
 
 // In a writing transaction, by a worker that leaves and writes no more: whoever starts next, when
@@ -44,6 +47,9 @@ void have_shared_out_again(const Bookmark* bookmark);
 
 // In a transaction: when hooks were last shared out.
 TimestampTz read_dealt_at();
+
+// What is visible in it is in the ledger, or is not to be sent: so the stored row says.
+const XidSnapshot* settled_until(const Bookmark& bookmark);
 
 // Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
 bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, SteadyTime now);

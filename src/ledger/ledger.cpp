@@ -2,6 +2,7 @@
 #include "src/ledger/ledger.h"
 
 #include "src/base/unix_time.h"
+#include "src/hooks/formats.h"
 #include "src/settings.h"
 
 namespace whisperer::pg {
@@ -167,6 +168,11 @@ void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Delive
         note_due(hooks, hook, entry.next_attempt_at);
     }
     call_back(&entry, hooks, hook, delivery.once);
+    // Each attempt is made in the format that the row is made with.
+    const char* format =
+        hook && !delivery.has_row ? format_for(hooks, *hook, delivery.xid) : nullptr;
+    if (format)
+        entry.format = kept_text(ledger, {format, strlen(format)});
     if (error)
         entry.error = kept_text(ledger, {error.text, strlen(error.text)});
     entry.error_code = error.code;
@@ -211,8 +217,7 @@ void add_outcome(Ledger* ledger, Tracker* tracker, HookSet* hooks,
         note_due(hooks, hook, look_at(entry, *delivery, outcome));
     call_back(&entry, hooks, hook, delivery->once);
     entry.body = kept_text(ledger, outcome.body);
-    if (outcome.attempted || entry.body.size > 0)
-        entry.format = kept_text(ledger, outcome.format);
+    entry.format = kept_text(ledger, outcome.format);
     entry.error = kept_text(ledger, outcome.error);
     entry.error_code = outcome.error_code;
     tell_of_refusal(hook, outcome);

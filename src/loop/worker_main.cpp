@@ -427,8 +427,8 @@ void loop() {
 
 // Requests in flight end in the ledger, as a result or parked, and are not repeated by whoever
 // comes next.  What was not started comes back and is forgotten: it is still in the log, or
-// pending.
-void drain() {
+// pending.  False: it did not wait for all of them.
+bool drain() {
     for (int i = 0; i < worker->hooks->count; i++)
         whisperer_engine_drop_hook(worker->engine, worker->hooks->hooks[i]->id);
     SteadyTime deadline =
@@ -441,7 +441,7 @@ void drain() {
         WhispererCounts counts;
         whisperer_engine_counts(worker->engine, &counts);
         if (counts.in_flight == 0 || steady_now() >= deadline)
-            break;
+            return counts.in_flight == 0;
         int64 wait = whisperer_engine_wait_ms(worker->engine);
         WaitEvent happened[3];
         WaitEventSetWait(events, wait < 0 ? drain_step_ms : (long)Min(wait, drain_step_ms),
@@ -455,13 +455,14 @@ void finish() {
     stop_retention(worker);
     stop_hand_over(worker);
     stop_helper(worker);
-    drain();
+    worker->bookmark->is_drained = drain();
     LockTimeout = stop_lock_timeout_ms;
     write_whole_batch();
     Writes bookmark = {};
     bookmark.bookmark = true;
-    if (bookmark_is_behind(worker->bookmark, worker->tracker))
+    if (bookmark_is_behind(worker->bookmark, worker->tracker) || worker->bookmark->is_drained)
         write(bookmark);
+    XLogFlush(XactLastCommitEnd);
     Writes meters = {};
     meters.meters = true;
     while (meters_due_at(worker->ledger->meters) < DT_NOEND)

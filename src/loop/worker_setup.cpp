@@ -180,6 +180,7 @@ Worker* create_worker() {
     HookPlaces* places = create_hook_places(context, own_entry->worker, own_entry->workers);
     made->bookmark = create_bookmark(context, places);
     commit_transaction();
+    XLogFlush(XactLastCommitEnd);
     made->hooks = create_hook_set(context, places);
     made->tracker = create_tracker(context, made->bookmark->written);
     made->retention = create_retention(context);
@@ -188,7 +189,9 @@ Worker* create_worker() {
     made->requests = create_requests(context);
     made->take_over = create_take_over(context);
     made->unregistered = create_unregistered_types(context);
-    made->reader = create_reader(context, made->bookmark->written, made->bookmark->ahead);
+    begin_transaction("looking where the log ends");
+    made->reader = create_reader(context, *made->bookmark);
+    commit_transaction();
     return made;
 }
 

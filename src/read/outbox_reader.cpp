@@ -5,7 +5,9 @@
 #include "src/base/injection.h"
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
+#include "src/hooks/formats.h"
 #include "src/hooks/hook_set.h"
+#include "src/ledger/bookmark.h"
 #include "src/ledger/tracker.h"
 #include "src/processes/shared_state.h"
 #include "src/read/page_match.h"
@@ -28,6 +30,7 @@ void open_window(Worker* worker, uint64 ticket) {
     window->references = 1;
     release(before);
     reader->window = window;
+    reader->cut_off = nullptr;
     reader->is_open = true;
     reader->xid = 0;
     memset(&reader->id, 0, UUID_LEN);
@@ -200,7 +203,10 @@ bool only_records(const HookSet* hooks) {
 PageEnd read_next(Worker* worker, uint64 ticket) {
     if (!extension_is_here())
         return PageEnd::Gone;
-    refresh_hooks(worker->hooks, worker->engine);
+    const Reader* reader = worker->reader;
+    refresh_hooks(worker->hooks, worker->engine,
+                  reader->cut_off ? reader->cut_off : reader->window->until,
+                  settled_until(*worker->bookmark));
     hold_at("after-hooks-loaded");
     if (worker->hooks->delivery_paused && !only_records(worker->hooks))
         return PageEnd::Paused;
@@ -211,9 +217,11 @@ PageEnd read_next(Worker* worker, uint64 ticket) {
 
 }  // namespace
 
-Reader* create_reader(MemoryContext context, const Place& start, const XidSnapshot* ahead) {
+Reader* create_reader(MemoryContext context, const Bookmark& bookmark) {
     Reader* reader = (Reader*)MemoryContextAllocZero(context, sizeof(Reader));
-    reader->ahead = ahead;
+    const Place& start = bookmark.written;
+    reader->ahead = bookmark.ahead;
+    reader->cut_off = bookmark.was_drained ? nullptr : current_snapshot(context);
     reader->window = start.window;
     retain(start.window);
     reader->is_open = strcmp(start.window->seen->text, start.window->until->text) != 0;
@@ -249,6 +257,7 @@ PageEnd read_page(Worker* worker) {
     hold_at("after-page-snapshot");
     PageEnd end = read_next(worker, ticket);
     commit_transaction();
+    note_new_formats(worker->hooks);
     // Then the page is read again.
     if (has_undecided(worker->reader->undecided))
         decide(worker->reader->undecided);

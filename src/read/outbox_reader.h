@@ -20,6 +20,8 @@ struct Reader {
     uint64 xid;
     pg_uuid_t id;
     uint64 ledger_may_have;  // rows with smaller xids may have been delivered by an earlier process
+    const XidSnapshot* cut_off;  // a process that ended without notice may have sent what is
+                                 // visible in it; null: none did, or a window has begun since
     const XidSnapshot* ahead;  // what is visible in it had been read by some worker; null: nothing
     SafePosition safe;         // of what was read
     int held_rows;             // of the page that is held; 0: none is
@@ -40,8 +42,10 @@ enum class PageEnd {
     Gone,    // the extension was dropped
 };
 
-// Continues at the bookmark's place.  ahead: the bookmark's.
-Reader* create_reader(MemoryContext context, const Place& start, const XidSnapshot* ahead);
+struct Bookmark;
+
+// Continues at the bookmark's place.  In a transaction without an xid.
+Reader* create_reader(MemoryContext context, const Bookmark& bookmark);
 
 // Whether rows may still come that another worker had read before hooks were dealt anew.
 bool reads_again(const Reader* reader);

@@ -11,6 +11,7 @@
 #include "src/base/transaction.h"
 #include "src/base/worker.h"
 #include "src/functions/answer.h"
+#include "src/hooks/formats.h"
 #include "src/hooks/hook_set.h"
 #include "src/hooks/hook_types.h"
 #include "src/ledger/ledger.h"
@@ -237,6 +238,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         Inflight delivery = delivery_of(*row, hook, page);
         add_to_page(worker->tracker, page);
         DeliveryError error = refusal(worker, row, match);
+        const char* format = format_for(worker->hooks, hook, row->xid);
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0 ||
@@ -245,9 +247,9 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Pending);
         else if (hook.transform && !delivery.once)
             transform_delivery(worker, hook, delivery, row->event_type, data_of(*row),
-                               row_facts(*row, hook.format, hook.metadata));
+                               row_facts(*row, format, hook.metadata));
         else {
-            formats[submitted] = hook.format;
+            formats[submitted] = format;
             metadata |= hook.metadata;
             deliveries[submitted++] = {track(worker->tracker, delivery), hook.id, 0, 0};
         }

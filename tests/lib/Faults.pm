@@ -312,7 +312,7 @@ sub received {
             my ($begun) = $line =~ /"webhook-timestamp","(\d+)"/ or die "without a time: $line";
             my ($id) = $line =~ /"webhook-id","([0-9a-f]+)"/ or die "without an id: $line";
             my ($body) = $line =~ /"body":"(.*)"\}\n/ or die "without a body: $line";
-            $self->{twofold}++ if ($self->{body_of}{$id} //= $body) ne $body;
+            $self->{twofold}++ if ($self->{body_of}{"$path $id"} //= $body) ne $body;
             push @{ $received{$path}{$_} }, [ $at, $begun * 1e6, $id, $self->{places}++ ] for @keys;
         }
         $log->{read} = tell $file;

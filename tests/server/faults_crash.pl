@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use Faults;
 use Test::More;
+use Time::HiRes qw(sleep);
 use Whisperer;
 
 my $trial = Faults->new('faults_crash', paths => [ '/ok/plain', '/ok/transform', '/late-first/50/x' ], rate => 200);
@@ -31,5 +32,14 @@ $trial->try_fault('pg_ctl restart -m fast', sub { $node->restart });
 my %asynchronous = (mix => 'asynchronous', settings => { wal_writer_delay => "'10s'" });
 $trial->try_fault('all commits asynchronous: stop -m immediate, start', $immediate, %asynchronous);
 $trial->try_fault('all commits asynchronous: worker killed with -9', sub { kill('KILL', $trial->worker) }, %asynchronous);
+
+my @formats = qw(standard data cloudevents whisperer);
+my $change_format = sub {
+    push @formats, my $format = shift @formats;
+    $trial->ask("SELECT whisperer.update_hook($trial->{paths}{$_}, '{\"format\": \"$format\"}')") for '/ok/plain', '/ok/transform', '/late-first/50/x';
+    sleep Faults::moment(0, 0.1);
+};
+$trial->try_fault('worker killed with -9 when hooks got another format', sub { $change_format->(); kill('KILL', $trial->worker) });
+$trial->try_fault('worker: pg_terminate_backend when hooks got another format', sub { $change_format->(); $trial->ask("$terminate(@{[$trial->worker]})") }, @ends_worker);
 
 done_testing();

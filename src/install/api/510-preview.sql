@@ -54,8 +54,8 @@ AS $$
       ON h.is_active AND h.incarnation = whisperer_internal.my_incarnation()
      AND whisperer_internal.is_for(h, o) AND NOT whisperer_internal.is_older(o, h) AND whisperer_internal.is_let_through(h, o)
      AND whisperer_internal.schema_refusal(o) IS NULL
-    -- What was sent once is sent in the same format again.
-    LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id AND (d.retry_count > 0 OR d.body IS NOT NULL),
+    -- What has a row keeps the format that the row was made with.
+    LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id,
     LATERAL (SELECT coalesce(o.meta->>'ping_of', o.event_type)) AS said (event_type),
     LATERAL (SELECT CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key) ELSE coalesce(d.format, 'whisperer') END) AS n (format),
     whisperer_internal.formatted(n.format, whisperer_internal.metadata_bits(h.metadata_headers),

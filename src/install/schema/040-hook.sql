@@ -38,7 +38,8 @@ CREATE TABLE whisperer.hook_definition (
     since_incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     created_at   timestamptz NOT NULL DEFAULT now(),
-    modified_at  timestamptz NOT NULL DEFAULT now()
+    modified_at  timestamptz NOT NULL DEFAULT now(),
+    first_format text
 );
 COMMENT ON TABLE whisperer.hook_definition IS
     'subscriptions as people write them; the view whisperer.hook adds their state';
@@ -85,6 +86,8 @@ COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS
     'which database since was taken in; it says nothing of the events of another';
 COMMENT ON COLUMN whisperer.hook_definition.incarnation IS
     'the database that serves the hook; another than this one: it was carried here and waits for resume()';
+COMMENT ON COLUMN whisperer.hook_definition.first_format IS
+    'the format, with the payload_key, that it was made with; see hook_run.current_format';
 
 CREATE UNIQUE INDEX hook_definition_once
     ON whisperer.hook_definition (owner, target_url, event_type, incarnation) WHERE is_active;
@@ -128,7 +131,11 @@ CREATE TABLE whisperer.hook_run (
     taken_over   bigint,
     function_began    timestamptz,
     failing_url_hash  bigint,
-    failing_for       interval
+    failing_for       interval,
+    current_format    text,
+    former_formats    text[],
+    former_until      pg_snapshot[],
+    formats_incarnation bigint
 );
 COMMENT ON TABLE whisperer.hook_run IS
     'a hook is disabled while disabled_resumes equals its resumes';
@@ -147,6 +154,12 @@ COMMENT ON COLUMN whisperer.hook_run.function_timeouts IS
     'calls in a row that took longer than whisperer.callback_timeout; ten disable the hook';
 COMMENT ON COLUMN whisperer.hook_run.function_began IS
     'when a call of a function began of which it was not known that the server survives it; null: it has ended';
+COMMENT ON COLUMN whisperer.hook_run.current_format IS
+    'the format, with the payload_key, of events that are read from now on; null: the hook''s first_format';
+COMMENT ON COLUMN whisperer.hook_run.former_formats IS
+    'of events read before, oldest first; each of those visible in its snapshot in former_until and in none before it';
+COMMENT ON COLUMN whisperer.hook_run.formats_incarnation IS
+    'the database that the snapshots in former_until were taken in';
 COMMENT ON COLUMN whisperer.hook_run.taken_over IS
     'the incarnation whose worker has entered into the ledger what a hook carried there still had to get';
 

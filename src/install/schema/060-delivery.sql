@@ -34,7 +34,7 @@ COMMENT ON COLUMN whisperer.delivery.next_attempt_at IS
 COMMENT ON COLUMN whisperer.delivery.body IS
     'the body that the hook''s transform had a part in: of the last attempt, and of the next while it is pending';
 COMMENT ON COLUMN whisperer.delivery.format IS
-    'of its requests, with the payload_key, since the first; null: whisperer, or there was none';
+    'of its requests, with the payload_key, from when the row was made; null: whisperer';
 COMMENT ON COLUMN whisperer.delivery.error_code IS
     'what kind of error it is; the next attempt is put off: 1: rate limit, 2: circuit is open, 3: endpoint is busy, 4: token is being fetched, 5: hooks of a higher priority go first; 10: where it goes is not allowed; 20: the transform failed, 21: the data does not fit the schema; ended without another attempt: 30: the transform returned null, 31: cancelled by request, 32: hook deleted, 33: expired, 34: expunged, 35: the event is no longer in the outbox; null: any other, or none';
 

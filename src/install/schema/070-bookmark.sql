@@ -13,6 +13,7 @@ CREATE TABLE whisperer.bookmark (
     moved_hook_ids bigint[] NOT NULL DEFAULT '{}',
     dealt_at     timestamptz NOT NULL DEFAULT now(),
     ahead        pg_snapshot,
+    is_drained   boolean NOT NULL DEFAULT true,
     PRIMARY KEY (worker, incarnation)
 );
 COMMENT ON TABLE whisperer.bookmark IS
@@ -24,5 +25,7 @@ COMMENT ON COLUMN whisperer.bookmark.moved_hook_ids IS
 COMMENT ON COLUMN whisperer.bookmark.dealt_at IS 'when hooks were dealt to the workers';
 COMMENT ON COLUMN whisperer.bookmark.ahead IS
     'how far the worker furthest ahead was when hooks were dealt: what is visible in it and not in the ledger becomes pending';
+COMMENT ON COLUMN whisperer.bookmark.is_drained IS
+    'no worker runs, and whatever was sent is in the ledger; false: one runs, or ended without notice';
 
 SELECT pg_catalog.pg_extension_config_dump('whisperer.bookmark', '');
