@@ -5,13 +5,14 @@
 #
 # ulak, pg_net and PgQue are in no registry that is installed from here: WHISPERER_BENCH_ULAK, WHISPERER_BENCH_PG_NET and
 # WHISPERER_BENCH_PGQUE say where a checkout of each is.  What was not obtained is skipped.  Each is under load for an hour
-# while a transaction is open, which makes eight hours of the whole; WHISPERER_BENCH_OTHERS='pgque ulak' is some of them.
+# while a transaction is open, which makes eight hours of the whole; WHISPERER_BENCH_OTHERS='pgque ulak' is some of them, and
+# WHISPERER_BENCH_HELD_S=120 less of that hour.
 . tests/bench/others/contenders.sh
 . tests/bench/others/measure.sh
 . tests/bench/others/whisperer.sh
 events=$((100000 * scale / 100))
 seconds=$(calculate "$scale < 15 ? 3 : int(20 * $scale / 100)")
-held=$(calculate "$scale < 5 ? 3 : int(36 * $scale)")               # how long a transaction is open
+held=${WHISPERER_BENCH_HELD_S:-$(calculate "$scale < 5 ? 3 : int(36 * $scale)")} # how long a transaction is open
 patience=$(calculate "$scale < 10 ? 6 : int(60 * $scale / 100)")    # with a drain, and with what is late
 declare -A drained lost    # of each that is compared: medians of both drains, and what it lost in all
 
