@@ -12,7 +12,8 @@ INSERT INTO whisperer.hook (event_type, target_url, is_paused) VALUES ('order-pa
 UPDATE whisperer.hook SET is_paused = true WHERE id = :hook RETURNING state;
 RESET ROLE;
 INSERT INTO whisperer.hook_run (hook_id, disabled_at, disabled_reason, disabled_resumes)
-SELECT id, now(), 'gone', resumes FROM whisperer.hook_definition WHERE id = :hook;
+SELECT id, now(), 'gone', resumes FROM whisperer.hook_definition WHERE id = :hook
+ON CONFLICT (hook_id) DO UPDATE SET disabled_at = excluded.disabled_at, disabled_reason = excluded.disabled_reason, disabled_resumes = excluded.disabled_resumes;
 SET ROLE regress_ann;
 UPDATE whisperer.hook SET is_paused = false WHERE id = :hook RETURNING state;
 UPDATE whisperer.hook_definition SET resumes = -7 WHERE id = :hook RETURNING resumes;

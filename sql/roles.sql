@@ -149,6 +149,7 @@ CREATE FUNCTION regress_ledger(hook bigint, event uuid) RETURNS void LANGUAGE sq
     SELECT o.id, hook, 1, now(), 'no answer', o.slot FROM whisperer.outbox o WHERE o.id = event;
     INSERT INTO whisperer.hook_minute VALUES (hook, date_trunc('minute', now()), 0, 1, 1, '{}', 0, 1, 1, 0, 'no answer');
     INSERT INTO whisperer.hook_run (hook_id, function_error, function_timeouts) VALUES (hook, 'left a secret', 1)
+    ON CONFLICT (hook_id) DO UPDATE SET function_error = excluded.function_error, function_timeouts = excluded.function_timeouts
 $$;
 SET ROLE regress_team;
 SELECT whisperer.register_event('team-made');

@@ -33,6 +33,11 @@ void free_snapshot(XidSnapshot* snapshot) {
     pfree(snapshot);
 }
 
+bool covers(const XidSnapshot* snapshot, const XidSnapshot* earlier) {
+    return earlier->xmax < snapshot->xmax ||
+           (earlier->xmax == snapshot->xmax && earlier->running_count >= snapshot->running_count);
+}
+
 bool visible_in(uint64 xid, const XidSnapshot* snapshot) {
     if (xid < snapshot->xmin)
         return true;

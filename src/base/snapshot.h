@@ -18,6 +18,9 @@ struct XidSnapshot {
 XidSnapshot* parse_snapshot(const char* text, MemoryContext context);
 void free_snapshot(XidSnapshot* snapshot);
 
+// Of two snapshots of one database: whether what is visible in the earlier is visible in the other.
+bool covers(const XidSnapshot* snapshot, const XidSnapshot* earlier);
+
 // What pg_visible_in_snapshot says.
 bool visible_in(uint64 xid, const XidSnapshot* snapshot);
 

@@ -19,23 +19,26 @@ const char* as_written(const char* format) {
 }
 
 void add_former(Hook* hook, const char* format, XidSnapshot* until) {
-    hook->formers[hook->former_count++] = {format, until};
+    hook->formers[hook->former_count++] = {as_kept(format), until};
 }
 
-void load_formers(Hook* hook, Datum formats, char* untils) {
-    Datum* names;
-    int count;
-    deconstruct_array(DatumGetArrayTypeP(formats), TEXTOID, -1, false, TYPALIGN_INT, &names,
-                      nullptr, &count);
-    hook->formers = (FormerFormat*)palloc(sizeof(FormerFormat) * (count + 1));
+// With room for one more.
+void load_formers(Hook* hook, Datum formats, char* untils, int64 incarnation) {
+    Datum* names = nullptr;
+    int count = 0;
+    if (formats)
+        deconstruct_array(DatumGetArrayTypeP(formats), TEXTOID, -1, false, TYPALIGN_INT, &names,
+                          nullptr, &count);
+    hook->formers_incarnation = incarnation;
+    hook->formers = (FormerFormat*)palloc(sizeof(FormerFormat) * (Size)(count + 1));
     for (int i = 0; i < count; i++)
-        add_former(hook, as_kept(TextDatumGetCString(names[i])),
+        add_former(hook, TextDatumGetCString(names[i]),
                    parse_snapshot(strsep(&untils, ";"), hook->context));
 }
 
-// What nobody has to read again needs no format.
-bool is_over(const HookSet* set, const FormerFormat& former) {
-    return former.until->xmax <= set->settled_below;
+// What nobody has to read again needs no format, but in a database that it was carried to.
+bool is_over(const HookSet* set, const Hook& hook, const FormerFormat& former) {
+    return !hook.is_unadopted && hook.carried == nullptr && covers(set->settled, former.until);
 }
 
 void write_formats(const HookSet* set, const Hook& hook) {
@@ -44,7 +47,7 @@ void write_formats(const HookSet* set, const Hook& hook) {
     Datum* untils = (Datum*)palloc(sizeof(Datum) * (Size)hook.former_count);
     int count = 0;
     for (int i = 0; i < hook.former_count; i++) {
-        if (is_over(set, hook.formers[i]))
+        if (is_over(set, hook, hook.formers[i]))
             continue;
         formats[count] = CStringGetTextDatum(as_written(hook.formers[i].format));
         untils[count++] = hook.formers[i].until->datum;
@@ -70,23 +73,32 @@ void write_formats(const HookSet* set, const Hook& hook) {
 
 void load_formats(HookSet* set, Hook* hook, int row, int first) {
     hook->format = text_column(row, first);
-    Datum formats = datum_column(row, first + 3);
-    if (formats)
-        load_formers(hook, formats, text_column(row, first + 4));
-    if (!bool_column(row, first + 1))
+    bool is_new = bool_column(row, first + 1);
+    const char* current = text_column(row, first + 2);
+    load_formers(hook, datum_column(row, first + 3), text_column(row, first + 4),
+                 int64_column(row, first + 5));
+    // One that nothing is sent to has no format yet.
+    if (!is_new || (current == nullptr && !hook->runnable))
         return;
-    if (hook->formers == nullptr)
-        hook->formers = (FormerFormat*)palloc(sizeof(FormerFormat));
-    add_former(hook, text_column(row, first + 2),
-               parse_snapshot(set->sent_until->text, hook->context));
+    if (hook->formers_incarnation != my_incarnation())
+        hook->former_count = 0;
+    hook->formers_incarnation = my_incarnation();
+    if (current)
+        add_former(hook, current, parse_snapshot(set->sent_until->text, hook->context));
     hook->is_new_format = set->has_new_formats = true;
 }
 
-const char* format_for(const HookSet* set, const Hook& hook, uint64 xid) {
-    if (xid >= set->settled_below)
-        for (int i = 0; i < hook.former_count; i++)
-            if (visible_in(xid, hook.formers[i].until))
-                return hook.formers[i].format;
+const char* format_for(const HookSet* set, const Hook& hook, uint64 xid, int64 incarnation) {
+    bool is_own = incarnation == 0, are_own = hook.formers_incarnation == my_incarnation();
+    if (hook.former_count == 0 || (is_own && visible_in(xid, set->settled)))
+        return hook.format;
+    // Carried here, so it is older than any change that was made here.
+    if (!is_own && are_own)
+        return hook.formers[0].format;
+    bool can_be_compared = is_own ? are_own : incarnation == hook.formers_incarnation;
+    for (int i = 0; can_be_compared && i < hook.former_count; i++)
+        if (visible_in(xid, hook.formers[i].until))
+            return hook.formers[i].format;
     return hook.format;
 }
 

@@ -5,9 +5,9 @@
 // by then.  So a change counts from a place of the log on: what the worker had read when it learned
 // of it, or a worker before it may have, keeps the former format.
 //
-// Invariant: hook_run says where that place is, durably, before anything beyond it is sent.  A
-// process that finds a change of which it says nothing knows thus that nobody has sent anything in
-// the new format.
+// Invariant: before anything is sent to a hook in a format, hook_run says so, durably, and from
+// which place of the log on.  A process that finds another format than hook_run has thus knows that
+// nobody has sent anything in it; one that finds none there, that nobody has sent anything at all.
 #pragma once
 
 #include "src/hooks/hook_set.h"
@@ -15,22 +15,21 @@
 namespace whisperer::pg {
 
 // SQL: columns of a query that has hook_definition h and hook_run r, and their number.
-#define FORMAT_COLUMNS                                                                       \
-    "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "                         \
-    "coalesce(r.current_format, h.first_format) <> concat_ws(':', h.format, h.payload_key) " \
-    "AS is_new_format, nullif(coalesce(r.current_format, h.first_format), 'whisperer'), "    \
-    "CASE WHEN r.formats_incarnation = $1 THEN r.former_formats END, "                       \
-    "array_to_string(r.former_until, ';')"
-constexpr int format_column_count = 5;
+#define FORMAT_COLUMNS                                                            \
+    "nullif(concat_ws(':', h.format, h.payload_key), 'whisperer'), "              \
+    "r.current_format IS DISTINCT FROM concat_ws(':', h.format, h.payload_key), " \
+    "r.current_format, r.former_formats, array_to_string(r.former_until, ';'), "  \
+    "r.formats_incarnation"
+constexpr int format_column_count = 6;
 
 // From a row whose columns from `first` on are FORMAT_COLUMNS.  Allocates in the hook's context.
 void load_formats(HookSet* set, Hook* hook, int row, int first);
 
-// Of an event that is read from the log: as the ledger keeps it; null: whisperer.
-const char* format_for(const HookSet* set, const Hook& hook, uint64 xid);
+// Of an event that is read from the log, as the ledger keeps it; null: whisperer.  incarnation:
+// that the xid is of; 0: this database's.
+const char* format_for(const HookSet* set, const Hook& hook, uint64 xid, int64 incarnation);
 
-// After a page was read: notes durably, in a transaction of its own, which formats were found to be
-// new.
+// Notes durably, in a transaction of its own, which formats were found to be new.
 void note_new_formats(HookSet* set);
 
 }  // namespace whisperer::pg

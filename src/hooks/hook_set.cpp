@@ -265,10 +265,8 @@ HookSet* create_hook_set(MemoryContext context, const HookPlaces* places) {
     return set;
 }
 
-void refresh_hooks(HookSet* set, WhispererEngine* engine, const XidSnapshot* sent_until,
-                   const XidSnapshot* settled) {
+void refresh_hooks(HookSet* set, WhispererEngine* engine, const XidSnapshot* sent_until) {
     set->sent_until = sent_until;
-    set->settled_below = settled->xmin;
     XidSnapshot* now = current_snapshot(CurrentMemoryContext);
     Changes changes = {};
     if (set->requests_seen)
@@ -290,11 +288,18 @@ void refresh_hooks(HookSet* set, WhispererEngine* engine, const XidSnapshot* sen
         sum_up(set);
         tell_of_unadopted(set, unadopted);
     }
+    set->sent_until = nullptr;
     MemoryContext parent = MemoryContextGetParent(set->context);
     if (set->requests_seen)
         free_snapshot(set->requests_seen);
     set->requests_seen = parse_snapshot(now->text, parent);
     free_snapshot(now);
+}
+
+void note_settled(HookSet* set, const XidSnapshot* snapshot) {
+    if (set->settled)
+        free_snapshot(set->settled);
+    set->settled = parse_snapshot(snapshot->text, MemoryContextGetParent(set->context));
 }
 
 void load_again(HookSet* set, int64 hook_id) {

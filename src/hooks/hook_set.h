@@ -73,11 +73,12 @@ struct Hook {
     char* countdown_kwargs;  // JSON
     int32 metadata;          // that its headers or its transform say, bits of WhispererMetadata
     char* format;            // with its payload_key, as the ledger keeps it; null: whisperer
-    FormerFormat* formers;   // of what was read before it changed; see formats.h
+    FormerFormat* formers;   // of what was read before it changed, oldest first; see formats.h
     int former_count;
-    bool is_new_format;    // hook_run does not say so yet
-    int resumes;           // times that somebody resumed it
-    WhispererSpan config;  // UTF-8 JSON
+    int64 formers_incarnation;  // the database that their snapshots were taken in
+    bool is_new_format;         // hook_run does not say so yet
+    int resumes;                // times that somebody resumed it
+    WhispererSpan config;       // UTF-8 JSON
     bool has_filter;
     WhispererFilter* filter;    // null: none, or it cannot be read
     WhispererSpan filter_text;  // UTF-8, where there was no memory for filter
@@ -111,8 +112,8 @@ struct HookSet {
     int awaited_count;              // hooks that another database waits for
     bool delivery_paused;           // whisperer.pause()
     TimestampTz reload_at;          // the earliest of the hooks
-    const XidSnapshot* sent_until;  // what may have been sent before this load is visible in it
-    uint64 settled_below;           // events with smaller xids are in the ledger, or not to be sent
+    const XidSnapshot* sent_until;  // while hooks are loaded: see refresh_hooks
+    XidSnapshot* settled;           // see note_settled; null: nothing is
     bool has_new_formats;           // of some hook
     int64 clock_ahead_us;           // the wall clock of the steady one, whose start is arbitrary
     // The earliest of the hooks that may be served, by their priorities; see next_due_at().
@@ -130,10 +131,11 @@ constexpr int64 changed_all_hooks = -1;  // any of them may have
 HookSet* create_hook_set(MemoryContext context, const HookPlaces* places);
 
 // In a read-only transaction: loads the hooks that changed and tells the engine.  sent_until: what
-// this process has sent, or one before it may have, is visible in it.  settled: what is visible in
-// it is in the ledger, or is not to be sent.
-void refresh_hooks(HookSet* set, WhispererEngine* engine, const XidSnapshot* sent_until,
-                   const XidSnapshot* settled);
+// this process has sent, or one before it may have, is visible in it.
+void refresh_hooks(HookSet* set, WhispererEngine* engine, const XidSnapshot* sent_until);
+
+// What is visible in the snapshot is in the ledger, or is not to be sent.
+void note_settled(HookSet* set, const XidSnapshot* snapshot);
 
 // What hook_run says of the hook was changed by the worker itself.
 void load_again(HookSet* set, int64 hook_id);

@@ -109,10 +109,6 @@ void read_moved(HookPlaces* places) {
         note_moved(places, int64_column((int)row, 1), int32_column((int)row, 2));
 }
 
-const XidSnapshot* seen_at(const Place& place) {
-    return place.at_end ? place.window->until : place.window->seen;
-}
-
 bool update_row(const Bookmark* bookmark, const Place& done, bool by_ctid) {
     static SPIPlanPtr ctid_plan, key_plan;
     const Oid types[] = {INT2OID, INT8OID, PG_SNAPSHOTOID, PG_SNAPSHOTOID,
@@ -158,10 +154,6 @@ Bookmark* create_bookmark(MemoryContext context, HookPlaces* places) {
     mark_undrained(bookmark);
     read_moved(places);
     return bookmark;
-}
-
-const XidSnapshot* settled_until(const Bookmark& bookmark) {
-    return seen_at(bookmark.written);
 }
 
 void have_shared_out_again(const Bookmark* bookmark) {

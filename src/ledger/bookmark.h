@@ -48,9 +48,6 @@ void have_shared_out_again(const Bookmark* bookmark);
 // In a transaction: when hooks were last shared out.
 TimestampTz read_dealt_at();
 
-// What is visible in it is in the ledger, or is not to be sent: so the stored row says.
-const XidSnapshot* settled_until(const Bookmark& bookmark);
-
 // Worth a write?  A log in which nothing of ours happens moves too, but only its distance counts.
 bool bookmark_is_due(const Bookmark* bookmark, const Tracker* tracker, SteadyTime now);
 

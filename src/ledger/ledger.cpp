@@ -169,8 +169,9 @@ void add_unsent(Ledger* ledger, HookSet* hooks, const Inflight& delivery, Delive
     }
     call_back(&entry, hooks, hook, delivery.once);
     // Each attempt is made in the format that the row is made with.
-    const char* format =
-        hook && !delivery.has_row ? format_for(hooks, *hook, delivery.xid) : nullptr;
+    const char* format = hook && !delivery.has_row
+                             ? format_for(hooks, *hook, delivery.xid, delivery.incarnation)
+                             : nullptr;
     if (format)
         entry.format = kept_text(ledger, {format, strlen(format)});
     if (error)

@@ -26,6 +26,11 @@ struct Place {
     bool at_end;
 };
 
+// What is visible in it is done when all up to the place is.
+inline const XidSnapshot* seen_at(const Place& place) {
+    return place.at_end ? place.window->until : place.window->seen;
+}
+
 // A delivery that the engine works on.
 struct Inflight {
     bool used;
@@ -37,6 +42,7 @@ struct Inflight {
     pg_uuid_t event_id;
     int64 hook_id;
     uint64 xid;
+    int64 incarnation;  // that the xid is of; 0: this database's
     int16 slot;
     int64 line;  // that it stands in; 0: none
     int32 retry_count;

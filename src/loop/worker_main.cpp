@@ -219,6 +219,7 @@ void write(const Writes& what) {
         mark_taken_over(worker);
     if (what.bookmark) {
         write_bookmark(worker->bookmark, worker->tracker);
+        note_settled(worker->hooks, seen_at(worker->bookmark->written));
         if (worker->bookmark->worker == 0)
             empty_requests(worker->hooks, requests_read_by_all());
     }
@@ -455,7 +456,7 @@ void finish() {
     stop_retention(worker);
     stop_hand_over(worker);
     stop_helper(worker);
-    worker->bookmark->is_drained = drain();
+    worker->bookmark->is_drained = drain() && knows_what_was_sent(worker->reader, worker->tracker);
     LockTimeout = stop_lock_timeout_ms;
     write_whole_batch();
     Writes bookmark = {};

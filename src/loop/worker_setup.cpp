@@ -182,6 +182,7 @@ Worker* create_worker() {
     commit_transaction();
     XLogFlush(XactLastCommitEnd);
     made->hooks = create_hook_set(context, places);
+    note_settled(made->hooks, seen_at(made->bookmark->written));
     made->tracker = create_tracker(context, made->bookmark->written);
     made->retention = create_retention(context);
     made->payload_retention = create_payload_retention(context);

@@ -30,7 +30,7 @@ void open_window(Worker* worker, uint64 ticket) {
     window->references = 1;
     release(before);
     reader->window = window;
-    reader->cut_off = nullptr;
+    reader->has_begun = true;
     reader->is_open = true;
     reader->xid = 0;
     memset(&reader->id, 0, UUID_LEN);
@@ -204,10 +204,13 @@ PageEnd read_next(Worker* worker, uint64 ticket) {
     if (!extension_is_here())
         return PageEnd::Gone;
     const Reader* reader = worker->reader;
+    bool is_cut_off = reader->cut_off && !reader->has_begun;
     refresh_hooks(worker->hooks, worker->engine,
-                  reader->cut_off ? reader->cut_off : reader->window->until,
-                  settled_until(*worker->bookmark));
+                  is_cut_off ? reader->cut_off : reader->window->until);
     hold_at("after-hooks-loaded");
+    // Nothing is sent in a format before that is noted; then the page is read again.
+    if (worker->hooks->has_new_formats)
+        return PageEnd::More;
     if (worker->hooks->delivery_paused && !only_records(worker->hooks))
         return PageEnd::Paused;
     if (!worker->reader->is_open)
@@ -239,6 +242,10 @@ bool reads_again(const Reader* reader) {
     const Window* window = reader->window;
     const XidSnapshot* seen = reader->is_open ? window->seen : window->until;
     return reader->ahead && seen->xmax < reader->ahead->xmax;
+}
+
+bool knows_what_was_sent(const Reader* reader, const Tracker* tracker) {
+    return reader->cut_off == nullptr || covers(seen_at(tracker->done), reader->cut_off);
 }
 
 uint64 last_xid_of_log() {

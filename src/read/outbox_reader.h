@@ -21,7 +21,8 @@ struct Reader {
     pg_uuid_t id;
     uint64 ledger_may_have;  // rows with smaller xids may have been delivered by an earlier process
     const XidSnapshot* cut_off;  // a process that ended without notice may have sent what is
-                                 // visible in it; null: none did, or a window has begun since
+                                 // visible in it; null: none did
+    bool has_begun;              // a window, since the process began
     const XidSnapshot* ahead;  // what is visible in it had been read by some worker; null: nothing
     SafePosition safe;         // of what was read
     int held_rows;             // of the page that is held; 0: none is
@@ -49,6 +50,9 @@ Reader* create_reader(MemoryContext context, const Bookmark& bookmark);
 
 // Whether rows may still come that another worker had read before hooks were dealt anew.
 bool reads_again(const Reader* reader);
+
+// Whether the ledger has, beside what this process has sent, what one before it may have.
+bool knows_what_was_sent(const Reader* reader, const Tracker* tracker);
 
 // In a transaction: the greatest xid that a row has, of whichever database.  Rows of another one
 // may be arriving (logical replication), by that one's xids: whoever reads them, too, stops here.

@@ -238,7 +238,7 @@ int match_row(Worker* worker, int64 page, Row* row, const TypeEntry* wanted, HTA
         Inflight delivery = delivery_of(*row, hook, page);
         add_to_page(worker->tracker, page);
         DeliveryError error = refusal(worker, row, match);
-        const char* format = format_for(worker->hooks, hook, row->xid);
+        const char* format = format_for(worker->hooks, hook, row->xid, 0);
         if (error)
             add_unsent(worker->ledger, worker->hooks, delivery, DeliveryState::Failed, error);
         else if (!hook.runnable || delivery.line != 0 || delivery.deliver_at != 0 ||
@@ -312,9 +312,11 @@ const TypeEntry* wanted_by(Worker* worker, const Row& row) {
 }
 
 // Enters the row as pending for the hook, due at once or when its turn in line comes.
-void enter_row(Worker* worker, Row* row, const Hook& hook, Match match) {
+void enter_row(Worker* worker, Row* row, const Hook& hook, Match match, int64 incarnation) {
     DeliveryError error = refusal(worker, row, match);
-    add_unsent(worker->ledger, worker->hooks, delivery_of(*row, hook, -1),
+    Inflight delivery = delivery_of(*row, hook, -1);
+    delivery.incarnation = incarnation == my_incarnation() ? 0 : incarnation;
+    add_unsent(worker->ledger, worker->hooks, delivery,
                error ? DeliveryState::Failed : DeliveryState::Pending, error);
 }
 
@@ -404,7 +406,7 @@ void enter_carried(Worker* worker, SPITupleTable* rows, uint64 number, int64 inc
             continue;
         Match match = matches(hook, &row);
         if (match != Match::No)
-            enter_row(worker, &row, hook, match);
+            enter_row(worker, &row, hook, match, incarnation);
     }
     forget_document(&row);
     MemoryContextReset(worker->reader->row_context);
@@ -421,7 +423,7 @@ bool enter_replayed(Worker* worker, SPITupleTable* rows, uint64 number, int64 in
         match = matches(*hook, &row);
     }
     if (match != Match::No && !is_known)
-        enter_row(worker, &row, *hook, match);
+        enter_row(worker, &row, *hook, match, incarnation);
     forget_document(&row);
     MemoryContextReset(worker->reader->row_context);
     MemoryContextSwitchTo(caller);

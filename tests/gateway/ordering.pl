@@ -92,7 +92,8 @@ sub shown { return join ' ', map { my $hook = $_->{json}; "$hook->{state} " . ($
 is(shown($c), 'active 1', 'a hook that delivers is active');
 is(hooks('is_active=false'), 'd', 'one that is paused is not');
 is(shown($d), 'paused 0', 'and says so itself');
-$node->safe_psql('postgres', "INSERT INTO whisperer.hook_run (hook_id, disabled_at, disabled_reason, disabled_resumes) SELECT $c, now(), 'HTTP status 410', resumes FROM whisperer.hook_definition WHERE id = $c");
+$node->safe_psql('postgres', "INSERT INTO whisperer.hook_run (hook_id, disabled_at, disabled_reason, disabled_resumes) SELECT $c, now(), 'HTTP status 410', resumes FROM whisperer.hook_definition WHERE id = $c
+    ON CONFLICT (hook_id) DO UPDATE SET disabled_at = excluded.disabled_at, disabled_reason = excluded.disabled_reason, disabled_resumes = excluded.disabled_resumes");
 is(shown($c) . ' ' . hooks('is_active=false'), 'disabled 0 dc', 'nor is one that was disabled');
 is(hooks('is_active=true'), 'ecba' =~ s/[c$names{$last}]//gr, 'the others are');
 is(act('PATCH', "$c/", { is_active => $true })->{json}{is_active}, $true, 'written, it means the same: it delivers again');

@@ -262,7 +262,6 @@ BEGIN
         NEW.owner := coalesce(NEW.owner, quote_ident(current_user)::regrole::oid);
         NEW.owner_name := pg_get_userbyid(NEW.owner);
         NEW.since := whisperer_internal.hook_since();
-        NEW.first_format := concat_ws(':', NEW.format, NEW.payload_key);
     END IF;
     IF TG_OP = 'INSERT' OR NEW.event_type <> OLD.event_type THEN
         NEW.event_type := whisperer_internal.normal_event_patterns(NEW.event_type);

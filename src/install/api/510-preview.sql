@@ -57,7 +57,12 @@ AS $$
     -- What has a row keeps the format that the row was made with.
     LEFT JOIN whisperer.delivery d ON d.event_id = o.id AND d.hook_id = h.id,
     LATERAL (SELECT coalesce(o.meta->>'ping_of', o.event_type)) AS said (event_type),
-    LATERAL (SELECT CASE WHEN d.event_id IS NULL THEN concat_ws(':', h.format, h.payload_key) ELSE coalesce(d.format, 'whisperer') END) AS n (format),
+    LATERAL (SELECT CASE WHEN d.event_id IS NOT NULL THEN coalesce(d.format, 'whisperer')
+                         -- It may be under way.
+                         ELSE coalesce((SELECT f.format FROM whisperer.hook_run r,
+                                            unnest(r.former_formats, r.former_until) WITH ORDINALITY AS f (format, until, place)
+                                        WHERE r.hook_id = h.id AND r.formats_incarnation = o.incarnation AND pg_visible_in_snapshot(o.xid, f.until)
+                                        ORDER BY f.place LIMIT 1), concat_ws(':', h.format, h.payload_key)) END) AS n (format),
     whisperer_internal.formatted(n.format, whisperer_internal.metadata_bits(h.metadata_headers),
                                  o.id, o.event_type, o.data, o.created_at, o.source, o.object_id, o.meta) AS f,
     -- With others its id and body are those of all of them.

@@ -4,7 +4,7 @@
 -- Roles are told by their names, and what means something only here is not told at all.
 CREATE FUNCTION whisperer_internal.tellable(told jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
-RETURN told - '{owner,role,since,since_incarnation,incarnation,first_format}'::text[];
+RETURN told - '{owner,role,since,since_incarnation,incarnation}'::text[];
 COMMENT ON FUNCTION whisperer_internal.tellable(jsonb) IS 'of a row what means the same in another database';
 
 CREATE FUNCTION whisperer_internal.tell_nodes(kind text, content jsonb) RETURNS void

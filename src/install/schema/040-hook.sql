@@ -38,8 +38,7 @@ CREATE TABLE whisperer.hook_definition (
     since_incarnation bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     incarnation  bigint NOT NULL DEFAULT whisperer_internal.my_incarnation(),
     created_at   timestamptz NOT NULL DEFAULT now(),
-    modified_at  timestamptz NOT NULL DEFAULT now(),
-    first_format text
+    modified_at  timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE whisperer.hook_definition IS
     'subscriptions as people write them; the view whisperer.hook adds their state';
@@ -86,8 +85,6 @@ COMMENT ON COLUMN whisperer.hook_definition.since_incarnation IS
     'which database since was taken in; it says nothing of the events of another';
 COMMENT ON COLUMN whisperer.hook_definition.incarnation IS
     'the database that serves the hook; another than this one: it was carried here and waits for resume()';
-COMMENT ON COLUMN whisperer.hook_definition.first_format IS
-    'the format, with the payload_key, that it was made with; see hook_run.current_format';
 
 CREATE UNIQUE INDEX hook_definition_once
     ON whisperer.hook_definition (owner, target_url, event_type, incarnation) WHERE is_active;
@@ -155,7 +152,7 @@ COMMENT ON COLUMN whisperer.hook_run.function_timeouts IS
 COMMENT ON COLUMN whisperer.hook_run.function_began IS
     'when a call of a function began of which it was not known that the server survives it; null: it has ended';
 COMMENT ON COLUMN whisperer.hook_run.current_format IS
-    'the format, with the payload_key, of events that are read from now on; null: the hook''s first_format';
+    'the format, with the payload_key, of events that are read from now on; null: no worker has sent the hook anything here';
 COMMENT ON COLUMN whisperer.hook_run.former_formats IS
     'of events read before, oldest first; each of those visible in its snapshot in former_until and in none before it';
 COMMENT ON COLUMN whisperer.hook_run.formats_incarnation IS

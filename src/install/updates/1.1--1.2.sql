@@ -137,18 +137,16 @@ COMMENT ON COLUMN whisperer.hook_definition.metadata_headers IS
 GRANT INSERT (format, payload_key, signing, signatures, metadata_headers),
       UPDATE (format, payload_key, signing, signatures, metadata_headers)
     ON whisperer.hook_definition TO PUBLIC;
-ALTER TABLE whisperer.hook_definition ADD COLUMN first_format text;
-UPDATE whisperer.hook_definition SET first_format = 'whisperer';
-COMMENT ON COLUMN whisperer.hook_definition.first_format IS
-    'the format, with the payload_key, that it was made with; see hook_run.current_format';
 ALTER TABLE whisperer.hook_run ADD COLUMN current_format text, ADD COLUMN former_formats text[],
     ADD COLUMN former_until pg_snapshot[], ADD COLUMN formats_incarnation bigint;
 COMMENT ON COLUMN whisperer.hook_run.current_format IS
-    'the format, with the payload_key, of events that are read from now on; null: the hook''s first_format';
+    'the format, with the payload_key, of events that are read from now on; null: no worker has sent the hook anything here';
 COMMENT ON COLUMN whisperer.hook_run.former_formats IS
     'of events read before, oldest first; each of those visible in its snapshot in former_until and in none before it';
 COMMENT ON COLUMN whisperer.hook_run.formats_incarnation IS
     'the database that the snapshots in former_until were taken in';
+INSERT INTO whisperer.hook_run AS r (hook_id, current_format) SELECT id, 'whisperer' FROM whisperer.hook_definition WHERE is_active
+ON CONFLICT (hook_id) DO UPDATE SET current_format = excluded.current_format;
 ALTER TABLE whisperer.delivery ADD COLUMN format text;
 COMMENT ON COLUMN whisperer.delivery.body IS
     'the body that the hook''s transform had a part in: of the last attempt, and of the next while it is pending';
@@ -305,6 +303,7 @@ COMMENT ON COLUMN whisperer.bookmark.dealt_at IS 'when hooks were dealt to the w
 COMMENT ON COLUMN whisperer.bookmark.ahead IS
     'how far the worker furthest ahead was when hooks were dealt: what is visible in it and not in the ledger becomes pending';
 ALTER TABLE whisperer.bookmark ADD COLUMN is_drained boolean NOT NULL DEFAULT true;
+UPDATE whisperer.bookmark SET is_drained = false;
 COMMENT ON COLUMN whisperer.bookmark.is_drained IS
     'no worker runs, and whatever was sent is in the ledger; false: one runs, or ended without notice';
 
